@@ -1,0 +1,1 @@
+//! The desktop program `amber-desktop` (window, sound, input, panels) will live here.

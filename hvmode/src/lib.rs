@@ -1,0 +1,1 @@
+//! Partitions, resource hand-over and the first-party guest hypervisors will live here.

@@ -1,0 +1,9 @@
+//! What a machine's state is made of: named, versioned sections of small state, regions of frames, and the
+//! state hash over both.
+
+mod hash;
+mod section;
+
+pub use hash::{RegionHasher, StateHash, hash_sections};
+pub use section::{OwnedSection, Section, SectionError, schema_of};
+pub use postcard_schema::Schema;

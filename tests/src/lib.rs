@@ -1,0 +1,1 @@
+//! Suites that need a whole machine; see the folders beside this crate.
