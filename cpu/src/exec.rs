@@ -1,7 +1,7 @@
 //! What a semantics function sees: the processor, memory and the bus, and the instruction in its decoded form.
 
 use crate::flags::bit;
-use crate::state::{BLOCK_RIP, CodeSize, Raised, Vcpu, seg};
+use crate::state::{BLOCK_RIP, Raised, Vcpu, seg};
 use amber_mmu::{Access, Mmu, Place, Word};
 
 /// A raised exception or other reason not to complete the instruction; what it is waits in `Vcpu::raised`.
@@ -59,8 +59,8 @@ pub mod iflag {
 
 /// A decoded instruction.
 ///
-/// Operands: `reg` is the register operand that ModRM.reg names (or the only one), `rm` the register that ModRM.rm
-/// names when it is one. General-register codes are 0..=15; byte registers AH, CH, DH, BH are 0x20 | 0..=3. For
+/// Operands: register operands stand in the order the SDM lists them, the first in `reg`, the second in `rm`, a
+/// third in `aux2`, whatever memory operand stands between them. General-register codes are 0..=15; byte registers AH, CH, DH, BH are 0x20 | 0..=3. For
 /// vector registers the number alone. The memory operand is base + index << scale + disp in segment `seg`.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -81,9 +81,9 @@ pub struct Insn {
     pub seg: u8,
     pub reg: u8,
     pub rm: u8,
-    /// Operand size in bytes where a handler is not generic over it; condition code; third register.
+    /// Operand size in bytes where a handler is not generic over it; condition code.
     pub aux: u8,
-    /// Second small immediate or register.
+    /// Third register, or a second immediate (ENTER).
     pub aux2: u8,
 }
 
@@ -311,7 +311,7 @@ impl Cx<'_> {
 
     /// Checks that a linear range is canonical (64-bit mode) or wraps it to 32 bits.
     fn canonical(&mut self, linear: u64, size: usize, segment: u8) -> Result<u64, Fault> {
-        if self.cpu.code_size != CodeSize::Bits64 {
+        if !self.cpu.long_mode() {
             return Ok(linear & 0xFFFF_FFFF);
         }
         let last = linear.wrapping_add(size as u64 - 1);
@@ -333,7 +333,7 @@ impl Cx<'_> {
     fn pieces(&self, linear: u64, size: usize) -> [(u64, usize); 2] {
         let first = size.min(4096 - (linear & 0xFFF) as usize);
         let mut rest = linear.wrapping_add(first as u64);
-        if self.cpu.code_size != CodeSize::Bits64 {
+        if !self.cpu.long_mode() {
             rest &= 0xFFFF_FFFF;
         }
         [(linear, first), (rest, size - first)]
@@ -434,6 +434,16 @@ impl Cx<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Fills the TLB for a page without accessing it. False if that would fault or there is no memory. A page that
+    /// does not fault here has the same accessed and dirty flags as after the access that follows.
+    pub fn touch(&mut self, linear: u64, write: bool) -> bool {
+        if self.canonical(linear, 1, 0).is_err() {
+            return false;
+        }
+        let access = if write { Access::Write } else { Access::Read };
+        matches!(self.place(linear, access), Ok(Place::Frame(_)))
     }
 
     fn device_read(&mut self, gpa: u64, size: u8) -> u64 {

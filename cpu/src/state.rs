@@ -229,7 +229,11 @@ pub struct Vcpu {
 
     // Derived from here on: never saved.
     pub(crate) model: CpuModel,
+    /// Logical processors of the machine.
+    pub(crate) cpus: u32,
     pub(crate) code_size: CodeSize,
+    /// The bits of RSP that address the stack.
+    pub(crate) stack_mask: u64,
     /// Segment bases as 64-bit code sees them.
     pub(crate) flat_base: [u64; 8],
     /// Segments that need no check: usable, writable, base 0, limit 4 GiB (bit per segment).
@@ -239,10 +243,18 @@ pub struct Vcpu {
     pub(crate) contexts: [Option<ContextId>; 8],
     pub(crate) context: Option<ContextId>,
     pub(crate) context_epoch: u64,
+    /// Privilege or paging changed since the active context was chosen.
+    pub(crate) context_stale: bool,
     /// Something other than the next instruction may be due at the boundary.
     pub(crate) attention: bool,
     /// Memory accesses are watched: alignment checks, data breakpoints, debugger watchpoints.
     pub(crate) watched: bool,
+    /// The instruction delivered a software interrupt: no single-step trap follows it.
+    pub(crate) suppress_trap: bool,
+    /// RIP after the instruction, for those that may switch tasks.
+    pub(crate) resume_rip: u64,
+    /// RIP to report for a fault after a task switch has committed.
+    pub(crate) fault_rip: Option<u64>,
     pub(crate) raised: Raised,
     pub(crate) timing: crate::interp::Timing,
     pub(crate) watch: crate::watch::Watch,

@@ -191,14 +191,8 @@ impl Mmu {
     }
 
     /// The context for an address space as seen with a privilege; stays valid until the context epoch changes.
-    pub fn context(
-        &mut self,
-        space: &AddressSpace,
-        user: bool,
-        smap_enforced: bool,
-        view: ViewId,
-    ) -> ContextId {
-        let key = ContextKey { space: *space, user, smap_enforced, view: view.0 };
+    pub fn context(&mut self, space: &AddressSpace, rights: Rights, view: ViewId) -> ContextId {
+        let key = ContextKey { space: *space, rights, view: view.0 };
         let (id, claim) = self.tlb.context(&key);
         if claim == Claim::Evicted {
             self.context_epoch += 1;
