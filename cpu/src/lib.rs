@@ -1,2 +1,3 @@
 //! placeholder
 pub mod softfloat;
+pub mod x87;

@@ -21,7 +21,7 @@ pub mod transcendental;
 pub mod wide;
 
 #[cfg(all(test, target_arch = "x86_64"))]
-mod oracle;
+pub(crate) mod oracle;
 #[cfg(test)]
 mod tests;
 
