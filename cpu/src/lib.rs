@@ -1,3 +1,4 @@
 //! placeholder
+pub mod lanes;
 pub mod softfloat;
 pub mod x87;
