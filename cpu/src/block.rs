@@ -110,7 +110,9 @@ impl CodeCache {
     pub(crate) fn find(&mut self, cx: &mut Cx) -> Result<Found, Fault> {
         let linear = cx.cpu.linear_rip();
         let jump = self.jumps[Self::slot(linear)];
-        if jump.linear == linear && jump.tag == Self::tag(cx) && self.blocks[jump.block as usize].serial == jump.serial
+        if jump.linear == linear
+            && jump.tag == Self::tag(cx)
+            && self.blocks[jump.block as usize].serial == jump.serial
         {
             let id = jump.block as usize;
             if cx.cpu.code_size == CodeSize::Bits64 || cx.in_code_limit(self.blocks[id].bytes) {
@@ -139,7 +141,8 @@ impl CodeCache {
             return self.loose(cx, linear);
         }
         let tag = Self::tag(cx);
-        self.jumps[Self::slot(linear)] = Jump { linear, tag, block: id as u32, serial: self.blocks[id].serial };
+        self.jumps[Self::slot(linear)] =
+            Jump { linear, tag, block: id as u32, serial: self.blocks[id].serial };
         Ok(Found::Cached(id))
     }
 
@@ -316,4 +319,3 @@ impl Cx<'_> {
         }
     }
 }
-

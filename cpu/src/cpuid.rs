@@ -182,12 +182,9 @@ impl CpuModel {
             // MONITOR line size 64.
             5 => Leaf { eax: 64, ebx: 64, ecx: 3, edx: 0 },
             6 => Leaf { eax: 1 << 2, ..Leaf::default() },
-            7 if subleaf == 0 => Leaf {
-                eax: 0,
-                ebx: self.features_7_ebx,
-                ecx: self.features_7_ecx,
-                edx: self.features_7_edx,
-            },
+            7 if subleaf == 0 => {
+                Leaf { eax: 0, ebx: self.features_7_ebx, ecx: self.features_7_ecx, edx: self.features_7_edx }
+            }
             0xB => topology(subleaf, inputs),
             0xD => self.xsave_leaf(subleaf, inputs),
             // TSC = crystal * EBX / EAX.

@@ -268,7 +268,13 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
         insn.index = index.number() as u8;
         insn.scale = instr.memory_index_scale().trailing_zeros() as u8;
     }
-    let address = if base != Register::None { base.size() } else if index != Register::None { index.size() } else { 0 };
+    let address = if base != Register::None {
+        base.size()
+    } else if index != Register::None {
+        index.size()
+    } else {
+        0
+    };
     insn.flags |= match (address, size) {
         (8, _) => 0,
         (4, _) => 1,
@@ -286,8 +292,12 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
 
 fn other_operand(insn: &mut Insn, instr: &Instruction, kind: OpKind, size: CodeSize) {
     match kind {
-        OpKind::FarBranch16 => insn.imm = u64::from(instr.far_branch16()) | u64::from(instr.far_branch_selector()) << 32,
-        OpKind::FarBranch32 => insn.imm = u64::from(instr.far_branch32()) | u64::from(instr.far_branch_selector()) << 32,
+        OpKind::FarBranch16 => {
+            insn.imm = u64::from(instr.far_branch16()) | u64::from(instr.far_branch_selector()) << 32
+        }
+        OpKind::FarBranch32 => {
+            insn.imm = u64::from(instr.far_branch32()) | u64::from(instr.far_branch_selector()) << 32
+        }
         OpKind::MemorySegSI | OpKind::MemorySegDI => {
             insn.flags |= 2;
             insn.seg = segment_code(instr.memory_segment(), size);

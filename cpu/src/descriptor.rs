@@ -126,7 +126,12 @@ impl Cx<'_> {
     }
 
     /// Reads the upper half of a 16-byte descriptor (IA-32e system segments and call gates).
-    pub fn widen_descriptor(&mut self, selector: u16, found: Descriptor, vector: u8) -> Result<Descriptor, Fault> {
+    pub fn widen_descriptor(
+        &mut self,
+        selector: u16,
+        found: Descriptor,
+        vector: u8,
+    ) -> Result<Descriptor, Fault> {
         if self.descriptor_linear(selector, 16).is_none() {
             return Err(self.raise_code(vector, index(selector)));
         }

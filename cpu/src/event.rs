@@ -95,14 +95,17 @@ impl Cx<'_> {
             }
             let raised = self.cpu.raised;
             let ext = matches!(event.source, Source::External | Source::Exception | Source::Privileged);
-            let error = raised.error.map(|code| if matches!(raised.vector, 10..=13) { code | u32::from(ext) } else { code });
+            let error = raised
+                .error
+                .map(|code| if matches!(raised.vector, 10..=13) { code | u32::from(ext) } else { code });
             let second = Event { vector: raised.vector, error, source: Source::Exception, rip: event.rip };
             event = match (class(&event), class(&second)) {
                 (Class::Double, _) => {
                     self.cpu.system.activity = Activity::Shutdown;
                     break;
                 }
-                (Class::Contributory, Class::Contributory) | (Class::Page, Class::Contributory | Class::Page) => {
+                (Class::Contributory, Class::Contributory)
+                | (Class::Page, Class::Contributory | Class::Page) => {
                     Event { vector: DF, error: Some(0), source: Source::Exception, rip: event.rip }
                 }
                 _ => {
@@ -177,10 +180,8 @@ impl Cx<'_> {
         let before = self.cpu.gpr[4];
         let image = self.cpu.flags.bits();
         let cs = self.cpu.system.seg[seg::CS].selector;
-        let pushed = self
-            .push(image as u16)
-            .and_then(|()| self.push(cs))
-            .and_then(|()| self.push(event.rip as u16));
+        let pushed =
+            self.push(image as u16).and_then(|()| self.push(cs)).and_then(|()| self.push(event.rip as u16));
         pushed.inspect_err(|_| self.cpu.gpr[4] = before)?;
         self.cpu.flags = Flags::from_bits(image & !(bit::IF | bit::TF | bit::AC | bit::RF));
         let code = &mut self.cpu.system.seg[seg::CS];
@@ -331,7 +332,8 @@ impl Cx<'_> {
         self.mark_accessed(&mut target)?;
         if v86 {
             for register in [seg::GS, seg::FS, seg::DS, seg::ES] {
-                self.cpu.system.seg[register] = Segment { selector: 0, base: 0, limit: 0, access: ar::UNUSABLE };
+                self.cpu.system.seg[register] =
+                    Segment { selector: 0, base: 0, limit: 0, access: ar::UNUSABLE };
             }
         }
         if changes {

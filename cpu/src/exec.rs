@@ -197,7 +197,14 @@ impl Cx<'_> {
 
     /// Linear address of an access of `size` bytes at `offset` in segment `segment` by instruction `i`.
     #[inline(always)]
-    pub fn linear(&mut self, i: &Insn, segment: u8, offset: u64, size: u64, write: bool) -> Result<u64, Fault> {
+    pub fn linear(
+        &mut self,
+        i: &Insn,
+        segment: u8,
+        offset: u64,
+        size: u64,
+        write: bool,
+    ) -> Result<u64, Fault> {
         if i.flags & iflag::FLAT != 0 {
             Ok(offset.wrapping_add(self.cpu.flat_base[(segment & 7) as usize]))
         } else {

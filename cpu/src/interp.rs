@@ -110,7 +110,9 @@ pub struct Ran {
 /// What is due at a boundary.
 enum Due {
     /// The next block; `single` if only its first instruction.
-    Run { single: bool },
+    Run {
+        single: bool,
+    },
     /// An event was delivered: look again.
     Again,
     Leave(Exit),
@@ -118,7 +120,15 @@ enum Due {
 
 impl Vcpu {
     /// Runs for at most `steps` steps, and not past virtual time `deadline`. `now` is the time at the start.
-    pub fn run(&mut self, code: &mut CodeCache, mmu: &mut Mmu, bus: &mut dyn Bus, now: u64, deadline: u64, steps: u64) -> Ran {
+    pub fn run(
+        &mut self,
+        code: &mut CodeCache,
+        mmu: &mut Mmu,
+        bus: &mut dyn Bus,
+        now: u64,
+        deadline: u64,
+        steps: u64,
+    ) -> Ran {
         self.timing = Timing { start: now, deadline, steps, given: steps, ..Timing::default() };
         if let Some(at) = self.apic.timer_expires() {
             self.timing.lower_deadline(at);

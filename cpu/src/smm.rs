@@ -36,7 +36,12 @@ impl Cx<'_> {
         self.cpu.system.efer = 0;
         self.cpu.system.dr7 = 0x400;
         self.cpu.system.cpl = 0;
-        let flat = Segment { selector: 0, base: 0, limit: !0, access: ar::P | ar::S | ar::RW | ar::ACCESSED | ar::G };
+        let flat = Segment {
+            selector: 0,
+            base: 0,
+            limit: !0,
+            access: ar::P | ar::S | ar::RW | ar::ACCESSED | ar::G,
+        };
         self.cpu.system.seg = [flat; 6];
         self.cpu.system.seg[seg::CS] = Segment { selector: (base >> 4) as u16, base, ..flat };
         self.cpu.rip = 0x8000;

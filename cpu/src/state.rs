@@ -87,7 +87,12 @@ pub struct Segment {
 impl Segment {
     /// As real mode loads it.
     pub fn real(selector: u16) -> Self {
-        Self { selector, base: u64::from(selector) << 4, limit: 0xFFFF, access: ar::P | ar::S | ar::RW | ar::ACCESSED }
+        Self {
+            selector,
+            base: u64::from(selector) << 4,
+            limit: 0xFFFF,
+            access: ar::P | ar::S | ar::RW | ar::ACCESSED,
+        }
     }
     pub fn dpl(&self) -> u8 {
         (self.access >> ar::DPL_SHIFT & 3) as u8

@@ -6,8 +6,8 @@ use crate::exec::{Cx, Exec, Fault};
 use crate::flags::{Flags, bit};
 use crate::msr::Msrs;
 use crate::state::{
-    Activity, BLOCK_RIP, CodeSize, CpuSection, Pending, Raised, Segment, Shadow, System, TableRegister, Vcpu, ar, cr,
-    seg,
+    Activity, BLOCK_RIP, CodeSize, CpuSection, Pending, Raised, Segment, Shadow, System, TableRegister, Vcpu,
+    ar, cr, seg,
 };
 use crate::x87::X87;
 use amber_mmu::{AddressSpace, ContextId, PagingMode, Rights, ViewId, Word};
@@ -62,7 +62,10 @@ impl Vcpu {
             xmm: [0; 16],
             mxcsr: 0x1F80,
             x87: X87::default(),
-            system: System::power_up(bsp, seed.wrapping_add(u64::from(id)).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+            system: System::power_up(
+                bsp,
+                seed.wrapping_add(u64::from(id)).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            ),
             apic: LocalApic::new(id, bsp),
             model,
             cpus,
@@ -178,7 +181,11 @@ impl Vcpu {
             Activity::Halted => {
                 let maskable = self.flags.has(bit::IF)
                     && (self.apic.deliverable().is_some() || external && self.apic.external_interrupts());
-                maskable || pending.init || pending.smi || pending.debug != 0 || pending.nmi && !self.system.nmi_blocked
+                maskable
+                    || pending.init
+                    || pending.smi
+                    || pending.debug != 0
+                    || pending.nmi && !self.system.nmi_blocked
             }
         }
     }
@@ -225,7 +232,8 @@ impl Vcpu {
             _ => 0xFFFF,
         };
         let flat = |segment: &Segment| {
-            let writable = segment.access & (ar::CODE | ar::RW | ar::DC | ar::S | ar::UNUSABLE) == ar::RW | ar::S;
+            let writable =
+                segment.access & (ar::CODE | ar::RW | ar::DC | ar::S | ar::UNUSABLE) == ar::RW | ar::S;
             segment.base == 0 && segment.limit == !0 && writable
         };
         self.flat_segments =
@@ -326,7 +334,8 @@ impl Vcpu {
 
     /// Replaces the processor's state; nothing changes on error.
     pub fn restore(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
-        let CpuSection { gpr, rip, rflags, system, x87, xmm, mxcsr, apic } = CpuSection::from_section(section)?;
+        let CpuSection { gpr, rip, rflags, system, x87, xmm, mxcsr, apic } =
+            CpuSection::from_section(section)?;
         self.gpr = [0; 32];
         self.gpr[..16].copy_from_slice(&gpr);
         self.gpr[BLOCK_RIP as usize] = rip;
@@ -358,8 +367,9 @@ impl Cx<'_> {
             self.cpu.contexts = [None; 8];
             self.cpu.context_epoch = self.mmu.context_epoch();
         }
-        let slot =
-            usize::from(rights.user) | usize::from(rights.smap_enforced) << 1 | usize::from(rights.watched) << 2;
+        let slot = usize::from(rights.user)
+            | usize::from(rights.smap_enforced) << 1
+            | usize::from(rights.watched) << 2;
         if let Some(context) = self.cpu.contexts[slot] {
             return context;
         }
@@ -392,7 +402,11 @@ impl Cx<'_> {
     }
 
     /// Runs an access with other rights than the current ones.
-    fn with_rights<R>(&mut self, rights: Rights, access: impl FnOnce(&mut Self) -> Result<R, Fault>) -> Result<R, Fault> {
+    fn with_rights<R>(
+        &mut self,
+        rights: Rights,
+        access: impl FnOnce(&mut Self) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
         let current = self.active_context();
         let other = self.context_for(rights);
         self.cpu.context = Some(other);
@@ -435,7 +449,13 @@ impl Cx<'_> {
 
     /// Linear address of an access outside 64-bit mode, after limit and type checks (SDM 5.3 to 5.5).
     #[inline(never)]
-    pub fn linear_segmented(&mut self, segment: u8, offset: u64, size: u64, write: bool) -> Result<u64, Fault> {
+    pub fn linear_segmented(
+        &mut self,
+        segment: u8,
+        offset: u64,
+        size: u64,
+        write: bool,
+    ) -> Result<u64, Fault> {
         let n = usize::from(segment) % 6;
         if self.cpu.flat_segments >> n & 1 != 0 && offset + size <= 1 << 32 {
             return Ok(offset);

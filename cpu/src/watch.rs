@@ -68,7 +68,8 @@ impl Vcpu {
 
     pub(crate) fn watch_changed(&mut self) {
         let aligned = self.system.cr0 & cr::CR0_AM != 0 && self.flags.has(crate::flags::bit::AC);
-        let data = self.system.dr7 & 0xFF != 0 && (0..4).any(|n| matches!(self.breakpoint(n), Some((1 | 3, _))));
+        let data =
+            self.system.dr7 & 0xFF != 0 && (0..4).any(|n| matches!(self.breakpoint(n), Some((1 | 3, _))));
         self.watched = aligned || data || !self.watch.watchpoints.is_empty();
     }
 }
@@ -89,7 +90,8 @@ impl Cx<'_> {
             }
         }
         let hit = self.cpu.watch.watchpoints.iter().copied().find(|watch| {
-            (if write { watch.write } else { watch.read }) && overlaps(linear, size as u64, watch.linear, watch.len)
+            (if write { watch.write } else { watch.read })
+                && overlaps(linear, size as u64, watch.linear, watch.len)
         });
         if hit.is_some() {
             self.cpu.watch.hit = hit;

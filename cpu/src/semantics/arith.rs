@@ -114,11 +114,21 @@ fn mem_any<O: Binary, T: Width>(cx: &mut Cx, i: &Insn, b: T) -> Exec {
 pub fn binary<O: Binary>(instr: &Instruction) -> Option<Handler> {
     let size = operand_size(instr, 0);
     Some(match form(instr) {
-        Form::RegReg => by_size(size, [reg_reg::<O, u8>, reg_reg::<O, u16>, reg_reg::<O, u32>, reg_reg::<O, u64>]),
-        Form::RegMem => by_size(size, [reg_mem::<O, u8>, reg_mem::<O, u16>, reg_mem::<O, u32>, reg_mem::<O, u64>]),
-        Form::MemReg => by_size(size, [mem_reg::<O, u8>, mem_reg::<O, u16>, mem_reg::<O, u32>, mem_reg::<O, u64>]),
-        Form::RegImm => by_size(size, [reg_imm::<O, u8>, reg_imm::<O, u16>, reg_imm::<O, u32>, reg_imm::<O, u64>]),
-        Form::MemImm => by_size(size, [mem_imm::<O, u8>, mem_imm::<O, u16>, mem_imm::<O, u32>, mem_imm::<O, u64>]),
+        Form::RegReg => {
+            by_size(size, [reg_reg::<O, u8>, reg_reg::<O, u16>, reg_reg::<O, u32>, reg_reg::<O, u64>])
+        }
+        Form::RegMem => {
+            by_size(size, [reg_mem::<O, u8>, reg_mem::<O, u16>, reg_mem::<O, u32>, reg_mem::<O, u64>])
+        }
+        Form::MemReg => {
+            by_size(size, [mem_reg::<O, u8>, mem_reg::<O, u16>, mem_reg::<O, u32>, mem_reg::<O, u64>])
+        }
+        Form::RegImm => {
+            by_size(size, [reg_imm::<O, u8>, reg_imm::<O, u16>, reg_imm::<O, u32>, reg_imm::<O, u64>])
+        }
+        Form::MemImm => {
+            by_size(size, [mem_imm::<O, u8>, mem_imm::<O, u16>, mem_imm::<O, u32>, mem_imm::<O, u64>])
+        }
         _ => return None,
     })
 }
@@ -171,7 +181,9 @@ pub fn unary<O: Unary>(instr: &Instruction) -> Option<Handler> {
         Form::Reg => {
             by_size(size, [unary_reg::<O, u8>, unary_reg::<O, u16>, unary_reg::<O, u32>, unary_reg::<O, u64>])
         }
-        _ => by_size(size, [unary_mem::<O, u8>, unary_mem::<O, u16>, unary_mem::<O, u32>, unary_mem::<O, u64>]),
+        _ => {
+            by_size(size, [unary_mem::<O, u8>, unary_mem::<O, u16>, unary_mem::<O, u32>, unary_mem::<O, u64>])
+        }
     })
 }
 
@@ -464,8 +476,12 @@ fn exchange(instr: &Instruction) -> Option<Handler> {
     let size = operand_size(instr, 0);
     let register = form(instr) == Form::RegReg;
     Some(match (instr.mnemonic(), register) {
-        (Mnemonic::Xadd, true) => by_size(size, [xadd_rr::<u8>, xadd_rr::<u16>, xadd_rr::<u32>, xadd_rr::<u64>]),
-        (Mnemonic::Xadd, false) => by_size(size, [xadd_mr::<u8>, xadd_mr::<u16>, xadd_mr::<u32>, xadd_mr::<u64>]),
+        (Mnemonic::Xadd, true) => {
+            by_size(size, [xadd_rr::<u8>, xadd_rr::<u16>, xadd_rr::<u32>, xadd_rr::<u64>])
+        }
+        (Mnemonic::Xadd, false) => {
+            by_size(size, [xadd_mr::<u8>, xadd_mr::<u16>, xadd_mr::<u32>, xadd_mr::<u64>])
+        }
         (Mnemonic::Cmpxchg, true) => {
             by_size(size, [cmpxchg_rr::<u8>, cmpxchg_rr::<u16>, cmpxchg_rr::<u32>, cmpxchg_rr::<u64>])
         }

@@ -126,22 +126,33 @@ fn bswap<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
 fn scans(instr: &Instruction) -> Option<Handler> {
     let mem = form(instr) == Form::RegMem;
     let variants: [Handler; 4] = match (instr.mnemonic(), mem) {
-        (Mnemonic::Bsf | Mnemonic::Tzcnt, false) => {
-            [scan::<u16, true, false>, scan::<u16, true, false>, scan::<u32, true, false>, scan::<u64, true, false>]
-        }
-        (Mnemonic::Bsf | Mnemonic::Tzcnt, true) => {
-            [scan::<u16, true, true>, scan::<u16, true, true>, scan::<u32, true, true>, scan::<u64, true, true>]
-        }
+        (Mnemonic::Bsf | Mnemonic::Tzcnt, false) => [
+            scan::<u16, true, false>,
+            scan::<u16, true, false>,
+            scan::<u32, true, false>,
+            scan::<u64, true, false>,
+        ],
+        (Mnemonic::Bsf | Mnemonic::Tzcnt, true) => [
+            scan::<u16, true, true>,
+            scan::<u16, true, true>,
+            scan::<u32, true, true>,
+            scan::<u64, true, true>,
+        ],
         (Mnemonic::Bsr | Mnemonic::Lzcnt, false) => [
             scan::<u16, false, false>,
             scan::<u16, false, false>,
             scan::<u32, false, false>,
             scan::<u64, false, false>,
         ],
-        (Mnemonic::Bsr | Mnemonic::Lzcnt, true) => {
-            [scan::<u16, false, true>, scan::<u16, false, true>, scan::<u32, false, true>, scan::<u64, false, true>]
+        (Mnemonic::Bsr | Mnemonic::Lzcnt, true) => [
+            scan::<u16, false, true>,
+            scan::<u16, false, true>,
+            scan::<u32, false, true>,
+            scan::<u64, false, true>,
+        ],
+        (_, false) => {
+            [popcnt::<u16, false>, popcnt::<u16, false>, popcnt::<u32, false>, popcnt::<u64, false>]
         }
-        (_, false) => [popcnt::<u16, false>, popcnt::<u16, false>, popcnt::<u32, false>, popcnt::<u64, false>],
         (_, true) => [popcnt::<u16, true>, popcnt::<u16, true>, popcnt::<u32, true>, popcnt::<u64, true>],
     };
     Some(by_size(operand_size(instr, 0), variants))

@@ -169,7 +169,9 @@ pub fn select(instr: &Instruction, _size: CodeSize) -> Option<Handler> {
             [call_m::<u16>, call_m::<u16>, call_m::<u32>, call_m::<u64>],
         ),
         M::Ret => Some(by_size(ret_size(instr), [ret::<u16>, ret::<u16>, ret::<u32>, ret::<u64>])),
-        M::Loop => Some(by_size(width(instr), [loop_::<u16, 0>, loop_::<u16, 0>, loop_::<u32, 0>, loop_::<u64, 0>])),
+        M::Loop => {
+            Some(by_size(width(instr), [loop_::<u16, 0>, loop_::<u16, 0>, loop_::<u32, 0>, loop_::<u64, 0>]))
+        }
         M::Loope => {
             Some(by_size(width(instr), [loop_::<u16, 1>, loop_::<u16, 1>, loop_::<u32, 1>, loop_::<u64, 1>]))
         }

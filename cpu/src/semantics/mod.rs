@@ -45,8 +45,19 @@ pub fn sets_rip(instr: &Instruction) -> bool {
         || string::repeats(instr)
         || matches!(
             instr.mnemonic(),
-            Int | Int1 | Int3 | Into | Iret | Iretd | Iretq | Syscall | Sysret | Sysretq | Sysenter | Sysexit
-                | Sysexitq | Rsm
+            Int | Int1
+                | Int3
+                | Into
+                | Iret
+                | Iretd
+                | Iretq
+                | Syscall
+                | Sysret
+                | Sysretq
+                | Sysenter
+                | Sysexit
+                | Sysexitq
+                | Rsm
         )
 }
 
@@ -71,8 +82,41 @@ pub fn ends_block(mnemonic: Mnemonic) -> bool {
     use Mnemonic::*;
     matches!(
         mnemonic,
-        Sti | Cli | Popf | Popfd | Popfq | Hlt | Mwait | In | Out | Insb | Insw | Insd | Outsb | Outsw | Outsd
-            | Wrmsr | Invlpg | Invpcid | Lmsw | Clts | Lgdt | Lidt | Lldt | Ltr | Wbinvd | Invd | Xsetbv | Stac
-            | Clac | Pause | Rsm | Lss | Swapgs | Cpuid | Serialize | Wrfsbase | Wrgsbase
+        Sti | Cli
+            | Popf
+            | Popfd
+            | Popfq
+            | Hlt
+            | Mwait
+            | In
+            | Out
+            | Insb
+            | Insw
+            | Insd
+            | Outsb
+            | Outsw
+            | Outsd
+            | Wrmsr
+            | Invlpg
+            | Invpcid
+            | Lmsw
+            | Clts
+            | Lgdt
+            | Lidt
+            | Lldt
+            | Ltr
+            | Wbinvd
+            | Invd
+            | Xsetbv
+            | Stac
+            | Clac
+            | Pause
+            | Rsm
+            | Lss
+            | Swapgs
+            | Cpuid
+            | Serialize
+            | Wrfsbase
+            | Wrgsbase
     )
 }

@@ -181,22 +181,36 @@ fn extends(instr: &Instruction) -> Option<Handler> {
 }
 fn extends_wide(source: usize, target: usize, mem: bool, signed: bool) -> Option<Handler> {
     let wide: [Handler; 4] = match (source, mem, signed) {
-        (2, false, false) => {
-            [mov_rr::<u16>, zero_extend_rr::<u16, u16>, zero_extend_rr::<u16, u32>, zero_extend_rr::<u16, u64>]
-        }
-        (2, true, false) => {
-            [mov_rm::<u16>, zero_extend_rm::<u16, u16>, zero_extend_rm::<u16, u32>, zero_extend_rm::<u16, u64>]
-        }
-        (2, false, true) => {
-            [mov_rr::<u16>, sign_extend_rr::<u16, u16>, sign_extend_rr::<u16, u32>, sign_extend_rr::<u16, u64>]
-        }
-        (2, true, true) => {
-            [mov_rm::<u16>, sign_extend_rm::<u16, u16>, sign_extend_rm::<u16, u32>, sign_extend_rm::<u16, u64>]
-        }
+        (2, false, false) => [
+            mov_rr::<u16>,
+            zero_extend_rr::<u16, u16>,
+            zero_extend_rr::<u16, u32>,
+            zero_extend_rr::<u16, u64>,
+        ],
+        (2, true, false) => [
+            mov_rm::<u16>,
+            zero_extend_rm::<u16, u16>,
+            zero_extend_rm::<u16, u32>,
+            zero_extend_rm::<u16, u64>,
+        ],
+        (2, false, true) => [
+            mov_rr::<u16>,
+            sign_extend_rr::<u16, u16>,
+            sign_extend_rr::<u16, u32>,
+            sign_extend_rr::<u16, u64>,
+        ],
+        (2, true, true) => [
+            mov_rm::<u16>,
+            sign_extend_rm::<u16, u16>,
+            sign_extend_rm::<u16, u32>,
+            sign_extend_rm::<u16, u64>,
+        ],
         (_, false, _) => {
             [mov_rr::<u16>, mov_rr::<u16>, sign_extend_rr::<u32, u32>, sign_extend_rr::<u32, u64>]
         }
-        (_, true, _) => [mov_rm::<u16>, mov_rm::<u16>, sign_extend_rm::<u32, u32>, sign_extend_rm::<u32, u64>],
+        (_, true, _) => {
+            [mov_rm::<u16>, mov_rm::<u16>, sign_extend_rm::<u32, u32>, sign_extend_rm::<u32, u64>]
+        }
     };
     Some(by_size(target, wide))
 }
@@ -245,8 +259,14 @@ pub fn is_moffs(instr: &Instruction) -> bool {
     use iced_x86::Code::*;
     matches!(
         instr.code(),
-        Mov_AL_moffs8 | Mov_AX_moffs16 | Mov_EAX_moffs32 | Mov_RAX_moffs64 | Mov_moffs8_AL | Mov_moffs16_AX
-            | Mov_moffs32_EAX | Mov_moffs64_RAX
+        Mov_AL_moffs8
+            | Mov_AX_moffs16
+            | Mov_EAX_moffs32
+            | Mov_RAX_moffs64
+            | Mov_moffs8_AL
+            | Mov_moffs16_AX
+            | Mov_moffs32_EAX
+            | Mov_moffs64_RAX
     )
 }
 
@@ -257,7 +277,8 @@ fn conditional(instr: &Instruction) -> Option<Handler> {
         return None;
     }
     let is_set = instr.op_count() == 1;
-    let is_move = instr.op_count() == 2 && instr.mnemonic() >= Mnemonic::Cmova && instr.mnemonic() <= Mnemonic::Cmovs;
+    let is_move =
+        instr.op_count() == 2 && instr.mnemonic() >= Mnemonic::Cmova && instr.mnemonic() <= Mnemonic::Cmovs;
     match form(instr) {
         Form::Reg if is_set => Some(setcc_r),
         Form::Mem if is_set => Some(setcc_m),
@@ -280,7 +301,9 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
         M::Mov => moves(instr),
         M::Movzx | M::Movsx | M::Movsxd => extends(instr),
         M::Lea => Some(by_size(size, [lea::<u16>, lea::<u16>, lea::<u32>, lea::<u64>])),
-        M::Xchg if register => Some(by_size(size, [xchg_rr::<u8>, xchg_rr::<u16>, xchg_rr::<u32>, xchg_rr::<u64>])),
+        M::Xchg if register => {
+            Some(by_size(size, [xchg_rr::<u8>, xchg_rr::<u16>, xchg_rr::<u32>, xchg_rr::<u64>]))
+        }
         M::Xchg => Some(by_size(size, [xchg_mr::<u8>, xchg_mr::<u16>, xchg_mr::<u32>, xchg_mr::<u64>])),
         M::Movbe if form(instr) == Form::RegMem => {
             Some(by_size(size, [movbe_rm::<u16>, movbe_rm::<u16>, movbe_rm::<u32>, movbe_rm::<u64>]))
@@ -293,10 +316,17 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
         M::Cdq => Some(spread::<u32>),
         M::Cqo => Some(spread::<u64>),
         M::Xlatb => Some(xlat),
-        M::Nop | M::Prefetchnta | M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchw | M::Prefetch
-        | M::Reservednop | M::Endbr64 | M::Endbr32 => Some(nop),
+        M::Nop
+        | M::Prefetchnta
+        | M::Prefetcht0
+        | M::Prefetcht1
+        | M::Prefetcht2
+        | M::Prefetchw
+        | M::Prefetch
+        | M::Reservednop
+        | M::Endbr64
+        | M::Endbr32 => Some(nop),
         M::Pause => Some(pause),
         _ => conditional(instr),
     }
 }
-

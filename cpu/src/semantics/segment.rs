@@ -74,7 +74,8 @@ impl Cx<'_> {
     fn check_code(&mut self, selector: u16, found: &Descriptor) -> Exec {
         let cpl = self.cpu.system.cpl;
         let rpl = selector as u8 & 3;
-        let privileged = if found.is_conforming() { found.dpl() <= cpl } else { rpl <= cpl && found.dpl() == cpl };
+        let privileged =
+            if found.is_conforming() { found.dpl() <= cpl } else { rpl <= cpl && found.dpl() == cpl };
         if !found.is_code() || !privileged || self.cpu.long_mode() && found.has(ar::L | ar::DB) {
             return Err(self.gp(index(selector)));
         }
@@ -202,7 +203,9 @@ impl Cx<'_> {
             if offset > u64::from(self.cpu.system.seg[seg::CS].limit) {
                 return Err(self.gp(0));
             }
-            return self.push_return(cs, back, size, before).and_then(|()| self.jump_far_real(selector, offset));
+            return self
+                .push_return(cs, back, size, before)
+                .and_then(|()| self.jump_far_real(selector, offset));
         }
         if is_null(selector) {
             return Err(self.gp(0));
@@ -236,7 +239,13 @@ impl Cx<'_> {
         let (selector, mut target) = self.gate_target(gate)?;
         let long = self.cpu.long_mode();
         let offset = gate.gate_offset(long);
-        let size = if long { 8 } else if gate.kind() == st::CALL_GATE { 4 } else { 2 };
+        let size = if long {
+            8
+        } else if gate.kind() == st::CALL_GATE {
+            4
+        } else {
+            2
+        };
         self.check_offset(&target, offset)?;
         let cs = u64::from(self.cpu.system.seg[seg::CS].selector);
         if target.is_conforming() || target.dpl() == self.cpu.system.cpl {
@@ -414,7 +423,9 @@ fn load_far_pointer<const SEGMENT: usize>(cx: &mut Cx, i: &Insn) -> Exec {
 /// Reads offset (of `size` bytes) and selector from the memory operand.
 fn far_pointer(cx: &mut Cx, i: &Insn, size: u8) -> Result<(u64, u16), Fault> {
     let base = cx.offset(i);
-    let at = |cx: &mut Cx, by: u64, size: u64| cx.linear(i, i.seg, base.wrapping_add(by) & cx.address_mask(i), size, false);
+    let at = |cx: &mut Cx, by: u64, size: u64| {
+        cx.linear(i, i.seg, base.wrapping_add(by) & cx.address_mask(i), size, false)
+    };
     let linear = at(cx, 0, u64::from(size))?;
     let offset = match size {
         2 => u64::from(cx.load::<u16>(linear, i.seg)?),
@@ -450,7 +461,11 @@ fn wrfsbase<const SEGMENT: usize, const WIDE: bool>(cx: &mut Cx, i: &Insn) -> Ex
 fn rdfsbase<const SEGMENT: usize, const WIDE: bool>(cx: &mut Cx, i: &Insn) -> Exec {
     fsgsbase_allowed(cx)?;
     let base = cx.cpu.system.seg[SEGMENT].base;
-    if WIDE { cx.put(i.reg, base) } else { cx.put(i.reg, base as u32) }
+    if WIDE {
+        cx.put(i.reg, base)
+    } else {
+        cx.put(i.reg, base as u32)
+    }
     Ok(())
 }
 fn fsgsbase_allowed(cx: &mut Cx) -> Exec {
@@ -486,10 +501,10 @@ fn segment_operand(instr: &Instruction, i: u32) -> bool {
 pub fn stack_slot(instr: &Instruction) -> Option<u8> {
     use iced_x86::Code::*;
     Some(match instr.code() {
-        Pushw_ES | Pushw_CS | Pushw_SS | Pushw_DS | Pushw_FS | Pushw_GS | Popw_ES | Popw_SS | Popw_DS | Popw_FS
-        | Popw_GS | Popw_CS => 2,
-        Pushd_ES | Pushd_CS | Pushd_SS | Pushd_DS | Pushd_FS | Pushd_GS | Popd_ES | Popd_SS | Popd_DS | Popd_FS
-        | Popd_GS => 4,
+        Pushw_ES | Pushw_CS | Pushw_SS | Pushw_DS | Pushw_FS | Pushw_GS | Popw_ES | Popw_SS | Popw_DS
+        | Popw_FS | Popw_GS | Popw_CS => 2,
+        Pushd_ES | Pushd_CS | Pushd_SS | Pushd_DS | Pushd_FS | Pushd_GS | Popd_ES | Popd_SS | Popd_DS
+        | Popd_FS | Popd_GS => 4,
         Pushq_FS | Pushq_GS | Popq_FS | Popq_GS => 8,
         _ => return None,
     })

@@ -148,11 +148,21 @@ fn variants<O: Shift, const CL: bool>(instr: &Instruction) -> Handler {
     match instr.op_kind(0) {
         OpKind::Register => by_size(
             size,
-            [shift_reg::<O, u8, CL>, shift_reg::<O, u16, CL>, shift_reg::<O, u32, CL>, shift_reg::<O, u64, CL>],
+            [
+                shift_reg::<O, u8, CL>,
+                shift_reg::<O, u16, CL>,
+                shift_reg::<O, u32, CL>,
+                shift_reg::<O, u64, CL>,
+            ],
         ),
         _ => by_size(
             size,
-            [shift_mem::<O, u8, CL>, shift_mem::<O, u16, CL>, shift_mem::<O, u32, CL>, shift_mem::<O, u64, CL>],
+            [
+                shift_mem::<O, u8, CL>,
+                shift_mem::<O, u16, CL>,
+                shift_mem::<O, u32, CL>,
+                shift_mem::<O, u64, CL>,
+            ],
         ),
     }
 }

@@ -282,8 +282,12 @@ pub fn select(instr: &Instruction, _size: CodeSize) -> Option<Handler> {
         M::Popf => Some(popf::<u16>),
         M::Popfd => Some(popf::<u32>),
         M::Popfq => Some(popf::<u64>),
-        M::Enter => Some(by_size(stack_size(instr), [enter::<u16>, enter::<u16>, enter::<u32>, enter::<u64>])),
-        M::Leave => Some(by_size(stack_size(instr), [leave::<u16>, leave::<u16>, leave::<u32>, leave::<u64>])),
+        M::Enter => {
+            Some(by_size(stack_size(instr), [enter::<u16>, enter::<u16>, enter::<u32>, enter::<u64>]))
+        }
+        M::Leave => {
+            Some(by_size(stack_size(instr), [leave::<u16>, leave::<u16>, leave::<u32>, leave::<u64>]))
+        }
         _ => None,
     }
 }
@@ -296,4 +300,3 @@ fn stack_size(instr: &Instruction) -> usize {
         _ => 8,
     }
 }
-

@@ -134,7 +134,9 @@ impl Element for Movs {
         Ok(())
     }
     fn span<T: Width>(cx: &mut Cx, i: &Insn, count: u64) -> bool {
-        let (Ok(from), Ok(to)) = (cx.source_linear::<T>(i), cx.target_linear::<T>(i, true)) else { return false };
+        let (Ok(from), Ok(to)) = (cx.source_linear::<T>(i), cx.target_linear::<T>(i, true)) else {
+            return false;
+        };
         let bytes = count * T::SIZE as u64;
         if !cx.readable_memory(from) || !cx.writable_memory(to) {
             return false;
@@ -276,7 +278,12 @@ fn repeat<E: Element, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
 
 /// The elements of a chunk one at a time; a device access ends it early. Returns how many were done, and whether
 /// the instruction is complete. A fault after the first element commits those before it.
-fn one_by_one<E: Element, T: Width>(cx: &mut Cx, i: &Insn, count: u64, most: u64) -> Result<(u64, bool), Fault> {
+fn one_by_one<E: Element, T: Width>(
+    cx: &mut Cx,
+    i: &Insn,
+    count: u64,
+    most: u64,
+) -> Result<(u64, bool), Fault> {
     let charged = cx.cpu.timing.charged();
     let mut done = 0;
     loop {
@@ -286,7 +293,8 @@ fn one_by_one<E: Element, T: Width>(cx: &mut Cx, i: &Insn, count: u64, most: u64
         done += 1;
         cx.set_count(i, count - done);
         let mismatch = E::COMPARES
-            && (i.flags & iflag::REP != 0 && !cx.cpu.flags.zf() || i.flags & iflag::REPNE != 0 && cx.cpu.flags.zf());
+            && (i.flags & iflag::REP != 0 && !cx.cpu.flags.zf()
+                || i.flags & iflag::REPNE != 0 && cx.cpu.flags.zf());
         if done == count || mismatch {
             return Ok((done, true));
         }

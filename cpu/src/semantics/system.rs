@@ -309,12 +309,17 @@ fn mov_from_cr(cx: &mut Cx, i: &Insn) -> Exec {
         8 => cx.cpu.apic.cr8(),
         _ => return Err(cx.ud()),
     };
-    if i.aux == 8 { cx.put(i.reg, value) } else { cx.put(i.reg, value as u32) }
+    if i.aux == 8 {
+        cx.put(i.reg, value)
+    } else {
+        cx.put(i.reg, value as u32)
+    }
     Ok(())
 }
 fn mov_to_cr(cx: &mut Cx, i: &Insn) -> Exec {
     cx.privileged()?;
-    let value = cx.cpu.gpr[usize::from(i.rm)] & if cx.cpu.code_size == CodeSize::Bits64 { !0 } else { 0xFFFF_FFFF };
+    let value =
+        cx.cpu.gpr[usize::from(i.rm)] & if cx.cpu.code_size == CodeSize::Bits64 { !0 } else { 0xFFFF_FFFF };
     match i.reg {
         0 => cx.write_cr0(value),
         2 => {
@@ -379,7 +384,11 @@ fn mov_from_dr(cx: &mut Cx, i: &Insn) -> Exec {
         6 => cx.cpu.system.dr6,
         _ => cx.cpu.system.dr7,
     };
-    if i.aux == 8 { cx.put(i.reg, value) } else { cx.put(i.reg, value as u32) }
+    if i.aux == 8 {
+        cx.put(i.reg, value)
+    } else {
+        cx.put(i.reg, value as u32)
+    }
     Ok(())
 }
 fn mov_to_dr(cx: &mut Cx, i: &Insn) -> Exec {
@@ -420,9 +429,8 @@ fn load_table<const INTERRUPT: bool>(cx: &mut Cx, i: &Insn) -> Exec {
     let mut bytes = [0; 10];
     cx.load_bytes(linear, i.seg, &mut bytes[..size as usize])?;
     let limit = u16::from_le_bytes([bytes[0], bytes[1]]);
-    let mut base = u64::from_le_bytes([
-        bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8], bytes[9],
-    ]);
+    let mut base =
+        u64::from_le_bytes([bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8], bytes[9]]);
     if i.aux == 2 && !wide {
         base &= 0xFF_FFFF;
     }
@@ -464,8 +472,8 @@ fn ltr<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
     }
     let mut found = cx.descriptor(selector, GP)?;
     let long = cx.cpu.long_mode();
-    let available =
-        found.is_system() && (found.kind() == st::TSS_AVAILABLE || !long && found.kind() == st::TSS16_AVAILABLE);
+    let available = found.is_system()
+        && (found.kind() == st::TSS_AVAILABLE || !long && found.kind() == st::TSS16_AVAILABLE);
     if !available {
         return Err(cx.gp(index(selector)));
     }
@@ -510,8 +518,7 @@ fn put_sized(cx: &mut Cx, i: &Insn, value: u32) {
 fn lar<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
     cx.needs_protected()?;
     let selector = selector_source::<MEM>(cx, i)?;
-    let systems: &[u32] =
-        if cx.cpu.long_mode() { &[2, 9, 11, 12] } else { &[1, 2, 3, 4, 5, 9, 11, 12] };
+    let systems: &[u32] = if cx.cpu.long_mode() { &[2, 9, 11, 12] } else { &[1, 2, 3, 4, 5, 9, 11, 12] };
     let found = visible(cx, selector, systems)?;
     if let Some(found) = found {
         put_sized(cx, i, (found.low >> 32) as u32 & 0x00FF_FF00);

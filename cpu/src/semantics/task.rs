@@ -14,7 +14,9 @@ pub enum Reason {
     /// IRET with NT set.
     Return,
     /// An exception or interrupt through a task gate; the RIP to save.
-    Interrupt { rip: u64 },
+    Interrupt {
+        rip: u64,
+    },
 }
 
 /// The dynamic part of a TSS.
@@ -41,7 +43,8 @@ impl Cx<'_> {
         }
         let found = self.descriptor(selector, vector)?;
         let wanted = if returning { BUSY } else { 0 };
-        let is_tss = found.is_system() && matches!(found.kind() & !BUSY, st::TSS16_AVAILABLE | st::TSS_AVAILABLE);
+        let is_tss =
+            found.is_system() && matches!(found.kind() & !BUSY, st::TSS16_AVAILABLE | st::TSS_AVAILABLE);
         if !is_tss || found.kind() & BUSY != wanted {
             return Err(self.raise_code(vector, index(selector)));
         }
@@ -252,4 +255,3 @@ impl Cx<'_> {
         Ok(())
     }
 }
-
