@@ -157,7 +157,7 @@ impl MachineConfig {
     /// See [`MachineConfig::from_file`].
     pub fn from_toml(text: &str, file: &Path) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|e| {
-            let line = e.span().map(|span| text[..span.start].lines().count().max(1));
+            let line = e.span().map(|span| text[..span.start].matches('\n').count() + 1);
             let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             ConfigError::Parse { file: file.to_owned(), why: format!("{at}{}", e.message()) }
         })

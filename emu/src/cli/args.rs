@@ -29,7 +29,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   amber run --kernel vmlinuz --append 'console=ttyS0 panic=-1' --memory 512M --headless --no-reboot
   amber run --flat hello.bin@0x100000 --headless --stats
-  amber run --firmware selftest --cpu amber-v2,-avx2 --headless
+  amber run --firmware selftest --cpu amber-v2.1,-avx2 --headless
   amber run --kernel vmlinux --gdb 127.0.0.1:1234 --symbols System.map
   amber run --rom test.bin --log exc,reset --stop-at 5000000 --hash
   amber run machine.toml --memory 2G --dump-config > repeat.toml

@@ -11,7 +11,7 @@ fn file_reads_every_key_and_writes_itself_back() {
         initrd = "/initrd"
         append = "console=ttyS0"
         machine = "q35-1"
-        cpu = "amber-v2,+avx2,-la57"
+        cpu = "amber-v2.1,+avx2,-la57"
         cpus = 4
         memory = "1G"
         seed = 7

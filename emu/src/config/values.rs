@@ -248,7 +248,7 @@ pub struct CpuChoice {
 
 impl Default for CpuChoice {
     fn default() -> Self {
-        Self { model: "amber-v2".into(), features: Vec::new() }
+        Self { model: "amber-v2.1".into(), features: Vec::new() }
     }
 }
 
