@@ -213,7 +213,7 @@ impl FromStr for MemorySize {
                 "memory `{text}`: `{digits}` is not a whole number; write 65536K, 512M or 1G"
             ));
         };
-        let bytes = count.checked_mul(1 << shift).unwrap_or(u64::MAX);
+        let bytes = count.saturating_mul(1 << shift);
         if bytes > MAX_MEMORY {
             return wrong(format!("memory `{text}` is too much; a machine can have up to 64G"));
         }
