@@ -16,8 +16,13 @@ flags="-Os -std=gnu11 -Wall -Wextra -Werror -Wno-unused-function -Wno-array-boun
 compile() { # SOURCE OBJECT
     case $1 in
         *.S) gcc -m64 -c -Wa,--noexecstack -Icommon "$1" -o "$2" ;;
-        *real.c) gcc $flags -m16 -DREAL_UNIT -S "$1" -o - | as --64 -o "$2" - ;;
-        *32.c) { echo .code32; gcc $flags -m32 -S "$1" -o -; } | as --64 -o "$2" - ;;
+        *real.c)
+            gcc $flags -m16 -DREAL_UNIT -S "$1" -o "$work/unit.s"
+            as --64 -o "$2" "$work/unit.s" ;;
+        *32.c)
+            gcc $flags -m32 -S "$1" -o "$work/unit32.s"
+            { echo .code32; cat "$work/unit32.s"; } > "$work/unit.s"
+            as --64 -o "$2" "$work/unit.s" ;;
         *) gcc $flags -m64 -c "$1" -o "$2" ;;
     esac
 }

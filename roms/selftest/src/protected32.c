@@ -12,6 +12,7 @@ void run_real(code *), run_unreal(code *), run_pm16(code *), run_v86(u32 ip, u32
 extern volatile u32 gate_record[8];
 extern u32 real_privileged;
 extern code *target16;
+static struct tss32 tss2;
 
 #define LOAD_DS(selector) asm volatile("movw %w0, %%fs" : : "r"(selector))
 #define LOAD_SS(selector) asm volatile("movw %w0, %%ss" : : "r"(selector))

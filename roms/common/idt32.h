@@ -17,10 +17,11 @@ extern char stubs32[], stubs16[];
 extern u64 trap32_entry;
 extern u64 gdt[], gdtr, idtr_real;
 void resume32(void) __attribute__((noreturn));
-void v86_leave(void) __attribute__((noreturn));
+/* Only images that enter v86 have it. */
+void v86_leave(void) __attribute__((noreturn, weak));
 
 static u64 idt32[256] __attribute__((aligned(8)));
-static struct tss32 tss, tss2;
+static struct tss32 tss;
 static int v86_reflects;
 
 static u64 segment(u32 base, u32 limit, u8 access, u8 flags)
