@@ -2,13 +2,14 @@
 # Rebuilds all images: build.sh [OUTPUT_DIR]. Without a directory, the committed images are replaced.
 # Needs gcc and binutils only. The same compiler makes the same bytes; compiler.txt names the one used.
 set -eu
+export LC_ALL=C
 roms=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$roms}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$roms"
 
-flags="-Os -std=gnu11 -Wall -Wextra -Werror -Wno-unused-function -Wno-array-bounds -ffreestanding -nostdlib -fno-pic -fno-pie
+flags="-Os -std=gnu11 -Wall -Wextra -Werror -Wno-unused-function -Wno-array-bounds -Wno-clobbered -ffreestanding -nostdlib -fno-pic -fno-pie
  -mgeneral-regs-only -mno-red-zone -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables
  -fno-omit-frame-pointer -fno-strict-aliasing -fno-ident -fno-tree-loop-distribute-patterns -Icommon"
 
@@ -29,7 +30,7 @@ compile() { # SOURCE OBJECT
 
 image() { # NAME SIZE
     objects=
-    for source in common/start.S common/shared.c "$1"/src/*.[cS]; do
+    for source in common/start.S common/shared.c common/idt64.c "$1"/src/*.[cS]; do
         object="$work/$1-$(basename "${source%.*}").o"
         compile "$source" "$object"
         objects="$objects $object"

@@ -13,6 +13,8 @@ extern char mode[16];
 extern u64 fault_ip;
 /* Set around checks of what QEMU's TCG is known not to do; there, a difference is reported but does not count. */
 extern u8 tcg_lacks;
+/* For people at a terminal: CR before LF, and only failures printed. */
+extern u8 crlf, quiet;
 
 #define COM1 0x3F8
 
@@ -20,6 +22,11 @@ static void put_char(char c)
 {
     while (!(inb(COM1 + 5) & 0x20))
         asm volatile("pause");
+    if (c == '\n' && crlf) {
+        outb(COM1, '\r');
+        while (!(inb(COM1 + 5) & 0x20))
+            asm volatile("pause");
+    }
     outb(COM1, c);
     outb(0xE9, c);
 }
@@ -82,6 +89,8 @@ static void print_name(const char *verdict, const char *name)
 static void skip(const char *name, const char *why)
 {
     skips++;
+    if (quiet)
+        return;
     print_name("skip ", name);
     print(": ");
     print(why);
@@ -102,6 +111,8 @@ static void check(const char *name, u64 got, u64 want)
         return;
     }
     checks++;
+    if (quiet && got == want)
+        return;
     print_name(got == want ? "ok " : "FAIL ", name);
     if (got != want) {
         failures++;

@@ -275,6 +275,7 @@ static void check_ioapic(void)
     sti_for(100000);
     check_near("PIT on pin 2, edge, 100 ms", count[0x62], 100);
     ioapic_route(2, LVT_MASKED | 0x62, id);
+    open_briefly();
     u32 before = count[0x62];
     sti_for(5000);
     check("masked", count[0x62], before);

@@ -44,7 +44,7 @@ static void check_two_level(void)
     check("A is set", table[5] & (A | D), A);
     *at(5 * 4096) = 0x1000 + 1018;
     check("D is set", table[5] & (A | D), A | D);
-    check("4 MiB pages set A", directory[RAM >> 22] & A, A);
+    check("4 MiB pages set A", directory[0] & A, A);
     table[0] = RAM | P;
     invlpg(BASE);
     EXPECT_ERROR("read-only #PF(3)", PF, 3, *at(0) = 1);
@@ -103,7 +103,9 @@ static void check_pae(void)
     pae_table[0] = RAM | P | W;
     invlpg(BASE);
     pdpt[1] = 0;
-    check("PDPTEs are registers", *at(0), 0x1000);
+    tcg_lacks = 1;
+    EXPECT("PDPTEs are registers", NO_TRAP, (void)*at(0));
+    tcg_lacks = 0;
     WRITE_CR(3, pdpt);
     EXPECT_ERROR("until CR3 is loaded #PF(0)", PF, 0, (void)*at(0));
     pdpt[1] = (u32)high_directory | P | 1 << 5;
