@@ -317,7 +317,3 @@ fn ends_block(instr: &Instruction) -> bool {
     instr.flow_control() != FlowControl::Next || semantics::ends_block(instr.mnemonic())
 }
 
-/// Whether `mnemonic` is one of `list`.
-pub fn is(mnemonic: Mnemonic, list: &[Mnemonic]) -> bool {
-    list.contains(&mnemonic)
-}

@@ -1,1 +1,6 @@
-//! placeholder
+//! Machines: configuration, boot loading, the run loop and the command line.
+
+pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod symbols;

@@ -1,0 +1,3 @@
+//! The command line of `amber`.
+
+pub mod args;
