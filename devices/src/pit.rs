@@ -371,6 +371,22 @@ impl Device for Pit {
         *self = Self::new();
         self.update_irq0(cx);
     }
+
+    fn impossible(&self) -> Option<(&'static str, String)> {
+        // Ticks of 2^62 are beyond the end of virtual time and below any overflow.
+        let tick = |tick: u64| tick < 1 << 62;
+        self.counters.iter().find_map(|counter| {
+            let count = |count: u32| (1..=0x1_0000).contains(&count);
+            let possible = counter.mode <= 5
+                && counter.access <= 3
+                && count(counter.count)
+                && counter.next_count.is_none_or(count)
+                && tick(counter.held)
+                && tick(counter.null_until)
+                && counter.loaded.is_none_or(tick);
+            (!possible).then(|| ("counters", format!("{counter:?}")))
+        })
+    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,10 @@ impl HostBridge {
         self.config.set_u32(PCIEXBAR, PCIEXBAR_BASE as u32 | PCIEXBAR_EN);
     }
 
+    pub(crate) fn low_ram(&self) -> u64 {
+        self.low_ram
+    }
+
     fn locked(&self) -> bool {
         self.config.u8(SMRAM) & SMRAM_D_LCK != 0
     }

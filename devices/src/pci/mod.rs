@@ -165,9 +165,8 @@ impl Device for Pci {
     fn mmio_read(&mut self, _cx: &mut DeviceCtx, offset: u64, size: u8) -> u64 {
         match self.window(offset) {
             Some(Window::Ecam { bdf, register }) => self.config_read(bdf, register, size),
-            Some(Window::Rcrb { offset }) => (0..u64::from(size)).fold(0, |value, index| {
-                value | u64::from(self.lpc.read_rcrb(offset + index)) << (index * 8)
-            }),
+            Some(Window::Rcrb { offset }) => (0..u64::from(size))
+                .fold(0, |value, index| value | u64::from(self.lpc.read_rcrb(offset + index)) << (index * 8)),
             None => u64::MAX,
         }
     }
