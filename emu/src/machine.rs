@@ -16,7 +16,6 @@ use amber_devices::{Platform, PlatformConfig};
 use amber_mmu::{FrameId, FramesError, Mmu, PAGE};
 use amber_snapshot::{RegionHasher, Schema, Section};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 
 /// Raised when a fix changes what a run computes.
 pub const SEMANTICS_EPOCH: u32 = 1;
@@ -61,7 +60,7 @@ pub(crate) struct Position {
     /// Virtual time at which the host is next asked for input, ns.
     pub poll_at: u64,
     /// Bytes from the host that the serial port has not taken yet.
-    pub serial_queue: VecDeque<u8>,
+    pub serial_queue: Vec<u8>,
     /// Steps spent idle (time jumps).
     pub idle_jumps: u64,
 }
@@ -136,7 +135,7 @@ impl Machine {
             current: 0,
             slice_end: spec.quantum,
             poll_at: POLL_NS,
-            serial_queue: VecDeque::new(),
+            serial_queue: Vec::new(),
             idle_jumps: 0,
         };
         let mut machine = Self {

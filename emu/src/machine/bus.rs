@@ -3,8 +3,8 @@
 use super::Machine;
 use amber_cpu::Bus;
 use amber_cpu::apic::Message;
+use amber_devices::Dma;
 use amber_devices::Platform;
-use amber_devices::device::Dma;
 use amber_mmu::{Mmu, ViewId};
 
 /// What a machine exchanges with the world outside. Output leaves at once; input is asked for at steps the state
@@ -19,6 +19,10 @@ pub trait HostIo {
     fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8>;
     /// Whether input may still come.
     fn may_input(&self) -> bool;
+    /// Whether the person at the console asked to end the run.
+    fn stop_requested(&self) -> bool {
+        false
+    }
 }
 
 /// Guest RAM as devices reach it.

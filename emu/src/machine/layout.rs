@@ -32,7 +32,11 @@ impl Machine {
                     RegionId::Firmware => &self.regions[1],
                     RegionId::Vram => &self.regions[2],
                 };
-                debug_assert!(offset / PAGE < u64::from(region.pages), "the chipset maps beyond {}", region.name);
+                debug_assert!(
+                    offset / PAGE < u64::from(region.pages),
+                    "the chipset maps beyond {}",
+                    region.name
+                );
                 Backing::Frames(FrameId(region.first.0 + (offset / PAGE) as u32))
             }
         }

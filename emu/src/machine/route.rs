@@ -22,7 +22,9 @@ impl Machine {
         match effect {
             Effect::Msi { address, data } => match Message::from_msi(address, data) {
                 Some(message) => self.deliver(&message),
-                None => tracing::debug!(target: "int", "message {data:#x} to {address:#x} reaches no local APIC"),
+                None => {
+                    tracing::debug!(target: "int", "message {data:#x} to {address:#x} reaches no local APIC")
+                }
             },
             Effect::Nmi => {
                 for vcpu in self.vcpus.iter_mut().filter(|vcpu| vcpu.apic.lint1_is_nmi()) {

@@ -20,6 +20,8 @@ pub enum Stop {
     Hung,
     /// The step asked for was reached.
     Step,
+    /// The person at the console ended the run.
+    User,
     /// A debugger's breakpoint is next on this processor.
     Breakpoint(usize),
     /// A debugger's watchpoint was hit by this processor's last instruction.
@@ -37,6 +39,9 @@ impl Machine {
                 return Stop::Step;
             }
             self.run_due(host);
+            if host.stop_requested() {
+                return Stop::User;
+            }
             if !self.platform.effects().is_empty() || !self.messages.is_empty() {
                 continue;
             }
@@ -74,7 +79,7 @@ impl Machine {
         if self.position.serial_queue.is_empty() {
             return;
         }
-        let queued = self.position.serial_queue.make_contiguous().to_vec();
+        let queued = self.position.serial_queue.clone();
         let taken = self.with_dma(|platform, dma| platform.serial_input(dma, 0, &queued));
         self.position.serial_queue.drain(..taken.min(queued.len()));
     }
@@ -103,8 +108,7 @@ impl Machine {
         let mut bus = PlatformBus { platform: &mut self.platform, messages: &mut self.messages, until: end };
         let deadline = amber_cpu::Bus::deadline(&bus);
         let steps = until - self.position.step;
-        let ran =
-            self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
+        let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
         match ran.exit {
@@ -116,7 +120,9 @@ impl Machine {
             }
             Exit::Shutdown => self.shutdown(current),
             Exit::Breakpoint => Some(Stop::Breakpoint(current)),
-            Exit::Watchpoint => self.vcpus[current].take_watch_hit().map(|hit| Stop::Watchpoint(current, hit)),
+            Exit::Watchpoint => {
+                self.vcpus[current].take_watch_hit().map(|hit| Stop::Watchpoint(current, hit))
+            }
         }
     }
 

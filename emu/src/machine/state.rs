@@ -23,7 +23,8 @@ impl Machine {
     /// Hash of architectural processor state and RAM alone: what golden tests compare, so that a new device does
     /// not change them all.
     pub fn architectural_hash(&mut self) -> StateHash {
-        let cpus: Vec<_> = self.vcpus.iter().enumerate().map(|(n, vcpu)| vcpu.save(&format!("cpu{n}"))).collect();
+        let cpus: Vec<_> =
+            self.vcpus.iter().enumerate().map(|(n, vcpu)| vcpu.save(&format!("cpu{n}"))).collect();
         let roots = self.region_roots();
         hash_sections(&cpus, &roots[..1])
     }
