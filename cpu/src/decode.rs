@@ -122,13 +122,8 @@ fn too_long(cx: &mut Cx, _i: &Insn) -> Exec {
 
 /// Decodes the instruction at the start of `bytes`, which lies `offset` bytes into its block.
 pub fn decode(bytes: &[u8], offset: u16, size: CodeSize) -> Decoded {
-    let bits = match size {
-        CodeSize::Bits16 => 16,
-        CodeSize::Bits32 => 32,
-        CodeSize::Bits64 => 64,
-    };
     let window = &bytes[..bytes.len().min(MAX_LENGTH)];
-    let mut decoder = Decoder::with_ip(bits, window, 0, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(size.bits(), window, 0, DecoderOptions::NONE);
     let instr = decoder.decode();
     if instr.is_invalid() {
         return match decoder.last_error() {
@@ -249,7 +244,7 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
     insn.seg = segment_code(instr.memory_segment(), size);
     let displacement = instr.memory_displacement64();
     insn.disp = displacement as u32 as i32;
-    if instr.memory_displ_size() == 8 {
+    if semantics::mov::is_moffs(instr) && size == CodeSize::Bits64 {
         // moffs64 does not fit `disp`; it has no base or index.
         insn.imm = displacement;
         insn.disp = 0;
@@ -275,18 +270,12 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
     } else {
         0
     };
-    insn.flags |= match (address, size) {
-        (8, _) => 0,
-        (4, _) => 1,
-        (2, _) => 2,
-        _ => match instr.memory_displ_size() {
-            2 => 2,
-            4 if size != CodeSize::Bits64 => 1,
-            // A 32-bit absolute displacement in 64-bit code is sign-extended, with an address-size prefix not.
-            4 if displacement >> 32 == 0 && (displacement as i32) < 0 => 1,
-            4 if size == CodeSize::Bits64 && displacement >> 32 == 0 => 0,
-            _ => 0,
-        },
+    // Without registers the displacement tells: 8 is a sign-extended disp32 or a moffs64.
+    let address = if address == 0 { instr.memory_displ_size() as usize } else { address };
+    insn.flags |= match address {
+        2 => 2,
+        4 => 1,
+        _ => 0,
     };
 }
 

@@ -136,12 +136,18 @@ impl Cx<'_> {
     }
 
     fn log_event(&self, event: &Event) {
-        tracing::trace!(
-            target: "int",
-            "vector {:#04x} {:?} error {:?} at {:04x}:{:x} cpl {} cr2 {:x} step-time {}",
-            event.vector, event.source, event.error, self.cpu.system.seg[seg::CS].selector, event.rip,
-            self.cpu.system.cpl, self.cpu.system.cr2, self.now()
-        );
+        let Event { vector, error, source, rip } = *event;
+        let (cs, cpl, cr2) = (self.cpu.system.seg[seg::CS].selector, self.cpu.system.cpl, self.cpu.system.cr2);
+        let (id, now) = (self.cpu.apic.id(), self.now());
+        if source == Source::Exception {
+            let code = error.unwrap_or(0);
+            tracing::trace!(
+                target: "exc",
+                "cpu{id} {now} ns: exception {vector} error {code:#x} at {cs:04x}:{rip:x} cpl {cpl} cr2 {cr2:x}"
+            );
+        } else {
+            tracing::trace!(target: "int", "cpu{id} {now} ns: {source:?} {vector:#04x} at {cs:04x}:{rip:x} cpl {cpl}");
+        }
     }
 
     /// Delivers INT n and its kin. A fault on the way is the instruction's own.

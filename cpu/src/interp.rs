@@ -164,6 +164,7 @@ impl Cx<'_> {
                 code.invalidate(self);
             }
             let stepping = self.cpu.flags.has(bit::TF);
+            self.cpu.suppress_trap = false;
             match code.find(self) {
                 Ok(Found::Cached(id)) => {
                     let block = code.block(id);
@@ -180,7 +181,7 @@ impl Cx<'_> {
                     continue;
                 }
             }
-            if stepping && !std::mem::take(&mut self.cpu.suppress_trap) {
+            if stepping && !self.cpu.suppress_trap {
                 self.cpu.system.pending.debug |= SINGLE_STEP;
                 self.cpu.attention = true;
             }

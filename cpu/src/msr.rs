@@ -78,6 +78,8 @@ impl Cx<'_> {
             0x200..=0x20F => msrs.mtrr_variable[index as usize - 0x200],
             0x277 => msrs.pat,
             0x2FF => msrs.mtrr_def_type,
+            // Reads as 0 once the timer has fired (SDM 11.5.4.1).
+            IA32_TSC_DEADLINE if self.cpu.apic.timer_expires().is_none() => 0,
             IA32_TSC_DEADLINE => msrs.tsc_deadline,
             0x800..=0x8FF => return self.x2apic_read(index),
             EFER => system.efer,
@@ -166,7 +168,7 @@ impl Cx<'_> {
             return Err(self.gp(0));
         }
         self.cpu.system.efer = value & !cr::EFER_LMA | efer & cr::EFER_LMA;
-        self.cpu.mode_changed();
+        self.cpu.paging_changed();
         Ok(())
     }
 

@@ -210,6 +210,13 @@ pub enum CodeSize {
     Bits64,
 }
 
+impl CodeSize {
+    /// 16, 32 or 64.
+    pub fn bits(self) -> u32 {
+        16 << self as u32
+    }
+}
+
 /// An exception on its way to delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Raised {

@@ -3,7 +3,7 @@
 
 use crate::decode::{Form, by_size, form, operand_size};
 use crate::exec::{Cx, Exec, Handler, Insn, Width};
-use iced_x86::{Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Instruction, Mnemonic, OpKind};
 
 pub fn mov_rr<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let value = cx.get::<T>(i.rm);
@@ -226,23 +226,13 @@ fn moves(instr: &Instruction) -> Option<Handler> {
     if special(0) || special(1) {
         return None;
     }
-    if instr.memory_displ_size() == 8 && instr.memory_base() == Register::None && form(instr) != Form::Other {
-        let wide = instr.memory_index() == Register::None;
-        match form(instr) {
-            Form::RegMem if wide && is_moffs(instr) => {
-                return Some(by_size(
-                    size,
-                    [load_moffs::<u8>, load_moffs::<u16>, load_moffs::<u32>, load_moffs::<u64>],
-                ));
-            }
-            Form::MemReg if wide && is_moffs(instr) => {
-                return Some(by_size(
-                    size,
-                    [store_moffs::<u8>, store_moffs::<u16>, store_moffs::<u32>, store_moffs::<u64>],
-                ));
-            }
-            _ => {}
-        }
+    if is_moffs(instr) && instr.memory_displ_size() == 8 {
+        let variants: [Handler; 4] = if form(instr) == Form::RegMem {
+            [load_moffs::<u8>, load_moffs::<u16>, load_moffs::<u32>, load_moffs::<u64>]
+        } else {
+            [store_moffs::<u8>, store_moffs::<u16>, store_moffs::<u32>, store_moffs::<u64>]
+        };
+        return Some(by_size(size, variants));
     }
     Some(match form(instr) {
         Form::RegReg => by_size(size, [mov_rr::<u8>, mov_rr::<u16>, mov_rr::<u32>, mov_rr::<u64>]),

@@ -6,3 +6,4 @@ pub mod console;
 mod log;
 pub mod report;
 pub mod run;
+pub mod trace;

@@ -6,7 +6,7 @@ use amber_cpu::Vcpu;
 use amber_cpu::state::CodeSize;
 use std::fmt::Write;
 
-const GPR: [&str; 16] = [
+pub(super) const GPR: [&str; 16] = [
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
     "r15",
 ];
@@ -79,11 +79,7 @@ fn code(text: &mut String, machine: &Machine, cpu: &Vcpu, symbols: Option<&Symbo
         let _ = writeln!(text, "code at {linear:016x}{}: not mapped", name(symbols, cpu.rip));
         return;
     };
-    let bits = match cpu.code_size() {
-        CodeSize::Bits16 => 16,
-        CodeSize::Bits32 => 32,
-        CodeSize::Bits64 => 64,
-    };
+    let bits = cpu.code_size().bits();
     let _ = writeln!(text, "code at {linear:016x}{}:", name(symbols, cpu.rip));
     let mut decoder = Decoder::with_ip(bits, &bytes[..have], cpu.rip, DecoderOptions::NONE);
     let mut formatter = FastFormatter::new();

@@ -2,7 +2,7 @@
 
 use super::args::RunArgs;
 use super::console::Console;
-use super::{build, log, report};
+use super::{build, log, report, trace};
 use crate::config::{Debugcon, Firmware, Guest};
 use crate::machine::Stop;
 use crate::symbols::Symbols;
@@ -40,7 +40,10 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     let mut console = Console::new(debug, monitor.then_some(END_OF_INPUT));
     let started = Instant::now();
     let until = config.stop_at.unwrap_or(u64::MAX);
-    let stop = machine.run(until, &mut console, config.no_reboot);
+    let stop = match &config.trace {
+        Some(file) => trace::run(&mut machine, until, &mut console, config.no_reboot, file)?,
+        None => machine.run(until, &mut console, config.no_reboot),
+    };
     console.flush();
     drop(console);
     let code = match stop {
