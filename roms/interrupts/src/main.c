@@ -324,7 +324,10 @@ static void check_hpet(void)
     mmio_write(HPET + 0x108, ms);
     mmio_write(HPET + 0x10, 1);
     sti_for(50500);
+    /* QEMU with an exact clock (-icount) fires twice per period: it compares with "after", not "at or after". */
+    tcg_lacks = 1;
     check_near("timer 0 periodic, 1 ms, edge, 50 ms", count[0x63], 50);
+    tcg_lacks = 0;
     mmio_write(HPET + 0x10, 0);
     mmio_write(HPET + 0x100, pin << 9);
     vector(0x64, on_level);
