@@ -110,6 +110,27 @@ static void check_mov_ss(void)
     check("mov ss delays the trap", trap.ip, fault_ip);
 }
 
+static void check_other_breakpoints(void)
+{
+    static volatile u8 bytes[8] __attribute__((aligned(8)));
+    WRITE_DR(6, 0);
+    WRITE_DR(2, &bytes[3]);
+    WRITE_DR(7, 0x400 | 0x10 | 1 << 24);
+    EXPECT("DR2 misses the byte beside", NO_TRAP, bytes[2] = 1);
+    EXPECT("DR2 byte #DB", DB, bytes[3] = 1);
+    EXPECT("DR2 inside a wider store #DB", DB, *(volatile u32 *)bytes = 1);
+    check("DR6.B2", READ_DR(6) & 0xE00F, 4);
+    WRITE_DR(6, 0);
+    WRITE_CR(4, READ_CR(4) | 8);
+    WRITE_DR(3, 0x80);
+    WRITE_DR(7, 0x400 | 0x40 | 2u << 28);
+    EXPECT("DR3 port #DB", DB, inb(0x80));
+    check("DR6.B3", READ_DR(6) & 0xE00F, 8);
+    WRITE_DR(7, 0x400);
+    WRITE_DR(6, 0);
+    WRITE_CR(4, READ_CR(4) & ~8);
+}
+
 static void check_breakpoints(void)
 {
     static volatile u32 watched;
@@ -131,6 +152,7 @@ static void check_breakpoints(void)
     EXPECT("DR1 write-only ignores reads", NO_TRAP, (void)watched);
     WRITE_DR(7, 0x400 | 4 | 0xF << 20);
     EXPECT("DR1 read/write #DB", DB, (void)watched);
+    check_other_breakpoints();
     WRITE_DR(7, 0x400);
     WRITE_DR(6, 0);
     check_single_step();

@@ -8,6 +8,7 @@ pub mod bzimage;
 mod elf;
 mod error;
 pub mod flat;
+mod guest;
 mod layout;
 mod long_mode;
 pub mod multiboot;
@@ -17,6 +18,7 @@ pub mod rom;
 mod tests;
 
 pub use error::BootError;
+pub use guest::{embedded, load_guest};
 pub use long_mode::DescriptorTable;
 use std::path::Path;
 

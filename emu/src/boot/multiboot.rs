@@ -151,8 +151,8 @@ fn place_info(
     let map = place("the memory map", map)?;
     let loader = place("the loader's name", c_string("Amber"))?;
     let module_name = place("the module's name", c_string(initrd.map_or("", |file| file.name)))?;
-    let modules = place("the module list", vec![0; 16])?;
-    let info_address = place("the information structure", vec![0; INFO_SIZE])?;
+    let modules = layout.lowest("the module list", 16, 8, FOUR_GIB)? as u32;
+    let info_address = layout.lowest("the information structure", INFO_SIZE as u64, 8, FOUR_GIB)? as u32;
 
     let mut info = vec![0; INFO_SIZE];
     let mut set = |at, value: u32| put(&mut info, at, value.to_le_bytes());

@@ -79,8 +79,8 @@ pub fn load(
     };
     let cmdline = place("the command line", c_string(append))?;
     let memmap = place("the memory map", memory_map(memory))?;
-    let modlist = place("the module list", vec![0; MODULE_SIZE])?;
-    let start = place("hvm_start_info", vec![0; START_INFO_SIZE])?;
+    let modlist = layout.lowest("the module list", MODULE_SIZE as u64, 8, FOUR_GIB)?;
+    let start = layout.lowest("hvm_start_info", START_INFO_SIZE as u64, 8, FOUR_GIB)?;
 
     if let Some(initrd) = initrd {
         let address = layout.highest("the initrd", initrd.bytes.len() as u64, 0x1000, FOUR_GIB)?;

@@ -155,6 +155,7 @@ static void check_lapic_timer(void)
     sti_for(50000);
     check("one-shot fires once", count[0x50], 1);
     check("one-shot stays at 0", lapic_read(LAPIC_CURRENT), 0);
+    open_briefly();
     count[0x50] = 0;
     lapic_write(LAPIC_LVT_TIMER, 0x20050);
     lapic_write(LAPIC_INITIAL, per_10ms / 10);
@@ -165,6 +166,7 @@ static void check_lapic_timer(void)
     cpuid(1, 0, id);
     if (id[2] >> 24 & 1) {
         u64 hz = tsc_hz(), goal;
+        open_briefly();
         count[0x50] = 0;
         lapic_write(LAPIC_LVT_TIMER, 0x40050);
         asm volatile("mfence");
@@ -322,7 +324,10 @@ static void check_hpet(void)
     mmio_write(HPET + 0x108, ms);
     mmio_write(HPET + 0x10, 1);
     sti_for(50500);
+    /* QEMU with an exact clock (-icount) fires twice per period: it compares with "after", not "at or after". */
+    tcg_lacks = 1;
     check_near("timer 0 periodic, 1 ms, edge, 50 ms", count[0x63], 50);
+    tcg_lacks = 0;
     mmio_write(HPET + 0x10, 0);
     mmio_write(HPET + 0x100, pin << 9);
     vector(0x64, on_level);

@@ -257,7 +257,7 @@ void compat_checks(void)
 {
     set_mode("compat");
     check_integer();
-    check_basics(0);
+    check_basics(1);
 }
 
 void main32(void)
