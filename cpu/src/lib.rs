@@ -1,4 +1,28 @@
-//! placeholder
+//! An x86-64 processor: state, decoding, semantics, events, and the interpreter that is the reference engine.
+
+pub mod apic;
+pub mod block;
+mod control;
+pub mod cpuid;
+mod decode;
+mod descriptor;
+mod event;
+pub mod exec;
+pub mod flags;
+mod interp;
 pub mod lanes;
+mod msr;
+mod semantics;
+mod smm;
 pub mod softfloat;
+pub mod state;
+mod vcpu;
+mod watch;
 pub mod x87;
+
+pub use block::CodeCache;
+pub use cpuid::CpuModel;
+pub use exec::Bus;
+pub use interp::{EngineCounters, Exit, Ran};
+pub use state::Vcpu;
+pub use watch::{Watch, Watchpoint};

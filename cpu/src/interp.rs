@@ -1,0 +1,365 @@
+//! The run loop of the interpreter: boundaries between instructions, blocks, time.
+
+use crate::block::{CodeCache, Found};
+use crate::event::{DB, Event, Source};
+use crate::exec::{Bus, Cx, Insn, iflag};
+use crate::flags::bit;
+use crate::state::{Activity, BLOCK_RIP, Shadow, Vcpu};
+use amber_mmu::Mmu;
+
+/// DR6.BS: single-step.
+const SINGLE_STEP: u64 = 1 << 14;
+
+/// Where the processor is in time while it runs. Never saved: empty between runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Instructions of the current block that may start; 0 once the block is to be left.
+    pub(crate) limit: u32,
+    /// Index in the block of the instruction being executed.
+    pub(crate) at: u32,
+    /// Virtual time at the start of the block, ns.
+    start: u64,
+    /// Cost beyond one ns an instruction, in this block.
+    charged: u64,
+    deadline: u64,
+    steps: u64,
+    /// `steps` at the start of the run.
+    given: u64,
+    paused: bool,
+}
+
+impl Timing {
+    /// Virtual time of the instruction being executed, ns.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.start + u64::from(self.at) + self.charged
+    }
+    /// Adds to the cost of the instruction.
+    pub fn charge(&mut self, ns: u64) {
+        self.charged += ns;
+    }
+    /// What was charged in this block so far.
+    pub fn charged(&self) -> u64 {
+        self.charged
+    }
+    /// Ends the slice after this instruction, for the benefit of other processors.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+    /// Lowers the time at which the run loop has to stop.
+    pub fn lower_deadline(&mut self, at: u64) {
+        self.deadline = self.deadline.min(at);
+    }
+    /// Instructions that may run before steps or time are used up.
+    #[inline(always)]
+    fn room(&self) -> u64 {
+        self.steps.min(self.deadline.saturating_sub(self.start))
+    }
+    fn steps_taken(&self) -> bool {
+        self.steps != self.given
+    }
+    /// Accounts for `n` steps.
+    #[inline(always)]
+    fn commit(&mut self, n: u64) {
+        self.steps -= n;
+        self.start += n + self.charged;
+        self.charged = 0;
+        self.at = 0;
+    }
+}
+
+/// Counters of the engine, for `--stats`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EngineCounters {
+    /// Blocks entered.
+    pub blocks: u64,
+    /// Exceptions and interrupts delivered, by vector.
+    pub interrupts: u64,
+    pub faults: u64,
+}
+
+/// Why [`Vcpu::run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Steps or time are used up.
+    Budget,
+    /// Nothing to do until an event.
+    Halted,
+    /// Shutdown after a triple fault.
+    Shutdown,
+    /// The machine must act on effects of the last access.
+    Attention,
+    /// PAUSE or MWAIT: another processor should run.
+    Pause,
+    /// A debugger's breakpoint is next.
+    Breakpoint,
+    /// A debugger's watchpoint was hit by the last instruction.
+    Watchpoint,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    pub exit: Exit,
+    /// Steps taken.
+    pub steps: u64,
+    /// Virtual time afterwards, ns.
+    pub now: u64,
+}
+
+/// What is due at a boundary.
+enum Due {
+    /// The next block; `single` if only its first instruction.
+    Run {
+        single: bool,
+    },
+    /// An event was delivered: look again.
+    Again,
+    Leave(Exit),
+}
+
+impl Vcpu {
+    /// Runs for at most `steps` steps, and not past virtual time `deadline`. `now` is the time at the start.
+    pub fn run(
+        &mut self,
+        code: &mut CodeCache,
+        mmu: &mut Mmu,
+        bus: &mut dyn Bus,
+        now: u64,
+        deadline: u64,
+        steps: u64,
+    ) -> Ran {
+        self.timing = Timing { start: now, deadline, steps, given: steps, ..Timing::default() };
+        if let Some(at) = self.apic.timer_expires() {
+            self.timing.lower_deadline(at);
+        }
+        self.attention = true;
+        self.context_stale = true;
+        let mut cx = Cx { cpu: self, mmu, bus };
+        let exit = cx.run_loop(code);
+        let timing = self.timing;
+        Ran { exit, steps: steps - timing.steps, now: timing.start }
+    }
+}
+
+impl Cx<'_> {
+    fn run_loop(&mut self, code: &mut CodeCache) -> Exit {
+        loop {
+            let mut single = false;
+            if self.cpu.attention {
+                if self.cpu.timing.steps == 0 {
+                    return Exit::Budget;
+                }
+                match self.boundary() {
+                    Due::Run { single: only } => single = only,
+                    Due::Again => continue,
+                    Due::Leave(exit) => return exit,
+                }
+            }
+            let room = self.cpu.timing.room();
+            if room == 0 {
+                return Exit::Budget;
+            }
+            if self.mmu.disturbed() {
+                code.invalidate(self);
+            }
+            let stepping = self.cpu.flags.has(bit::TF);
+            match code.find(self) {
+                Ok(Found::Cached(id)) => {
+                    let block = code.block(id);
+                    let single = single || self.breakpoint_in(u64::from(block.bytes));
+                    self.run_block(&block.insns, if single { 1 } else { room });
+                }
+                Ok(Found::Loose(block)) => self.run_block(&block.insns, 1),
+                Err(_) => {
+                    let rip = self.cpu.rip;
+                    self.cpu.fault_rip = None;
+                    self.cpu.counters.faults += 1;
+                    self.take_fault(rip);
+                    self.cpu.timing.commit(1);
+                    continue;
+                }
+            }
+            if stepping && !std::mem::take(&mut self.cpu.suppress_trap) {
+                self.cpu.system.pending.debug |= SINGLE_STEP;
+                self.cpu.attention = true;
+            }
+            if std::mem::take(&mut self.cpu.timing.paused) && !self.cpu.attention {
+                return Exit::Pause;
+            }
+        }
+    }
+
+    /// Runs instructions of a block until it ends, `room` is used up or something asks to leave.
+    #[inline(always)]
+    fn run_block(&mut self, insns: &[Insn], room: u64) {
+        self.cpu.counters.blocks += 1;
+        let base = self.cpu.rip;
+        self.cpu.gpr[BLOCK_RIP as usize] = base;
+        self.cpu.timing.limit = (insns.len() as u64).min(room) as u32;
+        let mut n = 0;
+        while n < self.cpu.timing.limit {
+            let insn = &insns[n as usize];
+            self.cpu.timing.at = n;
+            if (insn.exec)(self, insn).is_err() {
+                return self.fault_in_block(base, insn, u64::from(n));
+            }
+            n += 1;
+        }
+        let last = &insns[n as usize - 1];
+        if last.flags & iflag::BRANCH == 0 {
+            self.cpu.rip = base + u64::from(last.next);
+        }
+        self.cpu.system.retired += u64::from(n);
+        self.cpu.timing.commit(u64::from(n));
+    }
+
+    /// Instruction `n` of a block faulted: those before it have retired; delivery is one step.
+    #[cold]
+    fn fault_in_block(&mut self, base: u64, insn: &Insn, n: u64) {
+        let rip = base + u64::from(insn.next) - u64::from(insn.len);
+        let rip = self.cpu.fault_rip.take().unwrap_or(rip);
+        self.cpu.rip = rip;
+        self.cpu.counters.faults += 1;
+        self.take_fault(rip);
+        self.cpu.system.retired += n;
+        self.cpu.timing.commit(n + 1);
+    }
+
+    /// Whether a debugger's breakpoint lies in the next `bytes` of code.
+    #[inline(always)]
+    fn breakpoint_in(&self, bytes: u64) -> bool {
+        let breakpoints = &self.cpu.watch.breakpoints;
+        if breakpoints.is_empty() {
+            return false;
+        }
+        let linear = self.cpu.linear_rip();
+        breakpoints.range(linear..linear.saturating_add(bytes)).next().is_some()
+    }
+
+    /// Everything that may be due between two instructions, in the order of SDM table 6-2.
+    fn boundary(&mut self) -> Due {
+        self.cpu.attention = false;
+        if self.cpu.context_stale || self.mmu.context_epoch() != self.cpu.context_epoch {
+            self.select_context();
+        }
+        if self.bus.attention() {
+            self.cpu.attention = true;
+            return Due::Leave(Exit::Attention);
+        }
+        if self.cpu.watch.hit.is_some() {
+            self.cpu.attention = true;
+            return Due::Leave(Exit::Watchpoint);
+        }
+        let now = self.now();
+        if self.cpu.apic.timer_expires().is_some_and(|at| at <= now) {
+            self.cpu.apic.run_timer(now);
+            if let Some(at) = self.cpu.apic.timer_expires() {
+                self.cpu.timing.lower_deadline(at);
+            }
+        }
+        if self.cpu.system.pending.init && !self.cpu.system.smm {
+            self.cpu.init();
+            return self.delivered();
+        }
+        if self.cpu.system.activity != Activity::Running {
+            if let Some(exit) = self.wake() {
+                return Due::Leave(exit);
+            }
+        }
+        if self.cpu.system.pending.smi && !self.cpu.system.smm {
+            self.enter_smm();
+            return self.delivered();
+        }
+        if self.cpu.system.shadow != Shadow::None {
+            self.cpu.system.shadow = Shadow::None;
+            self.cpu.attention = true;
+            return Due::Run { single: true };
+        }
+        self.event_due().unwrap_or_else(|| self.debug_due())
+    }
+
+    /// A step was spent on an event.
+    fn delivered(&mut self) -> Due {
+        self.cpu.timing.commit(1);
+        self.cpu.attention = true;
+        Due::Again
+    }
+
+    /// Leaves HLT, shutdown or wait-for-SIPI if an event says so; else says why not to run.
+    fn wake(&mut self) -> Option<Exit> {
+        if self.cpu.system.activity == Activity::WaitForSipi {
+            if let Some(vector) = self.cpu.system.pending.sipi.take() {
+                self.cpu.start_up(vector);
+                self.select_context();
+                return None;
+            }
+        } else if self.cpu.runnable(self.bus.intr()) {
+            self.cpu.system.activity = Activity::Running;
+            return None;
+        }
+        self.cpu.attention = true;
+        Some(if self.cpu.system.activity == Activity::Shutdown { Exit::Shutdown } else { Exit::Halted })
+    }
+
+    /// Delivers a debug trap, NMI or interrupt.
+    fn event_due(&mut self) -> Option<Due> {
+        let rip = self.cpu.rip;
+        if self.cpu.system.pending.debug != 0 {
+            let bits = std::mem::take(&mut self.cpu.system.pending.debug);
+            self.cpu.system.dr6 = self.cpu.system.dr6 & !0xF | bits;
+            self.take_event(Event { vector: DB, error: None, source: Source::Exception, rip });
+            return Some(self.delivered());
+        }
+        if self.cpu.system.pending.nmi && !self.cpu.system.nmi_blocked {
+            self.cpu.system.pending.nmi = false;
+            self.cpu.system.nmi_blocked = true;
+            self.take_event(Event { vector: 2, error: None, source: Source::External, rip });
+            return Some(self.delivered());
+        }
+        if !self.cpu.flags.has(bit::IF) {
+            return None;
+        }
+        let vector = if let Some(vector) = self.cpu.apic.deliverable() {
+            self.cpu.apic.acknowledge(vector);
+            vector
+        } else if self.bus.intr() && self.cpu.apic.external_interrupts() {
+            let now = self.now();
+            self.bus.intack(self.mmu, now)
+        } else {
+            return None;
+        };
+        self.cpu.counters.interrupts += 1;
+        self.take_event(Event { vector, error: None, source: Source::External, rip });
+        Some(self.delivered())
+    }
+
+    /// Instruction breakpoints, RF and TF: whether the next instruction must run alone.
+    fn debug_due(&mut self) -> Due {
+        let linear = self.cpu.linear_rip();
+        let resume = self.cpu.flags.has(bit::RF);
+        if self.cpu.code_breakpoints() && !resume {
+            let hit = self.cpu.code_breakpoint_at(linear);
+            if hit != 0 {
+                self.cpu.raised = crate::state::Raised { vector: DB, error: None, address: hit };
+                let rip = self.cpu.rip;
+                // A code breakpoint is a fault: RF is set in the image pushed.
+                self.cpu.flags.set(bit::RF, true);
+                self.take_fault(rip);
+                return self.delivered();
+            }
+        }
+        if resume {
+            self.cpu.flags.set(bit::RF, false);
+        }
+        if !self.cpu.watch.breakpoints.is_empty() {
+            self.cpu.attention = true;
+            if self.cpu.watch.breakpoints.contains(&linear) && self.cpu.timing.steps_taken() {
+                return Due::Leave(Exit::Breakpoint);
+            }
+        }
+        let single = resume || self.cpu.flags.has(bit::TF) || self.cpu.code_breakpoints();
+        self.cpu.attention |= single;
+        Due::Run { single }
+    }
+}

@@ -1,0 +1,102 @@
+//! Watched memory: alignment checks, data breakpoints (SDM Vol. 3B, 17.2) and a debugger's watchpoints. While any
+//! is armed, accesses go through TLB contexts that have no fast path.
+
+use crate::event::AC;
+use crate::exec::{Cx, Exec};
+use crate::state::{Vcpu, cr};
+use std::collections::BTreeSet;
+
+/// A debugger's watchpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Watchpoint {
+    pub linear: u64,
+    pub len: u64,
+    pub read: bool,
+    pub write: bool,
+}
+
+/// What a debugger wants to be told. Not part of the machine's state.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// Linear addresses of instructions to stop before.
+    pub breakpoints: BTreeSet<u64>,
+    pub watchpoints: BTreeSet<Watchpoint>,
+    /// The watchpoint last hit.
+    pub hit: Option<Watchpoint>,
+}
+
+fn overlaps(a: u64, a_len: u64, b: u64, b_len: u64) -> bool {
+    a < b.wrapping_add(b_len) && b < a.wrapping_add(a_len)
+}
+
+impl Vcpu {
+    /// Kind (0 execute, 1 write, 3 read or write) and length of breakpoint `n`, if enabled.
+    pub(crate) fn breakpoint(&self, n: usize) -> Option<(u64, u64)> {
+        let dr7 = self.system.dr7;
+        let control = dr7 >> (16 + 4 * n);
+        let len = [1, 2, 8, 4][(control >> 2 & 3) as usize];
+        (dr7 >> (2 * n) & 3 != 0).then_some((control & 3, len))
+    }
+
+    /// Whether an instruction breakpoint is armed.
+    pub(crate) fn code_breakpoints(&self) -> bool {
+        self.system.dr7 & 0xFF != 0 && (0..4).any(|n| matches!(self.breakpoint(n), Some((0, _))))
+    }
+
+    /// DR6 bits of the instruction breakpoints at `linear`.
+    pub(crate) fn code_breakpoint_at(&self, linear: u64) -> u64 {
+        (0..4)
+            .filter(|n| matches!(self.breakpoint(*n), Some((0, _))) && self.system.dr[*n] == linear)
+            .fold(0, |hit, n| hit | 1 << n)
+    }
+
+    /// Replaces what a debugger watches.
+    pub fn set_watch(&mut self, watch: Watch) {
+        self.watch = watch;
+        self.debug_changed();
+    }
+
+    /// What a debugger watches.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Takes the watchpoint last hit.
+    pub fn take_watch_hit(&mut self) -> Option<Watchpoint> {
+        self.watch.hit.take()
+    }
+
+    pub(crate) fn watch_changed(&mut self) {
+        let aligned = self.system.cr0 & cr::CR0_AM != 0 && self.flags.has(crate::flags::bit::AC);
+        let data =
+            self.system.dr7 & 0xFF != 0 && (0..4).any(|n| matches!(self.breakpoint(n), Some((1 | 3, _))));
+        self.watched = aligned || data || !self.watch.watchpoints.is_empty();
+    }
+}
+
+impl Cx<'_> {
+    /// Looks at an access in a watched context.
+    pub(crate) fn watch_access(&mut self, linear: u64, size: usize, write: bool) -> Exec {
+        if self.alignment_checked() && linear & (size as u64 - 1) != 0 && size.is_power_of_two() {
+            return Err(self.raise_code(AC, 0));
+        }
+        for n in 0..4 {
+            let Some((kind, len)) = self.cpu.breakpoint(n) else { continue };
+            let start = self.cpu.system.dr[n] & !(len - 1);
+            let matches = kind == 3 || kind == 1 && write;
+            if matches && overlaps(linear, size as u64, start, len) {
+                self.cpu.system.pending.debug |= 1 << n;
+                self.recheck();
+            }
+        }
+        let hit = self.cpu.watch.watchpoints.iter().copied().find(|watch| {
+            (if write { watch.write } else { watch.read })
+                && overlaps(linear, size as u64, watch.linear, watch.len)
+        });
+        if hit.is_some() {
+            self.cpu.watch.hit = hit;
+            self.recheck();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,599 @@
+//! The memory of a machine: frames, maps, TLB and the bookkeeping that keeps the TLB and decoded code coherent.
+
+use crate::aliases::Aliases;
+use crate::frames::{FrameId, Frames, FramesError, PAGE, Word};
+use crate::map::{AddressMap, Backing};
+use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, NX, PageFault, Used, Walk};
+use crate::tables::{Marked, TableUse, Tables};
+use crate::tlb::{Claim, ContextId, ContextKey, Tlb};
+
+/// Which of the platform's address maps a CPU sees: 0 ordinarily, 1 in SMM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewId(pub u8);
+
+/// With what rights, and how, memory is accessed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// A user-mode access.
+    pub user: bool,
+    /// CR4.SMAP applies (EFLAGS.AC is clear or the access is implicit).
+    pub smap_enforced: bool,
+    /// Every access takes the slow path, where someone looks at it.
+    pub watched: bool,
+}
+
+/// Where a linear address leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A frame; offset is the low 12 bits of the address.
+    Frame(FrameId),
+    /// A device at this guest-physical address.
+    Device(u64),
+    /// Nothing.
+    Open,
+}
+
+/// Where instructions are fetched from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecPage {
+    /// A frame.
+    Frame(FrameId),
+    /// Not memory.
+    Device(u64),
+}
+
+/// A store hit bytes that were decoded as code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Smc {
+    /// The frame.
+    pub frame: FrameId,
+    /// 64-byte granules of it, one bit each.
+    pub granules: u64,
+}
+
+/// What coherence costs; printed by `--stats`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Page walks.
+    pub walks: u64,
+    /// Stores to frames marked as page tables.
+    pub table_stores: u64,
+    /// Translations dropped because their tables changed.
+    pub dropped: u64,
+    /// TLB contexts made.
+    pub contexts: u64,
+    /// Stores that hit decoded code.
+    pub code_stores: u64,
+    /// Stores that went the slow way because decoded code shares their page.
+    pub near_code_stores: u64,
+    /// Frames marked as tables over time.
+    pub tables_marked: u64,
+}
+
+const TABLE: u8 = 1;
+const CODE: u8 = 2;
+
+#[derive(Clone, Copy, Default)]
+struct FrameInfo {
+    /// Epoch of the last write; 0 while the frame was never written.
+    generation: u64,
+    /// Granules that hold decoded code.
+    code: u64,
+    aliases: Aliases,
+    table: u32,
+    traps: u8,
+}
+
+/// The memory of a machine.
+pub struct Mmu {
+    frames: Frames,
+    info: Vec<FrameInfo>,
+    maps: [AddressMap; 2],
+    tlb: Tlb,
+    tables: Tables,
+    epoch: u64,
+    a20_mask: u64,
+    context_epoch: u64,
+    exec_epoch: u64,
+    disturbed: bool,
+    smc: Vec<Smc>,
+    /// What coherence costs.
+    pub counters: Counters,
+}
+
+impl Mmu {
+    /// Memory with room for `frames` frames and an empty map.
+    pub fn new(frames: u32) -> Result<Self, FramesError> {
+        Ok(Self {
+            frames: Frames::new(frames)?,
+            info: vec![FrameInfo::default(); frames as usize],
+            maps: Default::default(),
+            tlb: Tlb::new(),
+            tables: Tables::default(),
+            epoch: 1,
+            a20_mask: !0,
+            context_epoch: 1,
+            exec_epoch: 1,
+            disturbed: false,
+            smc: Vec::new(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Takes consecutive zero frames, e.g. for a region.
+    pub fn allocate(&mut self, count: u32) -> Option<FrameId> {
+        self.frames.allocate(count)
+    }
+
+    /// Replaces the address map of a view. Every translation goes.
+    pub fn set_map(&mut self, view: ViewId, map: AddressMap) {
+        let slot = &mut self.maps[usize::from(view.0 & 1)];
+        if *slot != map {
+            *slot = map;
+            self.drop_translations();
+        }
+    }
+
+    /// The address map of a view.
+    pub fn map(&self, view: ViewId) -> &AddressMap {
+        &self.maps[usize::from(view.0 & 1)]
+    }
+
+    /// Opens or closes the A20 gate.
+    pub fn set_a20(&mut self, enabled: bool) {
+        let mask = if enabled { !0 } else { !(1 << 20) };
+        if mask != self.a20_mask {
+            self.a20_mask = mask;
+            self.drop_translations();
+        }
+    }
+
+    /// Drops every cached translation. The guest cannot tell.
+    pub fn drop_translations(&mut self) {
+        self.tlb.flush_all();
+        for info in &mut self.info {
+            info.aliases = Aliases::default();
+            if info.traps & TABLE != 0 {
+                info.traps &= !TABLE;
+                self.tables.close(info.table);
+            }
+        }
+        self.exec_changed();
+    }
+
+    fn exec_changed(&mut self) {
+        self.exec_epoch += 1;
+        self.disturbed = true;
+    }
+
+    /// Changes when a translation that instructions were fetched through may have changed.
+    #[inline(always)]
+    pub fn exec_epoch(&self) -> u64 {
+        self.exec_epoch
+    }
+
+    /// Changes when context ids held by a CPU may have been given to others.
+    #[inline(always)]
+    pub fn context_epoch(&self) -> u64 {
+        self.context_epoch
+    }
+
+    /// Whether decoded code or its mapping changed since the last [`Self::take_smc`].
+    #[inline(always)]
+    pub fn disturbed(&self) -> bool {
+        self.disturbed
+    }
+
+    /// The stores that hit decoded code since the last call.
+    pub fn take_smc(&mut self) -> Vec<Smc> {
+        self.disturbed = false;
+        std::mem::take(&mut self.smc)
+    }
+
+    /// The context for an address space as seen with a privilege; stays valid until the context epoch changes.
+    pub fn context(&mut self, space: &AddressSpace, rights: Rights, view: ViewId) -> ContextId {
+        let key = ContextKey { space: *space, rights, view: view.0 };
+        let (id, claim) = self.tlb.context(&key);
+        if claim == Claim::Evicted {
+            self.context_epoch += 1;
+            self.exec_changed();
+        }
+        self.counters.contexts += u64::from(claim != Claim::Known);
+        id
+    }
+
+    /// Makes `context` the one the fast paths use.
+    #[inline(always)]
+    pub fn activate(&mut self, context: ContextId) {
+        self.tlb.activate(context);
+    }
+
+    /// Reads through the active context if its TLB allows it: one compare covers tag, permission and page end.
+    #[inline(always)]
+    pub fn read_fast<T: Word>(&self, linear: u64) -> Option<T> {
+        let entry = self.tlb.active_entry(linear);
+        if linear.wrapping_sub(entry.read) <= PAGE - T::SIZE as u64 {
+            Some(self.frames.load(entry.addend.wrapping_add(linear as usize)))
+        } else {
+            None
+        }
+    }
+
+    /// Reads through the active context if its TLB allows writing there.
+    #[inline(always)]
+    pub fn modify_fast<T: Word>(&self, linear: u64) -> Option<T> {
+        let entry = self.tlb.active_entry(linear);
+        if linear.wrapping_sub(entry.write) <= PAGE - T::SIZE as u64 {
+            Some(self.frames.load(entry.addend.wrapping_add(linear as usize)))
+        } else {
+            None
+        }
+    }
+
+    /// Writes through the active context if its TLB allows it.
+    #[inline(always)]
+    pub fn write_fast<T: Word>(&mut self, linear: u64, value: T) -> bool {
+        let entry = self.tlb.active_entry(linear);
+        let hit = linear.wrapping_sub(entry.write) <= PAGE - T::SIZE as u64;
+        if hit {
+            self.frames.store(entry.addend.wrapping_add(linear as usize), value);
+        }
+        hit
+    }
+
+    /// Host address for a read of `len` bytes that stays in its page, through the active context.
+    #[inline(always)]
+    fn span(&self, linear: u64, len: usize, write: bool) -> Option<usize> {
+        let entry = self.tlb.active_entry(linear);
+        let tag = if write { entry.write } else { entry.read };
+        let last = PAGE.checked_sub(len as u64)?;
+        (linear.wrapping_sub(tag) <= last).then(|| entry.addend.wrapping_add(linear as usize))
+    }
+
+    /// Copies `len` bytes inside one page to inside another, as if all were read first. False if the TLB does not
+    /// hold both; nothing is done then.
+    #[inline]
+    pub fn copy_fast(&mut self, from: u64, to: u64, len: usize) -> bool {
+        let (Some(source), Some(target)) = (self.span(from, len, false), self.span(to, len, true)) else {
+            return false;
+        };
+        self.frames.copy(source, target, len);
+        true
+    }
+
+    /// Whether two linear addresses in the TLB lead to overlapping memory of `len` bytes.
+    pub fn overlap_fast(&self, from: u64, to: u64, len: usize) -> bool {
+        match (self.span(from, len, false), self.span(to, len, true)) {
+            (Some(a), Some(b)) => a.abs_diff(b) < len,
+            _ => true,
+        }
+    }
+
+    /// Fills `count` words inside one page. False if the TLB does not hold it.
+    #[inline]
+    pub fn fill_fast<T: Word>(&mut self, to: u64, value: T, count: usize) -> bool {
+        let Some(target) = self.span(to, count * T::SIZE, true) else { return false };
+        self.frames.fill(target, value, count);
+        true
+    }
+
+    /// Walks the tables, fills the TLB of `context` and says where the access goes.
+    ///
+    /// # Errors
+    /// The page fault the access causes.
+    pub fn place(&mut self, context: ContextId, linear: u64, access: Access) -> Result<Place, PageFault> {
+        let Some(key) = self.tlb.key(context).copied() else {
+            unreachable!("context ids are renewed when the context epoch changes")
+        };
+        self.counters.walks += 1;
+        let walk = self.walk(&key, linear, access)?;
+        self.set_flags(&key, &walk, access);
+        self.mark_tables(&key, context, linear, &walk);
+        let page = linear & !0xFFF;
+        let gpa = walk.page & self.a20_mask;
+        let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
+        let backing = if access == Access::Write { write } else { read };
+        let Backing::Frames(frame) = backing else {
+            return Ok(if backing == Backing::Device {
+                Place::Device(gpa | linear & 0xFFF)
+            } else {
+                Place::Open
+            });
+        };
+        let host = self.frames.address(frame);
+        match access {
+            Access::Execute => self.tlb.fill_exec(context, page, frame),
+            _ if key.rights.watched => {}
+            Access::Read => self.tlb.fill_read(context, page, host),
+            Access::Write => self.fill_write(context, page, frame, read == write),
+        }
+        Ok(Place::Frame(frame))
+    }
+
+    fn fill_write(&mut self, context: ContextId, page: u64, frame: FrameId, readable: bool) {
+        let host = self.frames.address(frame);
+        let info = &mut self.info[frame.0 as usize];
+        if info.traps == 0 && readable {
+            info.generation = self.epoch;
+            info.aliases.add(page, context.bit(), &mut self.tlb);
+            self.tlb.fill_write(context, page, host);
+        }
+        if readable {
+            self.tlb.fill_read(context, page, host);
+        }
+    }
+
+    fn walk(&self, key: &ContextKey, linear: u64, access: Access) -> Result<Walk, PageFault> {
+        key.space.walk(linear, access, key.rights.user, key.rights.smap_enforced, |gpa, size| {
+            self.read_entry(key.view, gpa, size)
+        })
+    }
+
+    fn read_entry(&self, view: u8, gpa: u64, size: u64) -> u64 {
+        let gpa = gpa & self.a20_mask;
+        match self.maps[usize::from(view & 1)].lookup(gpa).0 {
+            Backing::Frames(frame) => {
+                let address = self.frames.address(frame) + (gpa & (PAGE - 1) & !(size - 1)) as usize;
+                if size == 4 {
+                    u64::from(self.frames.load::<u32>(address))
+                } else {
+                    self.frames.load::<u64>(address)
+                }
+            }
+            Backing::Device | Backing::Open => !0 >> (64 - 8 * size),
+        }
+    }
+
+    /// Sets accessed and dirty flags of a walk that succeeded (SDM 4.8).
+    fn set_flags(&mut self, key: &ContextKey, walk: &Walk, access: Access) {
+        for (level, used) in walk.used[..walk.levels].iter().enumerate() {
+            let leaf = level + 1 == walk.levels;
+            let want = ACCESSED | if leaf && access == Access::Write { DIRTY } else { 0 };
+            if used.value & want != want {
+                self.write_entry(key.view, used, used.value | want, key.space.entry_size());
+            }
+        }
+    }
+
+    fn write_entry(&mut self, view: u8, used: &Used, value: u64, size: u64) {
+        let gpa = used.entry & self.a20_mask;
+        if let Backing::Frames(frame) = self.maps[usize::from(view & 1)].lookup(gpa).1 {
+            let offset = (gpa & (PAGE - 1)) as usize;
+            self.note_code_store(frame, offset, size as usize);
+            self.info[frame.0 as usize].generation = self.epoch;
+            let bytes = value.to_le_bytes();
+            self.frames.bytes_mut(frame)[offset..offset + size as usize]
+                .copy_from_slice(&bytes[..size as usize]);
+        }
+    }
+
+    fn mark_tables(&mut self, key: &ContextKey, context: ContextId, linear: u64, walk: &Walk) {
+        let entry_size = key.space.entry_size();
+        let index_bits = if entry_size == 4 { 10 } else { 9 };
+        for used in &walk.used[..walk.levels] {
+            let gpa = used.entry & self.a20_mask;
+            let Backing::Frames(frame) = self.maps[usize::from(key.view & 1)].lookup(gpa).0 else { continue };
+            let covered = u32::from(used.shift) + index_bits;
+            let base = if covered >= 48 { 0 } else { linear & !((1u64 << covered) - 1) };
+            let slot = self.mark(frame);
+            let new =
+                TableUse { base, shift: used.shift, entry_size: entry_size as u8, contexts: context.bit() };
+            if let Some(gone) = self.tables.add(slot, new) {
+                self.drop_table(&gone);
+            }
+        }
+    }
+
+    fn mark(&mut self, frame: FrameId) -> u32 {
+        let info = &mut self.info[frame.0 as usize];
+        if info.traps & TABLE == 0 {
+            info.table = self.tables.open();
+            info.traps |= TABLE;
+            info.aliases.revoke(&mut self.tlb);
+            self.counters.tables_marked += 1;
+        }
+        self.info[frame.0 as usize].table
+    }
+
+    fn unmark(&mut self, marked: Marked) {
+        self.info[marked.frame.0 as usize].traps &= !TABLE;
+        for gone in self.tables.close(marked.slot) {
+            self.drop_table(&gone);
+        }
+    }
+
+    /// Drops every translation that depends on one use of a table.
+    fn drop_table(&mut self, gone: &TableUse) {
+        let covered = gone.shift + if gone.entry_size == 4 { 10 } else { 9 };
+        self.counters.dropped += self.tlb.drop_range(gone.contexts, gone.base, covered);
+        self.exec_changed();
+    }
+
+    /// Drops what depends on the entries that a store to a table frame is about to change.
+    fn table_store(&mut self, frame: FrameId, offset: usize, new: &[u8]) {
+        self.counters.table_stores += 1;
+        let slot = self.info[frame.0 as usize].table;
+        let mut effective = false;
+        let mut nth = 0;
+        while let Some(table) = self.tables.nth(slot, nth) {
+            nth += 1;
+            let size = usize::from(table.entry_size);
+            for index in offset / size..=(offset + new.len() - 1) / size {
+                effective |= self.entry_store(frame, &table, index as u64);
+            }
+        }
+        if self.tables.note_store(slot, effective) {
+            self.unmark(Marked { frame, slot });
+        }
+    }
+
+    /// Drops what depends on one table entry. False if nothing could.
+    fn entry_store(&mut self, frame: FrameId, table: &TableUse, index: u64) -> bool {
+        let size = u64::from(table.entry_size);
+        let address = self.frames.address(frame) + (index * size) as usize;
+        let old =
+            if size == 4 { u64::from(self.frames.load::<u32>(address)) } else { self.frames.load(address) };
+        // A walk sets the accessed flag of every entry it uses, and an entry without it was never cached.
+        if old & 1 == 0 || old & ACCESSED == 0 {
+            return false;
+        }
+        let base = table.base.wrapping_add(index << table.shift);
+        let dropped = self.tlb.drop_range(table.contexts, base, table.shift);
+        self.counters.dropped += dropped;
+        if size == 4 || old & NX == 0 {
+            self.exec_changed();
+        }
+        if table.shift == 21 || (table.shift == 22 && size == 4) {
+            self.forget_child(old, size, base, table.contexts);
+        }
+        dropped != 0 || table.shift > 12
+    }
+
+    /// A directory entry changed: the table it pointed to serves these contexts no more.
+    fn forget_child(&mut self, old: u64, size: u64, base: u64, contexts: u64) {
+        let address = if size == 4 { 0xFFFF_F000 } else { 0x000F_FFFF_FFFF_F000 };
+        let gpa = old & address & self.a20_mask;
+        let Backing::Frames(child) = self.maps[0].lookup(gpa).0 else { return };
+        let info = &self.info[child.0 as usize];
+        if info.traps & TABLE != 0 && self.tables.forget(info.table, base, contexts) {
+            self.unmark(Marked { frame: child, slot: self.info[child.0 as usize].table });
+        }
+    }
+
+    /// Notes that bytes of `frame` were decoded; stores to them will be reported.
+    pub fn mark_code(&mut self, frame: FrameId, granules: u64) {
+        let info = &mut self.info[frame.0 as usize];
+        if info.traps & CODE == 0 {
+            info.traps |= CODE;
+            info.aliases.revoke(&mut self.tlb);
+        }
+        info.code |= granules;
+    }
+
+    /// Notes that only `granules` of `frame` hold decoded code any more.
+    pub fn set_code(&mut self, frame: FrameId, granules: u64) {
+        let info = &mut self.info[frame.0 as usize];
+        info.code = granules;
+        if granules == 0 {
+            info.traps &= !CODE;
+        }
+    }
+
+    fn note_code_store(&mut self, frame: FrameId, offset: usize, len: usize) {
+        let info = &self.info[frame.0 as usize];
+        if info.traps & CODE == 0 {
+            return;
+        }
+        let granules = granules(offset, len) & info.code;
+        if granules == 0 {
+            self.counters.near_code_stores += 1;
+        } else {
+            self.counters.code_stores += 1;
+            self.disturbed = true;
+            self.smc.push(Smc { frame, granules });
+        }
+    }
+
+    /// Writes inside one frame, keeping TLB, decoded code and generations true.
+    ///
+    /// # Panics
+    /// If the range leaves the frame.
+    pub fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
+        let traps = self.info[frame.0 as usize].traps;
+        if traps & CODE != 0 {
+            self.note_code_store(frame, offset, bytes.len());
+        }
+        if traps & TABLE != 0
+            && !bytes.is_empty()
+            && self.frames.bytes(frame)[offset..offset + bytes.len()] != *bytes
+        {
+            self.table_store(frame, offset, bytes);
+        }
+        self.info[frame.0 as usize].generation = self.epoch;
+        self.frames.bytes_mut(frame)[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// The bytes of a frame.
+    pub fn frame(&self, frame: FrameId) -> &[u8] {
+        self.frames.bytes(frame)
+    }
+
+    /// The frame instructions at `linear` are fetched from.
+    ///
+    /// # Errors
+    /// The page fault the fetch causes.
+    #[inline]
+    pub fn exec_page(&mut self, context: ContextId, linear: u64) -> Result<ExecPage, PageFault> {
+        if let Some(frame) = self.tlb.exec(context, linear & !0xFFF) {
+            return Ok(ExecPage::Frame(frame));
+        }
+        Ok(match self.place(context, linear, Access::Execute)? {
+            Place::Frame(frame) => ExecPage::Frame(frame),
+            Place::Device(gpa) => ExecPage::Device(gpa),
+            Place::Open => ExecPage::Device(!0),
+        })
+    }
+
+    /// Translates without side effects, for debuggers. `None` if not mapped.
+    pub fn probe(&self, space: &AddressSpace, view: ViewId, linear: u64) -> Option<u64> {
+        let key = ContextKey { space: *space, rights: Rights::default(), view: view.0 };
+        let walk = self.walk(&key, linear, Access::Read).ok()?;
+        Some((walk.page | linear & 0xFFF) & self.a20_mask)
+    }
+
+    /// Reads guest-physical memory; what is not memory reads as ones.
+    pub fn read_physical(&self, view: ViewId, gpa: u64, into: &mut [u8]) {
+        let mut done = 0;
+        while done < into.len() {
+            let at = gpa.wrapping_add(done as u64) & self.a20_mask;
+            let offset = (at & (PAGE - 1)) as usize;
+            let len = (PAGE as usize - offset).min(into.len() - done);
+            match self.map(view).lookup(at).0 {
+                Backing::Frames(frame) => {
+                    into[done..done + len].copy_from_slice(&self.frames.bytes(frame)[offset..offset + len]);
+                }
+                Backing::Device | Backing::Open => into[done..done + len].fill(0xFF),
+            }
+            done += len;
+        }
+    }
+
+    /// Writes guest-physical memory; what is not writable memory swallows it.
+    pub fn write_physical(&mut self, view: ViewId, gpa: u64, from: &[u8]) {
+        let mut done = 0;
+        while done < from.len() {
+            let at = gpa.wrapping_add(done as u64) & self.a20_mask;
+            let offset = (at & (PAGE - 1)) as usize;
+            let len = (PAGE as usize - offset).min(from.len() - done);
+            if let Backing::Frames(frame) = self.map(view).lookup(at).1 {
+                self.write_frame(frame, offset, &from[done..done + len]);
+            }
+            done += len;
+        }
+    }
+
+    /// Closes a write generation: writes from now on are newer than all before.
+    pub fn seal(&mut self) {
+        self.tlb.drop_all_writes();
+        for info in &mut self.info {
+            info.aliases = Aliases::default();
+        }
+        self.epoch += 1;
+    }
+
+    /// Generation of the last write to `frame`, `None` while it was never written.
+    pub fn generation(&self, frame: FrameId) -> Option<u64> {
+        Some(self.info[frame.0 as usize].generation).filter(|generation| *generation != 0)
+    }
+
+    /// Frames marked as page tables now.
+    pub fn marked_tables(&self) -> usize {
+        self.tables.marked()
+    }
+}
+
+/// The 64-byte granules that a range of a frame touches.
+pub(crate) fn granules(offset: usize, len: usize) -> u64 {
+    let (first, last) = (offset / 64, (offset + len.max(1) - 1) / 64);
+    (!0u64 >> (63 - (last - first).min(63))) << first
+}

@@ -1,0 +1,102 @@
+//! Which frames live translations were read from, and what of the TLB depends on each of their entries.
+
+use crate::frames::FrameId;
+
+/// Stores without effect after which a frame is taken to be no table any more.
+const IDLE_LIMIT: u32 = 32;
+/// Linear ranges remembered per table frame.
+const USES: usize = 8;
+
+/// One way a frame serves as a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableUse {
+    /// First linear address the table covers.
+    pub base: u64,
+    /// log2 of what one entry covers.
+    pub shift: u8,
+    /// Bytes per entry.
+    pub entry_size: u8,
+    /// Contexts that read it.
+    pub contexts: u64,
+}
+
+#[derive(Default)]
+struct TableFrame {
+    uses: Vec<TableUse>,
+    idle: u32,
+}
+
+/// All marked table frames. Slots are referred to from the frame's own record.
+#[derive(Default)]
+pub(crate) struct Tables {
+    slots: Vec<TableFrame>,
+    free: Vec<u32>,
+}
+
+impl Tables {
+    /// Takes a slot for a frame that becomes a table.
+    pub fn open(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots.push(TableFrame::default());
+            self.slots.len() as u32 - 1
+        })
+    }
+
+    /// Gives the slot back; returns the uses it still had.
+    pub fn close(&mut self, slot: u32) -> Vec<TableUse> {
+        self.free.push(slot);
+        std::mem::take(&mut self.slots[slot as usize]).uses
+    }
+
+    /// Records a use. Returns a use that had to be forgotten for it: its range must leave the TLB.
+    #[inline]
+    pub fn add(&mut self, slot: u32, new: TableUse) -> Option<TableUse> {
+        let table = &mut self.slots[slot as usize];
+        let same = |have: &&mut TableUse| {
+            have.base == new.base && have.shift == new.shift && have.entry_size == new.entry_size
+        };
+        if let Some(known) = table.uses.iter_mut().find(same) {
+            known.contexts |= new.contexts;
+            table.idle = 0;
+            return None;
+        }
+        table.idle = 0;
+        let evicted = (table.uses.len() >= USES).then(|| table.uses.remove(0));
+        table.uses.push(new);
+        evicted
+    }
+
+    /// Removes `contexts` from the use at `base`. True when no use is left.
+    pub fn forget(&mut self, slot: u32, base: u64, contexts: u64) -> bool {
+        let table = &mut self.slots[slot as usize];
+        for known in table.uses.iter_mut().filter(|known| known.base == base) {
+            known.contexts &= !contexts;
+        }
+        table.uses.retain(|known| known.contexts != 0);
+        table.uses.is_empty()
+    }
+
+    /// The i-th use of a slot.
+    pub fn nth(&self, slot: u32, i: usize) -> Option<TableUse> {
+        self.slots[slot as usize].uses.get(i).copied()
+    }
+
+    /// Notes whether a store had an effect on the TLB. True when the frame looks like plain data by now.
+    pub fn note_store(&mut self, slot: u32, effective: bool) -> bool {
+        let table = &mut self.slots[slot as usize];
+        table.idle = if effective { 0 } else { table.idle + 1 };
+        table.idle >= IDLE_LIMIT
+    }
+
+    /// Frames marked now.
+    pub fn marked(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+/// A frame and the slot of its table record.
+#[derive(Clone, Copy)]
+pub(crate) struct Marked {
+    pub frame: FrameId,
+    pub slot: u32,
+}
