@@ -80,4 +80,3 @@ fn comparison<S: Shape>(instr: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
-

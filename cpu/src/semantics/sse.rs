@@ -1,8 +1,6 @@
 //! SSE2 to SSE4.2 integer instructions on XMM registers (SDM volume 1, chapters 11 and 12).
 
-use super::vector::{
-    Narrow, Wide, aligned, operation, operation_imm, set_xmm, sse_ready, xmm,
-};
+use super::vector::{Narrow, Wide, aligned, operation, operation_imm, set_xmm, sse_ready, xmm};
 use super::{elementwise, mmx, sse_moves};
 use crate::exec::{Cx, Exec, Handler, Insn};
 use crate::flags::bit;
@@ -185,4 +183,3 @@ fn extensions(instr: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
-

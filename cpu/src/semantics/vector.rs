@@ -1,15 +1,12 @@
 //! What the MMX and SSE instructions share: availability checks, operands, and the shapes of handlers.
 
+use crate::event::{MF, NM, XM};
 use crate::exec::{Cx, Exec, Fault, Handler, Insn};
 use crate::softfloat::{Mxcsr, Unmasked};
 use crate::state::cr;
 use amber_mmu::Word;
 use iced_x86::{Instruction, OpKind};
 use std::marker::PhantomData;
-
-const NM: u8 = 7;
-const MF: u8 = 16;
-const XM: u8 = 19;
 
 /// #UD and #NM of the SSE instructions (SDM volume 3, table 14-1).
 #[inline(always)]
