@@ -23,6 +23,9 @@ pub mod task;
 pub mod vector;
 pub mod x87;
 
+#[cfg(all(test, target_arch = "x86_64"))]
+mod oracle;
+
 use crate::exec::Handler;
 use crate::state::CodeSize;
 use iced_x86::{Instruction, Mnemonic};
