@@ -275,7 +275,7 @@ fn stack(instr: &Instruction) -> Option<Handler> {
         M::Fchs => on_registers!(|x, _i| x.fchs()),
         M::Fabs => on_registers!(|x, _i| x.fabs()),
         M::Fxam => on_registers!(|x, _i| x.fxam()),
-        M::Fnop => on_registers!(|_x, _i| ()),
+        M::Fnop => begin,
         M::Fld1 => on_registers!(|x, _i| x.fld_constant(Constant::One)),
         M::Fldl2t => on_registers!(|x, _i| x.fld_constant(Constant::Log2Of10)),
         M::Fldl2e => on_registers!(|x, _i| x.fld_constant(Constant::Log2OfE)),
