@@ -152,6 +152,41 @@ impl CpuModel {
         MODELS.iter().find(|model| model.name == name).copied()
     }
 
+    /// Turns a feature on or off by its `/proc/cpuinfo` name. False if there is none of that name.
+    pub fn set_feature(&mut self, name: &str, on: bool) -> bool {
+        let (word, bit) = match name {
+            "sse3" | "pni" => (&mut self.features_1_ecx, feature::SSE3),
+            "pclmulqdq" => (&mut self.features_1_ecx, feature::PCLMULQDQ),
+            "monitor" => (&mut self.features_1_ecx, feature::MONITOR),
+            "ssse3" => (&mut self.features_1_ecx, feature::SSSE3),
+            "cx16" => (&mut self.features_1_ecx, feature::CX16),
+            "pcid" => (&mut self.features_1_ecx, feature::PCID),
+            "sse4_1" => (&mut self.features_1_ecx, feature::SSE41),
+            "sse4_2" => (&mut self.features_1_ecx, feature::SSE42),
+            "x2apic" => (&mut self.features_1_ecx, feature::X2APIC),
+            "movbe" => (&mut self.features_1_ecx, feature::MOVBE),
+            "popcnt" => (&mut self.features_1_ecx, feature::POPCNT),
+            "tsc_deadline_timer" => (&mut self.features_1_ecx, feature::TSC_DEADLINE),
+            "aes" => (&mut self.features_1_ecx, feature::AES),
+            "xsave" => (&mut self.features_1_ecx, feature::XSAVE),
+            "rdrand" => (&mut self.features_1_ecx, feature::RDRAND),
+            "hypervisor" => (&mut self.features_1_ecx, feature::HYPERVISOR),
+            "fsgsbase" => (&mut self.features_7_ebx, 1),
+            "smep" => (&mut self.features_7_ebx, 1 << 7),
+            "erms" => (&mut self.features_7_ebx, 1 << 9),
+            "rdseed" => (&mut self.features_7_ebx, 1 << 18),
+            "smap" => (&mut self.features_7_ebx, 1 << 20),
+            "umip" => (&mut self.features_7_ecx, 1 << 2),
+            _ => return false,
+        };
+        if on {
+            *word |= bit
+        } else {
+            *word &= !bit
+        }
+        true
+    }
+
     /// Size of the XSAVE area for the state components in `mask`.
     pub fn xsave_size(_mask: u64) -> u32 {
         // x87 and SSE live in the legacy area; only the header follows.

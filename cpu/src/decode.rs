@@ -3,7 +3,7 @@
 use crate::exec::{Cx, Exec, Handler, Insn, iflag};
 use crate::semantics;
 use crate::state::{BLOCK_RIP, CodeSize, ZERO, seg};
-use iced_x86::{Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, OpKind, Register};
 
 /// Longest instruction (SDM Vol. 2A, 2.3.11).
 pub const MAX_LENGTH: usize = 15;
@@ -315,9 +315,4 @@ fn other_operand(insn: &mut Insn, instr: &Instruction, kind: OpKind, size: CodeS
 
 fn ends_block(instr: &Instruction) -> bool {
     instr.flow_control() != FlowControl::Next || semantics::ends_block(instr.mnemonic())
-}
-
-/// Whether `mnemonic` is one of `list`.
-pub fn is(mnemonic: Mnemonic, list: &[Mnemonic]) -> bool {
-    list.contains(&mnemonic)
 }

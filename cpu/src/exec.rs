@@ -36,7 +36,7 @@ pub trait Bus {
     /// Earliest virtual time at which the machine has something to do.
     fn deadline(&self) -> u64;
     /// Whether the machine must act on effects of the last access before the next instruction.
-    fn attention(&self) -> bool;
+    fn attention(&mut self) -> bool;
 }
 
 /// `Insn::flags` bits.

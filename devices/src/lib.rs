@@ -1,1 +1,40 @@
-//! placeholder
+//! The chipset and the peripherals of one PC ([`Platform`]): a Q35 with an ICH9, on virtual time.
+//!
+//! Everything here is deterministic plain data. A device owns its registers; what it does to anything else
+//! goes through [`device::DeviceCtx`]: timers, interrupt lines, DMA, and [`Effect`]s, which the machine drains
+//! after every access.
+
+pub mod acpi;
+pub mod clock;
+pub mod device;
+pub mod effects;
+pub mod irq;
+pub mod map;
+pub mod pci;
+pub mod platform;
+
+mod calendar;
+mod debug_ports;
+mod fifo;
+mod fw_cfg;
+mod hpet;
+mod i8042;
+mod ioapic;
+mod pic;
+mod pit;
+mod pm;
+mod rtc;
+mod state;
+#[cfg(test)]
+mod testing;
+mod uart;
+mod vga;
+
+pub use acpi::place_tables;
+pub use clock::Clock;
+pub use device::Dma;
+pub use effects::{Effect, Effects, SleepState};
+pub use fw_cfg::KernelImages;
+pub use i8042::{Key, MouseEvent};
+pub use map::{Backing, MapRange, RegionId};
+pub use platform::{ConfigError, Platform, PlatformConfig, RamLayout};

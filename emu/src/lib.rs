@@ -1,1 +1,7 @@
-//! placeholder
+//! Machines: configuration, boot loading, the run loop and the command line.
+
+pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod machine;
+pub mod symbols;

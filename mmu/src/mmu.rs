@@ -479,6 +479,15 @@ impl Mmu {
         }
     }
 
+    /// Forgets where decoded code lies, after all of it was dropped.
+    pub fn drop_code_marks(&mut self) {
+        for info in &mut self.info {
+            info.code = 0;
+            info.traps &= !CODE;
+        }
+        self.smc.clear();
+    }
+
     fn note_code_store(&mut self, frame: FrameId, offset: usize, len: usize) {
         let info = &self.info[frame.0 as usize];
         if info.traps & CODE == 0 {

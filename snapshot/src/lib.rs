@@ -5,5 +5,5 @@ mod hash;
 mod section;
 
 pub use hash::{RegionHasher, StateHash, hash_sections};
-pub use section::{OwnedSection, Section, SectionError, schema_of};
 pub use postcard_schema::Schema;
+pub use section::{OwnedSection, Section, SectionError, schema_of};

@@ -44,9 +44,10 @@ pub trait Section: Serialize + DeserializeOwned + Schema {
         }
         match postcard::take_from_bytes(&section.bytes) {
             Ok((value, [])) => Ok(value),
-            Ok((_, rest)) => {
-                Err(SectionError::Bytes { path: section.path.clone(), why: format!("{} bytes left over", rest.len()) })
-            }
+            Ok((_, rest)) => Err(SectionError::Bytes {
+                path: section.path.clone(),
+                why: format!("{} bytes left over", rest.len()),
+            }),
             Err(e) => Err(SectionError::Bytes { path: section.path.clone(), why: e.to_string() }),
         }
     }

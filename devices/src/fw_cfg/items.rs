@@ -1,0 +1,115 @@
+//! What firmware finds in fw_cfg: numbered items and named files.
+
+use crate::acpi;
+use crate::platform::{PlatformConfig, RamLayout};
+use std::collections::BTreeMap;
+
+const SIGNATURE: u16 = 0x00;
+const ID: u16 = 0x01;
+const UUID: u16 = 0x02;
+const RAM_SIZE: u16 = 0x03;
+const NOGRAPHIC: u16 = 0x04;
+const NB_CPUS: u16 = 0x05;
+const NUMA: u16 = 0x0d;
+const BOOT_MENU: u16 = 0x0e;
+const MAX_CPUS: u16 = 0x0f;
+const FILE_DIR: u16 = 0x19;
+const FILE_FIRST: u16 = 0x20;
+const ARCH_LOCAL: u16 = 0x8000;
+const IRQ0_OVERRIDE: u16 = ARCH_LOCAL + 2;
+/// Bit 14 of a selector says "write", which is history; bit 15 is part of the key.
+const KEY_MASK: u16 = 0xbfff;
+/// Traditional interface and DMA.
+const ID_FEATURES: u32 = 3;
+const FILE_NAME_LEN: usize = 56;
+
+const E820_RAM: u32 = 1;
+
+/// Items by key. The file directory is one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Items {
+    items: BTreeMap<u16, Vec<u8>>,
+}
+
+impl Items {
+    pub fn new(config: &PlatformConfig) -> Self {
+        let mut items = Self::default();
+        let cpus = config.cpus.min(0xffff) as u16;
+        items.set(SIGNATURE, b"QEMU");
+        items.set(ID, &ID_FEATURES.to_le_bytes());
+        items.set(UUID, &[0; 16]);
+        items.set(RAM_SIZE, &config.memory_size.to_le_bytes());
+        items.set(NOGRAPHIC, &[0; 2]);
+        items.set(NB_CPUS, &cpus.to_le_bytes());
+        items.set(NUMA, &[0; 8]);
+        items.set(BOOT_MENU, &[0; 2]);
+        items.set(MAX_CPUS, &cpus.to_le_bytes());
+        items.set(IRQ0_OVERRIDE, &[1]);
+        if let Some(images) = &config.kernel {
+            images.add_to(&mut items, RamLayout::new(config.memory_size).low);
+        }
+        let mut files = BTreeMap::from([
+            ("bootorder".to_owned(), Vec::new()),
+            ("etc/e820".to_owned(), e820(config)),
+            // S3 is there, S4 is there, as value 1 and 2 of SLP_TYP; S5 is 0.
+            ("etc/system-states".to_owned(), vec![0x80, 0, 0, 0x81, 0x82, 0x80]),
+        ]);
+        files.extend(acpi::files(config));
+        files.extend(config.fw_cfg_files.iter().cloned());
+        items.add_files(files);
+        items
+    }
+
+    pub fn set(&mut self, key: u16, bytes: &[u8]) {
+        self.items.insert(key, bytes.to_vec());
+    }
+
+    /// The item of a selector; one that is not there is empty.
+    pub fn get(&self, selector: u16) -> &[u8] {
+        self.items.get(&(selector & KEY_MASK)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Files get keys in the order of their names, and the directory an entry for each.
+    fn add_files(&mut self, files: BTreeMap<String, Vec<u8>>) {
+        let mut directory = (files.len() as u32).to_be_bytes().to_vec();
+        for (key, (name, bytes)) in (FILE_FIRST..).zip(files) {
+            directory.extend((bytes.len() as u32).to_be_bytes());
+            directory.extend(key.to_be_bytes());
+            directory.extend([0; 2]);
+            let mut padded = name.into_bytes();
+            padded.resize(FILE_NAME_LEN, 0);
+            directory.extend(padded);
+            self.items.insert(key, bytes);
+        }
+        self.items.insert(FILE_DIR, directory);
+    }
+
+    /// FNV-1a over keys, lengths and bytes.
+    pub fn digest(&self) -> u64 {
+        let mut digest = 0xcbf2_9ce4_8422_2325;
+        let mut mix = |bytes: &[u8]| {
+            for byte in bytes {
+                digest = (digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+            }
+        };
+        for (key, bytes) in &self.items {
+            mix(&key.to_le_bytes());
+            mix(&(bytes.len() as u64).to_le_bytes());
+            mix(bytes);
+        }
+        digest
+    }
+}
+
+fn e820(config: &PlatformConfig) -> Vec<u8> {
+    let layout = RamLayout::new(config.memory_size);
+    let mut bytes = Vec::new();
+    for (base, len) in [(0, layout.low), (1 << 32, layout.high)] {
+        if len > 0 {
+            bytes.extend(u64::to_le_bytes(base));
+            bytes.extend(u64::to_le_bytes(len));
+            bytes.extend(E820_RAM.to_le_bytes());
+        }
+    }
+    bytes
+}

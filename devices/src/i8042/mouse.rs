@@ -1,0 +1,178 @@
+//! The PS/2 mouse with the wheel and five-button extensions.
+
+use crate::fifo::Fifo;
+use amber_snapshot::Schema;
+use serde::{Deserialize, Serialize};
+
+const ACK: u8 = 0xfa;
+const RESEND: u8 = 0xfe;
+const SELF_TEST_PASSED: u8 = 0xaa;
+/// Bytes of packets the mouse holds; beyond that, motion adds up.
+const BUFFER: usize = 16;
+const ID_PLAIN: u8 = 0;
+const ID_WHEEL: u8 = 3;
+const ID_FIVE_BUTTONS: u8 = 4;
+
+/// Motion since the last event and the buttons that are down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MouseEvent {
+    /// To the right.
+    pub dx: i32,
+    /// Upwards.
+    pub dy: i32,
+    /// Towards the user.
+    pub wheel: i32,
+    /// Bit 0 left, 1 right, 2 middle, 3 and 4 the side buttons.
+    pub buttons: u8,
+}
+
+/// The mouse's registers, motion not reported yet, and bytes to send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub(super) struct Mouse {
+    reporting: bool,
+    remote: bool,
+    wrap: bool,
+    scaling: bool,
+    resolution: u8,
+    sample_rate: u8,
+    id: u8,
+    /// The last three sample rates: the knock that turns the extensions on.
+    knock: [u8; 3],
+    pending: Option<u8>,
+    buttons: u8,
+    dx: i32,
+    dy: i32,
+    wheel: i32,
+    answers: Fifo<u8>,
+    packets: Fifo<u8>,
+}
+
+impl Mouse {
+    pub fn new() -> Self {
+        Self {
+            reporting: false,
+            remote: false,
+            wrap: false,
+            scaling: false,
+            resolution: 2,
+            sample_rate: 100,
+            id: ID_PLAIN,
+            knock: [0; 3],
+            pending: None,
+            buttons: 0,
+            dx: 0,
+            dy: 0,
+            wheel: 0,
+            answers: Fifo::new(),
+            packets: Fifo::new(),
+        }
+    }
+
+    pub fn take(&mut self) -> Option<u8> {
+        let byte = self.answers.pop_front().or_else(|| self.packets.pop_front())?;
+        if self.packets.is_empty() && self.has_motion() {
+            self.report();
+        }
+        Some(byte)
+    }
+
+    pub fn event(&mut self, event: MouseEvent) {
+        let clamp = |sum: i32| sum.clamp(-0x8000, 0x7fff);
+        self.dx = clamp(self.dx.saturating_add(event.dx));
+        self.dy = clamp(self.dy.saturating_add(event.dy));
+        self.wheel = clamp(self.wheel.saturating_add(event.wheel));
+        self.buttons = event.buttons & 0x1f;
+        self.report();
+    }
+
+    fn has_motion(&self) -> bool {
+        (self.dx, self.dy, self.wheel) != (0, 0, 0)
+    }
+
+    /// Queues a packet in stream mode if there is room for it.
+    fn report(&mut self) {
+        if self.reporting && !self.remote && !self.wrap && self.packets.len() + 4 <= BUFFER {
+            let packet = self.packet();
+            self.packets.extend(packet);
+        }
+    }
+
+    fn packet(&mut self) -> Vec<u8> {
+        let (dx, dy) = (self.dx.clamp(-255, 255), self.dy.clamp(-255, 255));
+        let wheel = self.wheel.clamp(-8, 7);
+        self.dx -= dx;
+        self.dy -= dy;
+        self.wheel -= wheel;
+        let sign = |value: i32, bit: u8| if value < 0 { bit } else { 0 };
+        let first = 0x08 | self.buttons & 7 | sign(dx, 0x10) | sign(dy, 0x20);
+        let mut packet = vec![first, dx as u8, dy as u8];
+        match self.id {
+            ID_WHEEL => packet.push(wheel as u8),
+            ID_FIVE_BUTTONS => packet.push(wheel as u8 & 0x0f | (self.buttons & 0x18) << 1),
+            _ => {}
+        }
+        packet
+    }
+
+    pub fn command(&mut self, value: u8) {
+        self.answers.clear();
+        if self.wrap && value != 0xec && value != 0xff {
+            self.answers.push_back(value);
+            return;
+        }
+        self.answers.push_back(ACK);
+        match self.pending.take() {
+            Some(0xe8) => self.resolution = value & 3,
+            Some(_) => self.set_sample_rate(value),
+            None => self.start(value),
+        }
+    }
+
+    fn set_sample_rate(&mut self, rate: u8) {
+        self.sample_rate = rate;
+        self.knock = [self.knock[1], self.knock[2], rate];
+        match self.knock {
+            [200, 100, 80] => self.id = ID_WHEEL,
+            [200, 200, 80] if self.id == ID_WHEEL => self.id = ID_FIVE_BUTTONS,
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, value: u8) {
+        match value {
+            0xe6 => self.scaling = false,
+            0xe7 => self.scaling = true,
+            0xe8 | 0xf3 => self.pending = Some(value),
+            0xe9 => {
+                let status = self.status();
+                self.answers.extend([status, self.resolution, self.sample_rate]);
+            }
+            0xea => self.remote = false,
+            0xeb => {
+                let packet = self.packet();
+                self.answers.extend(packet);
+            }
+            0xec => self.wrap = false,
+            0xee => self.wrap = true,
+            0xf0 => self.remote = true,
+            0xf2 => self.answers.push_back(self.id),
+            0xf4 => self.reporting = true,
+            0xf5 => {
+                self.reporting = false;
+                self.packets.clear();
+            }
+            0xf6 => *self = Self { id: self.id, answers: Fifo::from([ACK]), ..Self::new() },
+            0xff => {
+                let answers = Fifo::from([ACK, SELF_TEST_PASSED, ID_PLAIN]);
+                *self = Self { answers, ..Self::new() };
+            }
+            _ => self.answers = Fifo::from([RESEND]),
+        }
+    }
+
+    fn status(&self) -> u8 {
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        let buttons = (self.buttons & 1) << 2 | (self.buttons & 4) >> 1 | (self.buttons & 2) >> 1;
+        flag(self.remote, 0x40) | flag(self.reporting, 0x20) | flag(self.scaling, 0x10) | buttons
+    }
+}

@@ -1,0 +1,242 @@
+//! The PCI root: configuration mechanism #1, ECAM, and the chipset's functions on bus 0.
+
+mod config;
+mod host_bridge;
+mod lpc;
+mod smbus;
+
+use crate::device::{Device, DeviceCtx, size_mask};
+use crate::effects::Effect;
+use crate::irq::{IrqSource, Line};
+use amber_snapshot::{Schema, Section};
+use config::ConfigSpace;
+pub use host_bridge::{HostBridge, PCIEXBAR_BASE};
+pub use lpc::Lpc;
+pub(crate) use lpc::{PMBASE_FIRMWARE, RCRB_LEN};
+use serde::{Deserialize, Serialize};
+pub use smbus::Smbus;
+
+const CONFIG_ADDRESS: u16 = 0xcf8;
+const CONFIG_DATA: u16 = 0xcfc;
+const CONFIG_ENABLE: u32 = 0x8000_0000;
+const CONFIG_ADDRESS_MASK: u32 = 0x80ff_fffc;
+
+/// Offset [`Device`] calls carry for the SMBus host registers, which move with a BAR.
+pub(crate) const SMBUS_IO: u16 = 0xe000;
+
+const HOST_BRIDGE: u16 = 0;
+const LPC: u16 = 31 << 3;
+const SMBUS: u16 = 31 << 3 | 3;
+
+/// The latch of configuration mechanism #1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub(crate) struct ConfigAddress {
+    address: u32,
+}
+
+impl Section for ConfigAddress {
+    const KIND: &'static str = "pci-config-address";
+    const VERSION: u32 = 1;
+}
+
+/// The root and its functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pci {
+    pub(crate) latch: ConfigAddress,
+    /// Function 00:00.0.
+    pub host_bridge: HostBridge,
+    /// Function 00:1f.0.
+    pub lpc: Lpc,
+    /// Function 00:1f.3.
+    pub smbus: Smbus,
+}
+
+impl Pci {
+    pub(crate) fn new(low_ram: u64) -> Self {
+        Self {
+            latch: ConfigAddress::default(),
+            host_bridge: HostBridge::new(low_ram),
+            lpc: Lpc::new(),
+            smbus: Smbus::new(),
+        }
+    }
+
+    /// Reads configuration space: `bdf` is bus, device and function as in ECAM. No function reads as ones.
+    fn config_read(&self, bdf: u16, register: u16, size: u8) -> u64 {
+        let config: &ConfigSpace = match bdf {
+            HOST_BRIDGE => self.host_bridge.config(),
+            LPC => self.lpc.config(),
+            SMBUS => self.smbus.config(),
+            _ => return size_mask(size),
+        };
+        (0..u16::from(size)).fold(0, |value, index| {
+            value | u64::from(config.u8(register.wrapping_add(index) & 0xfff)) << (index * 8)
+        })
+    }
+
+    fn config_write(&mut self, cx: &mut DeviceCtx, bdf: u16, register: u16, size: u8, value: u64) {
+        let mut map_changed = false;
+        for index in 0..u16::from(size) {
+            let (offset, byte) = (register.wrapping_add(index) & 0xfff, (value >> (index * 8)) as u8);
+            if offset > 0xff {
+                continue;
+            }
+            match bdf {
+                HOST_BRIDGE => map_changed |= self.host_bridge.write(offset, byte),
+                LPC => map_changed |= self.lpc.write(cx.irqs, offset, byte),
+                SMBUS => self.smbus.write(offset, byte),
+                _ => {}
+            }
+        }
+        if map_changed {
+            cx.effects.push(Effect::MapChanged);
+        }
+    }
+
+    /// The function and register mechanism #1 points at for an access to `port`.
+    fn target(&self, port: u16) -> Option<(u16, u16)> {
+        let address = self.latch.address;
+        let register = (address as u16 & 0xfc) + (port & 3);
+        (address & CONFIG_ENABLE != 0).then_some(((address >> 8) as u16, register))
+    }
+
+    fn update_smbus(&self, cx: &mut DeviceCtx) {
+        let pirq = self.lpc.pirq_of(31, 1);
+        cx.irqs.set(Line::Pirq(pirq), IrqSource::Smbus, self.smbus.interrupt());
+    }
+
+    /// Where in ECAM or in the root complex registers `gpa` lies.
+    fn window(&self, gpa: u64) -> Option<Window> {
+        if let Some((base, len)) = self.host_bridge.ecam()
+            && let Some(offset) = gpa.checked_sub(base).filter(|offset| *offset < len)
+        {
+            return Some(Window::Ecam { bdf: (offset >> 12) as u16, register: offset as u16 & 0xfff });
+        }
+        let offset = gpa.checked_sub(self.lpc.rcba()?)?;
+        (offset < RCRB_LEN).then_some(Window::Rcrb { offset })
+    }
+
+    /// Whether the root answers at `gpa`.
+    pub(crate) fn claims(&self, gpa: u64) -> bool {
+        self.window(gpa).is_some()
+    }
+}
+
+enum Window {
+    Ecam { bdf: u16, register: u16 },
+    Rcrb { offset: u64 },
+}
+
+impl Device for Pci {
+    fn pio_read(&mut self, cx: &mut DeviceCtx, port: u16, size: u8) -> u32 {
+        match port {
+            CONFIG_ADDRESS..CONFIG_DATA => self.latch.address >> ((port & 3) * 8),
+            CONFIG_DATA..=0xcff => match self.target(port) {
+                Some((bdf, register)) => self.config_read(bdf, register, size) as u32,
+                None => size_mask(size) as u32,
+            },
+            SMBUS_IO.. => {
+                let value = self.smbus.io_read(port - SMBUS_IO);
+                self.update_smbus(cx);
+                u32::from(value)
+            }
+            _ => size_mask(size) as u32,
+        }
+    }
+
+    fn pio_write(&mut self, cx: &mut DeviceCtx, port: u16, size: u8, value: u32) {
+        match port {
+            // Only a 32-bit access reaches the latch (PCI 3.0, 3.2.2.3.2).
+            CONFIG_ADDRESS if size == 4 => self.latch.address = value & CONFIG_ADDRESS_MASK,
+            CONFIG_DATA..=0xcff => {
+                if let Some((bdf, register)) = self.target(port) {
+                    self.config_write(cx, bdf, register, size, u64::from(value));
+                }
+            }
+            SMBUS_IO.. => {
+                self.smbus.io_write(port - SMBUS_IO, value as u8);
+                self.update_smbus(cx);
+            }
+            _ => {}
+        }
+    }
+
+    /// `offset` is the guest-physical address: both windows move.
+    fn mmio_read(&mut self, _cx: &mut DeviceCtx, offset: u64, size: u8) -> u64 {
+        match self.window(offset) {
+            Some(Window::Ecam { bdf, register }) => self.config_read(bdf, register, size),
+            Some(Window::Rcrb { offset }) => (0..u64::from(size))
+                .fold(0, |value, index| value | u64::from(self.lpc.read_rcrb(offset + index)) << (index * 8)),
+            None => u64::MAX,
+        }
+    }
+
+    fn mmio_write(&mut self, cx: &mut DeviceCtx, offset: u64, size: u8, value: u64) {
+        match self.window(offset) {
+            Some(Window::Ecam { bdf, register }) => self.config_write(cx, bdf, register, size, value),
+            Some(Window::Rcrb { offset }) => {
+                for index in 0..u64::from(size) {
+                    self.lpc.write_rcrb(offset + index, (value >> (index * 8)) as u8);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn reset(&mut self, cx: &mut DeviceCtx) {
+        self.latch = ConfigAddress::default();
+        self.host_bridge.reset();
+        self.lpc.reset(cx.irqs);
+        self.smbus.reset();
+        cx.effects.push(Effect::MapChanged);
+    }
+
+    fn impossible(&self) -> Option<(&'static str, String)> {
+        let spaces = [self.host_bridge.config(), self.lpc.config(), self.smbus.config()];
+        let wrong = spaces.iter().any(|config| !config.is_consistent());
+        wrong.then(|| ("config", "not 256 bytes".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    fn read(pci: &mut Pci, bench: &mut Bench, bdf: u32, register: u32, size: u8) -> u32 {
+        let address = CONFIG_ENABLE | bdf << 8 | register & 0xfc;
+        pci.pio_write(&mut bench.cx(), CONFIG_ADDRESS, 4, address);
+        pci.pio_read(&mut bench.cx(), CONFIG_DATA + (register & 3) as u16, size)
+    }
+
+    #[test]
+    fn mechanism_1_finds_the_functions() {
+        let (mut pci, mut bench) = (Pci::new(512 << 20), Bench::new());
+        assert_eq!(read(&mut pci, &mut bench, 0, 0, 4), 0x29c0_8086);
+        assert_eq!(read(&mut pci, &mut bench, 0xf8, 2, 2), 0x2918);
+        assert_eq!(read(&mut pci, &mut bench, 0xf8, 0x0e, 1), 0x80);
+        assert_eq!(read(&mut pci, &mut bench, 0xfb, 0x3d, 1), 1);
+        assert_eq!(read(&mut pci, &mut bench, 0x08, 0, 4), u32::MAX);
+    }
+
+    #[test]
+    fn a_bar_tells_its_size() {
+        let (mut pci, mut bench) = (Pci::new(512 << 20), Bench::new());
+        read(&mut pci, &mut bench, 0xfb, 0x20, 4);
+        pci.pio_write(&mut bench.cx(), CONFIG_DATA, 4, u32::MAX);
+        assert_eq!(read(&mut pci, &mut bench, 0xfb, 0x20, 4), 0xffe1);
+    }
+
+    #[test]
+    fn ecam_shows_the_same_registers() {
+        let (mut pci, mut bench) = (Pci::new(512 << 20), Bench::new());
+        assert!(!pci.claims(PCIEXBAR_BASE));
+        read(&mut pci, &mut bench, 0, 0x60, 4);
+        pci.pio_write(&mut bench.cx(), CONFIG_DATA, 1, 1);
+        assert_eq!(bench.effects.pop(), Some(Effect::MapChanged));
+        let lpc = PCIEXBAR_BASE + (0xf8 << 12);
+        assert_eq!(pci.mmio_read(&mut bench.cx(), lpc, 4), 0x2918_8086);
+        assert_eq!(pci.mmio_read(&mut bench.cx(), lpc + 0x100, 4), 0);
+        assert_eq!(pci.mmio_read(&mut bench.cx(), PCIEXBAR_BASE + (1 << 20), 4), 0xffff_ffff);
+    }
+}

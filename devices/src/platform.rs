@@ -1,0 +1,498 @@
+//! One PC's worth of chipset: who is where, what changes reach whom, and the whole of it as sections.
+
+use crate::clock::Clock;
+use crate::debug_ports::DebugPorts;
+use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
+use crate::effects::{Effect, Effects};
+use crate::fw_cfg::{FwCfg, Items, KernelImages};
+use crate::hpet::{HPET_BASE, Hpet};
+use crate::i8042::{I8042, Key, MouseEvent};
+use crate::ioapic::{IOAPIC_BASE, Ioapic};
+use crate::irq::{Change, IrqLines};
+use crate::map::{Backing, MapRange, RegionId, VRAM_LEN, flatten};
+use crate::pci::{Pci, RCRB_LEN, SMBUS_IO};
+use crate::pic::Pic;
+use crate::pit::Pit;
+use crate::pm::{PM_LEN, Pm};
+use crate::rtc::{CmosLayout, Rtc};
+use crate::uart::Uart;
+use crate::vga::Vga;
+
+const GIB: u64 = 1 << 30;
+const PAGE: u64 = 0x1000;
+/// With this much RAM QEMU's q35 moves what would lie above 2 GiB above 4 GiB, to leave room for PCI.
+const LOW_RAM_LIMIT: u64 = 0xb000_0000;
+const LOW_RAM_SPLIT: u64 = 0x8000_0000;
+/// Smallest and largest RAM a platform is built with.
+const MEMORY_MIN: u64 = 2 << 20;
+const MEMORY_MAX: u64 = 1 << 40;
+/// Largest firmware image: below it are the I/O APIC and the local APICs.
+const FIRMWARE_MAX: u64 = 16 << 20;
+const CPUS_MAX: u32 = 255;
+
+/// What a platform is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformConfig {
+    /// RAM in bytes: a multiple of 4 KiB, 2 MiB to 1 TiB.
+    pub memory_size: u64,
+    /// Processors, 1 to 255. Their local APIC ids are 0 and up.
+    pub cpus: u32,
+    /// What the real-time clock shows at power-on, in seconds since 1970.
+    pub rtc_start: i64,
+    /// Firmware image that ends at 4 GiB, a multiple of 4 KiB up to 16 MiB. Without one the chipset comes out
+    /// of reset as firmware would leave it, for a kernel booted directly.
+    pub firmware: Option<Vec<u8>>,
+    /// The processors have system management mode. Firmware is told to leave SMM alone if not.
+    pub smm: bool,
+    /// A Linux kernel for firmware to boot.
+    pub kernel: Option<KernelImages>,
+    /// More files for fw_cfg (name of at most 55 bytes, contents); they replace built-in ones of the same name.
+    pub fw_cfg_files: Vec<(String, Vec<u8>)>,
+}
+
+impl Default for PlatformConfig {
+    fn default() -> Self {
+        Self {
+            memory_size: 512 << 20,
+            cpus: 1,
+            rtc_start: 0,
+            firmware: None,
+            smm: true,
+            kernel: None,
+            fw_cfg_files: Vec::new(),
+        }
+    }
+}
+
+/// Why a platform cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The size of RAM.
+    #[error("memory of {0} bytes: it must be a multiple of 4 KiB from 2 MiB to 1 TiB")]
+    Memory(u64),
+    /// The number of processors.
+    #[error("{0} processors: a platform has 1 to 255")]
+    Cpus(u32),
+    /// The size of the firmware image.
+    #[error("a firmware image of {0} bytes: it must be a multiple of 4 KiB of at most 16 MiB")]
+    Firmware(u64),
+    /// The name of a fw_cfg file.
+    #[error("fw_cfg file name {0:?}: it must have 1 to 55 bytes")]
+    FileName(String),
+    /// The kernel for firmware.
+    #[error("the kernel for the firmware is not a bzImage")]
+    Kernel,
+}
+
+impl PlatformConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        if !(MEMORY_MIN..=MEMORY_MAX).contains(&self.memory_size) || !self.memory_size.is_multiple_of(PAGE) {
+            return Err(ConfigError::Memory(self.memory_size));
+        }
+        if !(1..=CPUS_MAX).contains(&self.cpus) {
+            return Err(ConfigError::Cpus(self.cpus));
+        }
+        let len = self.firmware_len();
+        if self.firmware.is_some() && (len == 0 || len > FIRMWARE_MAX || !len.is_multiple_of(PAGE)) {
+            return Err(ConfigError::Firmware(len));
+        }
+        if let Some((name, _)) = self.fw_cfg_files.iter().find(|(name, _)| !(1..56).contains(&name.len())) {
+            return Err(ConfigError::FileName(name.clone()));
+        }
+        if self.kernel.as_ref().is_some_and(|images| !images.is_bzimage()) {
+            return Err(ConfigError::Kernel);
+        }
+        Ok(())
+    }
+
+    fn firmware_len(&self) -> u64 {
+        self.firmware.as_ref().map_or(0, |image| image.len() as u64)
+    }
+}
+
+/// How RAM is split around the hole below 4 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RamLayout {
+    /// Bytes from address 0.
+    pub low: u64,
+    /// Bytes from 4 GiB.
+    pub high: u64,
+}
+
+impl RamLayout {
+    /// The split QEMU's q35 chooses for `memory_size` bytes.
+    pub fn new(memory_size: u64) -> Self {
+        let low = if memory_size >= LOW_RAM_LIMIT { LOW_RAM_SPLIT } else { memory_size };
+        Self { low, high: memory_size - low }
+    }
+}
+
+/// The chipset and the peripherals of one PC.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// Virtual time. The run loop advances it before each access.
+    pub clock: Clock,
+    pub(crate) irqs: IrqLines,
+    effects: Effects,
+    pub(crate) pic: Pic,
+    pub(crate) pit: Pit,
+    pub(crate) rtc: Rtc,
+    pub(crate) ioapic: Ioapic,
+    pub(crate) hpet: Hpet,
+    pub(crate) pm: Pm,
+    pub(crate) uarts: [Uart; 2],
+    pub(crate) i8042: I8042,
+    pub(crate) debug_ports: DebugPorts,
+    pub(crate) pci: Pci,
+    pub(crate) fw_cfg: FwCfg,
+    pub(crate) vga: Vga,
+    pub(crate) ram: RamLayout,
+    firmware_len: u64,
+}
+
+/// Where an I/O access goes.
+struct PortRoute {
+    device: DeviceId,
+    /// What the device is told: the port, or an offset where the device moves.
+    port: u16,
+    /// The device takes accesses of more than a byte.
+    wide: bool,
+}
+
+impl Platform {
+    /// Builds a platform at power-on.
+    ///
+    /// # Errors
+    /// A sentence that names the part of the configuration that cannot be.
+    pub fn new(config: &PlatformConfig) -> Result<Self, ConfigError> {
+        config.check()?;
+        let ram = RamLayout::new(config.memory_size);
+        let cmos = CmosLayout { low_ram: ram.low, high_ram: ram.high, cpus: config.cpus };
+        let mut platform = Self {
+            clock: Clock::default(),
+            irqs: IrqLines::new(),
+            effects: Effects::default(),
+            pic: Pic::new(),
+            pit: Pit::new(),
+            rtc: Rtc::new(config.rtc_start, &cmos),
+            ioapic: Ioapic::new(),
+            hpet: Hpet::new(),
+            pm: Pm::new(config.smm),
+            uarts: [Uart::new(0), Uart::new(1)],
+            i8042: I8042::new(),
+            debug_ports: DebugPorts::new(),
+            pci: Pci::new(ram.low),
+            fw_cfg: FwCfg::new(Items::new(config)),
+            vga: Vga::new(),
+            ram,
+            firmware_len: config.firmware_len(),
+        };
+        platform.reset(&mut NoMemory);
+        platform.effects = Effects::default();
+        Ok(platform)
+    }
+
+    /// Reads `size` (1, 2 or 4) bytes at I/O port `port`, at the time the clock shows.
+    pub fn pio_read(&mut self, dma: &mut dyn Dma, port: u16, size: u8) -> u32 {
+        let ones = size_mask(size.min(4)) as u32;
+        match self.route(port, size) {
+            Some(route) if route.wide || size == 1 => {
+                let value =
+                    self.with(dma, route.device, |device, cx| device.pio_read(cx, route.port, size.min(4)));
+                value & ones
+            }
+            None if size == 1 => ones,
+            _ => (0..u16::from(size.min(4))).fold(0, |value, index| {
+                value | self.pio_read(dma, port.wrapping_add(index), 1) << (index * 8)
+            }),
+        }
+    }
+
+    /// Writes `size` (1, 2 or 4) bytes at I/O port `port`, at the time the clock shows.
+    pub fn pio_write(&mut self, dma: &mut dyn Dma, port: u16, size: u8, value: u32) {
+        let value = value & size_mask(size.min(4)) as u32;
+        match self.route(port, size) {
+            Some(route) if route.wide || size == 1 => {
+                self.with(dma, route.device, |device, cx| {
+                    device.pio_write(cx, route.port, size.min(4), value);
+                });
+            }
+            None if size == 1 => {}
+            _ => {
+                for index in 0..u16::from(size.min(4)) {
+                    self.pio_write(dma, port.wrapping_add(index), 1, value >> (index * 8) & 0xff);
+                }
+            }
+        }
+    }
+
+    /// Reads `size` (1, 2, 4 or 8) bytes of device memory; all ones where nothing answers.
+    pub fn mmio_read(&mut self, dma: &mut dyn Dma, gpa: u64, size: u8) -> u64 {
+        let value = match self.window(gpa) {
+            Some((device, offset)) => {
+                self.with(dma, device, |device, cx| device.mmio_read(cx, offset, size.min(8)))
+            }
+            None => u64::MAX,
+        };
+        value & size_mask(size)
+    }
+
+    /// Writes `size` (1, 2, 4 or 8) bytes of device memory.
+    pub fn mmio_write(&mut self, dma: &mut dyn Dma, gpa: u64, size: u8, value: u64) {
+        if let Some((device, offset)) = self.window(gpa) {
+            let value = value & size_mask(size);
+            self.with(dma, device, |device, cx| device.mmio_write(cx, offset, size.min(8), value));
+        }
+    }
+
+    /// Runs every timer that is due at the time the clock shows.
+    pub fn run_due_timers(&mut self, dma: &mut dyn Dma) {
+        while let Some((_, timer)) = self.clock.pop_due() {
+            self.with(dma, timer.device, |device, cx| device.timer(cx, timer.timer));
+        }
+    }
+
+    /// When the next timer is due, in ns.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.clock.next()
+    }
+
+    /// Level of the 8259A's INT output, which is wired to LINT0.
+    pub fn intr(&self) -> bool {
+        self.pic.intr()
+    }
+
+    /// An INTA cycle: the vector the 8259A puts on the bus.
+    pub fn intack(&mut self) -> u8 {
+        self.pic.intack()
+    }
+
+    /// A local APIC ended a level-triggered interrupt.
+    pub fn eoi_broadcast(&mut self, vector: u8) {
+        self.ioapic.eoi(&mut self.effects, vector);
+    }
+
+    /// What left the platform, to be drained after every call that may change anything.
+    pub fn effects(&mut self) -> &mut Effects {
+        &mut self.effects
+    }
+
+    /// Bytes from the host for serial port `port`; how many were taken.
+    pub fn serial_input(&mut self, dma: &mut dyn Dma, port: u8, bytes: &[u8]) -> usize {
+        let index = usize::from(port);
+        if index >= self.uarts.len() {
+            return 0;
+        }
+        let Self { clock, irqs, effects, uarts, .. } = self;
+        let taken = uarts[index].input(&mut DeviceCtx { clock, irqs, effects, dma }, bytes);
+        self.settle();
+        taken
+    }
+
+    /// A key goes down or up; whether the keyboard took it.
+    pub fn key(&mut self, dma: &mut dyn Dma, key: Key, pressed: bool) -> bool {
+        let Self { clock, irqs, effects, i8042, .. } = self;
+        let taken = i8042.key(&mut DeviceCtx { clock, irqs, effects, dma }, key, pressed);
+        self.settle();
+        taken
+    }
+
+    /// The mouse moves or a button changes.
+    pub fn mouse(&mut self, dma: &mut dyn Dma, event: MouseEvent) {
+        let Self { clock, irqs, effects, i8042, .. } = self;
+        i8042.mouse(&mut DeviceCtx { clock, irqs, effects, dma }, event);
+        self.settle();
+    }
+
+    /// Presses the power button.
+    pub fn power_button(&mut self, dma: &mut dyn Dma) {
+        let Self { clock, irqs, effects, pm, .. } = self;
+        pm.press_power_button(&mut DeviceCtx { clock, irqs, effects, dma });
+        self.settle();
+    }
+
+    /// Whether address bit 20 passes.
+    pub fn a20(&self) -> bool {
+        self.irqs.a20()
+    }
+
+    /// Whether port 0x70 masks NMI.
+    pub fn nmi_masked(&self) -> bool {
+        self.rtc.nmi_masked()
+    }
+
+    /// Start of the shown text and the cursor, in characters from 0xB8000.
+    pub fn text_position(&self) -> (u16, u16) {
+        self.vga.text_position()
+    }
+
+    /// Period of the tone the speaker plays, in ns.
+    pub fn speaker(&self) -> Option<u64> {
+        self.pit.speaker()
+    }
+
+    /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.
+    pub fn reset(&mut self, dma: &mut dyn Dma) {
+        self.irqs = IrqLines::new();
+        for device in ALL {
+            for timer in 0..8 {
+                self.clock.cancel(crate::clock::Timer { device, timer });
+            }
+            self.with(dma, device, |device, cx| device.reset(cx));
+        }
+        if self.firmware_len == 0 {
+            self.set_up_as_firmware(dma);
+        }
+        self.effects.push(Effect::A20(self.irqs.a20()));
+        self.effects.push(Effect::MapChanged);
+    }
+
+    /// Leaves the chipset as firmware would, for a kernel that is booted without.
+    fn set_up_as_firmware(&mut self, dma: &mut dyn Dma) {
+        let Self { clock, irqs, effects, pic, pit, pm, i8042, pci, .. } = self;
+        pic.set_up_as_firmware();
+        pci.host_bridge.set_up_as_firmware();
+        pci.lpc.set_up_as_firmware(irqs);
+        pm.set_up_as_firmware();
+        i8042.set_up_as_firmware();
+        pit.set_up_as_firmware(&mut DeviceCtx { clock, irqs, effects, dma });
+        self.settle();
+    }
+
+    /// The map of guest-physical memory, as seen from inside SMM or not, in order of addresses. What it does
+    /// not mention is open. The local APICs' page belongs to the processors and is not in it.
+    pub fn memory_map(&self, smm: bool) -> Vec<MapRange> {
+        let device = |base, len| MapRange::new(base, len, Backing::Device);
+        let mut layers = vec![
+            MapRange::ram(0, self.ram.low, 0),
+            MapRange::ram(4 * GIB, self.ram.high, self.ram.low),
+            MapRange::new(0xa_0000, 0x2_0000, Backing::Open),
+            MapRange::new(0xb_8000, VRAM_LEN, Backing::Region { region: RegionId::Vram, offset: 0 }),
+        ];
+        layers.extend(self.pci.host_bridge.layers(smm, self.firmware_len));
+        layers.extend(self.pci.host_bridge.ecam().map(|(base, len)| device(base, len)));
+        layers.extend(self.pci.lpc.rcba().map(|base| device(base, RCRB_LEN)));
+        layers.push(device(IOAPIC_BASE, PAGE));
+        layers.push(device(HPET_BASE, PAGE));
+        layers.push(MapRange {
+            base: 4 * GIB - self.firmware_len,
+            len: self.firmware_len,
+            read: Backing::Region { region: RegionId::Firmware, offset: 0 },
+            write: Backing::Open,
+        });
+        flatten(&layers)
+    }
+
+    /// Lends a device everything it may reach, then applies what it did to the interrupt controllers.
+    fn with<R>(
+        &mut self,
+        dma: &mut dyn Dma,
+        id: DeviceId,
+        access: impl FnOnce(&mut dyn Device, &mut DeviceCtx) -> R,
+    ) -> R {
+        let Self { clock, irqs, effects, uarts, .. } = self;
+        let [uart0, uart1] = uarts;
+        let device: &mut dyn Device = match id {
+            DeviceId::Pic => &mut self.pic,
+            DeviceId::Pit => &mut self.pit,
+            DeviceId::Rtc => &mut self.rtc,
+            DeviceId::Ioapic => &mut self.ioapic,
+            DeviceId::Hpet => &mut self.hpet,
+            DeviceId::Pm => &mut self.pm,
+            DeviceId::Uart0 => uart0,
+            DeviceId::Uart1 => uart1,
+            DeviceId::I8042 => &mut self.i8042,
+            DeviceId::DebugPorts => &mut self.debug_ports,
+            DeviceId::Pci => &mut self.pci,
+            DeviceId::FwCfg => &mut self.fw_cfg,
+            DeviceId::Vga => &mut self.vga,
+        };
+        let result = access(device, &mut DeviceCtx { clock, irqs, effects, dma });
+        if id == DeviceId::Pci {
+            self.pm.set_smi_lock(self.pci.lpc.smi_lock());
+        }
+        self.settle();
+        result
+    }
+
+    /// Brings changes of lines to the interrupt controllers, in the order they happened.
+    fn settle(&mut self) {
+        while let Some(change) = self.irqs.take_change() {
+            match change {
+                Change::Pic { irq, level } => self.pic.set_irq(irq, level),
+                Change::Ioapic { pin, level } => self.ioapic.set_pin(&mut self.effects, pin, level),
+            }
+        }
+    }
+
+    /// Who answers at an I/O port. Fixed ports come before those that move.
+    fn route(&self, port: u16, size: u8) -> Option<PortRoute> {
+        let (device, wide) = match port {
+            0x20 | 0x21 | 0xa0 | 0xa1 | 0x4d0 | 0x4d1 => (DeviceId::Pic, false),
+            0x40..=0x43 | 0x61 => (DeviceId::Pit, false),
+            0x60 | 0x64 => (DeviceId::I8042, false),
+            0x70..=0x73 => (DeviceId::Rtc, false),
+            0x80 | 0x92 | 0xe9 | 0x402 => (DeviceId::DebugPorts, false),
+            0xf4..=0xf7 => (DeviceId::DebugPorts, true),
+            0xb2 | 0xb3 => (DeviceId::Pm, false),
+            0x2f8..=0x2ff => (DeviceId::Uart1, false),
+            0x3f8..=0x3ff => (DeviceId::Uart0, false),
+            0x3b4 | 0x3b5 | 0x3ba | 0x3c0..=0x3cf | 0x3d4 | 0x3d5 | 0x3da => (DeviceId::Vga, false),
+            0x510..=0x51b => (DeviceId::FwCfg, true),
+            0xcf9 if size == 1 => (DeviceId::DebugPorts, false),
+            0xcf8..=0xcff => (DeviceId::Pci, true),
+            _ => return self.moving_route(port),
+        };
+        Some(PortRoute { device, port, wide })
+    }
+
+    fn moving_route(&self, port: u16) -> Option<PortRoute> {
+        let within = |base: u16, len: u16| port.checked_sub(base).filter(|offset| *offset < len);
+        if let Some(offset) = self.pci.lpc.pmbase().and_then(|base| within(base, PM_LEN)) {
+            return Some(PortRoute { device: DeviceId::Pm, port: offset, wide: true });
+        }
+        let (base, len) = self.pci.smbus.io_base()?;
+        let offset = within(base, len)?;
+        Some(PortRoute { device: DeviceId::Pci, port: SMBUS_IO + offset, wide: false })
+    }
+
+    /// Who answers at a guest-physical address, and the offset it is told.
+    fn window(&self, gpa: u64) -> Option<(DeviceId, u64)> {
+        let within = |base: u64| gpa.checked_sub(base).filter(|offset| *offset < PAGE);
+        if let Some(offset) = within(IOAPIC_BASE) {
+            return Some((DeviceId::Ioapic, offset));
+        }
+        if let Some(offset) = within(HPET_BASE) {
+            return Some((DeviceId::Hpet, offset));
+        }
+        self.pci.claims(gpa).then_some((DeviceId::Pci, gpa))
+    }
+}
+
+/// Every device, in the order reset reaches them.
+const ALL: [DeviceId; 13] = [
+    DeviceId::Pic,
+    DeviceId::Ioapic,
+    DeviceId::Pci,
+    DeviceId::Pm,
+    DeviceId::Pit,
+    DeviceId::Rtc,
+    DeviceId::Hpet,
+    DeviceId::Uart0,
+    DeviceId::Uart1,
+    DeviceId::I8042,
+    DeviceId::DebugPorts,
+    DeviceId::FwCfg,
+    DeviceId::Vga,
+];
+
+/// Memory for the reset at power-on, which touches none.
+struct NoMemory;
+
+impl Dma for NoMemory {
+    fn read(&mut self, _gpa: u64, into: &mut [u8]) {
+        into.fill(0xff);
+    }
+
+    fn write(&mut self, _gpa: u64, _from: &[u8]) {}
+}

@@ -1,0 +1,153 @@
+//! A platform as sections, and back.
+
+use crate::clock::Clock;
+use crate::device::Device;
+use crate::fw_cfg::FwCfgRegisters;
+use crate::irq::Levels;
+use crate::pci::{ConfigAddress, HostBridge, Lpc, Pci, Smbus};
+use crate::platform::Platform;
+use amber_snapshot::{OwnedSection, Section, SectionError};
+
+/// Names of the sections below a platform's path.
+const NAMES: [&str; 18] = [
+    "clock",
+    "irq-lines",
+    "pic",
+    "pit",
+    "rtc",
+    "ioapic0",
+    "hpet",
+    "pm",
+    "uart0",
+    "uart1",
+    "i8042",
+    "debug-ports",
+    "pci/config-address",
+    "pci/host-bridge",
+    "pci/lpc",
+    "pci/smbus",
+    "fw-cfg",
+    "vga",
+];
+
+/// The sections of one platform in a list of many.
+struct Saved<'a> {
+    path: &'a str,
+    sections: &'a [OwnedSection],
+}
+
+impl Saved<'_> {
+    fn take<T: Section>(&self, name: &str) -> Result<T, SectionError> {
+        let path = format!("{}/{name}", self.path);
+        match self.sections.iter().find(|section| section.path == path) {
+            Some(section) => T::from_section(section),
+            None => Err(SectionError::Missing { path }),
+        }
+    }
+
+    fn device<T: Section + Device>(&self, name: &str) -> Result<T, SectionError> {
+        let device: T = self.take(name)?;
+        self.check(name, &device)?;
+        Ok(device)
+    }
+
+    fn check(&self, name: &str, device: &dyn Device) -> Result<(), SectionError> {
+        match device.impossible() {
+            Some((field, value)) => Err(self.refuse(name, field, value)),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse(&self, name: &str, field: &'static str, value: String) -> SectionError {
+        SectionError::Value { path: format!("{}/{name}", self.path), field, value }
+    }
+
+    fn refuse_unknown(&self) -> Result<(), SectionError> {
+        let prefix = format!("{}/", self.path);
+        let unknown = self
+            .sections
+            .iter()
+            .find(|section| section.path.strip_prefix(&prefix).is_some_and(|name| !NAMES.contains(&name)));
+        match unknown {
+            Some(section) => {
+                Err(SectionError::Unknown { path: section.path.clone(), kind: section.kind.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn pci(&self, low_ram: u64) -> Result<Pci, SectionError> {
+        let pci = Pci {
+            latch: self.take::<ConfigAddress>("pci/config-address")?,
+            host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
+            lpc: self.take::<Lpc>("pci/lpc")?,
+            smbus: self.take::<Smbus>("pci/smbus")?,
+        };
+        self.check("pci", &pci)?;
+        if pci.host_bridge.low_ram() != low_ram {
+            let value = pci.host_bridge.low_ram().to_string();
+            return Err(self.refuse("pci/host-bridge", "low_ram", value));
+        }
+        Ok(pci)
+    }
+}
+
+impl Platform {
+    /// The state as sections below `path`, e.g. `platform0`. All effects must have been drained.
+    pub fn sections(&self, path: &str) -> Vec<OwnedSection> {
+        let at = |name: &str| format!("{path}/{name}");
+        vec![
+            self.clock.to_section(&at("clock")),
+            self.irqs.levels.to_section(&at("irq-lines")),
+            self.pic.to_section(&at("pic")),
+            self.pit.to_section(&at("pit")),
+            self.rtc.to_section(&at("rtc")),
+            self.ioapic.to_section(&at("ioapic0")),
+            self.hpet.to_section(&at("hpet")),
+            self.pm.to_section(&at("pm")),
+            self.uarts[0].to_section(&at("uart0")),
+            self.uarts[1].to_section(&at("uart1")),
+            self.i8042.to_section(&at("i8042")),
+            self.debug_ports.to_section(&at("debug-ports")),
+            self.pci.latch.to_section(&at("pci/config-address")),
+            self.pci.host_bridge.to_section(&at("pci/host-bridge")),
+            self.pci.lpc.to_section(&at("pci/lpc")),
+            self.pci.smbus.to_section(&at("pci/smbus")),
+            self.fw_cfg.registers.to_section(&at("fw-cfg")),
+            self.vga.to_section(&at("vga")),
+        ]
+    }
+
+    /// Takes the state over from the sections below `path`; others in the list belong to somebody else. No
+    /// edge is driven again and no effect emitted: whoever restores re-reads the memory map and A20.
+    ///
+    /// # Errors
+    /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
+    pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
+        let saved = Saved { path, sections };
+        saved.refuse_unknown()?;
+        let clock: Clock = saved.take("clock")?;
+        if !clock.is_consistent() {
+            return Err(saved.refuse("clock", "queue", "timers out of order".to_owned()));
+        }
+        let levels: Levels = saved.take("irq-lines")?;
+        let registers: FwCfgRegisters = saved.take("fw-cfg")?;
+        if !self.fw_cfg.accepts(&registers) {
+            let value = "that of other items than this platform has".to_owned();
+            return Err(saved.refuse("fw-cfg", "items_digest", value));
+        }
+        let (pic, pit, rtc) = (saved.device("pic")?, saved.device("pit")?, saved.device("rtc")?);
+        let (ioapic, hpet, pm) = (saved.device("ioapic0")?, saved.device("hpet")?, saved.device("pm")?);
+        let uarts = [saved.device("uart0")?, saved.device("uart1")?];
+        let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
+        let (pci, vga) = (saved.pci(self.ram.low)?, saved.device("vga")?);
+        self.clock = clock;
+        self.irqs.levels = levels;
+        self.fw_cfg.registers = registers;
+        (self.pic, self.pit, self.rtc) = (pic, pit, rtc);
+        (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
+        (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
+        (self.pci, self.vga) = (pci, vga);
+        Ok(())
+    }
+}

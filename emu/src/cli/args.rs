@@ -1,0 +1,348 @@
+//! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
+
+use crate::config::{
+    ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_CPUS, MachineConfig,
+    MachineType, MemorySize, Pace, RtcDate, Seed,
+};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Where the gdb server listens when `--gdb` names no address.
+pub const DEFAULT_GDB: &str = "127.0.0.1:1234";
+
+const OVERVIEW: &str = "\
+Examples:
+  amber                                        the built-in monitor: type `help`
+  amber run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0' --memory 1G --headless
+  amber run --bios /usr/share/seabios/bios-256k.bin --debugcon stderr
+  amber run --rom test.bin --headless --stop-at 1000000 --hash
+  amber run machine.toml --cpus 4              a file, with one value overridden
+  amber test roms/*/image.bin                  run test images, one result each
+
+Exit codes:
+  0   the guest powered off, or --stop-at was reached
+  odd the guest wrote v to isa-debug-exit: (v << 1) | 1
+  2   bad input or usage          4   the guest died (triple fault)
+  6   the guest hung              8   a limit was reached      10  a fault of Amber's";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  amber run --kernel vmlinuz --append 'console=ttyS0 panic=-1' --memory 512M --headless --no-reboot
+  amber run --flat hello.bin@0x100000 --headless --stats
+  amber run --firmware selftest --cpu amber-v2.1,-avx2 --headless
+  amber run --kernel vmlinux --gdb 127.0.0.1:1234 --symbols System.map
+  amber run --rom test.bin --log exc,reset --stop-at 5000000 --hash
+  amber run machine.toml --memory 2G --dump-config > repeat.toml
+
+A MACHINE.toml holds the same options as keys, paths relative to the file:
+  kernel = \"vmlinuz\"
+  memory = \"1G\"
+  cpus = 2
+  log = [\"exc\", \"reset\"]";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  amber test roms/selftest/image.bin
+  amber test suites/kvm-unit-tests --junit results.xml
+  amber test target/x86_64-unknown-none/debug/deps/kernel-1234 --json
+
+As a cargo runner (.cargo/config.toml):
+  [target.x86_64-unknown-none]
+  runner = \"amber test\"";
+
+/// An exact, deterministic x86-64 PC emulator.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "amber", version, after_help = OVERVIEW, max_term_width = 110)]
+pub struct Cli {
+    /// What to do; without it, the built-in monitor runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Subcommands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run a machine.
+    Run(Box<RunArgs>),
+    /// Run test images and report one result for each.
+    Test(TestArgs),
+}
+
+/// Arguments of `amber run`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct RunArgs {
+    /// Configuration file; options given here override it.
+    #[arg(value_name = "MACHINE.toml")]
+    pub file: Option<PathBuf>,
+    /// Print the configuration file that repeats this run, and do not run.
+    #[arg(long)]
+    pub dump_config: bool,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub running: RunningArgs,
+}
+
+/// What to run. Without any of these and without a file, the built-in monitor.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Guest")]
+pub struct GuestArgs {
+    /// Kernel: bzImage, PVH ELF or multiboot 1, recognised by content.
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// The kernel's initrd, or its multiboot module.
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub append: Option<String>,
+    /// Firmware mapped to end at 4 GiB, such as SeaBIOS.
+    #[arg(long, value_name = "FILE")]
+    pub bios: Option<PathBuf>,
+    /// Raw image whose last 16 bytes are the reset vector.
+    #[arg(long, value_name = "FILE")]
+    pub rom: Option<PathBuf>,
+    /// Flat binary, loaded and entered at ADDR in 64-bit mode.
+    #[arg(long, value_name = "FILE@ADDR")]
+    pub flat: Option<FlatImage>,
+    /// Built-in image: monitor, selftest, interrupts, paging or smp.
+    #[arg(long, value_name = "NAME")]
+    pub firmware: Option<Firmware>,
+}
+
+/// What the machine is.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Machine")]
+pub struct MachineArgs {
+    /// Chipset and devices, versioned [default: q35-1].
+    #[arg(long, value_name = "TYPE")]
+    pub machine: Option<MachineType>,
+    /// CPU model with features added or removed: MODEL[,+f,-f].
+    #[arg(long, value_name = "MODEL")]
+    pub cpu: Option<CpuChoice>,
+    /// Number of vCPUs, 1 to 255 [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    pub cpus: Option<u32>,
+    /// RAM, 64K to 64G: 512M, 1G [default: 512M].
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<MemorySize>,
+    /// Seed of all the machine's randomness [default: 0].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<Seed>,
+    /// What the real-time clock shows at reset, UTC [default: 2026-01-01T00:00:00].
+    #[arg(long, value_name = "DATE")]
+    pub rtc: Option<RtcDate>,
+    /// Steps of one vCPU before the next one's turn.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    pub quantum: Option<u64>,
+}
+
+/// How to run it, and what to show.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Running")]
+pub struct RunningArgs {
+    /// Sleep to keep to the wall clock: none or real [default: real at a terminal, none with --headless].
+    #[arg(long, value_name = "PACE")]
+    pub pace: Option<Pace>,
+    /// What executes instructions: interp.
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<Engine>,
+    /// Serial port 0 on standard input and output, no window, no pacing.
+    #[arg(long)]
+    pub headless: bool,
+    /// A guest reset ends the run with exit code 0.
+    #[arg(long)]
+    pub no_reboot: bool,
+    /// Stop at this step, counted since reset.
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    pub stop_at: Option<u64>,
+    /// Print `state-hash <64 hex>` as the last line on standard error.
+    #[arg(long)]
+    pub hash: bool,
+    /// Print counts and speed at the end.
+    #[arg(long)]
+    pub stats: bool,
+    /// Write every step to this file.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Write a line per event on standard error: int, exc, reset, io, comma-separated.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub log: Vec<LogCategory>,
+    /// Where the debug consoles (ports 0xE9 and 0x402) go: a file, or `stderr`.
+    #[arg(long, value_name = "FILE|stderr")]
+    pub debugcon: Option<Debugcon>,
+    /// Wait for gdb at this address [default address: 127.0.0.1:1234].
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = DEFAULT_GDB)]
+    pub gdb: Option<String>,
+    /// Names for addresses: an ELF or a System.map.
+    #[arg(long, value_name = "ELF|System.map")]
+    pub symbols: Option<PathBuf>,
+}
+
+/// Arguments of `amber test`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TEST_EXAMPLES)]
+pub struct TestArgs {
+    /// Test images, or folders with a test.toml.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Also write the results as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl RunArgs {
+    /// The configuration file, if any, with the options given here on top.
+    ///
+    /// # Errors
+    /// When the file cannot be used; the result may still be contradictory, see [`MachineConfig::guest`].
+    pub fn config(&self) -> Result<MachineConfig, ConfigError> {
+        let mut config = match &self.file {
+            Some(file) => MachineConfig::from_file(file)?,
+            None => MachineConfig::default(),
+        };
+        self.guest.apply(&mut config);
+        self.machine.apply(&mut config);
+        self.running.apply(&mut config);
+        Ok(config)
+    }
+}
+
+/// Overwrites a value only if it was given.
+fn set<T: Clone>(to: &mut T, given: &Option<T>) {
+    if let Some(value) = given {
+        to.clone_from(value);
+    }
+}
+
+/// Overwrites an optional value only if it was given.
+fn set_some<T: Clone>(to: &mut Option<T>, given: &Option<T>) {
+    if given.is_some() {
+        to.clone_from(given);
+    }
+}
+
+impl GuestArgs {
+    fn apply(&self, config: &mut MachineConfig) {
+        let Self { kernel, initrd, append, bios, rom, flat, firmware } = self;
+        let other_kind = bios.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
+        if other_kind || (kernel.is_some() && config.kernel.is_none()) {
+            config.clear_guest();
+        }
+        set_some(&mut config.kernel, kernel);
+        set_some(&mut config.initrd, initrd);
+        set_some(&mut config.append, append);
+        set_some(&mut config.bios, bios);
+        set_some(&mut config.rom, rom);
+        set_some(&mut config.flat, flat);
+        set_some(&mut config.firmware, firmware);
+    }
+}
+
+impl MachineArgs {
+    fn apply(&self, config: &mut MachineConfig) {
+        let Self { machine, cpu, cpus, memory, seed, rtc, quantum } = self;
+        set(&mut config.machine, machine);
+        set(&mut config.cpu, cpu);
+        set(&mut config.cpus, cpus);
+        set(&mut config.memory, memory);
+        set(&mut config.seed, seed);
+        set(&mut config.rtc, rtc);
+        set(&mut config.quantum, quantum);
+    }
+}
+
+impl RunningArgs {
+    fn apply(&self, config: &mut MachineConfig) {
+        let Self {
+            pace,
+            engine,
+            headless,
+            no_reboot,
+            stop_at,
+            hash,
+            stats,
+            trace,
+            log,
+            debugcon,
+            gdb,
+            symbols,
+        } = self;
+        set_some(&mut config.pace, pace);
+        set(&mut config.engine, engine);
+        config.headless |= headless;
+        config.no_reboot |= no_reboot;
+        set_some(&mut config.stop_at, stop_at);
+        config.hash |= hash;
+        config.stats |= stats;
+        set_some(&mut config.trace, trace);
+        if !log.is_empty() {
+            config.log.clone_from(log);
+        }
+        set_some(&mut config.debugcon, debugcon);
+        set_some(&mut config.gdb, gdb);
+        set_some(&mut config.symbols, symbols);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Guest;
+    use clap::CommandFactory;
+
+    fn run(words: &str) -> RunArgs {
+        match Cli::try_parse_from(words.split(' ')).unwrap().command {
+            Some(Command::Run(args)) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_reach_the_configuration() {
+        let args = run("amber run --kernel k --append x --memory 1G --cpus 2 --log int,exc --headless --gdb");
+        let config = args.config().unwrap();
+        assert_eq!(config.memory.bytes(), 1 << 30);
+        assert_eq!(config.cpus, 2);
+        assert_eq!(config.log, [LogCategory::Int, LogCategory::Exc]);
+        assert_eq!(config.gdb.as_deref(), Some(DEFAULT_GDB));
+        assert_eq!(config.effective_pace(), Pace::None);
+        assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "x", .. })));
+    }
+
+    #[test]
+    fn command_line_overrides_the_file_and_its_guest() {
+        let file = std::env::temp_dir().join(format!("amber-args-{}.toml", std::process::id()));
+        std::fs::write(&file, "kernel = \"k\"\nappend = \"a\"\nmemory = \"1G\"\ncpus = 3\n").unwrap();
+        let mut args = run("amber run --rom r.bin --memory 2G");
+        args.file = Some(file.clone());
+        let config = args.config().unwrap();
+        let mut same_kind = run("amber run --append b");
+        same_kind.file = Some(file.clone());
+        let append_only = same_kind.config().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!((config.memory.bytes(), config.cpus), (2 << 30, 3));
+        assert_eq!(config.guest().unwrap(), Guest::Rom("r.bin".as_ref()));
+        assert!(matches!(append_only.guest(), Ok(Guest::Kernel { append: "b", .. })));
+    }
+
+    #[test]
+    fn usage_errors_are_sentences() {
+        let error = |words: &str| Cli::try_parse_from(words.split(' ')).unwrap_err().to_string();
+        assert!(error("amber run --memory 512").contains("512M"));
+        assert!(error("amber run --cpus 0").contains("1..=255"));
+        assert!(error("amber run --flat x.bin").contains("FILE@ADDR"));
+        assert!(error("amber test").contains("PATH"));
+    }
+}

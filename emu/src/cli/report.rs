@@ -1,0 +1,144 @@
+//! What a person is told when a guest dies or hangs, and the counters of `--stats`.
+
+use crate::machine::{Machine, Stop};
+use crate::symbols::Symbols;
+use amber_cpu::Vcpu;
+use amber_cpu::state::CodeSize;
+use std::fmt::Write;
+
+const GPR: [&str; 16] = [
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15",
+];
+const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
+
+/// A report on a guest that stopped on its own.
+pub fn death(machine: &Machine, stop: Stop, symbols: Option<&Symbols>) -> String {
+    let (reason, vcpu) = match stop {
+        Stop::TripleFault(n) => ("guest died: triple fault", n),
+        _ => ("guest hung: every processor is halted and nothing can wake it", machine.current()),
+    };
+    let mut text = format!("{reason}, cpu{vcpu}, step {}, {} ns\n", machine.step(), machine.now());
+    let cpu = &machine.vcpus()[vcpu];
+    registers(&mut text, cpu);
+    code(&mut text, machine, cpu, symbols);
+    stack(&mut text, machine, cpu, symbols);
+    text
+}
+
+fn registers(text: &mut String, cpu: &Vcpu) {
+    for row in 0..4 {
+        for n in row * 4..row * 4 + 4 {
+            let _ = write!(text, "  {:>3} {:016x}", GPR[n], cpu.gpr[n]);
+        }
+        text.push('\n');
+    }
+    let system = &cpu.system;
+    let _ = writeln!(text, "  rip {:016x}  rflags {:08x}  cpl {}", cpu.rip, cpu.flags.bits(), system.cpl);
+    let _ = writeln!(
+        text,
+        "  cr0 {:08x}  cr2 {:016x}  cr3 {:010x}  cr4 {:08x}  efer {:04x}",
+        system.cr0, system.cr2, system.cr3, system.cr4, system.efer
+    );
+    for (name, segment) in SEGMENTS.iter().zip(&system.seg) {
+        let _ = writeln!(
+            text,
+            "  {name} {:04x} base {:016x} limit {:08x} access {:05x}",
+            segment.selector, segment.base, segment.limit, segment.access
+        );
+    }
+    let _ = writeln!(
+        text,
+        "  gdtr {:016x}+{:04x}  idtr {:016x}+{:04x}  tr {:04x}",
+        system.gdtr.base, system.gdtr.limit, system.idtr.base, system.idtr.limit, system.tr.selector
+    );
+}
+
+fn name(symbols: Option<&Symbols>, address: u64) -> String {
+    match symbols.and_then(|symbols| symbols.locate(address)) {
+        Some(found) => format!(" <{}+{:#x}>", found.name, found.offset),
+        None => String::new(),
+    }
+}
+
+/// Reads guest memory by linear address; `None` where it is not mapped.
+pub fn read_linear(machine: &Machine, cpu: &Vcpu, linear: u64, into: &mut [u8]) -> Option<()> {
+    for (n, byte) in into.iter_mut().enumerate() {
+        let gpa = machine.mmu().probe(cpu.address_space(), cpu.view(), linear.wrapping_add(n as u64))?;
+        machine.mmu().read_physical(cpu.view(), gpa, std::slice::from_mut(byte));
+    }
+    Some(())
+}
+
+fn code(text: &mut String, machine: &Machine, cpu: &Vcpu, symbols: Option<&Symbols>) {
+    use iced_x86::{Decoder, DecoderOptions, FastFormatter};
+    let linear = cpu.linear_rip();
+    let mut bytes = [0; 48];
+    let have = (1..=48).rev().find(|len| read_linear(machine, cpu, linear, &mut bytes[..*len]).is_some());
+    let Some(have) = have else {
+        let _ = writeln!(text, "code at {linear:016x}{}: not mapped", name(symbols, cpu.rip));
+        return;
+    };
+    let bits = match cpu.code_size() {
+        CodeSize::Bits16 => 16,
+        CodeSize::Bits32 => 32,
+        CodeSize::Bits64 => 64,
+    };
+    let _ = writeln!(text, "code at {linear:016x}{}:", name(symbols, cpu.rip));
+    let mut decoder = Decoder::with_ip(bits, &bytes[..have], cpu.rip, DecoderOptions::NONE);
+    let mut formatter = FastFormatter::new();
+    for _ in 0..6 {
+        if !decoder.can_decode() {
+            break;
+        }
+        let instr = decoder.decode();
+        let mut line = String::new();
+        formatter.format(&instr, &mut line);
+        let _ = writeln!(text, "  {:016x}  {line}", instr.ip());
+    }
+}
+
+fn stack(text: &mut String, machine: &Machine, cpu: &Vcpu, symbols: Option<&Symbols>) {
+    let base = if cpu.code_size() == CodeSize::Bits64 { 0 } else { cpu.system.seg[2].base };
+    let _ = writeln!(text, "stack:");
+    for n in 0..8u64 {
+        let at = base.wrapping_add(cpu.gpr[4]).wrapping_add(8 * n);
+        let mut bytes = [0; 8];
+        if read_linear(machine, cpu, at, &mut bytes).is_none() {
+            let _ = writeln!(text, "  {at:016x}  not mapped");
+            return;
+        }
+        let value = u64::from_le_bytes(bytes);
+        let _ = writeln!(text, "  {at:016x}  {value:016x}{}", name(symbols, value));
+    }
+}
+
+/// The counters of a run as a table.
+pub fn stats(machine: &Machine, seconds: f64) -> String {
+    let counters = machine.mmu().counters;
+    let code = machine.code();
+    let retired: u64 = machine.vcpus().iter().map(|vcpu| vcpu.system.retired).sum();
+    let blocks: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.blocks).sum();
+    let faults: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.faults).sum();
+    let interrupts: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.interrupts).sum();
+    let rows: [(&str, String); 17] = [
+        ("steps", machine.step().to_string()),
+        ("virtual time, ns", machine.now().to_string()),
+        ("host time, s", format!("{seconds:.3}")),
+        ("instructions retired", retired.to_string()),
+        ("million instructions/s", format!("{:.1}", retired as f64 / seconds / 1e6)),
+        ("blocks entered", blocks.to_string()),
+        ("block look-ups missed", code.missed.to_string()),
+        ("blocks decoded", code.built.to_string()),
+        ("instructions decoded", code.decoded.to_string()),
+        ("exceptions", faults.to_string()),
+        ("interrupts", interrupts.to_string()),
+        ("page walks", counters.walks.to_string()),
+        ("TLB contexts made", counters.contexts.to_string()),
+        ("page-table stores", counters.table_stores.to_string()),
+        ("translations dropped", counters.dropped.to_string()),
+        ("stores to decoded code", counters.code_stores.to_string()),
+        ("stores beside decoded code", counters.near_code_stores.to_string()),
+    ];
+    rows.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<28} {value:>16}\n"))
+}

@@ -1,0 +1,78 @@
+//! `amber run`.
+
+use super::args::RunArgs;
+use super::console::Console;
+use super::{build, log, report};
+use crate::config::{Debugcon, Firmware, Guest};
+use crate::machine::Stop;
+use crate::symbols::Symbols;
+use anyhow::{Context, Result};
+use std::io::Write;
+use std::time::Instant;
+
+/// Exit codes of Amber's own; see `docs/cli.md`.
+pub mod exit {
+    pub const BAD_INPUT: i32 = 2;
+    pub const DIED: i32 = 4;
+    pub const HUNG: i32 = 6;
+    pub const INTERNAL: i32 = 10;
+}
+
+/// What the embedded monitor takes as end of input: Ctrl-D.
+const END_OF_INPUT: u8 = 0x04;
+
+/// Runs a machine; returns the exit code.
+///
+/// # Errors
+/// Bad input, as one sentence.
+pub fn run(args: &RunArgs) -> Result<i32> {
+    let config = args.config()?;
+    if args.dump_config {
+        config.guest()?;
+        print!("{}", config.to_toml()?);
+        return Ok(0);
+    }
+    log::install(&config.log);
+    let symbols = config.symbols.as_deref().map(Symbols::from_file).transpose()?;
+    let mut machine = build::machine(&config)?;
+    let debug = config.debugcon.as_ref().map(open_debugcon).transpose()?;
+    let monitor = matches!(config.guest()?, Guest::Embedded(Firmware::Monitor));
+    let mut console = Console::new(debug, monitor.then_some(END_OF_INPUT));
+    let started = Instant::now();
+    let until = config.stop_at.unwrap_or(u64::MAX);
+    let stop = machine.run(until, &mut console, config.no_reboot);
+    console.flush();
+    drop(console);
+    let code = match stop {
+        Stop::DebugExit(value) => ((value << 1) | 1) as i32 & 0xFF,
+        Stop::TripleFault(_) => exit::DIED,
+        Stop::Hung => exit::HUNG,
+        Stop::PowerOff
+        | Stop::Reset
+        | Stop::Step
+        | Stop::User
+        | Stop::Breakpoint(_)
+        | Stop::Watchpoint(..) => 0,
+    };
+    if matches!(stop, Stop::TripleFault(_) | Stop::Hung) {
+        eprint!("{}", report::death(&machine, stop, symbols.as_ref()));
+    }
+    if config.stats {
+        eprint!("{}", report::stats(&machine, started.elapsed().as_secs_f64()));
+    }
+    if config.hash {
+        eprintln!("state-hash {}", machine.state_hash());
+    }
+    Ok(code)
+}
+
+fn open_debugcon(target: &Debugcon) -> Result<Box<dyn Write>> {
+    Ok(match target {
+        Debugcon::Stderr => Box::new(std::io::stderr()),
+        Debugcon::File(path) => {
+            let file = std::fs::File::create(path)
+                .with_context(|| format!("--debugcon {}: cannot be created", path.display()))?;
+            Box::new(std::io::BufWriter::new(file))
+        }
+    })
+}

@@ -1,0 +1,271 @@
+//! The configuration of a machine: what `MACHINE.toml` and the command line can say.
+//!
+//! [`MachineConfig`] is complete: written with [`MachineConfig::to_toml`] it repeats the run. Every value type reads and
+//! writes the text a user types, so file and command line share one syntax and one set of errors.
+
+mod values;
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+pub use values::{
+    CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_MEMORY, MIN_MEMORY, MachineType,
+    MemorySize, Pace, RtcDate, Seed, ValueError,
+};
+
+/// Most vCPUs a machine can have: xAPIC identifiers 0 to 254, 255 being the broadcast.
+pub const MAX_CPUS: u32 = 255;
+/// Steps one vCPU executes before the next one's turn, unless said otherwise.
+pub const DEFAULT_QUANTUM: u64 = 20_000;
+
+/// Everything a run depends on. Paths in a file are relative to the file's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MachineConfig {
+    /// bzImage, PVH ELF or multiboot 1 kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<PathBuf>,
+    /// Linux' initrd, or the multiboot/PVH module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub append: Option<String>,
+    /// Firmware mapped to end at 4 GiB, SeaBIOS style.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bios: Option<PathBuf>,
+    /// Raw image at the reset vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rom: Option<PathBuf>,
+    /// 64-bit flat binary and its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flat: Option<FlatImage>,
+    /// Embedded first-party image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<Firmware>,
+    pub machine: MachineType,
+    pub cpu: CpuChoice,
+    /// Number of vCPUs, 1 to [`MAX_CPUS`].
+    pub cpus: u32,
+    pub memory: MemorySize,
+    pub seed: Seed,
+    /// What the RTC shows at reset (UTC).
+    pub rtc: RtcDate,
+    /// Steps per slice of a vCPU, at least 1.
+    pub quantum: u64,
+    /// Unset: real at a terminal, none when headless.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    pub engine: Engine,
+    pub headless: bool,
+    pub no_reboot: bool,
+    /// Absolute step to stop before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_at: Option<u64>,
+    pub hash: bool,
+    pub stats: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogCategory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debugcon: Option<Debugcon>,
+    /// Address the gdb server listens on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gdb: Option<String>,
+    /// ELF or System.map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symbols: Option<PathBuf>,
+}
+
+impl Default for MachineConfig {
+    fn default() -> Self {
+        Self {
+            kernel: None,
+            initrd: None,
+            append: None,
+            bios: None,
+            rom: None,
+            flat: None,
+            firmware: None,
+            machine: MachineType::default(),
+            cpu: CpuChoice::default(),
+            cpus: 1,
+            memory: MemorySize::default(),
+            seed: Seed::default(),
+            rtc: RtcDate::default(),
+            quantum: DEFAULT_QUANTUM,
+            pace: None,
+            engine: Engine::default(),
+            headless: false,
+            no_reboot: false,
+            stop_at: None,
+            hash: false,
+            stats: false,
+            trace: None,
+            log: Vec::new(),
+            debugcon: None,
+            gdb: None,
+            symbols: None,
+        }
+    }
+}
+
+/// The guest a configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guest<'a> {
+    Kernel { kernel: &'a Path, initrd: Option<&'a Path>, append: &'a str },
+    Bios(&'a Path),
+    Rom(&'a Path),
+    Flat(&'a FlatImage),
+    Embedded(Firmware),
+}
+
+/// A configuration that cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    #[error("{}: cannot be read: {source}", file.display())]
+    Read { file: PathBuf, source: std::io::Error },
+    #[error("{}: {why}", file.display())]
+    Parse { file: PathBuf, why: String },
+    #[error("{first} and {second} both name a guest; keep one of them")]
+    TwoGuests { first: &'static str, second: &'static str },
+    #[error("{option} needs --kernel; it means nothing for {guest}")]
+    NeedsKernel { option: &'static str, guest: &'static str },
+    #[error("{key} is {value}; it must be between {min} and {max}")]
+    OutOfRange { key: &'static str, value: u64, min: u64, max: u64 },
+    #[error("the configuration cannot be written as TOML: {0}")]
+    Write(#[from] toml::ser::Error),
+}
+
+impl MachineConfig {
+    /// Reads `MACHINE.toml`; relative paths in it become relative to its folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no TOML, or has an unknown key or a bad value (named, with its line).
+    pub fn from_file(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        let mut config = Self::from_toml(&text, file)?;
+        config.rebase_paths(file.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Parses TOML text; `file` is for errors only.
+    ///
+    /// # Errors
+    /// See [`MachineConfig::from_file`].
+    pub fn from_toml(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|e| {
+            let line = e.span().map(|span| text[..span.start].matches('\n').count() + 1);
+            let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            ConfigError::Parse { file: file.to_owned(), why: format!("{at}{}", e.message()) }
+        })
+    }
+
+    /// The file that repeats the run, with all paths absolute.
+    ///
+    /// # Errors
+    /// When a number is beyond what TOML can hold (2^63 - 1).
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        let mut config = self.clone();
+        for path in config.paths_mut() {
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
+        Ok(toml::to_string(&config)?)
+    }
+
+    /// Checks ranges and that exactly one guest is named; no guest means the embedded monitor.
+    ///
+    /// # Errors
+    /// Names the option at fault.
+    pub fn guest(&self) -> Result<Guest<'_>, ConfigError> {
+        self.check_ranges()?;
+        let named = self.named_guests();
+        if let [first, second, ..] = named[..] {
+            return Err(ConfigError::TwoGuests { first, second });
+        }
+        let guest = named.first().copied().unwrap_or("the embedded monitor");
+        if self.kernel.is_none() {
+            let options = [("--initrd", self.initrd.is_some()), ("--append", self.append.is_some())];
+            if let Some((option, _)) = options.into_iter().find(|(_, given)| *given) {
+                return Err(ConfigError::NeedsKernel { option, guest });
+            }
+        }
+        Ok(if let Some(kernel) = &self.kernel {
+            let append = self.append.as_deref().unwrap_or("");
+            Guest::Kernel { kernel, initrd: self.initrd.as_deref(), append }
+        } else if let Some(bios) = &self.bios {
+            Guest::Bios(bios)
+        } else if let Some(rom) = &self.rom {
+            Guest::Rom(rom)
+        } else if let Some(flat) = &self.flat {
+            Guest::Flat(flat)
+        } else {
+            Guest::Embedded(self.firmware.unwrap_or_default())
+        })
+    }
+
+    /// Forgets the guest, for a command line that names another one than the file.
+    pub fn clear_guest(&mut self) {
+        self.kernel = None;
+        self.initrd = None;
+        self.append = None;
+        self.bios = None;
+        self.rom = None;
+        self.flat = None;
+        self.firmware = None;
+    }
+
+    /// Pacing in effect: what was asked, else none when headless and real otherwise.
+    #[must_use]
+    pub fn effective_pace(&self) -> Pace {
+        self.pace.unwrap_or(if self.headless { Pace::None } else { Pace::Real })
+    }
+
+    fn named_guests(&self) -> Vec<&'static str> {
+        let all = [
+            ("--kernel", self.kernel.is_some()),
+            ("--bios", self.bios.is_some()),
+            ("--rom", self.rom.is_some()),
+            ("--flat", self.flat.is_some()),
+            ("--firmware", self.firmware.is_some()),
+        ];
+        all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+    }
+
+    fn check_ranges(&self) -> Result<(), ConfigError> {
+        let range = |key, value, min, max| {
+            if (min..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(ConfigError::OutOfRange { key, value, min, max })
+            }
+        };
+        range("cpus", self.cpus.into(), 1, MAX_CPUS.into())?;
+        range("quantum", self.quantum, 1, i64::MAX as u64)?;
+        range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)
+    }
+
+    fn rebase_paths(&mut self, folder: &Path) {
+        for path in self.paths_mut() {
+            *path = folder.join(&*path);
+        }
+    }
+
+    fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let plain = [
+            &mut self.kernel,
+            &mut self.initrd,
+            &mut self.bios,
+            &mut self.rom,
+            &mut self.trace,
+            &mut self.symbols,
+        ];
+        let debugcon = self.debugcon.as_mut().and_then(Debugcon::file_mut);
+        plain.into_iter().flatten().chain(self.flat.as_mut().map(|flat| &mut flat.file)).chain(debugcon)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+
+fn parse(text: &str) -> Result<MachineConfig, String> {
+    MachineConfig::from_toml(text, Path::new("m.toml")).map_err(|e| e.to_string())
+}
+
+#[test]
+fn file_reads_every_key_and_writes_itself_back() {
+    let text = r#"
+        kernel = "/vmlinuz"
+        initrd = "/initrd"
+        append = "console=ttyS0"
+        machine = "q35-1"
+        cpu = "amber-v2.1,+avx2,-la57"
+        cpus = 4
+        memory = "1G"
+        seed = 7
+        rtc = "2030-02-28T23:59:59"
+        quantum = 1000
+        pace = "none"
+        engine = "interp"
+        headless = true
+        no-reboot = true
+        stop-at = 123456
+        hash = true
+        stats = true
+        trace = "/trace"
+        log = ["int", "exc", "reset", "io"]
+        debugcon = "stderr"
+        gdb = "127.0.0.1:1234"
+        symbols = "/System.map"
+    "#;
+    let config = parse(text).unwrap();
+    assert_eq!(config.memory.bytes(), 1 << 30);
+    assert_eq!(config.cpu.features, [("avx2".to_owned(), true), ("la57".to_owned(), false)]);
+    assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
+    assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "console=ttyS0", .. })));
+}
+
+#[test]
+fn default_round_trips_and_is_the_monitor() {
+    let config = parse("").unwrap();
+    assert_eq!(config, MachineConfig::default());
+    assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
+    assert_eq!(config.guest().unwrap(), Guest::Embedded(Firmware::Monitor));
+}
+
+#[test]
+fn unknown_key_is_named_with_its_line() {
+    let error = parse("cpus = 2\nmemroy = \"1G\"\n").unwrap_err();
+    assert!(error.contains("m.toml: line 2") && error.contains("memroy"), "{error}");
+}
+
+#[test]
+fn bad_values_say_what_would_be_right() {
+    let cases = [
+        ("memory = \"512\"", "512M"),
+        ("memory = \"65G\"", "64G"),
+        ("memory = \"99999999999999999999G\"", "whole number"),
+        ("memory = \"1T\"", "unknown unit"),
+        ("memory = \"1K\"", "64K"),
+        ("memory = \"65K\"", "multiple of 4K"),
+        ("memory = \"\"", "write"),
+        ("machine = \"pc\"", "q35-1"),
+        ("engine = \"warp\"", "interp"),
+        ("rtc = \"2026-02-29\"", "no such date"),
+        ("rtc = \"yesterday\"", "2026-01-31"),
+        ("rtc = \"2126-01-01\"", "2099"),
+        ("cpu = \"amber,avx\"", "+feature"),
+        ("flat = \"a.bin\"", "FILE@ADDR"),
+        ("log = [\"everything\"]", "int, exc, reset, io"),
+        ("seed = -1", "2^64"),
+    ];
+    for (text, expected) in cases {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let error = |text| parse(text).unwrap().guest().unwrap_err().to_string();
+    assert!(error("kernel = \"a\"\nrom = \"b\"").contains("--kernel and --rom"));
+    assert!(error("rom = \"b\"\nappend = \"x\"").contains("--append needs --kernel"));
+    assert!(error("cpus = 0").contains("between 1 and 255"));
+    assert!(error("quantum = 0").contains("quantum"));
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let folder = std::env::temp_dir().join(format!("amber-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("m.toml");
+    std::fs::write(&file, "flat = \"a.bin@0x1000\"\nsymbols = \"/abs\"\n").unwrap();
+    let config = MachineConfig::from_file(&file).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(config.flat.unwrap().file, folder.join("a.bin"));
+    assert_eq!(config.symbols.unwrap(), Path::new("/abs"));
+}
+
+#[test]
+fn large_seeds_and_dates_are_exact() {
+    let config = parse("seed = \"0xffffffffffffffff\"").unwrap();
+    assert_eq!(config.seed, Seed(u64::MAX));
+    assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
+    let seconds = |text: &str| text.parse::<RtcDate>().unwrap().unix_seconds();
+    assert_eq!(seconds("1970-01-01"), 0);
+    assert_eq!(seconds("2000-02-29T00:00:01Z"), 951_782_401);
+    assert_eq!(seconds("2026-01-01"), 1_767_225_600);
+}

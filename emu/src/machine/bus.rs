@@ -1,0 +1,93 @@
+//! The bus a processor sees while it runs, and the host's side of a machine.
+
+use super::Machine;
+use amber_cpu::Bus;
+use amber_cpu::apic::Message;
+use amber_devices::Dma;
+use amber_devices::Platform;
+use amber_mmu::{Mmu, ViewId};
+
+/// What a machine exchanges with the world outside. Output leaves at once; input is asked for at steps the state
+/// determines.
+pub trait HostIo {
+    /// A byte the guest sent on serial port `port`.
+    fn serial_output(&mut self, port: u8, byte: u8);
+    /// A byte written to the debug console (0xE9, 0x402).
+    fn debug_output(&mut self, byte: u8);
+    /// Bytes for serial port 0, if any are waiting. With `idle` the guest has nothing to do until an event: the
+    /// host may wait up to `idle` ns of real time.
+    fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8>;
+    /// Whether input may still come.
+    fn may_input(&self) -> bool;
+    /// Whether the person at the console asked to end the run.
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+/// Guest RAM as devices reach it.
+pub(crate) struct GuestDma<'a>(pub &'a mut Mmu);
+
+impl Dma for GuestDma<'_> {
+    fn read(&mut self, gpa: u64, into: &mut [u8]) {
+        self.0.read_physical(ViewId(0), gpa, into);
+    }
+    fn write(&mut self, gpa: u64, from: &[u8]) {
+        self.0.write_physical(ViewId(0), gpa, from);
+    }
+}
+
+/// The platform as the running processor's bus.
+pub(crate) struct PlatformBus<'a> {
+    pub platform: &'a mut Platform,
+    pub messages: &'a mut Vec<Message>,
+    /// Time at which the slice ends.
+    pub until: u64,
+}
+
+impl PlatformBus<'_> {
+    fn at(&mut self, now: u64) -> &mut Platform {
+        self.platform.clock.advance_to(now);
+        self.platform
+    }
+}
+
+impl Bus for PlatformBus<'_> {
+    fn pio_read(&mut self, mmu: &mut Mmu, now: u64, port: u16, size: u8) -> u32 {
+        self.at(now).pio_read(&mut GuestDma(mmu), port, size)
+    }
+    fn pio_write(&mut self, mmu: &mut Mmu, now: u64, port: u16, size: u8, value: u32) {
+        self.at(now).pio_write(&mut GuestDma(mmu), port, size, value);
+    }
+    fn mmio_read(&mut self, mmu: &mut Mmu, now: u64, gpa: u64, size: u8) -> u64 {
+        self.at(now).mmio_read(&mut GuestDma(mmu), gpa, size)
+    }
+    fn mmio_write(&mut self, mmu: &mut Mmu, now: u64, gpa: u64, size: u8, value: u64) {
+        self.at(now).mmio_write(&mut GuestDma(mmu), gpa, size, value);
+    }
+    fn intr(&self) -> bool {
+        self.platform.intr()
+    }
+    fn intack(&mut self, _mmu: &mut Mmu, now: u64) -> u8 {
+        self.at(now).intack()
+    }
+    fn eoi(&mut self, _mmu: &mut Mmu, now: u64, vector: u8) {
+        self.at(now).eoi_broadcast(vector);
+    }
+    fn send(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+    fn deadline(&self) -> u64 {
+        self.until.min(self.platform.next_deadline().unwrap_or(u64::MAX))
+    }
+    fn attention(&mut self) -> bool {
+        !self.messages.is_empty() || !self.platform.effects().is_empty()
+    }
+}
+
+impl Machine {
+    /// Runs something of the platform's that may touch RAM.
+    pub(crate) fn with_dma<R>(&mut self, act: impl FnOnce(&mut Platform, &mut dyn Dma) -> R) -> R {
+        act(&mut self.platform, &mut GuestDma(&mut self.mmu))
+    }
+}

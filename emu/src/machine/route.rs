@@ -1,0 +1,82 @@
+//! Effects and interrupt messages: from the platform and local APICs to processors and the host.
+
+use super::{HostIo, Machine, Stop};
+use amber_cpu::apic::{Delivery, Message};
+use amber_devices::Effect;
+
+impl Machine {
+    /// Carries out everything that waits, in order. `Some` ends the run.
+    pub(crate) fn settle(&mut self, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
+        loop {
+            for message in std::mem::take(&mut self.messages) {
+                self.deliver(&message);
+            }
+            let effect = self.platform.effects().pop()?;
+            if let Some(stop) = self.carry_out(effect, host, no_reboot) {
+                return Some(stop);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
+        match effect {
+            Effect::Msi { address, data } => match Message::from_msi(address, data) {
+                Some(message) => self.deliver(&message),
+                None => {
+                    tracing::debug!(target: "int", "message {data:#x} to {address:#x} reaches no local APIC")
+                }
+            },
+            Effect::Nmi => {
+                for vcpu in self.vcpus.iter_mut().filter(|vcpu| vcpu.apic.lint1_is_nmi()) {
+                    vcpu.system.pending.nmi = true;
+                }
+            }
+            Effect::Smi => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.smi = true),
+            Effect::Init => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.init = true),
+            Effect::A20(open) => self.mmu.set_a20(open),
+            Effect::MapChanged => self.map_changed(),
+            Effect::Reset if no_reboot => return Some(Stop::Reset),
+            Effect::Reset => self.reset(),
+            Effect::PowerOff => return Some(Stop::PowerOff),
+            Effect::Sleep(state) => {
+                tracing::warn!(target: "acpi", "sleep state {state:?} is not supported: the guest goes on");
+            }
+            Effect::DebugExit(value) => return Some(Stop::DebugExit(value)),
+            Effect::Serial { port, byte } => host.serial_output(port, byte),
+            Effect::DebugConsole(byte) => host.debug_output(byte),
+            Effect::PostCode(code) => tracing::debug!(target: "io", "POST code {code:#04x}"),
+        }
+        None
+    }
+
+    /// Hands a message to the local APICs it addresses.
+    fn deliver(&mut self, message: &Message) {
+        tracing::trace!(target: "int", "message {message:?}");
+        if message.delivery == Delivery::LowestPriority {
+            let matching = self.vcpus.iter_mut().filter(|vcpu| vcpu.apic.matches(message.destination));
+            // The lowest processor priority wins; equal ones, the lowest id.
+            if let Some(vcpu) = matching.min_by_key(|vcpu| (vcpu.apic.ppr(), vcpu.apic.id())) {
+                vcpu.apic.accept(message.vector, message.level);
+            }
+            return;
+        }
+        for vcpu in self.vcpus.iter_mut().filter(|vcpu| vcpu.apic.matches(message.destination)) {
+            let pending = &mut vcpu.system.pending;
+            match message.delivery {
+                Delivery::Fixed | Delivery::LowestPriority => {
+                    vcpu.apic.accept(message.vector, message.level);
+                }
+                Delivery::Smi => pending.smi = true,
+                Delivery::Nmi => pending.nmi = true,
+                Delivery::Init => pending.init = true,
+                Delivery::Startup => {
+                    if vcpu.system.activity == amber_cpu::state::Activity::WaitForSipi {
+                        pending.sipi = Some(message.vector);
+                    }
+                }
+                // The 8259's INTR is looked at directly.
+                Delivery::ExtInt => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The first-party images in `roms/` are what their sources make.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const IMAGES: [&str; 5] = ["selftest", "interrupts", "paging", "smp", "monitor"];
+
+fn roms() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../roms")
+}
+
+fn run(command: &mut Command) -> Option<Output> {
+    command.output().ok()
+}
+
+/// gcc's and as's versions, in the form of `compiler.txt`.
+fn installed_compiler() -> Option<String> {
+    let gcc = run(Command::new("gcc").arg("-dumpfullversion"))?;
+    let assembler = run(Command::new("as").arg("--version"))?;
+    let first = String::from_utf8_lossy(&assembler.stdout).lines().next().unwrap_or("").to_owned();
+    Some(format!("{}{first}\n", String::from_utf8_lossy(&gcc.stdout)))
+}
+
+#[test]
+fn images_are_what_their_sources_make() {
+    let recorded = std::fs::read_to_string(roms().join("compiler.txt")).unwrap();
+    let installed = installed_compiler();
+    if installed.as_deref() != Some(&recorded) {
+        eprintln!("skipped: images were built with {recorded:?}, installed is {installed:?}");
+        return;
+    }
+    let out = std::env::temp_dir().join(format!("amber-roms-{}", std::process::id()));
+    let built = run(Command::new("sh").arg(roms().join("build.sh")).arg(&out)).expect("sh runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    for name in IMAGES {
+        let fresh = std::fs::read(out.join(name).join("image.bin")).unwrap();
+        let committed = std::fs::read(roms().join(name).join("image.bin")).unwrap();
+        assert!(fresh == committed, "{name}/image.bin differs from its sources: run roms/build.sh");
+    }
+    std::fs::remove_dir_all(&out).unwrap();
+}
+
+#[test]
+fn images_end_in_a_reset_vector() {
+    for name in IMAGES {
+        let image = std::fs::read(roms().join(name).join("image.bin")).unwrap();
+        assert!(matches!(image.len(), 0x1_0000 | 0x2_0000), "{name}: {:#x} bytes", image.len());
+        assert_eq!(image[image.len() - 16], 0xE9, "{name}: a near jump");
+    }
+}
+
+/// Proves the images, not Amber: the checks hold on another implementation of the PC.
+#[test]
+#[ignore = "needs qemu-system-x86_64 and half a minute"]
+fn images_pass_on_qemu() {
+    for (name, cpus) in [("selftest", 1), ("interrupts", 1), ("paging", 1), ("smp", 1), ("smp", 4)] {
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-M", "q35", "-nographic", "-net", "none", "-cpu", "max", "-no-reboot"])
+            .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-smp", &cpus.to_string(), "-bios"])
+            .arg(roms().join(name).join("image.bin"))
+            .stdin(Stdio::null());
+        let output = run(&mut qemu).expect("qemu-system-x86_64 is installed");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let bad: Vec<_> = text.lines().filter(|line| line.starts_with("FAIL")).collect();
+        assert_eq!(output.status.code(), Some(33), "{name} with {cpus} vCPUs: {bad:?}");
+    }
+}
