@@ -24,6 +24,8 @@ pub mod vector;
 pub mod x87;
 
 #[cfg(all(test, target_arch = "x86_64"))]
+mod availability;
+#[cfg(all(test, target_arch = "x86_64"))]
 mod oracle;
 
 use crate::exec::Handler;

@@ -66,7 +66,7 @@ macro_rules! case {
 
 use case;
 
-struct NoBus;
+pub(super) struct NoBus;
 
 impl Bus for NoBus {
     fn pio_read(&mut self, _: &mut Mmu, _: u64, _: u16, _: u8) -> u32 {
@@ -88,7 +88,7 @@ impl Bus for NoBus {
     fn deadline(&self) -> u64 {
         u64::MAX
     }
-    fn attention(&self) -> bool {
+    fn attention(&mut self) -> bool {
         false
     }
 }
@@ -98,7 +98,7 @@ const DATA: u64 = 0x8_0000;
 const FRAMES: u32 = 512;
 
 /// 2 MiB of memory, identity-mapped in 64-bit mode.
-fn guest() -> (Vcpu, Mmu) {
+pub(super) fn guest() -> (Vcpu, Mmu) {
     let mut mmu = Mmu::new(FRAMES).expect("memory");
     let frames = Backing::Frames(mmu.allocate(FRAMES - 1).expect("frames"));
     let len = u64::from(FRAMES - 1) * 4096;
