@@ -4,15 +4,29 @@
 pub mod arith;
 pub mod bit;
 pub mod branch;
+pub mod crypto;
+pub mod elementwise;
+pub mod fxsave;
 pub mod io;
 pub mod logic;
+pub mod mmx;
 pub mod mov;
 pub mod segment;
 pub mod shift;
+pub mod sse;
+pub mod sse_fp;
+pub mod sse_moves;
 pub mod stack;
 pub mod string;
 pub mod system;
 pub mod task;
+pub mod vector;
+pub mod x87;
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod availability;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod oracle;
 
 use crate::exec::Handler;
 use crate::state::CodeSize;
@@ -31,6 +45,12 @@ pub fn select(instr: &Instruction, size: CodeSize) -> Option<Handler> {
         .or_else(|| segment::select(instr, size))
         .or_else(|| io::select(instr))
         .or_else(|| system::select(instr))
+        .or_else(|| mmx::select(instr))
+        .or_else(|| sse::select(instr))
+        .or_else(|| sse_fp::select(instr))
+        .or_else(|| x87::select(instr))
+        .or_else(|| crypto::select(instr))
+        .or_else(|| fxsave::select(instr))
 }
 
 /// Whether the instruction has a condition code in `aux`.

@@ -11,6 +11,7 @@ use super::f80_arith::{nan1, nan2};
 use super::round::{Exact, Parts};
 use super::wide::Wide;
 use super::{Flags, kernel};
+use std::ops::{Add, Div, Mul, Sub};
 
 const PI: Wide = Wide::positive(1, 0xC90F_DAA2_2168_C234_C4C6_628B_80DC_1CD1);
 const HALF_PI: Wide = Wide::positive(0, 0xC90F_DAA2_2168_C234_C4C6_628B_80DC_1CD1);

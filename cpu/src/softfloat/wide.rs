@@ -3,6 +3,7 @@
 //! of the 128 bits, which leaves some sixty guard bits above what a register keeps.
 
 use super::round::{Exact, Parts, jam128};
+use std::ops::{Add, Div, Mul, Sub};
 
 /// `sig * 2^(exp - 127)`, with bit 127 of `sig` set; or zero when `sig` is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,16 @@ impl Wide {
         Wide { sign, ..self }
     }
 
-    pub fn add(self, other: Wide) -> Wide {
+    /// `self / divisor`, for a small positive divisor.
+    pub fn div_small(self, divisor: u64) -> Wide {
+        Wide::from_integer(self.sign, self.sig / u128::from(divisor), self.exp - 127)
+    }
+}
+
+impl Add for Wide {
+    type Output = Wide;
+
+    fn add(self, other: Wide) -> Wide {
         if self.sig == 0 {
             return other;
         }
@@ -66,12 +76,20 @@ impl Wide {
         }
         Wide::from_integer(big.sign, big.sig - aligned, big.exp - 127)
     }
+}
 
-    pub fn sub(self, other: Wide) -> Wide {
-        self.add(other.negated())
+impl Sub for Wide {
+    type Output = Wide;
+
+    fn sub(self, other: Wide) -> Wide {
+        self + other.negated()
     }
+}
 
-    pub fn mul(self, other: Wide) -> Wide {
+impl Mul for Wide {
+    type Output = Wide;
+
+    fn mul(self, other: Wide) -> Wide {
         let product = high_product(self.sig, other.sig);
         if product == 0 {
             return Wide::ZERO;
@@ -83,9 +101,13 @@ impl Wide {
         }
         Wide { sign, exp, sig: product << 1 }
     }
+}
+
+impl Div for Wide {
+    type Output = Wide;
 
     /// `self / other`, for a non-zero divisor: restoring division, one bit at a time.
-    pub fn div(self, other: Wide) -> Wide {
+    fn div(self, other: Wide) -> Wide {
         if self.sig == 0 {
             return Wide::ZERO;
         }
@@ -104,11 +126,6 @@ impl Wide {
         let exp = self.exp - other.exp - i32::from(less);
         Wide { sign: self.sign != other.sign, exp, sig }
     }
-
-    /// `self / divisor`, for a small positive divisor.
-    pub fn div_small(self, divisor: u64) -> Wide {
-        Wide::from_integer(self.sign, self.sig / u128::from(divisor), self.exp - 127)
-    }
 }
 
 /// The upper half of the 256-bit product.
@@ -116,6 +133,7 @@ fn high_product(a: u128, b: u128) -> u128 {
     const LOW: u128 = u64::MAX as u128;
     let (a1, a0, b1, b0) = (a >> 64, a & LOW, b >> 64, b & LOW);
     let middle = a1 * b0;
-    let carry = (a0 * b0 >> 64) + (middle & LOW) + (a0 * b1 & LOW);
-    a1 * b1 + (middle >> 64) + (a0 * b1 >> 64) + (carry >> 64)
+    let cross = a0 * b1;
+    let carry = ((a0 * b0) >> 64) + (middle & LOW) + (cross & LOW);
+    a1 * b1 + (middle >> 64) + (cross >> 64) + (carry >> 64)
 }

@@ -19,7 +19,7 @@ use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 pub use arith::Arith;
-pub use image::Format;
+pub use image::{Format, LEGACY_SIZE, SAVE_MAX};
 pub use stack::Constant;
 
 /// Bits of the status word.

@@ -139,7 +139,7 @@ fn compare_all<const N: usize>(start: &X87, memory: [u8; 16], cases: [(&str, Ste
 #[test]
 fn register_instructions() {
     let mut r = Random(11);
-    for _ in 0..100_000 {
+    for _ in 0..20_000 {
         let x = random_state(&mut r);
         let (image, memory) = (image_of(&x), memory_operand(&mut r));
         let cases = table! { x, memory, image;
@@ -190,7 +190,7 @@ fn register_instructions() {
 #[test]
 fn memory_instructions() {
     let mut r = Random(12);
-    for _ in 0..100_000 {
+    for _ in 0..20_000 {
         let x = random_state(&mut r);
         let (image, memory) = (image_of(&x), memory_operand(&mut r));
         let cases = table! { x, memory, image;
@@ -238,7 +238,7 @@ fn memory_instructions() {
 #[test]
 fn transcendental_stack_effects() {
     let mut r = Random(13);
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         let x = random_state(&mut r);
         let (image, memory) = (image_of(&x), [0; 16]);
         let cases: [(&str, Step, Host); 6] = table! { x, memory, image;

@@ -204,10 +204,9 @@ impl X87 {
         self.st.swap(a, b);
     }
 
-    /// FCMOVcc, whose condition is `holds`.
+    /// FCMOVcc, whose condition is `holds`. C1 changes for a stack underflow only.
     #[inline]
     pub fn fcmov(&mut self, i: u8, holds: bool) {
-        self.status &= !status::C1;
         if self.is_empty(0) || self.is_empty(i) {
             if self.stack_underflow() {
                 self.put(0, F80::INDEFINITE);

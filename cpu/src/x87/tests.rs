@@ -16,7 +16,7 @@ fn filled() -> X87 {
 #[test]
 fn fnsave_and_frstor_are_inverse_in_protected_formats() {
     let before = filled();
-    let mut image = [0; image::SAVE_MAX];
+    let mut image = [0; SAVE_MAX];
     let mut x = before;
     x.fnsave(Format::Protected32, &mut image);
     assert_eq!((x.control, x.status, x.valid), (CONTROL_INIT, 0, 0));
