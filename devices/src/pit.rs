@@ -251,7 +251,7 @@ impl Counter {
 }
 
 fn to_bcd(value: u16) -> u16 {
-    (value / 1000 % 10) << 12 | (value / 100 % 10) << 8 | (value / 10 % 10) << 4 | value % 10
+    (value / 1000 % 10) << 12 | (value / 100 % 10) << 8 | (value / 10 % 10) << 4 | (value % 10)
 }
 
 fn from_bcd(raw: u16) -> u32 {
@@ -334,7 +334,7 @@ impl Device for Pit {
         let value = match port {
             0x40..=0x42 => self.counters[usize::from(port - 0x40)].read(tick),
             0x61 => {
-                let refresh = if tick / REFRESH_TICKS & 1 != 0 { NMI_SC_REF_TOGGLE } else { 0 };
+                let refresh = if !(tick / REFRESH_TICKS).is_multiple_of(2) { NMI_SC_REF_TOGGLE } else { 0 };
                 let out = if self.counters[2].out(tick) { NMI_SC_TMR2_OUT_STS } else { 0 };
                 self.nmi_sc | refresh | out
             }
