@@ -273,7 +273,10 @@ impl Section for Pit {
 
 impl Pit {
     pub(crate) fn new() -> Self {
-        Self { counters: [Counter::new(true), Counter::new(true), Counter::new(false)], nmi_sc: 0 }
+        // The datasheet leaves the mode open until it is programmed; a mode whose OUT rests high is what
+        // software finds on a PC.
+        let idle = |gate: bool| Counter { mode: 3, ..Counter::new(gate) };
+        Self { counters: [idle(true), idle(true), idle(false)], nmi_sc: 0 }
     }
 
     /// Counter 2 as the speaker hears it: period in ns while gate and data let it through.
