@@ -192,7 +192,7 @@ impl Counter {
                 let elapsed = self.elapsed(tick).unwrap_or(0);
                 let period = self.period();
                 self.next_count = Some(count);
-                self.null_until = tick.saturating_sub(elapsed % period).saturating_add(period);
+                self.null_until = self.loaded.unwrap_or(tick) + (elapsed / period + 1) * period;
             }
             // Modes 1 and 5 wait for their trigger.
             1 | 5 => self.next_count = Some(count),
