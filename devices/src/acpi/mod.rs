@@ -167,17 +167,21 @@ mod tests {
         assert!(blocks.iter().all(|(base, bytes)| base + bytes.len() as u64 <= 0x10_0000));
     }
 
-    /// For a look with `iasl -d`: AMBER_ACPI_DUMP=DIR cargo test dump_tables.
+    /// For a look with `iasl -d`, or for QEMU's `-machine acpi=off -fw_cfg name=etc/acpi/tables,file=...`:
+    /// AMBER_ACPI_DUMP=DIR cargo test dump_tables.
     #[test]
     fn dump_tables() {
         let Ok(directory) = std::env::var("AMBER_ACPI_DUMP") else { return };
-        let blocks = place_tables(&PlatformConfig { cpus: 2, ..PlatformConfig::default() });
-        let bytes = &blocks[1].1;
-        let tables = Tables::new(&PlatformConfig { cpus: 2, ..PlatformConfig::default() });
-        for sum in &tables.checksums {
-            let name = String::from_utf8_lossy(&bytes[sum.start..sum.start + 4]).into_owned();
-            let path = std::path::Path::new(&directory).join(format!("{name}.dat"));
-            std::fs::write(path, &bytes[sum.start..sum.start + sum.len]).unwrap();
+        let directory = std::path::Path::new(&directory);
+        let config = PlatformConfig { cpus: 2, ..PlatformConfig::default() };
+        let bytes = &place_tables(&config)[1].1;
+        for sum in &Tables::new(&config).checksums {
+            let table = &bytes[sum.start..sum.start + sum.len];
+            let name = String::from_utf8_lossy(&table[..4]).into_owned();
+            std::fs::write(directory.join(format!("{name}.dat")), table).unwrap();
+        }
+        for (name, bytes) in files(&config) {
+            std::fs::write(directory.join(name.replace('/', "_")), bytes).unwrap();
         }
     }
 }
