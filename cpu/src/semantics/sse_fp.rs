@@ -44,14 +44,14 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
 fn packed(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::add)),
-        M::Addpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::add)),
-        M::Subps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::sub)),
-        M::Subpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::sub)),
-        M::Mulps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::mul)),
-        M::Mulpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::mul)),
-        M::Divps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::div)),
-        M::Divpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::div)),
+        M::Addps => floating!(u128, instr, |a, b, _, m| float::add::<u32, 4>(a, b, m)),
+        M::Addpd => floating!(u128, instr, |a, b, _, m| float::add::<u64, 2>(a, b, m)),
+        M::Subps => floating!(u128, instr, |a, b, _, m| float::sub::<u32, 4>(a, b, m)),
+        M::Subpd => floating!(u128, instr, |a, b, _, m| float::sub::<u64, 2>(a, b, m)),
+        M::Mulps => floating!(u128, instr, |a, b, _, m| float::mul::<u32, 4>(a, b, m)),
+        M::Mulpd => floating!(u128, instr, |a, b, _, m| float::mul::<u64, 2>(a, b, m)),
+        M::Divps => floating!(u128, instr, |a, b, _, m| float::div::<u32, 4>(a, b, m)),
+        M::Divpd => floating!(u128, instr, |a, b, _, m| float::div::<u64, 2>(a, b, m)),
         M::Minps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::min)),
         M::Minpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::min)),
         M::Maxps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::max)),
