@@ -31,53 +31,51 @@ pub fn packed<F: Format + Lane<N>, const N: usize>(
     under(mxcsr, |m, flags| zip(a, b, |x, y| f(x, y, m, flags)))
 }
 
-/// [`packed`] with the fast path of all elements at once: computed natively, and checked together without branches so
-/// that the compiler can vectorise both. `exact_zero` tells a zero result that needs no look at the flags.
+/// All elements at once by the host's arithmetic, if that gives the same result and flags as [`packed`]. It is checked
+/// without branches, so that the compiler can vectorise it. `exact_zero` tells a zero result that is fine.
 #[inline(always)]
 fn native<F: Format + Lane<N>, const N: usize>(
     a: u128,
     b: u128,
-    mxcsr: &mut Mxcsr,
+    mxcsr: Mxcsr,
     compute: impl Fn(F, F) -> F,
     exact_zero: impl Fn(F, F, F) -> bool,
-    full: impl Fn(F, F, Mxcsr, &mut Flags) -> F,
-) -> Outcome {
-    if mxcsr.is_native_sticky() {
-        let (x, y) = (F::split(a), F::split(b));
-        let results: [F; N] = std::array::from_fn(|i| compute(x[i], y[i]));
-        let sound = (0..N).fold(true, |sound, i| {
-            let zero = exact_zero(x[i], y[i], results[i]);
-            sound & x[i].is_plain() & y[i].is_plain() & (results[i].is_safe() | zero)
-        });
-        if sound {
-            return Ok(F::join(results));
-        }
+) -> Option<u128> {
+    if !mxcsr.is_native_sticky() {
+        return None;
     }
-    packed(a, b, mxcsr, full)
+    let (x, y) = (F::split(a), F::split(b));
+    let results: [F; N] = std::array::from_fn(|i| compute(x[i], y[i]));
+    let sound: [F; N] = std::array::from_fn(|i| {
+        let zero = F::all_ones_if(exact_zero(x[i], y[i], results[i]));
+        let plain = F::all_ones_if(x[i].is_plain()) & F::all_ones_if(y[i].is_plain());
+        plain & (F::all_ones_if(results[i].is_safe()) | zero)
+    });
+    (F::join(sound) == u128::MAX).then(|| F::join(results))
 }
 
-/// ADDPS and ADDPD.
-#[inline]
-pub fn add<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: &mut Mxcsr) -> Outcome {
-    native(a, b, mxcsr, F::native_add, |_, _, r| sse::is_zero(r), sse::add)
+/// ADDPS and ADDPD, if native arithmetic serves.
+#[inline(always)]
+pub fn native_add<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+    native(a, b, mxcsr, F::native_add, |_, _, r| sse::is_zero(r))
 }
 
-/// SUBPS and SUBPD.
-#[inline]
-pub fn sub<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: &mut Mxcsr) -> Outcome {
-    native(a, b, mxcsr, F::native_sub, |_, _, r| sse::is_zero(r), sse::sub)
+/// SUBPS and SUBPD, if native arithmetic serves.
+#[inline(always)]
+pub fn native_sub<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+    native(a, b, mxcsr, F::native_sub, |_, _, r| sse::is_zero(r))
 }
 
-/// MULPS and MULPD.
-#[inline]
-pub fn mul<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: &mut Mxcsr) -> Outcome {
-    native(a, b, mxcsr, F::native_mul, |x, y, _| sse::is_zero(x) | sse::is_zero(y), sse::mul)
+/// MULPS and MULPD, if native arithmetic serves.
+#[inline(always)]
+pub fn native_mul<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+    native(a, b, mxcsr, F::native_mul, |x, y, _| sse::is_zero(x) | sse::is_zero(y))
 }
 
-/// DIVPS and DIVPD. A zero divisor gives no result that passes for sound.
-#[inline]
-pub fn div<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: &mut Mxcsr) -> Outcome {
-    native(a, b, mxcsr, F::native_div, |x, y, _| sse::is_zero(x) & !sse::is_zero(y), sse::div)
+/// DIVPS and DIVPD, if native arithmetic serves. A zero divisor gives no result that passes for sound.
+#[inline(always)]
+pub fn native_div<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+    native(a, b, mxcsr, F::native_div, |x, y, _| sse::is_zero(x) & !sse::is_zero(y))
 }
 
 /// An operation on the low elements; the others are those of `a`.

@@ -9,9 +9,10 @@
 use super::kernel;
 use super::round::{Exact, Parts, Target, finish, rounds_up, shift_right_jam};
 use super::{Flags, Mxcsr, Relation, Rounding};
+use std::ops::{BitAnd, BitOr};
 
 /// A binary interchange format, named by the integer that holds its bits.
-pub trait Format: Copy + Eq {
+pub trait Format: Copy + Eq + BitAnd<Output = Self> + BitOr<Output = Self> {
     /// Stored significand bits.
     const FRACTION: u32;
     const EXPONENT: u32;
@@ -26,6 +27,8 @@ pub trait Format: Copy + Eq {
     fn is_plain(self) -> bool;
     /// Normal, and not in the binade of the smallest normal number.
     fn is_safe(self) -> bool;
+    /// All ones or zero, for conditions on whole vectors.
+    fn all_ones_if(condition: bool) -> Self;
 
     const BIAS: i32 = (1 << (Self::EXPONENT - 1)) - 1;
     const SIGN: u64 = 1 << (Self::FRACTION + Self::EXPONENT);
@@ -82,6 +85,10 @@ macro_rules! impl_format {
                 const ONE: $bits = 1 << $fraction;
                 const MASK: $bits = ((1 << $exponent) - 1) << $fraction;
                 ((self.wrapping_add(ONE) & MASK) as $signed > ONE as $signed) | (self << 1 == 0)
+            }
+            #[inline(always)]
+            fn all_ones_if(condition: bool) -> Self {
+                <$bits>::from(condition).wrapping_neg()
             }
             #[inline(always)]
             fn is_safe(self) -> bool {
