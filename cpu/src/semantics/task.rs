@@ -184,6 +184,7 @@ impl Cx<'_> {
         self.cpu.flags_changed();
         self.recheck();
         self.load_task_segments(new)?;
+        self.cpu.fault_rip = None;
         if new.trap {
             self.cpu.system.pending.debug |= 1 << 15;
         }
