@@ -1,6 +1,6 @@
 //! A processor in real mode and 16 MiB of memory, nothing else.
 
-use crate::moo::{Case, FLAGS, REGISTERS, State};
+use crate::moo::{CS, Case, FLAGS, IP, REGISTERS, State};
 use amber_cpu::apic::Message;
 use amber_cpu::cpuid::MODELS;
 use amber_cpu::flags::Flags;
@@ -12,6 +12,9 @@ const FRAMES: u32 = 4096;
 const MEMORY: ViewId = ViewId(0);
 /// An instruction, or the chunks of a repeated one, and the HLT.
 const STEPS: u64 = 4096;
+/// Offset of the halting handler of vector 0.
+const HANDLER: u16 = 0x500;
+const HANDLERS: u16 = 32;
 /// Encoding numbers of the general registers in the order of [`REGISTERS`].
 const GENERAL: [(usize, usize); 8] = [(0, 0), (1, 3), (2, 1), (3, 2), (8, 4), (9, 5), (10, 6), (11, 7)];
 const SEGMENTS: [(usize, usize); 4] = [(4, seg::CS), (5, seg::SS), (6, seg::DS), (7, seg::ES)];
@@ -50,6 +53,8 @@ pub struct Outcome {
     pub memory: Vec<(u32, u8)>,
     /// Whether the HLT was reached.
     pub halted: bool,
+    /// The exception that the real processor did not raise.
+    pub exception: Option<u8>,
 }
 
 pub struct Machine {
@@ -67,7 +72,20 @@ impl Machine {
         Self { cpu: Vcpu::new(MODELS[0], 0, 1, 0), mmu, code: CodeCache::new() }
     }
 
+    /// Gives each exception a handler that halts, which a case's own handlers replace.
+    fn prepare(&mut self) {
+        for vector in 0..HANDLERS {
+            self.mmu.write_physical(
+                MEMORY,
+                u64::from(vector) * 4,
+                &u32::from(HANDLER + vector).to_le_bytes(),
+            );
+            self.mmu.write_physical(MEMORY, u64::from(HANDLER + vector), &[0xF4]);
+        }
+    }
+
     fn load(&mut self, state: &State) {
+        self.prepare();
         let value = |n: usize| state.registers[n].expect("an initial state names every register");
         for (ours, register) in GENERAL {
             self.cpu.gpr[register] = u64::from(value(ours));
@@ -78,7 +96,7 @@ impl Machine {
         }
         system.activity = Activity::Running;
         system.idtr.base = 0;
-        self.cpu.rip = u64::from(value(12));
+        self.cpu.rip = u64::from(value(IP));
         // IOPL and NT are random in the files, and cannot be set in a real 286 in real mode.
         self.cpu.flags = Flags::from_bits(u64::from(value(FLAGS)) & 0xFFF);
         self.cpu.derive();
@@ -98,7 +116,7 @@ impl Machine {
         for (ours, register) in SEGMENTS {
             registers[ours] = self.cpu.system.seg[register].selector;
         }
-        registers[12] = self.cpu.rip as u16;
+        registers[IP] = self.cpu.rip as u16;
         registers[FLAGS] = self.cpu.flags.bits() as u16;
         let mut memory = Vec::new();
         for (address, _) in case.initial.memory.iter().chain(&case.last.memory) {
@@ -106,6 +124,9 @@ impl Machine {
             self.mmu.read_physical(MEMORY, u64::from(*address), &mut byte);
             memory.push((*address, byte[0]));
         }
-        Outcome { registers, memory, halted: self.cpu.system.activity == Activity::Halted }
+        let halted = self.cpu.system.activity == Activity::Halted;
+        let handler = registers[IP].wrapping_sub(HANDLER + 1);
+        let exception = (halted && registers[CS] == 0 && handler < HANDLERS).then_some(handler as u8);
+        Outcome { registers, memory, halted, exception }
     }
 }

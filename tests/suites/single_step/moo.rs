@@ -7,6 +7,8 @@ use std::process::Command;
 pub const REGISTERS: [&str; 14] =
     ["ax", "bx", "cx", "dx", "cs", "ss", "ds", "es", "sp", "bp", "si", "di", "ip", "flags"];
 pub const CS: usize = 4;
+pub const SS: usize = 5;
+pub const SP: usize = 8;
 pub const IP: usize = 12;
 pub const FLAGS: usize = 13;
 
@@ -21,8 +23,6 @@ pub struct State {
 #[derive(Clone, Copy, Debug)]
 pub struct Exception {
     pub vector: u8,
-    /// Where FLAGS was pushed.
-    pub flags_at: u32,
 }
 
 /// One instruction.
@@ -97,7 +97,7 @@ fn case(mut reader: Reader) -> Option<Case> {
             b"BYTS" => case.bytes = body.counted()?.to_vec(),
             b"INIT" => case.initial = state(body)?,
             b"FINA" => case.last = state(body)?,
-            b"EXCP" => case.exception = Some(Exception { vector: body.u8()?, flags_at: body.u32()? }),
+            b"EXCP" => case.exception = Some(Exception { vector: body.u8()? }),
             _ => {}
         }
     }
