@@ -1,6 +1,6 @@
 //! A processor in real mode and 16 MiB of memory, nothing else.
 
-use crate::moo::{CS, Case, FLAGS, IP, REGISTERS, State};
+use crate::moo::{Case, FLAGS, IP, REGISTERS, State};
 use amber_cpu::apic::Message;
 use amber_cpu::cpuid::MODELS;
 use amber_cpu::flags::Flags;
@@ -53,7 +53,7 @@ pub struct Outcome {
     pub memory: Vec<(u32, u8)>,
     /// Whether the HLT was reached.
     pub halted: bool,
-    /// The exception that the real processor did not raise.
+    /// The first exception.
     pub exception: Option<u8>,
 }
 
@@ -105,10 +105,31 @@ impl Machine {
         }
     }
 
+    /// The vector whose handler starts where the processor stands.
+    fn vector_entered(&self) -> u8 {
+        let here = u32::from(self.cpu.system.seg[seg::CS].selector) << 16 | self.cpu.rip as u32;
+        let entry = |vector: &u16| {
+            let mut bytes = [0; 4];
+            self.mmu.read_physical(MEMORY, u64::from(*vector) * 4, &mut bytes);
+            u32::from_le_bytes(bytes) == here
+        };
+        (0..HANDLERS).find(entry).map_or(u8::MAX, |vector| vector as u8)
+    }
+
     /// Runs a case up to its HLT.
     pub fn run(&mut self, case: &Case) -> Outcome {
         self.load(&case.initial);
-        self.cpu.run(&mut self.code, &mut self.mmu, &mut Floating, 0, u64::MAX, STEPS);
+        let faults = self.cpu.counters.faults;
+        let mut exception = None;
+        for _ in 0..STEPS {
+            self.cpu.run(&mut self.code, &mut self.mmu, &mut Floating, 0, u64::MAX, 1);
+            if exception.is_none() && self.cpu.counters.faults != faults {
+                exception = Some(self.vector_entered());
+            }
+            if self.cpu.system.activity == Activity::Halted {
+                break;
+            }
+        }
         let mut registers = [0; REGISTERS.len()];
         for (ours, register) in GENERAL {
             registers[ours] = self.cpu.gpr[register] as u16;
@@ -125,8 +146,6 @@ impl Machine {
             memory.push((*address, byte[0]));
         }
         let halted = self.cpu.system.activity == Activity::Halted;
-        let handler = registers[IP].wrapping_sub(HANDLER + 1);
-        let exception = (halted && registers[CS] == 0 && handler < HANDLERS).then_some(handler as u8);
         Outcome { registers, memory, halted, exception }
     }
 }

@@ -5,7 +5,7 @@ mod moo;
 mod undefined;
 
 use bare::{Machine, Outcome};
-use moo::{Case, FLAGS, REGISTERS, SP, SS};
+use moo::{CS, Case, FLAGS, REGISTERS, SP, SS};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -73,27 +73,45 @@ fn explanation(case: &Case, opcode: u8, ours: &Outcome) -> Option<&'static str> 
     let prefixes = undefined::prefixes(case);
     let locked = case.bytes[..prefixes].contains(&0xF0);
     let modrm = case.bytes.get(prefixes + 1).copied().unwrap_or(0);
+    let string = matches!(opcode, 0x6C..=0x6F | 0xA4..=0xAF);
     let only = |registers: &[&str], ignored| {
         let found = differences(case, ours, ignored);
         found.iter().all(|text| registers.iter().any(|name| text.starts_with(name)))
     };
     match (theirs, ours.exception) {
         (_, Some(6)) if locked => Some("LOCK where nothing can be locked: #UD since the 386"),
-        (Some(13), Some(12)) => Some("an operand beyond the stack segment: #SS since the 386"),
-        (Some(6 | 13), None) if case.bytes.len() > 11 => {
+        (Some(6 | 13), _) if case.bytes.len() > 11 || opcode == 0xC7 && prefixes >= 5 => {
             Some("an instruction of 11 to 15 bytes: legal since the 386")
         }
-        (Some(6), None) if matches!(opcode, 0x8C | 0x8E) && modrm >> 3 & 7 >= 4 => {
+        (_, Some(12 | 13)) if opcode == 0x62 => Some("BOUND past the end of a segment: the 286 wraps"),
+        (None, Some(12 | 13)) if matches!(opcode, 0xD8..=0xDF) => Some("x87: the 286 has none"),
+        (Some(13), Some(12)) => Some("an operand beyond the stack segment: #SS since the 386"),
+        (Some(6), _) if matches!(opcode, 0x8C | 0x8E) && modrm >> 3 & 7 >= 4 => {
             Some("FS and GS: new in the 386")
         }
         (None, None) if matches!(opcode, 0x9D | 0xCF) && only(&[], IOPL_NT) => {
             Some("IOPL and NT in real mode: writable since the 386")
         }
-        (Some(13), _) if matches!(opcode, 0x6C..=0x6F | 0xA4..=0xAF) && only(&["si", "di", "cx"], 0) => {
+        (Some(13), _) if string && only(&["si", "di", "cx"], 0) => {
             Some("a string instruction that faults: the 286 has moved SI, DI or CX")
         }
+        (Some(13), Some(13)) if opcode == 0x8F => Some("POP to memory that faults: the 286 has moved SP"),
+        (Some(0), _) if opcode == 0xD4 && only(&[], 0xFFF) => Some("AAM 0: the 286 changes FLAGS before #DE"),
+        (None, Some(0)) if matches!(opcode, 0xF6 | 0xF7) => {
+            Some("IDIV overflow that the 286 does not detect")
+        }
+        (Some(_), _) if pushed_ss(case) => Some("the recorded frame has SS in place of CS"),
         _ => None,
     }
+}
+
+/// Whether the recorded exception frame holds SS where CS belongs.
+fn pushed_ss(case: &Case) -> bool {
+    let Some(at) = pushed_flags(case) else { return false };
+    let byte =
+        |address: u32| case.last.memory.iter().find(|(n, _)| *n == address).map_or(0, |(_, byte)| *byte);
+    let (cs, ss) = (case.initial.registers[CS], case.initial.registers[SS]);
+    Some(u16::from_le_bytes([byte(at - 2), byte(at - 1)])) == ss && cs != ss
 }
 
 fn run_file(machine: &mut Machine, path: &Path, most: usize) -> Tally {
