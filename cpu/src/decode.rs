@@ -227,6 +227,9 @@ fn operands(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
     if let Some(slot) = semantics::segment::stack_slot(instr) {
         insn.aux2 = slot;
     }
+    if let Some(bytes) = semantics::branch::counter_size(instr) {
+        insn.flags |= address_flag(bytes);
+    }
     if semantics::is_conditional(instr) {
         insn.aux = condition(instr);
     }
@@ -305,11 +308,16 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
     };
     // Without registers the displacement tells: 8 is a sign-extended disp32 or a moffs64.
     let address = if address == 0 { instr.memory_displ_size() as usize } else { address };
-    insn.flags |= match address {
+    insn.flags |= address_flag(address);
+}
+
+/// [`iflag::ADDRESS`] bits for an address size in bytes.
+fn address_flag(bytes: usize) -> u8 {
+    match bytes {
         2 => 2,
         4 => 1,
         _ => 0,
-    };
+    }
 }
 
 fn other_operand(insn: &mut Insn, instr: &Instruction, kind: OpKind, size: CodeSize) {

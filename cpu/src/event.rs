@@ -98,7 +98,9 @@ impl Cx<'_> {
             let error = raised
                 .error
                 .map(|code| if matches!(raised.vector, 10..=13) { code | u32::from(ext) } else { code });
-            let second = Event { vector: raised.vector, error, source: Source::Exception, rip: event.rip };
+            // A fault after a task switch has committed is the new task's.
+            let rip = self.cpu.fault_rip.take().unwrap_or(event.rip);
+            let second = Event { vector: raised.vector, error, source: Source::Exception, rip };
             event = match (class(&event), class(&second)) {
                 (Class::Double, _) => {
                     self.cpu.system.activity = Activity::Shutdown;
@@ -106,7 +108,7 @@ impl Cx<'_> {
                 }
                 (Class::Contributory, Class::Contributory)
                 | (Class::Page, Class::Contributory | Class::Page) => {
-                    Event { vector: DF, error: Some(0), source: Source::Exception, rip: event.rip }
+                    Event { vector: DF, error: Some(0), source: Source::Exception, rip }
                 }
                 _ => {
                     self.note_raised(&raised);
@@ -299,7 +301,8 @@ impl Cx<'_> {
             if let Some(code) = event.error {
                 self.select_context();
                 let size = if self.cpu.task_is_32_bit() { 4 } else { 2 };
-                self.push_sized(u64::from(code), size)?;
+                let pushed = self.push_sized(u64::from(code), size);
+                pushed.inspect_err(|_| self.cpu.task_committed())?;
             }
             return Ok(());
         }
