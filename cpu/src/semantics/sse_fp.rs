@@ -31,12 +31,12 @@ macro_rules! floating {
 
 /// The same for packed arithmetic that has a native form.
 macro_rules! arithmetic {
-    ($instr:expr, $element:ty, $count:literal, $native:ident, $function:path) => {{
+    ($instr:expr, $element:ty, $count:literal, $native:path, $function:path) => {{
         struct Chosen;
         impl FloatOperation for Chosen {
             #[inline(always)]
             fn native(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
-                float::$native::<$element, $count>(a, b, mxcsr)
+                if mxcsr.is_native_sticky() { $native(a, b) } else { None }
             }
             #[inline(always)]
             fn apply(a: u128, b: u128, _: u8, mxcsr: &mut Mxcsr) -> Result<u128, Unmasked> {
@@ -44,6 +44,25 @@ macro_rules! arithmetic {
             }
         }
         pick_float::<Chosen, u128>($instr)
+    }};
+}
+
+/// The same for scalar arithmetic.
+macro_rules! scalar_arithmetic {
+    ($instr:expr, $element:ty, $native:ident, $scalar:ident, $function:path) => {{
+        struct Chosen;
+        impl FloatOperation for Chosen {
+            #[inline(always)]
+            fn native(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+                let result = float::native_scalar(a as $element, b as $element, mxcsr, sse::Format::$native)?;
+                Some(result.merged(a))
+            }
+            #[inline(always)]
+            fn apply(a: u128, b: u128, _: u8, mxcsr: &mut Mxcsr) -> Result<u128, Unmasked> {
+                float::$scalar(a, b as $element, mxcsr, $function)
+            }
+        }
+        pick_float::<Chosen, $element>($instr)
     }};
 }
 
@@ -62,14 +81,14 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
 fn packed(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addps => arithmetic!(instr, u32, 4, native_add, sse::add),
-        M::Addpd => arithmetic!(instr, u64, 2, native_add, sse::add),
-        M::Subps => arithmetic!(instr, u32, 4, native_sub, sse::sub),
-        M::Subpd => arithmetic!(instr, u64, 2, native_sub, sse::sub),
-        M::Mulps => arithmetic!(instr, u32, 4, native_mul, sse::mul),
-        M::Mulpd => arithmetic!(instr, u64, 2, native_mul, sse::mul),
-        M::Divps => arithmetic!(instr, u32, 4, native_div, sse::div),
-        M::Divpd => arithmetic!(instr, u64, 2, native_div, sse::div),
+        M::Addps => arithmetic!(instr, u32, 4, float::native_addps, sse::add),
+        M::Addpd => arithmetic!(instr, u64, 2, float::native_addpd, sse::add),
+        M::Subps => arithmetic!(instr, u32, 4, float::native_subps, sse::sub),
+        M::Subpd => arithmetic!(instr, u64, 2, float::native_subpd, sse::sub),
+        M::Mulps => arithmetic!(instr, u32, 4, float::native_mulps, sse::mul),
+        M::Mulpd => arithmetic!(instr, u64, 2, float::native_mulpd, sse::mul),
+        M::Divps => arithmetic!(instr, u32, 4, float::native_divps, sse::div),
+        M::Divpd => arithmetic!(instr, u64, 2, float::native_divpd, sse::div),
         M::Minps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::min)),
         M::Minpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::min)),
         M::Maxps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::max)),
@@ -89,14 +108,14 @@ fn packed(instr: &Instruction) -> Option<Handler> {
 fn scalar(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::add)),
-        M::Addsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::add)),
-        M::Subss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::sub)),
-        M::Subsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::sub)),
-        M::Mulss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::mul)),
-        M::Mulsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::mul)),
-        M::Divss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::div)),
-        M::Divsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::div)),
+        M::Addss => scalar_arithmetic!(instr, u32, native_add, scalar32, sse::add),
+        M::Addsd => scalar_arithmetic!(instr, u64, native_add, scalar64, sse::add),
+        M::Subss => scalar_arithmetic!(instr, u32, native_sub, scalar32, sse::sub),
+        M::Subsd => scalar_arithmetic!(instr, u64, native_sub, scalar64, sse::sub),
+        M::Mulss => scalar_arithmetic!(instr, u32, native_mul, scalar32, sse::mul),
+        M::Mulsd => scalar_arithmetic!(instr, u64, native_mul, scalar64, sse::mul),
+        M::Divss => scalar_arithmetic!(instr, u32, native_div, scalar32, sse::div),
+        M::Divsd => scalar_arithmetic!(instr, u64, native_div, scalar64, sse::div),
         M::Minss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::min)),
         M::Minsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::min)),
         M::Maxss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::max)),
@@ -147,6 +166,12 @@ fn comis<F: sse::Format + Element, S: Source, const QUIET: bool>(cx: &mut Cx, i:
     sse_ready(cx)?;
     let b = F::narrowed(S::load(cx, i)?);
     let a = F::narrowed(xmm(cx, i.reg));
+    // No exception can be detected, whatever MXCSR says.
+    if a.is_plain() && b.is_plain() {
+        let (below, equal) = a.native_compare(b);
+        cx.cpu.flags.set_arithmetic(u64::from(below) * bit::CF | u64::from(equal) * bit::ZF);
+        return Ok(());
+    }
     let relation = under_mxcsr(cx, |m| float::comis(a, b, QUIET, m))?;
     cx.cpu.flags.set_arithmetic(relation_flags(relation));
     Ok(())
@@ -207,8 +232,7 @@ fn from_integer<F: sse::Format + Element, W: crate::exec::Width, const MEMORY: b
     let raw = if MEMORY { cx.read::<W>(i)?.to_u64() } else { cx.get::<W>(i.rm).to_u64() };
     let value = if W::BITS == 32 { i64::from(raw as i32) } else { raw as i64 };
     let result: F = under_mxcsr(cx, |m| float::from_integer(value, m))?;
-    let mask = if F::SIZE == 4 { LOW_32 } else { LOW_64 };
-    let merged = xmm(cx, i.reg) & !mask | result.widened();
+    let merged = result.merged(xmm(cx, i.reg));
     set_xmm(cx, i.reg, merged);
     Ok(())
 }

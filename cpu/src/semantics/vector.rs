@@ -2,6 +2,7 @@
 
 use crate::event::{MF, NM, XM};
 use crate::exec::{Cx, Exec, Fault, Handler, Insn};
+use crate::lanes::host;
 use crate::softfloat::{Mxcsr, Unmasked};
 use crate::state::cr;
 use amber_mmu::Word;
@@ -105,24 +106,39 @@ pub fn aligned(cx: &mut Cx, i: &Insn, write: bool) -> Result<u64, Fault> {
 pub trait Element: Word {
     fn widened(self) -> u128;
     fn narrowed(value: u128) -> Self;
+    /// `old` with its low part replaced.
+    ///
+    /// This and [`Element::widened`] make the whole register in a vector register, so that it is stored by one
+    /// access: the processor could not forward two narrower stores to a load of the whole.
+    fn merged(self, old: u128) -> u128;
 }
 
 macro_rules! impl_element {
-    ($($type:ty),+) => {
+    ($($type:ty, |$self:ident, $old:ident| $widened:expr, $merged:expr;)+) => {
         $(impl Element for $type {
             #[inline(always)]
-            fn widened(self) -> u128 {
-                self.into()
+            fn widened($self) -> u128 {
+                $widened
             }
             #[inline(always)]
             fn narrowed(value: u128) -> Self {
                 value as $type
             }
+            #[inline(always)]
+            fn merged($self, $old: u128) -> u128 {
+                $merged
+            }
         })+
     };
 }
 
-impl_element!(u8, u16, u32, u64, u128);
+impl_element! {
+    u8, |self, old| host::with_low_64(0, self.into()), old & !0xFF | u128::from(self);
+    u16, |self, old| host::with_low_64(0, self.into()), old & !0xFFFF | u128::from(self);
+    u32, |self, old| host::with_low_64(0, self.into()), host::with_low_32(old, self);
+    u64, |self, old| host::with_low_64(0, self), host::with_low_64(old, self);
+    u128, |self, _old| self, self;
+}
 
 /// Where the last operand comes from.
 pub trait Source {

@@ -183,8 +183,10 @@ fn integer_arithmetic(instr: &Instruction) -> Option<Handler> {
 }
 
 /// Reads ten bytes.
+#[inline(always)]
 fn read_80(cx: &mut Cx, i: &Insn) -> Result<u128, Fault> {
     let linear = cx.operand(i, 10, false)?;
+    // Two loads, as it was stored: one of 16 bytes could not be forwarded to.
     if linear & 0xFFF <= 4096 - 10 {
         let low = cx.load::<u64>(linear, i.seg)?;
         let high = cx.load::<u16>(linear + 8, i.seg)?;
@@ -195,9 +197,18 @@ fn read_80(cx: &mut Cx, i: &Insn) -> Result<u128, Fault> {
     Ok(u128::from_le_bytes(bytes))
 }
 
+#[inline(always)]
 fn store_80(cx: &mut Cx, i: &Insn, compute: impl FnOnce(&mut X87) -> Option<u128>) -> Exec {
     storing(cx, i, compute, |cx, value| {
         let linear = cx.operand(i, 10, true)?;
+        // The second part lies in the page that took the first.
+        let whole = linear & 0xFFF <= 4096 - 10;
+        if whole
+            && cx.mmu.write_fast(linear, value as u64)
+            && cx.mmu.write_fast(linear + 8, (value >> 64) as u16)
+        {
+            return Ok(());
+        }
         cx.store_bytes(linear, i.seg, &value.to_le_bytes()[..10])
     })
 }
