@@ -28,19 +28,13 @@ pub fn packed<F: Format + Lane<N>, const N: usize>(
     under(mxcsr, |m, flags| zip(a, b, |x, y| f(x, y, m, flags)))
 }
 
-/// A result by the host's arithmetic, if [`sse`]'s gives the same one and detects nothing that MXCSR does not hold
-/// already. A result that is safe (and so no NaN or infinity) had no such operand to a sum, product or quotient, but
-/// for infinite divisors, whose quotients are zero. So only denormals are left to look for.
+/// Whether the host's sum, difference, product or quotient is what [`sse`] gives, which then detects nothing but
+/// perhaps inexactness. A result that is safe (and so no NaN or infinity) had no such operand, but for infinite
+/// divisors, whose quotients are zero. So only denormals are left to look for.
 #[inline(always)]
-pub fn native_scalar<F: Format>(a: F, b: F, mxcsr: Mxcsr, compute: impl FnOnce(F, F) -> F) -> Option<F> {
-    let result = compute(a, b);
-    let sound = result.is_safe() & !a.is_subnormal() & !b.is_subnormal() & mxcsr.is_native_sticky();
-    sound.then_some(result)
+pub fn is_native<F: Format>(a: F, b: F, result: F) -> bool {
+    result.is_safe() & !a.is_subnormal() & !b.is_subnormal()
 }
-
-pub use super::host::{
-    native_addpd, native_addps, native_divpd, native_divps, native_mulpd, native_mulps, native_subpd, native_subps,
-};
 
 /// An operation on the low elements; the others are those of `a`.
 #[inline(always)]

@@ -9,6 +9,9 @@
 #![allow(unsafe_code)]
 
 pub use super::{integer::*, shift::*, shuffle::*};
+use super::float::is_native;
+use crate::softfloat::sse::Format;
+use amber_mmu::Word;
 use core::arch::x86_64::*;
 
 #[inline(always)]
@@ -185,6 +188,87 @@ pub fn with_low_32(a: u128, low: u32) -> u128 {
     from(unsafe { _mm_blend_epi16::<0x03>(to(a), _mm_cvtsi32_si128(low as i32)) })
 }
 
+/// 16 bytes of memory that go through a vector register. A `u128` would go through two general registers, and what
+/// is stored from those by halves cannot be forwarded to a load of the whole.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Vector(__m128i);
+
+impl Default for Vector {
+    fn default() -> Vector {
+        Vector(to(0))
+    }
+}
+
+impl From<Vector> for u128 {
+    #[inline(always)]
+    fn from(value: Vector) -> u128 {
+        from(value.0)
+    }
+}
+
+impl From<u128> for Vector {
+    #[inline(always)]
+    fn from(value: u128) -> Vector {
+        Vector(to(value))
+    }
+}
+
+impl Word for Vector {
+    const SIZE: usize = 16;
+    fn from_le(bytes: &[u8]) -> Vector {
+        <u128 as Word>::from_le(bytes).into()
+    }
+    fn to_le(self) -> [u8; 16] {
+        from(self.0).to_le_bytes()
+    }
+    fn to_u64(self) -> u64 {
+        from(self.0) as u64
+    }
+    fn from_u64(value: u64) -> Vector {
+        u128::from(value).into()
+    }
+}
+
+/// A scalar operation as [`native_scalar`](super::float::native_scalar) does it, on whole registers.
+macro_rules! scalar {
+    ($($name:ident $element:ty, $intrinsic:ident $cast:ident $back:ident;)+) => {
+        $(#[inline(always)]
+        pub fn $name(a: u128, b: u128) -> Option<u128> {
+            // SAFETY: SSE4.2 is part of the build's target.
+            let result = from(unsafe { $back($intrinsic($cast(to(a)), $cast(to(b)))) });
+            is_native(a as $element, b as $element, result as $element).then_some(result)
+        })+
+    };
+}
+
+scalar! {
+    native_addss u32, _mm_add_ss _mm_castsi128_ps _mm_castps_si128;
+    native_subss u32, _mm_sub_ss _mm_castsi128_ps _mm_castps_si128;
+    native_mulss u32, _mm_mul_ss _mm_castsi128_ps _mm_castps_si128;
+    native_divss u32, _mm_div_ss _mm_castsi128_ps _mm_castps_si128;
+    native_addsd u64, _mm_add_sd _mm_castsi128_pd _mm_castpd_si128;
+    native_subsd u64, _mm_sub_sd _mm_castsi128_pd _mm_castpd_si128;
+    native_mulsd u64, _mm_mul_sd _mm_castsi128_pd _mm_castpd_si128;
+    native_divsd u64, _mm_div_sd _mm_castsi128_pd _mm_castpd_si128;
+}
+
+/// SQRTSD of a plain number that is not negative.
+#[inline(always)]
+pub fn native_sqrtsd(a: u128, b: u128) -> Option<u128> {
+    // SAFETY: SSE4.2 is part of the build's target.
+    let result = from(unsafe { _mm_castpd_si128(_mm_sqrt_sd(_mm_castsi128_pd(to(a)), _mm_castsi128_pd(to(b)))) });
+    ((b as u64).is_plain() & (b as i64 >= 0)).then_some(result)
+}
+
+/// SQRTSS of a plain number that is not negative.
+#[inline(always)]
+pub fn native_sqrtss(a: u128, b: u128) -> Option<u128> {
+    // SAFETY: SSE4.2 is part of the build's target.
+    let root = from(unsafe { _mm_castps_si128(_mm_sqrt_ss(_mm_castsi128_ps(to(b)))) }) as u32;
+    ((b as u32).is_plain() & (b as i32 >= 0)).then_some(with_low_32(a, root))
+}
+
 /// Which elements are normal or zero: adding one to the exponent takes that of NaNs and infinities to zero.
 #[inline(always)]
 fn plain_ps(x: u128) -> u128 {
@@ -309,6 +393,28 @@ mod tests {
             let pd = |r: &mut Random| u128::from(r.f64()) << 64 | u128::from(r.f64());
             let ps = |r: &mut Random| (0..4).fold(0, |all, _| all << 32 | u128::from(r.f32()));
             let (a, b, c, d) = (pd(&mut r), pd(&mut r), ps(&mut r), ps(&mut r));
+            macro_rules! check_scalar {
+                ($($native:ident $a:ident, $b:ident, $element:ty, $scalar:ident, $f:expr;)+) => {
+                    $(if let Some(result) = $native($a, $b) {
+                        offered += 1;
+                        let mut mxcsr = Mxcsr(0x1FA0);
+                        let soft = float::$scalar($a, $b as $element, &mut mxcsr, $f);
+                        assert_eq!((soft, mxcsr.0), (Ok(result), 0x1FA0), "{:x} {:x}", $a, $b);
+                    })+
+                };
+            }
+            check_scalar! {
+                native_addss c, d, u32, scalar32, soft::add_slow;
+                native_subss c, d, u32, scalar32, soft::sub_slow;
+                native_mulss c, d, u32, scalar32, soft::mul_slow;
+                native_divss c, d, u32, scalar32, soft::div_slow;
+                native_sqrtss c, d, u32, scalar32, |_, y, m, flags| soft::sqrt_slow(y, m, flags);
+                native_addsd a, b, u64, scalar64, soft::add_slow;
+                native_subsd a, b, u64, scalar64, soft::sub_slow;
+                native_mulsd a, b, u64, scalar64, soft::mul_slow;
+                native_divsd a, b, u64, scalar64, soft::div_slow;
+                native_sqrtsd a, b, u64, scalar64, |_, y, m, flags| soft::sqrt_slow(y, m, flags);
+            }
             macro_rules! check {
                 ($($native:ident $element:ty, $count:literal, $a:ident, $b:ident, $f:path;)+) => {
                     $(if let Some(result) = $native($a, $b) {

@@ -4,7 +4,7 @@ use super::vector::{Narrow, Wide, aligned, operation, operation_imm, set_xmm, ss
 use super::{elementwise, mmx, sse_moves};
 use crate::exec::{Cx, Exec, Handler, Insn};
 use crate::flags::bit;
-use crate::lanes::host;
+use crate::lanes::host::{self, Vector};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 /// The handler of an instruction of this group.
@@ -57,7 +57,7 @@ fn ptest_register(cx: &mut Cx, i: &Insn) -> Exec {
 fn ptest_memory(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let linear = aligned(cx, i, false)?;
-    let b = cx.load::<u128>(linear, i.seg)?;
+    let b = u128::from(cx.load::<Vector>(linear, i.seg)?);
     let a = xmm(cx, i.reg);
     set_ptest(cx, a, b);
     Ok(())
@@ -73,7 +73,7 @@ fn blend_variable<const MEMORY: bool>(
     sse_ready(cx)?;
     let b = if MEMORY {
         let linear = aligned(cx, i, false)?;
-        cx.load::<u128>(linear, i.seg)?
+        u128::from(cx.load::<Vector>(linear, i.seg)?)
     } else {
         xmm(cx, i.rm)
     };

@@ -3,7 +3,7 @@
 use super::sse::store_masked;
 use super::vector::{Element, aligned, set_xmm, sse_ready, xmm};
 use crate::exec::{Cx, Exec, Handler, Insn, Width};
-use crate::lanes::host;
+use crate::lanes::host::{self, Vector};
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 fn move_register(cx: &mut Cx, i: &Insn) -> Exec {
@@ -16,15 +16,15 @@ fn move_register(cx: &mut Cx, i: &Insn) -> Exec {
 fn load_aligned(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let linear = aligned(cx, i, false)?;
-    let value = cx.load::<u128>(linear, i.seg)?;
-    set_xmm(cx, i.reg, value);
+    let value = cx.load::<Vector>(linear, i.seg)?;
+    set_xmm(cx, i.reg, value.into());
     Ok(())
 }
 
 fn store_aligned(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let linear = aligned(cx, i, true)?;
-    let value = xmm(cx, i.reg);
+    let value = Vector::from(xmm(cx, i.reg));
     cx.store(linear, i.seg, value)
 }
 
@@ -229,7 +229,7 @@ fn full_width(instr: &Instruction) -> Option<Handler> {
             placed(instr, move_register, load_aligned, store_aligned)
         }
         M::Movups | M::Movupd | M::Movdqu | M::Lddqu => {
-            placed(instr, move_register, load::<u128>, store::<u128>)
+            placed(instr, move_register, load::<Vector>, store::<Vector>)
         }
         M::Maskmovdqu => maskmovdqu,
         M::Movmskps => movmskps,

@@ -2,7 +2,7 @@
 
 use crate::event::{MF, NM, XM};
 use crate::exec::{Cx, Exec, Fault, Handler, Insn};
-use crate::lanes::host;
+use crate::lanes::host::{self, Vector};
 use crate::softfloat::{Mxcsr, Unmasked};
 use crate::state::cr;
 use amber_mmu::Word;
@@ -114,15 +114,15 @@ pub trait Element: Word {
 }
 
 macro_rules! impl_element {
-    ($($type:ty, |$self:ident, $old:ident| $widened:expr, $merged:expr;)+) => {
+    ($($type:ty, |$self:ident, $old:ident, $value:ident| $widened:expr, $merged:expr, $narrowed:expr;)+) => {
         $(impl Element for $type {
             #[inline(always)]
             fn widened($self) -> u128 {
                 $widened
             }
             #[inline(always)]
-            fn narrowed(value: u128) -> Self {
-                value as $type
+            fn narrowed($value: u128) -> Self {
+                $narrowed
             }
             #[inline(always)]
             fn merged($self, $old: u128) -> u128 {
@@ -133,11 +133,11 @@ macro_rules! impl_element {
 }
 
 impl_element! {
-    u8, |self, old| host::with_low_64(0, self.into()), old & !0xFF | u128::from(self);
-    u16, |self, old| host::with_low_64(0, self.into()), old & !0xFFFF | u128::from(self);
-    u32, |self, old| host::with_low_64(0, self.into()), host::with_low_32(old, self);
-    u64, |self, old| host::with_low_64(0, self), host::with_low_64(old, self);
-    u128, |self, _old| self, self;
+    u8, |self, old, value| host::with_low_64(0, self.into()), old & !0xFF | u128::from(self), value as u8;
+    u16, |self, old, value| host::with_low_64(0, self.into()), old & !0xFFFF | u128::from(self), value as u16;
+    u32, |self, old, value| host::with_low_64(0, self.into()), host::with_low_32(old, self), value as u32;
+    u64, |self, old, value| host::with_low_64(0, self), host::with_low_64(old, self), value as u64;
+    Vector, |self, _old, value| self.into(), self.into(), value.into();
 }
 
 /// Where the last operand comes from.
@@ -173,7 +173,7 @@ impl<T: Element> Source for MemorySource<T> {
     fn load(cx: &mut Cx, i: &Insn) -> Result<u128, Fault> {
         if T::SIZE == 16 {
             let linear = aligned(cx, i, false)?;
-            return cx.load::<u128>(linear, i.seg);
+            return Ok(cx.load::<Vector>(linear, i.seg)?.into());
         }
         Ok(cx.read::<T>(i)?.widened())
     }
@@ -217,7 +217,7 @@ impl Shape for Wide {
     fn pick<O: Operation>(instr: &Instruction) -> Handler {
         match instr.op_kind(1) {
             OpKind::Register => on_xmm::<O, XmmSource>,
-            OpKind::Memory => on_xmm::<O, MemorySource<u128>>,
+            OpKind::Memory => on_xmm::<O, MemorySource<Vector>>,
             _ => on_xmm::<O, ImmediateSource>,
         }
     }
@@ -264,11 +264,19 @@ fn float<O: FloatOperation, S: Source>(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let source = S::load(cx, i)?;
     let destination = xmm(cx, i.reg);
-    // Stored here rather than joined with the result below, which would take it out of vector registers.
-    if let Some(value) = O::native(destination, source, Mxcsr(cx.cpu.mxcsr)) {
-        set_xmm(cx, i.reg, value);
-        return Ok(());
+    match O::native(destination, source, Mxcsr(cx.cpu.mxcsr)) {
+        Some(value) => {
+            set_xmm(cx, i.reg, value);
+            Ok(())
+        }
+        None => float_under_mxcsr::<O>(cx, i, source),
     }
+}
+
+/// Apart, so that the native way needs no stack frame.
+#[inline(never)]
+fn float_under_mxcsr<O: FloatOperation>(cx: &mut Cx, i: &Insn, source: u128) -> Exec {
+    let destination = xmm(cx, i.reg);
     let value = under_mxcsr(cx, |mxcsr| O::apply(destination, source, i.imm as u8, mxcsr))?;
     set_xmm(cx, i.reg, value);
     Ok(())
