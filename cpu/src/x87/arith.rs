@@ -78,13 +78,6 @@ impl Operand {
 }
 
 impl X87 {
-    /// Whether rounding is to nearest at full precision and all exceptions are masked.
-    #[inline(always)]
-    fn is_usual(&self) -> bool {
-        const MASK: u16 = 0x0F3F;
-        self.control & MASK == CONTROL_INIT & MASK
-    }
-
     /// The usual case of an operation of physical register `to` with a value: tells whether it was one.
     #[inline(always)]
     fn quick(&mut self, op: Arith, to: usize, b: F80) -> bool {
@@ -94,8 +87,7 @@ impl X87 {
         }
         let Some(result) = op.quick(a, b) else { return false };
         self.st[to] = result.value;
-        let flags = u16::from(result.inexact) << 5 | u16::from(result.up) << 9;
-        self.status = self.status & !status::C1 | flags;
+        self.record(result.inexact, result.up);
         true
     }
 
@@ -103,8 +95,8 @@ impl X87 {
     #[inline(always)]
     pub fn arith(&mut self, op: Arith, dst: u8, src: u8, pop: bool) {
         let (to, from) = (self.physical(dst), self.physical(src));
-        let valid = self.valid >> to & self.valid >> from & 1 != 0;
-        if valid && self.quick(op, to, self.st[from]) {
+        let valid = |r: usize| self.valid >> r & 1 != 0;
+        if valid(to) && valid(from) && self.quick(op, to, self.st[from]) {
             if pop {
                 self.pop();
             }
