@@ -1,6 +1,6 @@
 //! SSE2 to SSE4.2 integer instructions on XMM registers (SDM volume 1, chapters 11 and 12).
 
-use super::vector::{Narrow, Wide, aligned, operation, operation_imm, set_xmm, sse_ready, xmm};
+use super::vector::{Narrow, Wide, operation, operation_imm, read, set_xmm, sse_ready, xmm};
 use super::{elementwise, mmx, sse_moves};
 use crate::exec::{Cx, Exec, Handler, Insn};
 use crate::flags::bit;
@@ -56,8 +56,7 @@ fn ptest_register(cx: &mut Cx, i: &Insn) -> Exec {
 
 fn ptest_memory(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
-    let linear = aligned(cx, i, false)?;
-    let b = u128::from(cx.load::<Vector>(linear, i.seg)?);
+    let b = u128::from(read::<Vector, true>(cx, i)?);
     let a = xmm(cx, i.reg);
     set_ptest(cx, a, b);
     Ok(())
@@ -72,8 +71,7 @@ fn blend_variable<const MEMORY: bool>(
 ) -> Exec {
     sse_ready(cx)?;
     let b = if MEMORY {
-        let linear = aligned(cx, i, false)?;
-        u128::from(cx.load::<Vector>(linear, i.seg)?)
+        u128::from(read::<Vector, true>(cx, i)?)
     } else {
         xmm(cx, i.rm)
     };

@@ -1,7 +1,7 @@
 //! SSE moves, inserts and extracts (SDM volume 1, 10.4.1, 11.4.1 and 12.10).
 
 use super::sse::store_masked;
-use super::vector::{Element, aligned, set_xmm, sse_ready, xmm};
+use super::vector::{Element, read, set_xmm, sse_ready, write, xmm};
 use crate::exec::{Cx, Exec, Handler, Insn, Width};
 use crate::lanes::host::{self, Vector};
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
@@ -15,23 +15,21 @@ fn move_register(cx: &mut Cx, i: &Insn) -> Exec {
 
 fn load_aligned(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
-    let linear = aligned(cx, i, false)?;
-    let value = cx.load::<Vector>(linear, i.seg)?;
+    let value = read::<Vector, true>(cx, i)?;
     set_xmm(cx, i.reg, value.into());
     Ok(())
 }
 
 fn store_aligned(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
-    let linear = aligned(cx, i, true)?;
     let value = Vector::from(xmm(cx, i.reg));
-    cx.store(linear, i.seg, value)
+    write::<Vector, true>(cx, i, value)
 }
 
 /// A load of any size, zero-extended to the register.
 fn load<T: Element>(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
-    let value = cx.read::<T>(i)?.widened();
+    let value = read::<T, false>(cx, i)?.widened();
     set_xmm(cx, i.reg, value);
     Ok(())
 }
@@ -40,14 +38,14 @@ fn load<T: Element>(cx: &mut Cx, i: &Insn) -> Exec {
 fn store<T: Element>(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let value = T::narrowed(xmm(cx, i.reg));
-    cx.write(i, value)
+    write::<T, false>(cx, i, value)
 }
 
 /// MOVHPS and MOVHPD to memory.
 fn store_high(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let value = (xmm(cx, i.reg) >> 64) as u64;
-    cx.write(i, value)
+    write::<u64, false>(cx, i, value)
 }
 
 /// Replaces the bits of `mask` in the destination by those of `value`.
@@ -60,7 +58,7 @@ fn merge(cx: &mut Cx, i: &Insn, mask: u128, value: u128) {
 #[inline(always)]
 fn merge_memory<T: Element>(cx: &mut Cx, i: &Insn, f: impl FnOnce(u128, T) -> u128) -> Exec {
     sse_ready(cx)?;
-    let value = cx.read::<T>(i)?;
+    let value = read::<T, false>(cx, i)?;
     let value = f(xmm(cx, i.reg), value);
     set_xmm(cx, i.reg, value);
     Ok(())

@@ -1,7 +1,7 @@
 //! What the MMX and SSE instructions share: availability checks, operands, and the shapes of handlers.
 
 use crate::event::{MF, NM, XM};
-use crate::exec::{Cx, Exec, Fault, Handler, Insn};
+use crate::exec::{Cx, Exec, Fault, Handler, Insn, iflag};
 use crate::lanes::host::{self, Vector};
 use crate::softfloat::{Mxcsr, Unmasked};
 use crate::state::cr;
@@ -102,6 +102,58 @@ pub fn aligned(cx: &mut Cx, i: &Insn, write: bool) -> Result<u64, Fault> {
     if linear & 15 != 0 { Err(cx.gp(0)) } else { Ok(linear) }
 }
 
+/// Linear address of a memory operand in 64-bit code with 64-bit addresses.
+#[inline(always)]
+fn flat(cx: &Cx, i: &Insn) -> Option<u64> {
+    let flat = i.flags & (iflag::FLAT | iflag::ADDRESS) == iflag::FLAT;
+    flat.then(|| cx.flat(i).wrapping_add(cx.cpu.flat_base[usize::from(i.seg & 7)]))
+}
+
+/// Reads the memory operand, which must be aligned if `ALIGNED`. Whatever the TLB does not answer at once for flat
+/// 64-bit code goes the general way.
+#[inline(always)]
+pub fn read<T: Word, const ALIGNED: bool>(cx: &mut Cx, i: &Insn) -> Result<T, Fault> {
+    if let Some(linear) = flat(cx, i)
+        && (!ALIGNED || linear & 15 == 0)
+        && let Some(value) = cx.mmu.read_fast::<T>(linear)
+    {
+        return Ok(value);
+    }
+    read_general::<T, ALIGNED>(cx, i)
+}
+
+#[cold]
+#[inline(never)]
+fn read_general<T: Word, const ALIGNED: bool>(cx: &mut Cx, i: &Insn) -> Result<T, Fault> {
+    if ALIGNED {
+        let linear = aligned(cx, i, false)?;
+        return cx.load(linear, i.seg);
+    }
+    cx.read(i)
+}
+
+/// Writes the memory operand; as [`read`].
+#[inline(always)]
+pub fn write<T: Word, const ALIGNED: bool>(cx: &mut Cx, i: &Insn, value: T) -> Exec {
+    if let Some(linear) = flat(cx, i)
+        && (!ALIGNED || linear & 15 == 0)
+        && cx.mmu.write_fast(linear, value)
+    {
+        return Ok(());
+    }
+    write_general::<T, ALIGNED>(cx, i, value)
+}
+
+#[cold]
+#[inline(never)]
+fn write_general<T: Word, const ALIGNED: bool>(cx: &mut Cx, i: &Insn, value: T) -> Exec {
+    if ALIGNED {
+        let linear = aligned(cx, i, true)?;
+        return cx.store(linear, i.seg, value);
+    }
+    cx.write(i, value)
+}
+
 /// A memory operand's type, widened with zeros.
 pub trait Element: Word {
     fn widened(self) -> u128;
@@ -172,10 +224,9 @@ impl<T: Element> Source for MemorySource<T> {
     #[inline(always)]
     fn load(cx: &mut Cx, i: &Insn) -> Result<u128, Fault> {
         if T::SIZE == 16 {
-            let linear = aligned(cx, i, false)?;
-            return Ok(cx.load::<Vector>(linear, i.seg)?.into());
+            return Ok(read::<T, true>(cx, i)?.widened());
         }
-        Ok(cx.read::<T>(i)?.widened())
+        Ok(read::<T, false>(cx, i)?.widened())
     }
 }
 

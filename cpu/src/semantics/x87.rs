@@ -2,7 +2,7 @@
 //! instruction; what they compute is in [`crate::x87`].
 
 use super::sse_fp::relation_flags;
-use super::vector::{numeric_error, x87_ready, x87_waiting};
+use super::vector::{numeric_error, read, write, x87_ready, x87_waiting};
 use crate::event::NM;
 use crate::exec::{Cx, Exec, Fault, Handler, Insn};
 use crate::flags::bit;
@@ -71,7 +71,7 @@ macro_rules! on_memory {
     ($element:ty, |$x:ident, $value:ident| $body:expr) => {{
         let handler: Handler = |cx, i| {
             x87_waiting(cx)?;
-            let $value = cx.read::<$element>(i)?;
+            let $value = read::<$element, false>(cx, i)?;
             note_operand(cx, i);
             let $x = &mut cx.cpu.x87;
             $body;
@@ -112,7 +112,7 @@ fn storing<T>(
 
 #[inline(always)]
 fn store_result<T: Word>(cx: &mut Cx, i: &Insn, compute: impl FnOnce(&mut X87) -> Option<T>) -> Exec {
-    storing(cx, i, compute, |cx, value| cx.write(i, value))
+    storing(cx, i, compute, |cx, value| write::<T, false>(cx, i, value))
 }
 
 fn register_arithmetic(instr: &Instruction) -> Option<Handler> {
