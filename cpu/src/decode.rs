@@ -138,7 +138,9 @@ pub fn decode(bytes: &[u8], offset: u16, size: CodeSize) -> Decoded {
     if instr.is_invalid() {
         return match decoder.last_error() {
             DecoderError::NoMoreBytes if window.len() < MAX_LENGTH => Decoded::Truncated,
-            DecoderError::NoMoreBytes => Decoded::Insn(blank(too_long, offset, window.len()), true, Pair::None),
+            DecoderError::NoMoreBytes => {
+                Decoded::Insn(blank(too_long, offset, window.len()), true, Pair::None)
+            }
             _ => Decoded::Insn(blank(ud, offset, 1), true, Pair::None),
         };
     }
@@ -164,7 +166,9 @@ fn flat_operand(instr: &Instruction) -> bool {
     }
     let (base, index) = (instr.memory_base(), instr.memory_index());
     let wide = match (base, index) {
-        (Register::None, Register::None) => instr.memory_displ_size() == 8 && !semantics::mov::is_moffs(instr),
+        (Register::None, Register::None) => {
+            instr.memory_displ_size() == 8 && !semantics::mov::is_moffs(instr)
+        }
         (Register::None, index) => index.size() == 8,
         (base, _) => base.size() == 8 && base != Register::EIP,
     };

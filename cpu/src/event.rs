@@ -137,7 +137,8 @@ impl Cx<'_> {
 
     fn log_event(&self, event: &Event) {
         let Event { vector, error, source, rip } = *event;
-        let (cs, cpl, cr2) = (self.cpu.system.seg[seg::CS].selector, self.cpu.system.cpl, self.cpu.system.cr2);
+        let (cs, cpl, cr2) =
+            (self.cpu.system.seg[seg::CS].selector, self.cpu.system.cpl, self.cpu.system.cr2);
         let (id, now) = (self.cpu.apic.id(), self.now());
         if source == Source::Exception {
             let code = error.unwrap_or(0);
@@ -234,7 +235,7 @@ impl Cx<'_> {
         }
         let target = self.descriptor(selector, GP)?;
         let cpl = self.cpu.system.cpl;
-        let wrong_size = self.cpu.long_mode() && !(target.has(ar::L) && !target.has(ar::DB));
+        let wrong_size = self.cpu.long_mode() && (!target.has(ar::L) || target.has(ar::DB));
         if !target.is_code() || target.dpl() > cpl || wrong_size {
             return Err(self.gp(index(selector)));
         }

@@ -27,6 +27,8 @@ pub struct Timing {
     steps: u64,
     /// `steps` at the start of the run.
     given: u64,
+    /// Steps that were events rather than instructions.
+    events: u64,
     paused: bool,
 }
 
@@ -64,9 +66,11 @@ impl Timing {
     #[inline(always)]
     fn commit(&mut self, n: u64) {
         self.steps -= n;
-        self.start += n + self.charged;
-        self.charged = 0;
+        self.start += n;
         self.at = 0;
+        if self.charged != 0 {
+            self.start += std::mem::take(&mut self.charged);
+        }
     }
 }
 
@@ -140,6 +144,7 @@ impl Vcpu {
         let mut cx = Cx { cpu: self, mmu, bus };
         let exit = cx.run_loop(code);
         let timing = self.timing;
+        self.system.retired += steps - timing.steps - timing.events;
         Ran { exit, steps: steps - timing.steps, now: timing.start }
     }
 }
@@ -170,9 +175,9 @@ impl Cx<'_> {
             if room == 0 {
                 return Exit::Budget;
             }
-            let known = code.find(self.cpu.linear_rip(), tag).filter(|span| {
-                self.cpu.code_size == CodeSize::Bits64 || self.in_code_limit(span.bytes)
-            });
+            let known = code
+                .find(self.cpu.linear_rip(), tag)
+                .filter(|span| self.cpu.code_size == CodeSize::Bits64 || self.in_code_limit(span.bytes));
             let span = match known {
                 Some(span) => span,
                 None => match code.find_slow(self) {
@@ -217,6 +222,7 @@ impl Cx<'_> {
         self.cpu.counters.faults += 1;
         self.take_fault(rip);
         self.cpu.timing.commit(1);
+        self.cpu.timing.events += 1;
     }
 
     /// Runs instructions of a block until it ends, `room` is used up or something asks to leave.
@@ -241,7 +247,6 @@ impl Cx<'_> {
         if last.flags & iflag::BRANCH == 0 {
             self.cpu.rip = base + u64::from(last.next);
         }
-        self.cpu.system.retired += u64::from(n);
         self.cpu.timing.commit(u64::from(n));
     }
 
@@ -253,8 +258,8 @@ impl Cx<'_> {
         self.cpu.rip = rip;
         self.cpu.counters.faults += 1;
         self.take_fault(rip);
-        self.cpu.system.retired += n;
         self.cpu.timing.commit(n + 1);
+        self.cpu.timing.events += 1;
     }
 
     /// Whether a debugger's breakpoint lies in the next `bytes` of code.
@@ -292,10 +297,10 @@ impl Cx<'_> {
             self.cpu.init();
             return self.delivered();
         }
-        if self.cpu.system.activity != Activity::Running {
-            if let Some(exit) = self.wake() {
-                return Due::Leave(exit);
-            }
+        if self.cpu.system.activity != Activity::Running
+            && let Some(exit) = self.wake()
+        {
+            return Due::Leave(exit);
         }
         if self.cpu.system.pending.smi && !self.cpu.system.smm {
             self.enter_smm();
@@ -312,6 +317,7 @@ impl Cx<'_> {
     /// A step was spent on an event.
     fn delivered(&mut self) -> Due {
         self.cpu.timing.commit(1);
+        self.cpu.timing.events += 1;
         self.cpu.attention = true;
         Due::Again
     }
