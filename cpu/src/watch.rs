@@ -89,6 +89,25 @@ impl Cx<'_> {
                 self.recheck();
             }
         }
+        self.watch_debugger(linear, size, write);
+        Ok(())
+    }
+
+    /// I/O breakpoints (CR4.DE), after a port access.
+    pub(crate) fn watch_io(&mut self, port: u16, size: u8) {
+        if self.cpu.system.dr7 & 0xFF == 0 || self.cpu.system.cr4 & cr::CR4_DE == 0 {
+            return;
+        }
+        for n in 0..4 {
+            let Some((2, len)) = self.cpu.breakpoint(n) else { continue };
+            if overlaps(u64::from(port), u64::from(size), self.cpu.system.dr[n] & !(len - 1), len) {
+                self.cpu.system.pending.debug |= 1 << n;
+                self.recheck();
+            }
+        }
+    }
+
+    fn watch_debugger(&mut self, linear: u64, size: usize, write: bool) {
         let hit = self.cpu.watch.watchpoints.iter().copied().find(|watch| {
             (if write { watch.write } else { watch.read })
                 && overlaps(linear, size as u64, watch.linear, watch.len)
@@ -97,6 +116,5 @@ impl Cx<'_> {
             self.cpu.watch.hit = hit;
             self.recheck();
         }
-        Ok(())
     }
 }

@@ -77,10 +77,7 @@ impl Device for DebugPorts {
 
     fn pio_write(&mut self, cx: &mut DeviceCtx, port: u16, _size: u8, value: u32) {
         match port {
-            POST => {
-                self.post = value as u8;
-                cx.effects.push(Effect::PostCode(self.post));
-            }
+            POST => self.post = value as u8,
             PORT92 => self.write_port92(cx, value as u8),
             RST_CNT => self.write_rst_cnt(cx, value as u8),
             DEBUGCON | SEABIOS_DEBUG => cx.effects.push(Effect::DebugConsole(value as u8)),

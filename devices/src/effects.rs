@@ -41,8 +41,6 @@ pub enum Effect {
     Serial { port: u8, byte: u8 },
     /// A byte for the firmware's debug console (0xE9 or 0x402).
     DebugConsole(u8),
-    /// The byte last written to the POST code port.
-    PostCode(u8),
 }
 
 /// The ordered list of effects nobody has taken yet.

@@ -100,18 +100,17 @@ impl IrqLines {
 
     /// Sets the level `source` drives on `line`.
     pub fn set(&mut self, line: Line, source: IrqSource, level: bool) {
+        if self.level(line, source) == level {
+            return;
+        }
         let before = (self.pic_inputs(), self.ioapic_inputs());
         let word = match line {
             Line::Isa(irq) => &mut self.levels.isa[usize::from(irq & 15)],
             Line::Pirq(pirq) => &mut self.levels.pirq[usize::from(pirq & 7)],
             Line::Pin(pin) => &mut self.levels.pin[usize::from(pin % IOAPIC_PINS)],
         };
-        let bit = 1 << source as u32;
-        let after = if level { *word | bit } else { *word & !bit };
-        if *word != after {
-            *word = after;
-            self.record(before);
-        }
+        *word ^= 1 << source as u32;
+        self.record(before);
     }
 
     /// Whether `source` drives `line` high.

@@ -24,6 +24,7 @@ mod pic;
 mod pit;
 mod pm;
 mod rtc;
+mod smbios;
 mod state;
 #[cfg(test)]
 mod testing;

@@ -192,7 +192,7 @@ impl Counter {
                 let elapsed = self.elapsed(tick).unwrap_or(0);
                 let period = self.period();
                 self.next_count = Some(count);
-                self.null_until = tick.saturating_sub(elapsed % period).saturating_add(period);
+                self.null_until = self.loaded.unwrap_or(tick) + (elapsed / period + 1) * period;
             }
             // Modes 1 and 5 wait for their trigger.
             1 | 5 => self.next_count = Some(count),
@@ -251,7 +251,7 @@ impl Counter {
 }
 
 fn to_bcd(value: u16) -> u16 {
-    (value / 1000 % 10) << 12 | (value / 100 % 10) << 8 | (value / 10 % 10) << 4 | value % 10
+    (value / 1000 % 10) << 12 | (value / 100 % 10) << 8 | (value / 10 % 10) << 4 | (value % 10)
 }
 
 fn from_bcd(raw: u16) -> u32 {
@@ -273,7 +273,10 @@ impl Section for Pit {
 
 impl Pit {
     pub(crate) fn new() -> Self {
-        Self { counters: [Counter::new(true), Counter::new(true), Counter::new(false)], nmi_sc: 0 }
+        // The datasheet leaves the mode open until it is programmed; a mode whose OUT rests high is what
+        // software finds on a PC.
+        let idle = |gate: bool| Counter { mode: 3, ..Counter::new(gate) };
+        Self { counters: [idle(true), idle(true), idle(false)], nmi_sc: 0 }
     }
 
     /// Counter 2 as the speaker hears it: period in ns while gate and data let it through.
@@ -334,7 +337,7 @@ impl Device for Pit {
         let value = match port {
             0x40..=0x42 => self.counters[usize::from(port - 0x40)].read(tick),
             0x61 => {
-                let refresh = if tick / REFRESH_TICKS & 1 != 0 { NMI_SC_REF_TOGGLE } else { 0 };
+                let refresh = if !(tick / REFRESH_TICKS).is_multiple_of(2) { NMI_SC_REF_TOGGLE } else { 0 };
                 let out = if self.counters[2].out(tick) { NMI_SC_TMR2_OUT_STS } else { 0 };
                 self.nmi_sc | refresh | out
             }

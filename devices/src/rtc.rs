@@ -217,7 +217,7 @@ impl Rtc {
     }
 
     fn encode(&self, value: u8) -> u8 {
-        if self.cmos[REGISTER_B] & B_DM != 0 { value } else { value / 10 << 4 | value % 10 }
+        if self.cmos[REGISTER_B] & B_DM != 0 { value } else { ((value / 10) << 4) | (value % 10) }
     }
 
     fn decode(&self, raw: u8) -> u8 {

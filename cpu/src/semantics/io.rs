@@ -42,6 +42,7 @@ fn in_<const SIZE: u8, const IMMEDIATE: bool>(cx: &mut Cx, i: &Insn) -> Exec {
         _ => cx.put(0, value),
     }
     cx.after_bus(PIO_NS - 1);
+    cx.watch_io(port, SIZE);
     Ok(())
 }
 
@@ -53,6 +54,7 @@ fn out<const SIZE: u8, const IMMEDIATE: bool>(cx: &mut Cx, i: &Insn) -> Exec {
     tracing::trace!(target: "io", "out {port:#06x} size {SIZE} = {value:#x}");
     cx.bus.pio_write(cx.mmu, now, port, SIZE, value);
     cx.after_bus(PIO_NS - 1);
+    cx.watch_io(port, SIZE);
     Ok(())
 }
 

@@ -229,6 +229,7 @@ impl Element for Ins {
         let value = cx.bus.pio_read(cx.mmu, now, port, T::SIZE as u8);
         cx.after_bus(PIO_NS - 1);
         cx.store(to, ES, T::from_u64(u64::from(value)))?;
+        cx.watch_io(port, T::SIZE as u8);
         let stride = cx.stride::<T>();
         cx.advance(i, RDI, stride);
         Ok(())
@@ -245,6 +246,7 @@ impl Element for Outs {
         let now = cx.now();
         cx.bus.pio_write(cx.mmu, now, port, T::SIZE as u8, value.to_u64() as u32);
         cx.after_bus(PIO_NS - 1);
+        cx.watch_io(port, T::SIZE as u8);
         let stride = cx.stride::<T>();
         cx.advance(i, RSI, stride);
         Ok(())

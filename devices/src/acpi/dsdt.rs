@@ -3,7 +3,7 @@
 use super::tables::{OEM_ID, OEM_TABLE_ID};
 use crate::hpet::{HPET_BASE, HPET_LEN};
 use crate::pci::{Lpc, PCIEXBAR_BASE, PMBASE_FIRMWARE};
-use crate::platform::PlatformConfig;
+use crate::platform::{PlatformConfig, RamLayout};
 use crate::pm::{PM_LEN, SLP_TYP_S5};
 use acpi_tables::aml::*;
 use acpi_tables::sdt::Sdt;
@@ -11,6 +11,9 @@ use acpi_tables::{Aml, AmlSink};
 
 /// First address of the PCI memory window below 4 GiB, after ECAM, and the last one before the IOAPIC.
 const PCI_WINDOW: (u32, u32) = (0xc000_0000, 0xfebf_ffff);
+/// Bytes of the PCI memory window above RAM, and what its base is aligned to.
+const PCI_WINDOW_64: u64 = 32 << 30;
+const PCI_WINDOW_64_ALIGN: u64 = 1 << 30;
 const RCBA_FIRMWARE: u32 = 0xfed1_c000;
 /// Names of the link devices and of the fields with their route registers, PIRQ A-H.
 const LINKS: [&str; 8] = ["LNKA", "LNKB", "LNKC", "LNKD", "LNKE", "LNKF", "LNKG", "LNKH"];
@@ -85,7 +88,7 @@ pub(super) fn dsdt(config: &PlatformConfig) -> Vec<u8> {
         // _PIC tells which interrupt controllers the system uses: 0 is the 8259A pair.
         method("_PIC", 1, false, &[aml(&Store::new(&Path::new("PICF"), &Arg(0)))]),
         name("_S5_", &Package::new(vec![&SLP_TYP_S5, &ZERO, &ZERO, &ZERO])),
-        aml(&Scope::new("_SB_".into(), all(&[pci_root(), motherboard(), hpet(), fw_cfg()]))),
+        aml(&Scope::new("_SB_".into(), all(&[pci_root(config), motherboard(), hpet(), fw_cfg()]))),
         aml(&Scope::new("_SB_".into(), all(&links()))),
         aml(&Scope::new("_SB_".into(), all(&[processors(config.cpus)]))),
     ];
@@ -97,21 +100,8 @@ pub(super) fn dsdt(config: &PlatformConfig) -> Vec<u8> {
     table.as_slice().to_vec()
 }
 
-fn pci_root() -> Raw {
-    let windows = resources(&[
-        aml(&AddressSpace::new_bus_number(0u16, 0xff)),
-        ports(0xcf8, 8),
-        aml(&AddressSpace::new_io(0u16, 0x0cf7, None)),
-        aml(&AddressSpace::new_io(0x0d00u16, 0xffff, None)),
-        aml(&AddressSpace::new_memory(AddressSpaceCacheable::Cacheable, true, 0xa_0000u32, 0xb_ffff, None)),
-        aml(&AddressSpace::new_memory(
-            AddressSpaceCacheable::NotCacheable,
-            true,
-            PCI_WINDOW.0,
-            PCI_WINDOW.1,
-            None,
-        )),
-    ]);
+fn pci_root(config: &PlatformConfig) -> Raw {
+    let windows = resources(&bridge_windows(config));
     device(
         "PCI0",
         &[
@@ -136,6 +126,31 @@ fn pci_root() -> Raw {
             lpc(),
         ],
     )
+}
+
+/// What the host bridge passes on: buses, ports, video memory, and memory below ECAM, below the IOAPIC and
+/// above RAM.
+fn bridge_windows(config: &PlatformConfig) -> Vec<Raw> {
+    let layout = RamLayout::new(config.memory_size);
+    let memory = |min: u32, max: u32| {
+        aml(&AddressSpace::new_memory(AddressSpaceCacheable::NotCacheable, true, min, max, None))
+    };
+    let high = ((4 << 30) + layout.high).next_multiple_of(PCI_WINDOW_64_ALIGN);
+    let high_end = high + PCI_WINDOW_64 - 1;
+    let mut windows = vec![
+        aml(&AddressSpace::new_bus_number(0u16, 0xff)),
+        ports(0xcf8, 8),
+        aml(&AddressSpace::new_io(0u16, 0x0cf7, None)),
+        aml(&AddressSpace::new_io(0x0d00u16, 0xffff, None)),
+        aml(&AddressSpace::new_memory(AddressSpaceCacheable::Cacheable, true, 0xa_0000u32, 0xb_ffff, None)),
+    ];
+    if layout.low < PCIEXBAR_BASE {
+        windows.push(memory(layout.low as u32, PCIEXBAR_BASE as u32 - 1));
+    }
+    windows.push(memory(PCI_WINDOW.0, PCI_WINDOW.1));
+    let cacheable = AddressSpaceCacheable::Cacheable;
+    windows.push(aml(&AddressSpace::new_memory(cacheable, true, high, high_end, None)));
+    windows
 }
 
 /// _OSC: the system may take over what it asks for (PCI firmware 3.3, 4.5.1).

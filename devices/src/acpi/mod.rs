@@ -5,6 +5,7 @@ mod dsdt;
 mod tables;
 
 use crate::platform::PlatformConfig;
+use crate::smbios;
 use tables::Tables;
 
 /// Where [`place_tables`] puts the RSDP: in the area a kernel scans (ACPI 6.5, 5.2.5.1).
@@ -24,8 +25,9 @@ const ZONE_FSEG: u8 = 2;
 const COMMAND_LEN: usize = 128;
 const FILE_NAME_LEN: usize = 56;
 
-/// The tables as blocks of memory (guest-physical address, bytes) for a guest that boots without firmware.
-/// RAM must be writable there; the addresses are [`RSDP_ADDRESS`] and [`TABLES_ADDRESS`].
+/// The tables as blocks of memory (guest-physical address, bytes) for a guest that boots without firmware:
+/// ACPI's at [`RSDP_ADDRESS`] and [`TABLES_ADDRESS`], then SMBIOS's. They lie in 0xE0000-0xFFFFF, which a
+/// machine without firmware has as RAM and should report as reserved.
 pub fn place_tables(config: &PlatformConfig) -> Vec<(u64, Vec<u8>)> {
     let tables = Tables::new(config);
     let mut bytes = tables.bytes.clone();
@@ -42,7 +44,9 @@ pub fn place_tables(config: &PlatformConfig) -> Vec<(u64, Vec<u8>)> {
     for sum in tables::RSDP_CHECKSUMS {
         checksum(&mut rsdp, sum.at, sum.start, sum.len);
     }
-    vec![(RSDP_ADDRESS, rsdp), (TABLES_ADDRESS, bytes)]
+    let mut blocks = vec![(RSDP_ADDRESS, rsdp), (TABLES_ADDRESS, bytes)];
+    blocks.extend(smbios::place(config));
+    blocks
 }
 
 fn add(bytes: &mut [u8], at: usize, size: usize, base: u64) {
@@ -151,20 +155,33 @@ mod tests {
         assert_eq!((&dsdt[..4], sum(dsdt)), (&b"DSDT"[..], 0));
         assert_eq!(word(fadt, 40), word(fadt, 140));
         assert_eq!(&table(&blocks, word(fadt, 36))[..4], b"FACS");
-        assert!(TABLES_ADDRESS as usize + blocks[1].1.len() <= 0x10_0000);
+        assert!(TABLES_ADDRESS as usize + blocks[1].1.len() <= smbios::SMBIOS_ADDRESS as usize);
     }
 
-    /// For a look with `iasl -d`: AMBER_ACPI_DUMP=DIR cargo test dump_tables.
+    #[test]
+    fn tables_of_the_largest_machine_fit() {
+        let config = PlatformConfig { cpus: 255, memory_size: 1 << 40, ..PlatformConfig::default() };
+        let mut blocks = place_tables(&config);
+        blocks.sort();
+        assert!(blocks.windows(2).all(|pair| pair[0].0 + pair[0].1.len() as u64 <= pair[1].0));
+        assert!(blocks.iter().all(|(base, bytes)| base + bytes.len() as u64 <= 0x10_0000));
+    }
+
+    /// For a look with `iasl -d`, or for QEMU's `-machine acpi=off -fw_cfg name=etc/acpi/tables,file=...`:
+    /// AMBER_ACPI_DUMP=DIR cargo test dump_tables.
     #[test]
     fn dump_tables() {
         let Ok(directory) = std::env::var("AMBER_ACPI_DUMP") else { return };
-        let blocks = place_tables(&PlatformConfig { cpus: 2, ..PlatformConfig::default() });
-        let bytes = &blocks[1].1;
-        let tables = Tables::new(&PlatformConfig { cpus: 2, ..PlatformConfig::default() });
-        for sum in &tables.checksums {
-            let name = String::from_utf8_lossy(&bytes[sum.start..sum.start + 4]).into_owned();
-            let path = std::path::Path::new(&directory).join(format!("{name}.dat"));
-            std::fs::write(path, &bytes[sum.start..sum.start + sum.len]).unwrap();
+        let directory = std::path::Path::new(&directory);
+        let config = PlatformConfig { cpus: 2, ..PlatformConfig::default() };
+        let bytes = &place_tables(&config)[1].1;
+        for sum in &Tables::new(&config).checksums {
+            let table = &bytes[sum.start..sum.start + sum.len];
+            let name = String::from_utf8_lossy(&table[..4]).into_owned();
+            std::fs::write(directory.join(format!("{name}.dat")), table).unwrap();
+        }
+        for (name, bytes) in files(&config) {
+            std::fs::write(directory.join(name.replace('/', "_")), bytes).unwrap();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::acpi;
 use crate::platform::{PlatformConfig, RamLayout};
+use crate::smbios;
 use std::collections::BTreeMap;
 
 const SIGNATURE: u16 = 0x00;
@@ -55,6 +56,7 @@ impl Items {
             ("etc/system-states".to_owned(), vec![0x80, 0, 0, 0x81, 0x82, 0x80]),
         ]);
         files.extend(acpi::files(config));
+        files.extend(smbios::files(config));
         files.extend(config.fw_cfg_files.iter().cloned());
         items.add_files(files);
         items

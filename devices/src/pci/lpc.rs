@@ -113,9 +113,9 @@ impl Lpc {
             GEN_PMCON_1 if self.smi_lock() => !SMI_LOCK,
             RCBA => 0x01,
             0xf1 => 0xc0,
+            0x00..=0x3f => ConfigSpace::header_writable(offset),
             // The other registers configure what a PC has wired elsewhere; they hold what is written.
-            0x40.. => 0xff,
-            _ => ConfigSpace::header_writable(offset),
+            _ => 0xff,
         }
     }
 

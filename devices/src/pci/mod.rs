@@ -61,7 +61,8 @@ impl Pci {
         }
     }
 
-    /// Reads configuration space: `bdf` is bus, device and function as in ECAM. No function reads as ones.
+    /// Reads configuration space: `bdf` is bus, device and function as in ECAM. No function reads as ones, and
+    /// so does what lies beyond the 256 bytes of a conventional function, which tells guests that it has no more.
     fn config_read(&self, bdf: u16, register: u16, size: u8) -> u64 {
         let config: &ConfigSpace = match bdf {
             HOST_BRIDGE => self.host_bridge.config(),
@@ -70,7 +71,9 @@ impl Pci {
             _ => return size_mask(size),
         };
         (0..u16::from(size)).fold(0, |value, index| {
-            value | u64::from(config.u8(register.wrapping_add(index) & 0xfff)) << (index * 8)
+            let offset = register.wrapping_add(index) & 0xfff;
+            let byte = if offset <= 0xff { config.u8(offset) } else { 0xff };
+            value | u64::from(byte) << (index * 8)
         })
     }
 
@@ -236,7 +239,7 @@ mod tests {
         assert_eq!(bench.effects.pop(), Some(Effect::MapChanged));
         let lpc = PCIEXBAR_BASE + (0xf8 << 12);
         assert_eq!(pci.mmio_read(&mut bench.cx(), lpc, 4), 0x2918_8086);
-        assert_eq!(pci.mmio_read(&mut bench.cx(), lpc + 0x100, 4), 0);
+        assert_eq!(pci.mmio_read(&mut bench.cx(), lpc + 0x100, 4), 0xffff_ffff);
         assert_eq!(pci.mmio_read(&mut bench.cx(), PCIEXBAR_BASE + (1 << 20), 4), 0xffff_ffff);
     }
 }

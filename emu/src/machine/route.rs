@@ -44,7 +44,6 @@ impl Machine {
             Effect::DebugExit(value) => return Some(Stop::DebugExit(value)),
             Effect::Serial { port, byte } => host.serial_output(port, byte),
             Effect::DebugConsole(byte) => host.debug_output(byte),
-            Effect::PostCode(code) => tracing::debug!(target: "io", "POST code {code:#04x}"),
         }
         None
     }
