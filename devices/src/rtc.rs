@@ -170,21 +170,32 @@ impl Rtc {
             if last > first {
                 flags |= C_UF;
             }
-            // The alarm repeats each day at the latest, so a day of seconds is all there is to look at.
-            let start = first.max(last.saturating_sub(SECONDS_PER_DAY));
-            if (start + 1..=last).any(|second| self.alarm_matches(second)) {
+            if self.next_alarm(first).is_some_and(|alarm| alarm <= last) {
                 flags |= C_AF;
             }
         }
         self.cmos[REGISTER_C] |= flags;
     }
 
-    fn alarm_matches(&self, second: i64) -> bool {
-        let of_day = second.rem_euclid(SECONDS_PER_DAY) as u64;
+    /// The first second after `after` that the alarm registers match, within a day: the alarm repeats daily.
+    fn next_alarm(&self, after: i64) -> Option<i64> {
         let matches = |alarm: u8, shown: u8| alarm & 0xc0 == 0xc0 || alarm == shown;
-        matches(self.cmos[SECONDS_ALARM], self.encode((of_day % 60) as u8))
-            && matches(self.cmos[MINUTES_ALARM], self.encode((of_day / 60 % 60) as u8))
-            && matches(self.cmos[HOURS_ALARM], self.encode_hour((of_day / 3600) as u8))
+        let end = after.saturating_add(SECONDS_PER_DAY);
+        let mut second = after.saturating_add(1);
+        while second <= end {
+            let of_day = second.rem_euclid(SECONDS_PER_DAY);
+            let (hour, minute) = ((of_day / 3600) as u8, (of_day / 60 % 60) as u8);
+            if !matches(self.cmos[HOURS_ALARM], self.encode_hour(hour)) {
+                second += 3600 - of_day % 3600;
+            } else if !matches(self.cmos[MINUTES_ALARM], self.encode(minute)) {
+                second += 60 - of_day % 60;
+            } else if !matches(self.cmos[SECONDS_ALARM], self.encode((of_day % 60) as u8)) {
+                second += 1;
+            } else {
+                return Some(second);
+            }
+        }
+        None
     }
 
     /// Drives IRQ8 and arms timers for the interrupts that are enabled.
@@ -211,8 +222,7 @@ impl Rtc {
             return self.next_second_ns(now);
         }
         let shown = self.second_at(now);
-        let ahead = (1..=SECONDS_PER_DAY).find(|ahead| self.alarm_matches(shown.saturating_add(*ahead)));
-        let ahead = ahead.unwrap_or(SECONDS_PER_DAY) as u64 - 1;
+        let ahead = self.next_alarm(shown).map_or(SECONDS_PER_DAY, |alarm| alarm - shown) as u64 - 1;
         self.next_second_ns(now).saturating_add(ahead * NS_PER_SECOND)
     }
 

@@ -31,6 +31,53 @@ pub fn packed<F: Format + Lane<N>, const N: usize>(
     under(mxcsr, |m, flags| zip(a, b, |x, y| f(x, y, m, flags)))
 }
 
+/// All elements at once by the host's arithmetic, if that gives the same result and flags as [`packed`]. It is checked
+/// without branches, so that the compiler can vectorise it. `exact_zero` tells a zero result that is fine.
+#[inline(always)]
+fn native<F: Format + Lane<N>, const N: usize>(
+    a: u128,
+    b: u128,
+    mxcsr: Mxcsr,
+    compute: impl Fn(F, F) -> F,
+    exact_zero: impl Fn(F, F, F) -> bool,
+) -> Option<u128> {
+    if !mxcsr.is_native_sticky() {
+        return None;
+    }
+    let (x, y) = (F::split(a), F::split(b));
+    let results: [F; N] = std::array::from_fn(|i| compute(x[i], y[i]));
+    let sound: [F; N] = std::array::from_fn(|i| {
+        let zero = F::all_ones_if(exact_zero(x[i], y[i], results[i]));
+        let plain = F::all_ones_if(x[i].is_plain()) & F::all_ones_if(y[i].is_plain());
+        plain & (F::all_ones_if(results[i].is_safe()) | zero)
+    });
+    (F::join(sound) == u128::MAX).then(|| F::join(results))
+}
+
+/// ADDPS and ADDPD, if native arithmetic serves.
+#[inline(always)]
+pub fn native_add<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+    native(a, b, mxcsr, F::native_add, |_, _, r| sse::is_zero(r))
+}
+
+/// SUBPS and SUBPD, if native arithmetic serves.
+#[inline(always)]
+pub fn native_sub<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+    native(a, b, mxcsr, F::native_sub, |_, _, r| sse::is_zero(r))
+}
+
+/// MULPS and MULPD, if native arithmetic serves.
+#[inline(always)]
+pub fn native_mul<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+    native(a, b, mxcsr, F::native_mul, |x, y, _| sse::is_zero(x) | sse::is_zero(y))
+}
+
+/// DIVPS and DIVPD, if native arithmetic serves. A zero divisor gives no result that passes for sound.
+#[inline(always)]
+pub fn native_div<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+    native(a, b, mxcsr, F::native_div, |x, y, _| sse::is_zero(x) & !sse::is_zero(y))
+}
+
 /// An operation on the low elements; the others are those of `a`.
 #[inline(always)]
 pub fn scalar32(

@@ -84,7 +84,10 @@ pub fn punpckhqdq(a: u128, b: u128) -> u128 {
 #[inline]
 pub fn pshufb(a: u128, b: u128) -> u128 {
     let (x, control) = (a.to_le_bytes(), b.to_le_bytes());
-    u128::from_le_bytes(control.map(|c| if c & 0x80 != 0 { 0 } else { x[usize::from(c & 15)] }))
+    u128::from_le_bytes(std::array::from_fn(|i| {
+        let byte = x[usize::from(control[i] & 15)];
+        if control[i] & 0x80 != 0 { 0 } else { byte }
+    }))
 }
 
 /// The `n`-th two-bit field.

@@ -168,3 +168,42 @@ fn faults_of_stores_leave_the_stack_alone() {
     assert_eq!(attempt(&mut cpu, &mut mmu, &fnsave).map_err(|(vector, _)| vector), Err(14));
     assert_eq!(cpu.x87, before);
 }
+
+/// `cargo test --release -p amber-cpu -- --ignored --nocapture interpreted_timings`.
+#[test]
+#[ignore = "a measurement"]
+fn interpreted_timings() {
+    let cases: [(&str, &[u8]); 13] = [
+        ("nop", &[0x90]),
+        ("addsd xmm0, xmm1", &[0xF2, 0x0F, 0x58, 0xC1]),
+        ("mulsd xmm2, xmm1", &[0xF2, 0x0F, 0x59, 0xD1]),
+        ("mulps xmm3, xmm4", &[0x0F, 0x59, 0xDC]),
+        ("paddd xmm0, xmm1", &[0x66, 0x0F, 0xFE, 0xC1]),
+        ("pshufb xmm0, xmm1", &[0x66, 0x0F, 0x38, 0x00, 0xC1]),
+        ("movups xmm0, [rsi]", MOVUPS_LOAD),
+        ("movaps [rsi], xmm0", MOVAPS_STORE),
+        ("aesenc xmm0, xmm1", &[0x66, 0x0F, 0x38, 0xDC, 0xC1]),
+        ("pclmulqdq xmm0, xmm1, 0", &[0x66, 0x0F, 0x3A, 0x44, 0xC1, 0x00]),
+        ("fadd st(0), st(1)", &[0xD8, 0xC1]),
+        ("fmul st(0), st(1)", &[0xD8, 0xC9]),
+        ("fxch", &[0xD9, 0xC9]),
+    ];
+    for (name, bytes) in cases {
+        let (mut cpu, mut mmu) = machine();
+        cpu.x87.fld_constant(crate::x87::Constant::One);
+        cpu.x87.fld_constant(crate::x87::Constant::Pi);
+        (cpu.mxcsr, cpu.xmm[1]) = (0x1FA0, 0x3FF0_0000_0000_1000);
+        (cpu.xmm[2], cpu.xmm[4]) = (0x3FF0_0000_0000_0000, 0x3F80_0000_3F80_0000_3F80_0000_3F80_0000);
+        let mut code = bytes.repeat(64);
+        let back = -(code.len() as i32) - 5;
+        code.push(0xE9);
+        code.extend(back.to_le_bytes());
+        mmu.write_physical(ViewId(0), 0x1_0000, &code);
+        cpu.rip = 0x1_0000;
+        let mut cache = crate::block::CodeCache::new();
+        let start = std::time::Instant::now();
+        let steps = 20_000_000;
+        cpu.run(&mut cache, &mut mmu, &mut NoBus, 0, u64::MAX, steps);
+        println!("{name}: {:.2} ns", start.elapsed().as_nanos() as f64 / steps as f64);
+    }
+}

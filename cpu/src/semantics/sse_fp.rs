@@ -29,6 +29,24 @@ macro_rules! floating {
     }};
 }
 
+/// The same for packed arithmetic that has a native form.
+macro_rules! arithmetic {
+    ($instr:expr, $element:ty, $count:literal, $native:ident, $function:path) => {{
+        struct Chosen;
+        impl FloatOperation for Chosen {
+            #[inline(always)]
+            fn native(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
+                float::$native::<$element, $count>(a, b, mxcsr)
+            }
+            #[inline(always)]
+            fn apply(a: u128, b: u128, _: u8, mxcsr: &mut Mxcsr) -> Result<u128, Unmasked> {
+                float::packed::<$element, $count>(a, b, mxcsr, $function)
+            }
+        }
+        pick_float::<Chosen, u128>($instr)
+    }};
+}
+
 /// The handler of an instruction of this group.
 pub fn select(instr: &Instruction) -> Option<Handler> {
     packed(instr)
@@ -44,14 +62,14 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
 fn packed(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::add)),
-        M::Addpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::add)),
-        M::Subps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::sub)),
-        M::Subpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::sub)),
-        M::Mulps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::mul)),
-        M::Mulpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::mul)),
-        M::Divps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::div)),
-        M::Divpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::div)),
+        M::Addps => arithmetic!(instr, u32, 4, native_add, sse::add),
+        M::Addpd => arithmetic!(instr, u64, 2, native_add, sse::add),
+        M::Subps => arithmetic!(instr, u32, 4, native_sub, sse::sub),
+        M::Subpd => arithmetic!(instr, u64, 2, native_sub, sse::sub),
+        M::Mulps => arithmetic!(instr, u32, 4, native_mul, sse::mul),
+        M::Mulpd => arithmetic!(instr, u64, 2, native_mul, sse::mul),
+        M::Divps => arithmetic!(instr, u32, 4, native_div, sse::div),
+        M::Divpd => arithmetic!(instr, u64, 2, native_div, sse::div),
         M::Minps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::min)),
         M::Minpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::min)),
         M::Maxps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::max)),

@@ -177,6 +177,11 @@ pub trait Operation {
 
 /// The same under MXCSR.
 pub trait FloatOperation {
+    /// The result, where a quicker way is known to give the same and to detect nothing new.
+    #[inline(always)]
+    fn native(_a: u128, _b: u128, _mxcsr: Mxcsr) -> Option<u128> {
+        None
+    }
     fn apply(a: u128, b: u128, imm: u8, mxcsr: &mut Mxcsr) -> Result<u128, Unmasked>;
 }
 
@@ -243,6 +248,11 @@ fn float<O: FloatOperation, S: Source>(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let source = S::load(cx, i)?;
     let destination = xmm(cx, i.reg);
+    // Stored here rather than joined with the result below, which would take it out of vector registers.
+    if let Some(value) = O::native(destination, source, Mxcsr(cx.cpu.mxcsr)) {
+        set_xmm(cx, i.reg, value);
+        return Ok(());
+    }
     let value = under_mxcsr(cx, |mxcsr| O::apply(destination, source, i.imm as u8, mxcsr))?;
     set_xmm(cx, i.reg, value);
     Ok(())

@@ -1,6 +1,6 @@
 //! Arithmetic on finite, non-zero numbers, exact but for a jammed last bit.
 
-use super::round::{Exact, Parts, jam128};
+use super::round::{Exact, Parts};
 
 /// The exact form of the non-zero `value * 2^(exp - 127)`.
 #[inline(always)]
@@ -15,21 +15,37 @@ pub fn normalise(sign: bool, exp: i32, value: u128) -> Exact {
 pub fn add(a: Parts, b: Parts) -> Option<Exact> {
     let swap = b.exp > a.exp || (b.exp == a.exp && b.sig > a.sig);
     let (a, b) = if swap { (b, a) } else { (a, b) };
-    let big = u128::from(a.sig) << 63;
-    let small = jam128(u128::from(b.sig) << 63, (a.exp - b.exp) as u32);
+    let (small, rest) = align(b.sig, (a.exp - b.exp) as u32);
     if a.sign == b.sign {
-        let sum = big + small;
-        // The sum's leading bit is 126 or 127.
-        let carry = sum >> 127 != 0;
-        let sum = if carry { sum } else { sum << 1 };
-        let exp = a.exp + i32::from(carry);
-        return Some(Exact { sign: a.sign, exp, sig: (sum >> 64) as u64, rest: sum as u64 });
+        let (sum, carry) = a.sig.overflowing_add(small);
+        if !carry {
+            return Some(Exact { sign: a.sign, exp: a.exp, sig: sum, rest });
+        }
+        let jammed = sum << 63 | rest >> 1 | rest & 1;
+        return Some(Exact { sign: a.sign, exp: a.exp + 1, sig: sum >> 1 | 1 << 63, rest: jammed });
     }
-    let difference = big - small;
-    if difference == 0 {
+    let (rest, borrow) = 0u64.overflowing_sub(rest);
+    let difference = a.sig - small - u64::from(borrow);
+    if difference >> 63 != 0 {
+        return Some(Exact { sign: a.sign, exp: a.exp, sig: difference, rest });
+    }
+    if difference | rest == 0 {
         return None;
     }
-    Some(normalise(a.sign, a.exp + 1, difference))
+    Some(normalise(a.sign, a.exp, u128::from(difference) << 64 | u128::from(rest)))
+}
+
+/// `sig >> count`, and what falls out, jammed beyond 64 bits.
+#[inline(always)]
+fn align(sig: u64, count: u32) -> (u64, u64) {
+    match count {
+        0 => (sig, 0),
+        1..=63 => (sig >> count, sig << (64 - count)),
+        64 => (0, sig),
+        // `sig` has its top bit set, so something always falls out below.
+        65..=126 => (0, sig >> (count - 64) | 1),
+        _ => (0, 1),
+    }
 }
 
 #[inline(always)]

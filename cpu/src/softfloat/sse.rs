@@ -9,9 +9,10 @@
 use super::kernel;
 use super::round::{Exact, Parts, Target, finish, rounds_up, shift_right_jam};
 use super::{Flags, Mxcsr, Relation, Rounding};
+use std::ops::{BitAnd, BitOr};
 
 /// A binary interchange format, named by the integer that holds its bits.
-pub trait Format: Copy + Eq {
+pub trait Format: Copy + Eq + BitAnd<Output = Self> + BitOr<Output = Self> {
     /// Stored significand bits.
     const FRACTION: u32;
     const EXPONENT: u32;
@@ -22,6 +23,12 @@ pub trait Format: Copy + Eq {
     fn native_mul(self, other: Self) -> Self;
     fn native_div(self, other: Self) -> Self;
     fn native_sqrt(self) -> Self;
+    /// Normal or zero.
+    fn is_plain(self) -> bool;
+    /// Normal, and not in the binade of the smallest normal number.
+    fn is_safe(self) -> bool;
+    /// All ones or zero, for conditions on whole vectors.
+    fn all_ones_if(condition: bool) -> Self;
 
     const BIAS: i32 = (1 << (Self::EXPONENT - 1)) - 1;
     const SIGN: u64 = 1 << (Self::FRACTION + Self::EXPONENT);
@@ -39,7 +46,7 @@ pub trait Format: Copy + Eq {
 }
 
 macro_rules! impl_format {
-    ($bits:ty, $float:ty, $fraction:expr, $exponent:expr) => {
+    ($bits:ty, $signed:ty, $float:ty, $fraction:expr, $exponent:expr) => {
         impl Format for $bits {
             const FRACTION: u32 = $fraction;
             const EXPONENT: u32 = $exponent;
@@ -71,12 +78,30 @@ macro_rules! impl_format {
             fn native_sqrt(self) -> Self {
                 <$float>::from_bits(self).sqrt().to_bits()
             }
+            // In the format's own width and signed, which is what SSE2 can compare in vectors. Adding one to the
+            // exponent takes that of NaNs and infinities to zero.
+            #[inline(always)]
+            fn is_plain(self) -> bool {
+                const ONE: $bits = 1 << $fraction;
+                const MASK: $bits = ((1 << $exponent) - 1) << $fraction;
+                ((self.wrapping_add(ONE) & MASK) as $signed > ONE as $signed) | (self << 1 == 0)
+            }
+            #[inline(always)]
+            fn all_ones_if(condition: bool) -> Self {
+                <$bits>::from(condition).wrapping_neg()
+            }
+            #[inline(always)]
+            fn is_safe(self) -> bool {
+                const ONE: $bits = 1 << $fraction;
+                const MASK: $bits = ((1 << $exponent) - 1) << $fraction;
+                (self.wrapping_add(ONE) & MASK) as $signed > 2 * ONE as $signed
+            }
         }
     };
 }
 
-impl_format!(u32, f32, 23, 8);
-impl_format!(u64, f64, 52, 11);
+impl_format!(u32, i32, f32, 23, 8);
+impl_format!(u64, i64, f64, 52, 11);
 
 /// What an encoding stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,22 +135,8 @@ pub fn is_denormal<F: Format>(a: F) -> bool {
 }
 
 #[inline(always)]
-fn is_zero<F: Format>(a: F) -> bool {
+pub fn is_zero<F: Format>(a: F) -> bool {
     a.bits() & !F::SIGN == 0
-}
-
-/// Normal or zero.
-#[inline(always)]
-fn is_plain<F: Format>(a: F) -> bool {
-    let exponent = a.bits() >> F::FRACTION & F::EXP_MAX;
-    exponent.wrapping_sub(1) < F::EXP_MAX - 1 || is_zero(a)
-}
-
-/// Normal, finite, and not the binade of the smallest normal number.
-#[inline(always)]
-fn is_safe<F: Format>(a: F) -> bool {
-    let exponent = a.bits() >> F::FRACTION & F::EXP_MAX;
-    exponent.wrapping_sub(2) < F::EXP_MAX - 2
 }
 
 #[inline(always)]
@@ -209,9 +220,9 @@ fn denormals<F: Format>(a: F, b: F) -> Flags {
 /// *fast*: an inexact sum is recognised by its rounding error, which is itself a number.
 #[inline(always)]
 pub fn add<F: Format>(a: F, b: F, mxcsr: Mxcsr, flags: &mut Flags) -> F {
-    if mxcsr.is_native() && is_plain(a) && is_plain(b) {
+    if mxcsr.is_native() && a.is_plain() && b.is_plain() {
         let sum = a.native_add(b);
-        if is_safe(sum) {
+        if sum.is_safe() {
             if !mxcsr.is_native_sticky() {
                 let b_part = sum.native_sub(a);
                 let a_part = sum.native_sub(b_part);
@@ -229,7 +240,7 @@ pub fn add<F: Format>(a: F, b: F, mxcsr: Mxcsr, flags: &mut Flags) -> F {
 
 #[inline(always)]
 pub fn sub<F: Format>(a: F, b: F, mxcsr: Mxcsr, flags: &mut Flags) -> F {
-    if mxcsr.is_native() && is_plain(a) && is_plain(b) {
+    if mxcsr.is_native() && a.is_plain() && b.is_plain() {
         return add(a, F::from_bits(b.bits() ^ F::SIGN), mxcsr, flags);
     }
     sub_slow(a, b, mxcsr, flags)
@@ -277,9 +288,9 @@ fn sum<F: Format>(a: F, b: F, flip: u64, mxcsr: Mxcsr, flags: &mut Flags) -> F {
 /// *fast*: a product is exact when the significands' product has no bits to lose.
 #[inline(always)]
 pub fn mul<F: Format>(a: F, b: F, mxcsr: Mxcsr, flags: &mut Flags) -> F {
-    if mxcsr.is_native() && is_plain(a) && is_plain(b) {
+    if mxcsr.is_native() && a.is_plain() && b.is_plain() {
         let product = a.native_mul(b);
-        if is_safe(product) {
+        if product.is_safe() {
             if !mxcsr.is_native_sticky() {
                 *flags |= Flags::PE.when(product_inexact(a, b));
             }
@@ -322,9 +333,9 @@ pub fn mul_slow<F: Format>(a: F, b: F, mxcsr: Mxcsr, flags: &mut Flags) -> F {
 /// *fast* when the precision flag is already set.
 #[inline(always)]
 pub fn div<F: Format>(a: F, b: F, mxcsr: Mxcsr, flags: &mut Flags) -> F {
-    if mxcsr.is_native_sticky() && is_plain(a) && is_plain(b) && !is_zero(b) {
+    if mxcsr.is_native_sticky() && a.is_plain() && b.is_plain() && !is_zero(b) {
         let quotient = a.native_div(b);
-        if is_safe(quotient) || is_zero(a) {
+        if quotient.is_safe() || is_zero(a) {
             return quotient;
         }
     }
@@ -356,7 +367,7 @@ pub fn div_slow<F: Format>(a: F, b: F, mxcsr: Mxcsr, flags: &mut Flags) -> F {
 /// *fast* when the precision flag is already set.
 #[inline(always)]
 pub fn sqrt<F: Format>(a: F, mxcsr: Mxcsr, flags: &mut Flags) -> F {
-    if mxcsr.is_native_sticky() && is_plain(a) && (!sign(a) || is_zero(a)) {
+    if mxcsr.is_native_sticky() && a.is_plain() && (!sign(a) || is_zero(a)) {
         return a.native_sqrt();
     }
     sqrt_slow(a, mxcsr, flags)

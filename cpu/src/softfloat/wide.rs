@@ -82,7 +82,7 @@ impl Sub for Wide {
     type Output = Wide;
 
     fn sub(self, other: Wide) -> Wide {
-        self + other.negated()
+        self.add(other.negated())
     }
 }
 
@@ -91,15 +91,9 @@ impl Mul for Wide {
 
     fn mul(self, other: Wide) -> Wide {
         let product = high_product(self.sig, other.sig);
-        if product == 0 {
-            return Wide::ZERO;
-        }
-        let exp = self.exp + other.exp;
         let sign = self.sign != other.sign;
-        if product & TOP != 0 {
-            return Wide { sign, exp: exp + 1, sig: product };
-        }
-        Wide { sign, exp, sig: product << 1 }
+        // The product's leading bit is 127 or 126.
+        scaled(sign, [self.exp, other.exp], product)
     }
 }
 
@@ -126,6 +120,11 @@ impl Div for Wide {
         let exp = self.exp - other.exp - i32::from(less);
         Wide { sign: self.sign != other.sign, exp, sig }
     }
+}
+
+/// `value * 2^(sum of exponents - 126)`.
+fn scaled(sign: bool, exponents: [i32; 2], value: u128) -> Wide {
+    Wide::from_integer(sign, value, exponents.iter().sum::<i32>() - 126)
 }
 
 /// The upper half of the 256-bit product.

@@ -200,8 +200,10 @@ impl X87 {
                 }
             }
         }
-        let (a, b) = (self.physical(0), self.physical(i));
-        self.st.swap(a, b);
+        // By values rather than as bytes: a 16-byte load would wait for the two parts that were stored before.
+        let (a, b) = (self.get(0), self.get(i));
+        self.put(0, b);
+        self.put(i, a);
     }
 
     /// FCMOVcc, whose condition is `holds`. C1 changes for a stack underflow only.

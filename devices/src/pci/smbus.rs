@@ -60,7 +60,8 @@ impl Smbus {
     pub(crate) fn write(&mut self, offset: u16, value: u8) {
         let writable = match offset {
             BAR4 => !(IO_LEN as u8 - 1),
-            0x21 => 0xff,
+            // Bits 31:16 are writable too: firmware that sizes BARs in 32 bits would see a huge one otherwise.
+            0x21..=0x23 => 0xff,
             HOSTC => 0x07,
             _ => ConfigSpace::header_writable(offset),
         };

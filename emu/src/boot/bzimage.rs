@@ -137,7 +137,8 @@ impl Setup {
         };
         let payload = (sectors + 1) * 512;
         let want = payload + dword(header::SYSSIZE) as usize * 16;
-        if bytes.len() < want.max(payload + 1) {
+        // syssize counts paragraphs: a file may end up to 15 bytes before the last one does (memtest86+ does).
+        if bytes.len() < want.saturating_sub(15).max(payload + 1) {
             return Err(truncated("syssize", want.max(payload + 1)));
         }
         let setup = Self {
