@@ -216,6 +216,7 @@ impl Vcpu {
             CodeSize::Bits16
         };
         self.segments_changed();
+        self.watch_changed();
         self.context_stale = true;
         self.attention = true;
     }
