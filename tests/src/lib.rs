@@ -3,6 +3,7 @@
 
 pub mod history;
 pub mod program;
+pub mod remote;
 
 use amber_emu::cli::build;
 use amber_emu::config::{Firmware, MachineConfig};
@@ -49,4 +50,16 @@ impl Random {
         z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
         (z ^ z >> 31) % bound
     }
+}
+
+/// The folder with Debian's kernel that `tests/fetch-debian.sh` fills; `None`, said on standard error, if it is not there.
+pub fn debian() -> Option<std::path::PathBuf> {
+    let home =
+        || std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".cache/amber-debian"));
+    let folder = std::env::var_os("AMBER_DEBIAN").map(Into::into).or_else(home)?;
+    if folder.join("System.map").is_file() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no kernel in {}; tests/fetch-debian.sh fetches one", folder.display());
+    None
 }

@@ -25,8 +25,8 @@ pub struct Debuggee<'a> {
     pub(super) stepping: BTreeSet<usize>,
     until: u64,
     no_reboot: bool,
-    /// Why the run cannot go on.
-    ended: Option<Stop>,
+    /// Why the run cannot go on, and since which step.
+    ended: Option<(Stop, u64)>,
 }
 
 /// Processor of a thread; threads count from 1.
@@ -57,7 +57,7 @@ impl<'a> Debuggee<'a> {
 
     /// Why the run ended, if it did.
     pub fn ended(&self) -> Option<Stop> {
-        self.ended
+        self.ended.map(|(stop, _)| stop)
     }
 
     /// Runs as gdb asked; `None` if gdb has something to say.
@@ -121,23 +121,25 @@ impl<'a> Debuggee<'a> {
         match stop {
             Stop::Breakpoint(n) => self.breakpoint_reason(n),
             Stop::Watchpoint(n, hit) => Reason::Watch { tid: thread(n), kind: kind(&hit), addr: hit.linear },
-            Stop::Step if self.machine.step() < self.until => {
-                Reason::SignalWithThread { tid: thread(self.machine.current()), signal: Signal::SIGTRAP }
-            }
-            // A guest that died or hangs can still be looked at; only going on ends the run.
-            Stop::TripleFault(n) if self.ended != Some(stop) => {
-                self.ended = Some(stop);
-                Reason::SignalWithThread { tid: thread(n), signal: Signal::SIGSEGV }
-            }
-            Stop::Hung if self.ended != Some(stop) => {
-                self.ended = Some(stop);
-                Reason::SignalWithThread { tid: thread(self.machine.current()), signal: Signal::SIGQUIT }
-            }
+            Stop::Step if self.machine.step() < self.until => self.signal(self.machine.current(), Signal::SIGTRAP),
+            // A guest that died or hangs can still be looked at, and brought back; only going on ends the run.
+            Stop::TripleFault(n) if self.is_news(stop) => self.signal(n, Signal::SIGSEGV),
+            Stop::Hung if self.is_news(stop) => self.signal(self.machine.current(), Signal::SIGQUIT),
             _ => {
-                self.ended = Some(stop);
+                self.ended = Some((stop, self.machine.step()));
                 Reason::Exited(exit::code(stop) as u8)
             }
         }
+    }
+
+    fn signal(&self, n: usize, signal: Signal) -> Reason {
+        Reason::SignalWithThread { tid: thread(n), signal }
+    }
+
+    /// Notes an end of the run; whether gdb has not been told of it yet.
+    fn is_news(&mut self, stop: Stop) -> bool {
+        let now = Some((stop, self.machine.step()));
+        std::mem::replace(&mut self.ended, now) != now
     }
 
     /// gdb believes a breakpoint only at the address RIP names. With a segment base in between it is told of a trap.
@@ -157,8 +159,11 @@ impl<'a> Debuggee<'a> {
     pub(super) fn watch(&mut self) {
         let breakpoints: BTreeSet<u64> = self.soft.union(&self.hard).copied().collect();
         for n in 0..self.machine.vcpus().len() {
-            let watch =
-                Watch { breakpoints: breakpoints.clone(), watchpoints: self.watchpoints.clone(), hit: None };
+            let watch = Watch {
+                breakpoints: breakpoints.clone(),
+                watchpoints: self.watchpoints.clone(),
+                ..Watch::default()
+            };
             self.machine.vcpu_mut(n).set_watch(watch);
         }
     }

@@ -13,7 +13,6 @@ mod protocol;
 mod registers;
 mod wire;
 
-
 use crate::machine::{HostIo, Machine, Stop};
 use anyhow::{Context, Result};
 use debuggee::Debuggee;
