@@ -6,3 +6,4 @@ pub mod config;
 pub mod gdb;
 pub mod machine;
 pub mod symbols;
+pub mod test;

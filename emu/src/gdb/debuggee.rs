@@ -121,7 +121,9 @@ impl<'a> Debuggee<'a> {
         match stop {
             Stop::Breakpoint(n) => self.breakpoint_reason(n),
             Stop::Watchpoint(n, hit) => Reason::Watch { tid: thread(n), kind: kind(&hit), addr: hit.linear },
-            Stop::Step if self.machine.step() < self.until => self.signal(self.machine.current(), Signal::SIGTRAP),
+            Stop::Step if self.machine.step() < self.until => {
+                self.signal(self.machine.current(), Signal::SIGTRAP)
+            }
             // A guest that died or hangs can still be looked at, and brought back; only going on ends the run.
             Stop::TripleFault(n) if self.is_news(stop) => self.signal(n, Signal::SIGSEGV),
             Stop::Hung if self.is_news(stop) => self.signal(self.machine.current(), Signal::SIGQUIT),
