@@ -19,8 +19,31 @@ struct Block {
     span: Span,
     /// 64-byte granules its bytes lie in.
     granules: u64,
-    /// Changes when the slot is given to another block.
-    serial: u32,
+    /// Jump-cache slots that may name the block: the last two it was found by, and whether there were more.
+    slots: [u16; 2],
+    more_slots: bool,
+}
+
+impl Block {
+    /// Notes a jump-cache slot that names the block now.
+    fn found_by(&mut self, slot: u16) {
+        if self.slots.contains(&slot) {
+            return;
+        }
+        self.more_slots |= self.slots[1] != NO_SLOT;
+        self.slots = [slot, self.slots[0]];
+    }
+
+    /// Removes the jump-cache entries that name block `id`.
+    fn forget(&self, id: u32, jumps: &mut [Jump; JUMPS]) {
+        let all = if self.more_slots { jumps.len() } else { 0 };
+        let known = self.slots.iter().filter(|slot| **slot != NO_SLOT).map(|slot| usize::from(*slot));
+        for slot in known.chain(0..all) {
+            if jumps[slot].block == id {
+                jumps[slot].tag = 0;
+            }
+        }
+    }
 }
 
 /// Where the instructions of a block are.
@@ -33,17 +56,17 @@ pub(crate) struct Span {
 }
 
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 struct Jump {
     linear: u64,
-    /// See [`Cx::code_tag`].
+    /// See [`Cx::code_tag`]; never 0 in use.
     tag: u64,
     span: Span,
     block: u32,
-    serial: u32,
 }
 
-const NO_JUMP: Jump =
-    Jump { linear: 0, tag: 0, span: Span { first: 0, count: 0, bytes: 0 }, block: 0, serial: 0 };
+const NO_JUMP: Jump = Jump { linear: 0, tag: 0, span: Span { first: 0, count: 0, bytes: 0 }, block: 0 };
+const NO_SLOT: u16 = u16::MAX;
 
 /// Where the next instructions come from when the jump cache does not know.
 pub(crate) enum Found {
@@ -116,10 +139,7 @@ impl CodeCache {
     #[inline(always)]
     pub(crate) fn find(&self, linear: u64, tag: u64) -> Option<Span> {
         let jump = &self.jumps[Self::slot(linear)];
-        let known = jump.linear == linear
-            && jump.tag == tag
-            && self.blocks.get(jump.block as usize).is_some_and(|block| block.serial == jump.serial);
-        known.then_some(jump.span)
+        (jump.linear == linear && jump.tag == tag).then_some(jump.span)
     }
 
     /// The code at the processor's RIP.
@@ -139,12 +159,14 @@ impl CodeCache {
                 None => return self.loose(cx, linear),
             },
         };
-        let Block { span, serial, .. } = self.blocks[id];
+        let span = self.blocks[id].span;
         if cx.cpu.code_size != CodeSize::Bits64 && !cx.in_code_limit(span.bytes) {
             return self.loose(cx, linear);
         }
         let tag = cx.code_tag();
-        self.jumps[Self::slot(linear)] = Jump { linear, tag, span, block: id as u32, serial };
+        let slot = Self::slot(linear);
+        self.jumps[slot] = Jump { linear, tag, span, block: id as u32 };
+        self.blocks[id].found_by(slot as u16);
         Ok(Found::Cached(span))
     }
 
@@ -194,14 +216,14 @@ impl CodeCache {
         let granules = (start / 64..=(start + at - 1) / 64).fold(0, |all, granule| all | 1u64 << granule);
         let span = Span { first: first as u32, count: count as u16, bytes: at as u16 };
         cx.mmu.mark_code(frame, granules);
-        Some(self.insert(frame, (start as u16) << 2 | size as u16, Block { span, granules, serial: 1 }))
+        let block = Block { span, granules, slots: [NO_SLOT; 2], more_slots: false };
+        Some(self.insert(frame, (start as u16) << 2 | size as u16, block))
     }
 
-    fn insert(&mut self, frame: FrameId, key: u16, mut block: Block) -> usize {
+    fn insert(&mut self, frame: FrameId, key: u16, block: Block) -> usize {
         let frame = frame.0 as usize;
         let id = match self.free.pop() {
             Some(id) => {
-                block.serial = self.blocks[id as usize].serial;
                 self.blocks[id as usize] = block;
                 id
             }
@@ -246,14 +268,14 @@ impl CodeCache {
         for Smc { frame, granules } in cx.mmu.take_smc() {
             let Some(page) = self.pages.get_mut(frame.0 as usize) else { continue };
             let mut left = 0;
-            let (blocks, free) = (&mut self.blocks, &mut self.free);
+            let (blocks, free, jumps) = (&mut self.blocks, &mut self.free, &mut self.jumps);
             page.retain(|(_, id)| {
                 let block = &mut blocks[*id as usize];
                 let keep = block.granules & granules == 0;
                 if keep {
                     left |= block.granules;
                 } else {
-                    block.serial += 1;
+                    block.forget(*id, jumps);
                     free.push(*id);
                 }
                 keep

@@ -493,6 +493,7 @@ impl Cx<'_> {
     /// Whether CR0.AM, RFLAGS.AC and CPL 3 ask for alignment checks.
     pub fn alignment_checked(&self) -> bool {
         self.cpu.system.cpl == 3
+            && !self.cpu.implicit
             && self.cpu.flags.has(bit::AC)
             && self.cpu.system.cr0 & crate::state::cr::CR0_AM != 0
     }

@@ -27,6 +27,8 @@ pub struct Timing {
     steps: u64,
     /// `steps` at the start of the run.
     given: u64,
+    /// Steps that were events rather than instructions.
+    events: u64,
     paused: bool,
 }
 
@@ -64,9 +66,11 @@ impl Timing {
     #[inline(always)]
     fn commit(&mut self, n: u64) {
         self.steps -= n;
-        self.start += n + self.charged;
-        self.charged = 0;
+        self.start += n;
         self.at = 0;
+        if self.charged != 0 {
+            self.start += std::mem::take(&mut self.charged);
+        }
     }
 }
 
@@ -140,6 +144,7 @@ impl Vcpu {
         let mut cx = Cx { cpu: self, mmu, bus };
         let exit = cx.run_loop(code);
         let timing = self.timing;
+        self.system.retired += steps - timing.steps - timing.events;
         Ran { exit, steps: steps - timing.steps, now: timing.start }
     }
 }
@@ -217,6 +222,7 @@ impl Cx<'_> {
         self.cpu.counters.faults += 1;
         self.take_fault(rip);
         self.cpu.timing.commit(1);
+        self.cpu.timing.events += 1;
     }
 
     /// Runs instructions of a block until it ends, `room` is used up or something asks to leave.
@@ -241,7 +247,6 @@ impl Cx<'_> {
         if last.flags & iflag::BRANCH == 0 {
             self.cpu.rip = base + u64::from(last.next);
         }
-        self.cpu.system.retired += u64::from(n);
         self.cpu.timing.commit(u64::from(n));
     }
 
@@ -253,8 +258,8 @@ impl Cx<'_> {
         self.cpu.rip = rip;
         self.cpu.counters.faults += 1;
         self.take_fault(rip);
-        self.cpu.system.retired += n;
         self.cpu.timing.commit(n + 1);
+        self.cpu.timing.events += 1;
     }
 
     /// Whether a debugger's breakpoint lies in the next `bytes` of code.
@@ -312,6 +317,7 @@ impl Cx<'_> {
     /// A step was spent on an event.
     fn delivered(&mut self) -> Due {
         self.cpu.timing.commit(1);
+        self.cpu.timing.events += 1;
         self.cpu.attention = true;
         Due::Again
     }

@@ -81,6 +81,7 @@ impl Vcpu {
             context_stale: true,
             attention: true,
             watched: false,
+            implicit: false,
             suppress_trap: false,
             resume_rip: 0,
             fault_rip: None,
@@ -412,7 +413,9 @@ impl Cx<'_> {
         let other = self.context_for(rights);
         self.cpu.context = Some(other);
         self.mmu.activate(other);
+        let outer = std::mem::replace(&mut self.cpu.implicit, true);
         let outcome = access(self);
+        self.cpu.implicit = outer;
         self.cpu.context = Some(current);
         self.mmu.activate(current);
         outcome
