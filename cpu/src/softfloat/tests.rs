@@ -214,7 +214,10 @@ fn quick_x87_results_are_the_general_ones() {
         // Near each other half of the time, so that differences cancel.
         let (a, mut b) = (r.f80(), r.f80());
         if r.below(2) == 0 {
-            b = F80 { sign_exp: a.sign_exp ^ (r.next() as u16 & 0x8003), mantissa: a.mantissa ^ r.next() >> r.below(64) };
+            b = F80 {
+                sign_exp: a.sign_exp ^ (r.next() as u16 & 0x8003),
+                mantissa: a.mantissa ^ r.next() >> r.below(64),
+            };
         }
         if !a.is_normal() || !b.is_normal() {
             continue;
