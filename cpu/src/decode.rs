@@ -138,7 +138,9 @@ pub fn decode(bytes: &[u8], offset: u16, size: CodeSize) -> Decoded {
     if instr.is_invalid() {
         return match decoder.last_error() {
             DecoderError::NoMoreBytes if window.len() < MAX_LENGTH => Decoded::Truncated,
-            DecoderError::NoMoreBytes => Decoded::Insn(blank(too_long, offset, window.len()), true, Pair::None),
+            DecoderError::NoMoreBytes => {
+                Decoded::Insn(blank(too_long, offset, window.len()), true, Pair::None)
+            }
             _ => Decoded::Insn(blank(ud, offset, 1), true, Pair::None),
         };
     }
@@ -164,7 +166,9 @@ fn flat_operand(instr: &Instruction) -> bool {
     }
     let (base, index) = (instr.memory_base(), instr.memory_index());
     let wide = match (base, index) {
-        (Register::None, Register::None) => instr.memory_displ_size() == 8 && !semantics::mov::is_moffs(instr),
+        (Register::None, Register::None) => {
+            instr.memory_displ_size() == 8 && !semantics::mov::is_moffs(instr)
+        }
         (Register::None, index) => index.size() == 8,
         (base, _) => base.size() == 8 && base != Register::EIP,
     };
@@ -222,6 +226,9 @@ fn operands(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
     }
     if let Some(slot) = semantics::segment::stack_slot(instr) {
         insn.aux2 = slot;
+    }
+    if let Some(bytes) = semantics::branch::counter_size(instr) {
+        insn.flags |= address_flag(bytes);
     }
     if semantics::is_conditional(instr) {
         insn.aux = condition(instr);
@@ -301,11 +308,16 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
     };
     // Without registers the displacement tells: 8 is a sign-extended disp32 or a moffs64.
     let address = if address == 0 { instr.memory_displ_size() as usize } else { address };
-    insn.flags |= match address {
+    insn.flags |= address_flag(address);
+}
+
+/// [`iflag::ADDRESS`] bits for an address size in bytes.
+fn address_flag(bytes: usize) -> u8 {
+    match bytes {
         2 => 2,
         4 => 1,
         _ => 0,
-    };
+    }
 }
 
 fn other_operand(insn: &mut Insn, instr: &Instruction, kind: OpKind, size: CodeSize) {

@@ -98,7 +98,9 @@ impl Cx<'_> {
             let error = raised
                 .error
                 .map(|code| if matches!(raised.vector, 10..=13) { code | u32::from(ext) } else { code });
-            let second = Event { vector: raised.vector, error, source: Source::Exception, rip: event.rip };
+            // A fault after a task switch has committed is the new task's.
+            let rip = self.cpu.fault_rip.take().unwrap_or(event.rip);
+            let second = Event { vector: raised.vector, error, source: Source::Exception, rip };
             event = match (class(&event), class(&second)) {
                 (Class::Double, _) => {
                     self.cpu.system.activity = Activity::Shutdown;
@@ -106,7 +108,7 @@ impl Cx<'_> {
                 }
                 (Class::Contributory, Class::Contributory)
                 | (Class::Page, Class::Contributory | Class::Page) => {
-                    Event { vector: DF, error: Some(0), source: Source::Exception, rip: event.rip }
+                    Event { vector: DF, error: Some(0), source: Source::Exception, rip }
                 }
                 _ => {
                     self.note_raised(&raised);
@@ -137,7 +139,8 @@ impl Cx<'_> {
 
     fn log_event(&self, event: &Event) {
         let Event { vector, error, source, rip } = *event;
-        let (cs, cpl, cr2) = (self.cpu.system.seg[seg::CS].selector, self.cpu.system.cpl, self.cpu.system.cr2);
+        let (cs, cpl, cr2) =
+            (self.cpu.system.seg[seg::CS].selector, self.cpu.system.cpl, self.cpu.system.cr2);
         let (id, now) = (self.cpu.apic.id(), self.now());
         if source == Source::Exception {
             let code = error.unwrap_or(0);
@@ -234,7 +237,7 @@ impl Cx<'_> {
         }
         let target = self.descriptor(selector, GP)?;
         let cpl = self.cpu.system.cpl;
-        let wrong_size = self.cpu.long_mode() && !(target.has(ar::L) && !target.has(ar::DB));
+        let wrong_size = self.cpu.long_mode() && (!target.has(ar::L) || target.has(ar::DB));
         if !target.is_code() || target.dpl() > cpl || wrong_size {
             return Err(self.gp(index(selector)));
         }
@@ -298,7 +301,8 @@ impl Cx<'_> {
             if let Some(code) = event.error {
                 self.select_context();
                 let size = if self.cpu.task_is_32_bit() { 4 } else { 2 };
-                self.push_sized(u64::from(code), size)?;
+                let pushed = self.push_sized(u64::from(code), size);
+                pushed.inspect_err(|_| self.cpu.task_committed())?;
             }
             return Ok(());
         }

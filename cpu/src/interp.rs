@@ -175,9 +175,9 @@ impl Cx<'_> {
             if room == 0 {
                 return Exit::Budget;
             }
-            let known = code.find(self.cpu.linear_rip(), tag).filter(|span| {
-                self.cpu.code_size == CodeSize::Bits64 || self.in_code_limit(span.bytes)
-            });
+            let known = code
+                .find(self.cpu.linear_rip(), tag)
+                .filter(|span| self.cpu.code_size == CodeSize::Bits64 || self.in_code_limit(span.bytes));
             let span = match known {
                 Some(span) => span,
                 None => match code.find_slow(self) {
@@ -297,10 +297,10 @@ impl Cx<'_> {
             self.cpu.init();
             return self.delivered();
         }
-        if self.cpu.system.activity != Activity::Running {
-            if let Some(exit) = self.wake() {
-                return Due::Leave(exit);
-            }
+        if self.cpu.system.activity != Activity::Running
+            && let Some(exit) = self.wake()
+        {
+            return Due::Leave(exit);
         }
         if self.cpu.system.pending.smi && !self.cpu.system.smm {
             self.enter_smm();

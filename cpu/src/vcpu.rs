@@ -326,7 +326,7 @@ impl Vcpu {
             rip: self.rip,
             rflags: self.flags.bits(),
             system: self.system.clone(),
-            x87: self.x87.clone(),
+            x87: self.x87,
             xmm: self.xmm,
             mxcsr: self.mxcsr,
             apic: self.apic.clone(),

@@ -179,32 +179,31 @@ impl Hpet {
         }
     }
 
-    fn write_timer(&mut self, cx: &mut DeviceCtx, index: usize, register: u64, value: u64) {
-        match register {
-            0 => {
-                cx.irqs.set(self.line(index), Self::source(index), false);
-                let comparator = &mut self.comparators[index];
-                comparator.conf = comparator.conf & !CONF_WRITABLE | value & CONF_WRITABLE;
-                if comparator.conf & MODE_32 != 0 {
-                    comparator.comparator &= 0xffff_ffff;
-                }
-                self.update_level(cx, index);
-                self.arm(cx, index, true);
-            }
-            8 => {
-                let comparator = &mut self.comparators[index];
-                // VAL_SET: the write also sets the accumulator; without it only the period (HPET, 2.3.9.2).
-                if !comparator.is_periodic() || comparator.conf & VAL_SET != 0 {
-                    comparator.comparator = value & comparator.mask();
-                }
-                if comparator.is_periodic() {
-                    comparator.period = value & comparator.mask();
-                }
-                comparator.conf &= !VAL_SET;
-                self.arm(cx, index, false);
-            }
-            _ => {}
+    fn write_timer_conf(&mut self, cx: &mut DeviceCtx, index: usize, value: u64) {
+        cx.irqs.set(self.line(index), Self::source(index), false);
+        let comparator = &mut self.comparators[index];
+        comparator.conf = comparator.conf & !CONF_WRITABLE | value & CONF_WRITABLE;
+        if comparator.conf & MODE_32 != 0 {
+            comparator.comparator &= 0xffff_ffff;
         }
+        self.update_level(cx, index);
+        self.arm(cx, index, true);
+    }
+
+    /// VAL_SET: the write also sets the accumulator; without it only the period (HPET, 2.3.9.2). Each keeps what
+    /// the write leaves out, so that two 32-bit writes make 64 bits.
+    fn write_comparator(&mut self, cx: &mut DeviceCtx, index: usize, value: u64, written: u64) {
+        let comparator = &mut self.comparators[index];
+        let width = comparator.mask();
+        let merge = |old: u64| (old & !written | value) & width;
+        if !comparator.is_periodic() || comparator.conf & VAL_SET != 0 {
+            comparator.comparator = merge(comparator.comparator);
+        }
+        if comparator.is_periodic() {
+            comparator.period = merge(comparator.period);
+        }
+        comparator.conf &= !VAL_SET;
+        self.arm(cx, index, false);
     }
 
     fn read_register(&self, now: u64, register: u64) -> u64 {
@@ -225,9 +224,12 @@ impl Hpet {
         }
     }
 
-    fn write_register(&mut self, cx: &mut DeviceCtx, register: u64, value: u64) {
+    /// Writes the bits of `value` that `mask` names.
+    fn write_register(&mut self, cx: &mut DeviceCtx, register: u64, value: u64, mask: u64) {
+        let whole = self.read_register(cx.now(), register) & !mask | value;
         match register {
-            GEN_CONF => self.write_conf(cx, value),
+            GEN_CONF => self.write_conf(cx, whole),
+            // Writing ones clears: bits that are not written are zeros.
             GINTR_STA => {
                 self.gintr_sta &= !value;
                 for index in 0..COMPARATORS {
@@ -235,11 +237,13 @@ impl Hpet {
                 }
             }
             // The counter is written while it is halted (HPET, 2.3.7).
-            MAIN_CNT if !self.counts() => self.write_counter(cx, value),
+            MAIN_CNT if !self.counts() => self.write_counter(cx, whole),
             TIMERS.. => {
                 let index = ((register - TIMERS) / 0x20) as usize;
-                if index < COMPARATORS {
-                    self.write_timer(cx, index, register & 0x1f, value);
+                match register & 0x1f {
+                    0 if index < COMPARATORS => self.write_timer_conf(cx, index, whole),
+                    8 if index < COMPARATORS => self.write_comparator(cx, index, value, mask),
+                    _ => {}
                 }
             }
             _ => {}
@@ -261,12 +265,7 @@ impl Device for Hpet {
         }
         let (register, shift) = (offset & !7, (offset & 7) * 8);
         let mask = size_mask(size) << shift;
-        let kept = match register {
-            // Writing ones clears: bytes that are not written must be zeros.
-            GINTR_STA => 0,
-            _ => self.read_register(cx.now(), register) & !mask,
-        };
-        self.write_register(cx, register, kept | value << shift & mask);
+        self.write_register(cx, register, value << shift & mask, mask);
     }
 
     fn timer(&mut self, cx: &mut DeviceCtx, timer: u16) {
@@ -316,6 +315,21 @@ mod tests {
         let times: Vec<u64> = (0..4).map(|_| fire(&mut hpet, &mut bench)).collect();
         assert_eq!(times, [10_000, 12_500, 15_000, 17_500]);
         assert_eq!(bench.pin_edges(2), 4);
+    }
+
+    #[test]
+    fn halves_of_a_64_bit_period_are_written_one_by_one() {
+        let (mut hpet, mut bench) = (Hpet::new(), Bench::new());
+        let conf = INT_ENB | TYPE_PERIODIC | 2 << 9;
+        for (offset, value) in [(0x108, 1000), (0x10c, 0)] {
+            write(&mut hpet, &mut bench, 0x100, conf | VAL_SET);
+            hpet.mmio_write(&mut bench.cx(), offset, 4, value);
+        }
+        for (offset, value) in [(0x108, 250), (0x10c, 0)] {
+            hpet.mmio_write(&mut bench.cx(), offset, 4, value);
+        }
+        write(&mut hpet, &mut bench, 0x10, 1);
+        assert_eq!([fire(&mut hpet, &mut bench), fire(&mut hpet, &mut bench)], [10_000, 12_500]);
     }
 
     #[test]

@@ -111,6 +111,21 @@ fn branch_if<T: Width>(cx: &mut Cx, i: &Insn, taken: bool) -> Exec {
     Ok(())
 }
 
+/// Bytes of the counter of LOOP and JCXZ: the address size, which no operand shows.
+pub fn counter_size(instr: &Instruction) -> Option<usize> {
+    use iced_x86::Code::*;
+    Some(match instr.code() {
+        Loop_rel8_16_CX | Loop_rel8_32_CX | Loope_rel8_16_CX | Loope_rel8_32_CX | Loopne_rel8_16_CX
+        | Loopne_rel8_32_CX | Jcxz_rel8_16 | Jcxz_rel8_32 => 2,
+        Loop_rel8_16_ECX | Loop_rel8_32_ECX | Loop_rel8_64_ECX | Loope_rel8_16_ECX | Loope_rel8_32_ECX
+        | Loope_rel8_64_ECX | Loopne_rel8_16_ECX | Loopne_rel8_32_ECX | Loopne_rel8_64_ECX
+        | Jecxz_rel8_16 | Jecxz_rel8_32 | Jecxz_rel8_64 => 4,
+        Loop_rel8_16_RCX | Loop_rel8_64_RCX | Loope_rel8_16_RCX | Loope_rel8_64_RCX | Loopne_rel8_16_RCX
+        | Loopne_rel8_64_RCX | Jrcxz_rel8_16 | Jrcxz_rel8_64 => 8,
+        _ => return None,
+    })
+}
+
 fn width(instr: &Instruction) -> usize {
     match instr.op_kind(0) {
         OpKind::NearBranch16 => 2,

@@ -165,22 +165,8 @@ fn jcc<const CC: u8>(cx: &mut Cx, i: &Insn) -> Exec {
 }
 
 const JCC: [Handler; 16] = [
-    jcc::<0>,
-    jcc::<1>,
-    jcc::<2>,
-    jcc::<3>,
-    jcc::<4>,
-    jcc::<5>,
-    jcc::<6>,
-    jcc::<7>,
-    jcc::<8>,
-    jcc::<9>,
-    jcc::<10>,
-    jcc::<11>,
-    jcc::<12>,
-    jcc::<13>,
-    jcc::<14>,
-    jcc::<15>,
+    jcc::<0>, jcc::<1>, jcc::<2>, jcc::<3>, jcc::<4>, jcc::<5>, jcc::<6>, jcc::<7>, jcc::<8>, jcc::<9>,
+    jcc::<10>, jcc::<11>, jcc::<12>, jcc::<13>, jcc::<14>, jcc::<15>,
 ];
 
 fn binary<O: Binary>(instr: &Instruction) -> Option<Handler> {

@@ -23,7 +23,8 @@ fn branch<const CC: u8>(cx: &mut Cx, i: &Insn) -> Exec {
         return Ok(());
     }
     let next = cx.next_rip(i).wrapping_add(u64::from(i.aux2));
-    let target = if cx.cpu.flags.condition(CC) { next.wrapping_add((i.imm as i64 >> 32) as u64) } else { next };
+    let target =
+        if cx.cpu.flags.condition(CC) { next.wrapping_add((i.imm as i64 >> 32) as u64) } else { next };
     // A target that faults is left to the jump itself.
     if is_canonical(target) {
         cx.cpu.rip = target;

@@ -549,16 +549,16 @@ fn verify<const WRITE: bool, const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
 }
 fn arpl<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
     cx.needs_protected()?;
-    let (linear, target, source) = if MEM {
-        let (linear, target) = cx.read_to_modify::<u16>(i)?;
-        (linear, target, cx.get::<u16>(i.reg))
+    let (target, source) = if MEM {
+        (cx.read::<u16>(i)?, cx.get::<u16>(i.reg))
     } else {
-        (0, cx.get::<u16>(i.reg), cx.get::<u16>(i.rm))
+        (cx.get::<u16>(i.reg), cx.get::<u16>(i.rm))
     };
     let lower = target & 3 < source & 3;
     if lower {
+        // The destination is written only if it changes: a read-only one may be compared.
         let raised = target & !3 | source & 3;
-        if MEM { cx.store(linear, i.seg, raised)? } else { cx.put(i.reg, raised) }
+        if MEM { cx.write(i, raised)? } else { cx.put(i.reg, raised) }
     }
     cx.cpu.flags.set_zf(lower);
     Ok(())

@@ -165,8 +165,9 @@ impl Cx<'_> {
             flags |= self.cpu.flags.bits() & 0xFFFF_0000 & !bit::VM;
         }
         self.cpu.flags = Flags::from_bits(if nested { flags | bit::NT } else { flags });
+        // A 16-bit TSS leaves the upper halves undefined; they become ones, as on the 386.
+        let upper = if wide { 0 } else { 0xFFFF_0000 };
         for n in 0..8 {
-            let upper = if wide { 0 } else { self.cpu.gpr[n] & 0xFFFF_0000 };
             self.cpu.gpr[n] = u64::from(new.gpr[n]) | upper;
         }
         self.cpu.rip = u64::from(new.eip);
@@ -183,6 +184,7 @@ impl Cx<'_> {
         self.cpu.flags_changed();
         self.recheck();
         self.load_task_segments(new)?;
+        self.cpu.fault_rip = None;
         if new.trap {
             self.cpu.system.pending.debug |= 1 << 15;
         }

@@ -12,7 +12,13 @@ use std::path::Path;
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn run(machine: &mut Machine, until: u64, host: &mut dyn HostIo, no_reboot: bool, file: &Path) -> Result<Stop> {
+pub fn run(
+    machine: &mut Machine,
+    until: u64,
+    host: &mut dyn HostIo,
+    no_reboot: bool,
+    file: &Path,
+) -> Result<Stop> {
     let name = || format!("--trace {}", file.display());
     let mut out = std::io::BufWriter::new(std::fs::File::create(file).with_context(name)?);
     let mut last = vec![[0u64; 16]; machine.vcpus().len()];
@@ -33,7 +39,8 @@ fn line(machine: &Machine, last: &mut [[u64; 16]], out: &mut impl Write) -> std:
     let n = machine.current();
     let cpu = &machine.vcpus()[n];
     let mut bytes = [0; 15];
-    let have = (1..=15).rev().find(|len| read_linear(machine, cpu, cpu.linear_rip(), &mut bytes[..*len]).is_some());
+    let have =
+        (1..=15).rev().find(|len| read_linear(machine, cpu, cpu.linear_rip(), &mut bytes[..*len]).is_some());
     let bits = cpu.code_size().bits();
     let mut text = String::from("(not mapped)");
     if let Some(have) = have {
