@@ -1,6 +1,6 @@
 //! I1, I2 and I4 on Debian's kernel, which `tests/fetch-debian.sh` fetches. Run by name: they take minutes.
 //!
-//!     AMBER_DEBIAN_STEPS=2000000000 cargo test --release -p amber-tests --test debian -- --ignored
+//!     AMBER_DEBIAN_STEPS=8000000000 cargo test --release -p amber-tests --test debian -- --ignored
 
 use amber_emu::cli::build;
 use amber_emu::config::MachineConfig;
@@ -8,8 +8,8 @@ use amber_emu::machine::Machine;
 use amber_tests::history::{Disturbance, difference, narrow, points, record};
 use std::path::Path;
 
-/// How far the boot is followed, unless AMBER_DEBIAN_STEPS says otherwise.
-const STEPS: u64 = 300_000_000;
+/// How far the boot is followed, unless AMBER_DEBIAN_STEPS says otherwise. The kernel unpacks itself for 4.5 billion.
+const STEPS: u64 = 6_000_000_000;
 
 fn steps() -> u64 {
     match std::env::var("AMBER_DEBIAN_STEPS") {
