@@ -27,13 +27,11 @@ pub struct Descriptor {
 pub mod system_type {
     pub const TSS16_AVAILABLE: u32 = 1;
     pub const LDT: u32 = 2;
-    pub const TSS16_BUSY: u32 = 3;
     pub const CALL_GATE16: u32 = 4;
     pub const TASK_GATE: u32 = 5;
     pub const INTERRUPT_GATE16: u32 = 6;
     pub const TRAP_GATE16: u32 = 7;
     pub const TSS_AVAILABLE: u32 = 9;
-    pub const TSS_BUSY: u32 = 11;
     pub const CALL_GATE: u32 = 12;
     pub const INTERRUPT_GATE: u32 = 14;
     pub const TRAP_GATE: u32 = 15;
