@@ -178,13 +178,11 @@ impl LocalApic {
     pub fn set_base(&mut self, value: u64, physical_bits: u8) -> bool {
         let reserved = 0x2FF | !((1u64 << physical_bits) - 1);
         let state = |base: u64| (base & BASE_ENABLE != 0, base & BASE_X2 != 0);
-        let allowed = match (state(self.base), state(value)) {
-            (_, (false, true)) => false,
-            ((true, true), (true, false)) => false,
-            ((false, false), (true, true)) => false,
-            _ => true,
-        };
-        if value & reserved != 0 || !allowed {
+        let refused = matches!(
+            (state(self.base), state(value)),
+            (_, (false, true)) | ((true, true), (true, false)) | ((false, false), (true, true))
+        );
+        if value & reserved != 0 || refused {
             return false;
         }
         let was = self.x2apic();

@@ -1,52 +1,84 @@
 //! Decoded code: basic blocks keyed by (frame, offset, code size), found by linear address through a jump cache.
 //! Derived from memory, so it may be dropped at any moment.
 
-use crate::decode::{Decoded, MAX_LENGTH, decode};
+use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
 use crate::exec::{Cx, Fault, Insn};
+use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
 use amber_mmu::{ExecPage, FrameId, PAGE, Smc};
 
 /// Instructions in a block at most.
 const BLOCK_INSNS: usize = 64;
-/// Blocks kept before all are dropped.
-const MAX_BLOCKS: usize = 1 << 18;
+/// Instructions kept before all are dropped (32 bytes each); room given up by dropped blocks counts too.
+const MAX_INSNS: usize = 1 << 20;
 const JUMPS: usize = 1 << 13;
 
 /// A run of instructions in one page that ends at a branch.
-pub(crate) struct Block {
-    pub insns: Box<[Insn]>,
-    /// Length in bytes.
-    pub bytes: u16,
-    offset: u16,
-    size: CodeSize,
-    frame: FrameId,
+#[derive(Clone, Copy)]
+struct Block {
+    span: Span,
     /// 64-byte granules its bytes lie in.
     granules: u64,
-    /// Changes when the slot is given to another block.
-    serial: u32,
+    /// Jump-cache slots that may name the block: the last two it was found by, and whether there were more.
+    slots: [u16; 2],
+    more_slots: bool,
+}
+
+impl Block {
+    /// Notes a jump-cache slot that names the block now.
+    fn found_by(&mut self, slot: u16) {
+        if self.slots.contains(&slot) {
+            return;
+        }
+        self.more_slots |= self.slots[1] != NO_SLOT;
+        self.slots = [slot, self.slots[0]];
+    }
+
+    /// Removes the jump-cache entries that name block `id`.
+    fn forget(&self, id: u32, jumps: &mut [Jump; JUMPS]) {
+        let all = if self.more_slots { jumps.len() } else { 0 };
+        let known = self.slots.iter().filter(|slot| **slot != NO_SLOT).map(|slot| usize::from(*slot));
+        for slot in known.chain(0..all) {
+            if jumps[slot].block == id {
+                jumps[slot].tag = 0;
+            }
+        }
+    }
+}
+
+/// Where the instructions of a block are.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    first: u32,
+    count: u16,
+    /// Length of the code in bytes.
+    pub bytes: u16,
 }
 
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 struct Jump {
     linear: u64,
-    /// Execution epoch, context and code size the entry is valid for.
+    /// See [`Cx::code_tag`]; never 0 in use.
     tag: u64,
+    span: Span,
     block: u32,
-    serial: u32,
 }
 
-const NO_JUMP: Jump = Jump { linear: 0, tag: 0, block: 0, serial: 0 };
+const NO_JUMP: Jump = Jump { linear: 0, tag: 0, span: Span { first: 0, count: 0, bytes: 0 }, block: 0 };
+const NO_SLOT: u16 = u16::MAX;
 
-/// Where the next instructions come from.
+/// Where the next instructions come from when the jump cache does not know.
 pub(crate) enum Found {
     /// A cached block.
-    Cached(usize),
-    /// Instructions that cannot be cached: they cross a page or do not lie in memory.
-    Loose(Block),
+    Cached(Span),
+    /// One instruction that cannot be cached: it crosses a page or does not lie in memory.
+    Loose(Insn),
 }
 
 /// All decoded code of a machine, shared by its processors.
 pub struct CodeCache {
+    insns: Vec<Insn>,
     blocks: Vec<Block>,
     free: Vec<u32>,
     /// Per frame: (offset << 2 | code size, block), sorted.
@@ -71,6 +103,7 @@ impl CodeCache {
     pub fn new() -> Self {
         let jumps = vec![NO_JUMP; JUMPS].into_boxed_slice();
         Self {
+            insns: Vec::new(),
             blocks: Vec::new(),
             free: Vec::new(),
             pages: Vec::new(),
@@ -83,15 +116,18 @@ impl CodeCache {
 
     /// Drops all decoded code. The guest cannot tell.
     pub fn clear(&mut self) {
+        self.insns.clear();
         self.blocks.clear();
         self.free.clear();
         self.pages.clear();
         self.jumps.fill(NO_JUMP);
     }
 
+    /// The instructions of a block.
     #[inline(always)]
-    pub(crate) fn block(&self, id: usize) -> &Block {
-        &self.blocks[id]
+    pub(crate) fn insns(&self, span: Span) -> &[Insn] {
+        let first = span.first as usize;
+        self.insns.get(first..first + usize::from(span.count)).unwrap_or(&[])
     }
 
     #[inline(always)]
@@ -99,32 +135,18 @@ impl CodeCache {
         (linear ^ linear >> 13) as usize % JUMPS
     }
 
+    /// The block at `linear`, if the jump cache knows it for `tag`.
     #[inline(always)]
-    fn tag(cx: &mut Cx) -> u64 {
-        let context = cx.active_context().index();
-        cx.mmu.exec_epoch() << 8 | context << 2 | cx.cpu.code_size as u64
+    pub(crate) fn find(&self, linear: u64, tag: u64) -> Option<Span> {
+        let jump = &self.jumps[Self::slot(linear)];
+        (jump.linear == linear && jump.tag == tag).then_some(jump.span)
     }
 
-    /// The block at the processor's RIP.
-    #[inline(always)]
-    pub(crate) fn find(&mut self, cx: &mut Cx) -> Result<Found, Fault> {
-        let linear = cx.cpu.linear_rip();
-        let jump = self.jumps[Self::slot(linear)];
-        if jump.linear == linear
-            && jump.tag == Self::tag(cx)
-            && self.blocks[jump.block as usize].serial == jump.serial
-        {
-            let id = jump.block as usize;
-            if cx.cpu.code_size == CodeSize::Bits64 || cx.in_code_limit(self.blocks[id].bytes) {
-                return Ok(Found::Cached(id));
-            }
-        }
-        self.find_slow(cx, linear)
-    }
-
+    /// The code at the processor's RIP.
     #[inline(never)]
-    fn find_slow(&mut self, cx: &mut Cx, linear: u64) -> Result<Found, Fault> {
+    pub(crate) fn find_slow(&mut self, cx: &mut Cx) -> Result<Found, Fault> {
         self.missed += 1;
+        let linear = cx.cpu.linear_rip();
         cx.check_fetch()?;
         let context = cx.active_context();
         let page = cx.mmu.exec_page(context, linear).map_err(|fault| cx.fetch_fault(fault.code, linear))?;
@@ -137,13 +159,15 @@ impl CodeCache {
                 None => return self.loose(cx, linear),
             },
         };
-        if cx.cpu.code_size != CodeSize::Bits64 && !cx.in_code_limit(self.blocks[id].bytes) {
+        let span = self.blocks[id].span;
+        if cx.cpu.code_size != CodeSize::Bits64 && !cx.in_code_limit(span.bytes) {
             return self.loose(cx, linear);
         }
-        let tag = Self::tag(cx);
-        self.jumps[Self::slot(linear)] =
-            Jump { linear, tag, block: id as u32, serial: self.blocks[id].serial };
-        Ok(Found::Cached(id))
+        let tag = cx.code_tag();
+        let slot = Self::slot(linear);
+        self.jumps[slot] = Jump { linear, tag, span, block: id as u32 };
+        self.blocks[id].found_by(slot as u16);
+        Ok(Found::Cached(span))
     }
 
     fn lookup(&self, frame: FrameId, key: u16) -> Option<usize> {
@@ -157,13 +181,25 @@ impl CodeCache {
         let start = (linear & 0xFFF) as usize;
         let size = cx.cpu.code_size;
         let bytes = &cx.mmu.frame(frame)[start..];
-        let mut insns = Vec::with_capacity(16);
+        if self.insns.len() + BLOCK_INSNS > MAX_INSNS {
+            self.clear();
+        }
+        let first = self.insns.len();
         let mut at = 0;
-        while insns.len() < BLOCK_INSNS && at < bytes.len() {
+        let mut fusible = None;
+        while self.insns.len() - first < BLOCK_INSNS && at < bytes.len() {
             match decode(&bytes[at..], at as u16, size) {
-                Decoded::Insn(insn, ends) => {
+                Decoded::Insn(insn, ends, pair) => {
                     at += usize::from(insn.len);
-                    insns.push(insn);
+                    let before = (self.insns.len() > first).then(|| self.insns.last_mut()).flatten();
+                    if let (Some(before), Some(fused), Pair::Second) = (before, fusible, pair) {
+                        fuse(before, fused, &insn);
+                    }
+                    fusible = match pair {
+                        Pair::First(fused) => Some(fused),
+                        _ => None,
+                    };
+                    self.insns.push(insn);
                     if ends {
                         break;
                     }
@@ -171,38 +207,27 @@ impl CodeCache {
                 Decoded::Truncated => break,
             }
         }
-        if insns.is_empty() {
+        let count = self.insns.len() - first;
+        if count == 0 {
             return None;
         }
-        self.decoded += insns.len() as u64;
+        self.decoded += count as u64;
         self.built += 1;
         let granules = (start / 64..=(start + at - 1) / 64).fold(0, |all, granule| all | 1u64 << granule);
-        let block = Block {
-            insns: insns.into_boxed_slice(),
-            bytes: at as u16,
-            offset: start as u16,
-            size,
-            frame,
-            granules,
-            serial: 0,
-        };
+        let span = Span { first: first as u32, count: count as u16, bytes: at as u16 };
         cx.mmu.mark_code(frame, granules);
-        Some(self.insert(block))
+        let block = Block { span, granules, slots: [NO_SLOT; 2], more_slots: false };
+        Some(self.insert(frame, (start as u16) << 2 | size as u16, block))
     }
 
-    fn insert(&mut self, mut block: Block) -> usize {
-        if self.blocks.len() - self.free.len() >= MAX_BLOCKS {
-            self.clear();
-        }
-        let (frame, key) = (block.frame.0 as usize, block.offset << 2 | block.size as u16);
+    fn insert(&mut self, frame: FrameId, key: u16, block: Block) -> usize {
+        let frame = frame.0 as usize;
         let id = match self.free.pop() {
             Some(id) => {
-                block.serial = self.blocks[id as usize].serial;
                 self.blocks[id as usize] = block;
                 id
             }
             None => {
-                block.serial = 1;
                 self.blocks.push(block);
                 self.blocks.len() as u32 - 1
             }
@@ -225,7 +250,7 @@ impl CodeCache {
         let mut have = first.min(allowed);
         let insn = loop {
             match decode(&bytes[..have], 0, cx.cpu.code_size) {
-                Decoded::Insn(insn, _) => break insn,
+                Decoded::Insn(insn, ..) => break insn,
                 Decoded::Truncated if have >= allowed => return Err(cx.gp(0)),
                 Decoded::Truncated => {
                     let next = cx.wrap_linear(linear + have as u64);
@@ -235,15 +260,7 @@ impl CodeCache {
             }
         };
         self.decoded += 1;
-        Ok(Found::Loose(Block {
-            bytes: u16::from(insn.len),
-            insns: Box::new([insn]),
-            offset: 0,
-            size: cx.cpu.code_size,
-            frame: FrameId(0),
-            granules: 0,
-            serial: 0,
-        }))
+        Ok(Found::Loose(insn))
     }
 
     /// Drops the blocks that stores have hit.
@@ -251,14 +268,14 @@ impl CodeCache {
         for Smc { frame, granules } in cx.mmu.take_smc() {
             let Some(page) = self.pages.get_mut(frame.0 as usize) else { continue };
             let mut left = 0;
-            let (blocks, free) = (&mut self.blocks, &mut self.free);
+            let (blocks, free, jumps) = (&mut self.blocks, &mut self.free, &mut self.jumps);
             page.retain(|(_, id)| {
                 let block = &mut blocks[*id as usize];
                 let keep = block.granules & granules == 0;
                 if keep {
                     left |= block.granules;
                 } else {
-                    block.serial += 1;
+                    block.forget(*id, jumps);
                     free.push(*id);
                 }
                 keep
@@ -269,6 +286,13 @@ impl CodeCache {
 }
 
 impl Cx<'_> {
+    /// What a jump-cache entry is valid for: execution epoch, context, code size.
+    #[inline]
+    pub(crate) fn code_tag(&mut self) -> u64 {
+        let context = self.active_context().index();
+        self.mmu.exec_epoch() << 8 | context << 2 | self.cpu.code_size as u64
+    }
+
     /// Bytes that may be fetched from RIP on before the CS limit.
     fn fetch_limit(&self) -> usize {
         if self.cpu.code_size == CodeSize::Bits64 {
@@ -278,8 +302,9 @@ impl Cx<'_> {
         (limit + 1).saturating_sub(self.cpu.rip).min(MAX_LENGTH as u64) as usize
     }
 
+    /// Whether code of that length at RIP lies within the CS limit.
     #[inline(always)]
-    fn in_code_limit(&self, bytes: u16) -> bool {
+    pub(crate) fn in_code_limit(&self, bytes: u16) -> bool {
         self.cpu.rip + u64::from(bytes) <= u64::from(self.cpu.system.seg[seg::CS].limit) + 1
     }
 

@@ -10,10 +10,20 @@ pub const MAX_LENGTH: usize = 15;
 
 /// Outcome of decoding one instruction.
 pub enum Decoded {
-    /// An instruction, and whether the block must end after it.
-    Insn(Insn, bool),
+    /// An instruction, whether the block must end after it, and its part in a fused pair.
+    Insn(Insn, bool, Pair),
     /// More bytes are needed than were given.
     Truncated,
+}
+
+/// What an instruction can be in a fused pair of comparison and conditional jump.
+#[derive(Clone, Copy)]
+pub enum Pair {
+    None,
+    /// A comparison; the function for the pair, by condition code.
+    First(fn(u8) -> Handler),
+    /// A conditional jump.
+    Second,
 }
 
 /// How operands lie: which handler variant fits.
@@ -128,18 +138,41 @@ pub fn decode(bytes: &[u8], offset: u16, size: CodeSize) -> Decoded {
     if instr.is_invalid() {
         return match decoder.last_error() {
             DecoderError::NoMoreBytes if window.len() < MAX_LENGTH => Decoded::Truncated,
-            DecoderError::NoMoreBytes => Decoded::Insn(blank(too_long, offset, window.len()), true),
-            _ => Decoded::Insn(blank(ud, offset, 1), true),
+            DecoderError::NoMoreBytes => {
+                Decoded::Insn(blank(too_long, offset, window.len()), true, Pair::None)
+            }
+            _ => Decoded::Insn(blank(ud, offset, 1), true, Pair::None),
         };
     }
-    let handler = semantics::select(&instr, size);
+    let flat = flat_operand(&instr);
+    let handler = semantics::flat::select(&instr, flat).or_else(|| semantics::select(&instr, size));
     let mut insn = blank(handler.unwrap_or(ud), offset, instr.len());
     operands(&mut insn, &instr, size);
     let branch = semantics::sets_rip(&instr);
     if branch {
         insn.flags |= iflag::BRANCH;
     }
-    Decoded::Insn(insn, branch || handler.is_none() || ends_block(&instr))
+    let pair = semantics::fused::pair(&instr, flat);
+    Decoded::Insn(insn, branch || handler.is_none() || ends_block(&instr), pair)
+}
+
+/// Whether the instruction is 64-bit code whose memory operand, if any, has a 64-bit address and no segment base.
+fn flat_operand(instr: &Instruction) -> bool {
+    if instr.code_size() != iced_x86::CodeSize::Code64 {
+        return false;
+    }
+    if !(0..instr.op_count()).any(|i| instr.op_kind(i) == OpKind::Memory) {
+        return true;
+    }
+    let (base, index) = (instr.memory_base(), instr.memory_index());
+    let wide = match (base, index) {
+        (Register::None, Register::None) => {
+            instr.memory_displ_size() == 8 && !semantics::mov::is_moffs(instr)
+        }
+        (Register::None, index) => index.size() == 8,
+        (base, _) => base.size() == 8 && base != Register::EIP,
+    };
+    wide && !matches!(instr.memory_segment(), Register::FS | Register::GS)
 }
 
 fn blank(exec: Handler, offset: u16, len: usize) -> Insn {
@@ -206,7 +239,7 @@ fn operands(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
 }
 
 /// The condition code as encoded (0 = O, 1 = NO, 2 = B, ...).
-fn condition(instr: &Instruction) -> u8 {
+pub fn condition(instr: &Instruction) -> u8 {
     use iced_x86::ConditionCode as C;
     match instr.condition_code() {
         C::o => 0,

@@ -237,7 +237,7 @@ impl Cx<'_> {
         }
         let target = self.descriptor(selector, GP)?;
         let cpl = self.cpu.system.cpl;
-        let wrong_size = self.cpu.long_mode() && !(target.has(ar::L) && !target.has(ar::DB));
+        let wrong_size = self.cpu.long_mode() && (!target.has(ar::L) || target.has(ar::DB));
         if !target.is_code() || target.dpl() > cpl || wrong_size {
             return Err(self.gp(index(selector)));
         }

@@ -453,6 +453,14 @@ impl Cx<'_> {
         matches!(self.place(linear, access), Ok(Place::Frame(_)))
     }
 
+    /// Writes bytes that lie in one page of memory as one store. False if there is no memory or it faults.
+    pub(crate) fn store_trapped(&mut self, linear: u64, from: &[u8]) -> bool {
+        let Ok(linear) = self.canonical(linear, from.len(), 0) else { return false };
+        let Ok(place @ Place::Frame(_)) = self.place(linear, Access::Write) else { return false };
+        self.store_piece(place, linear, from);
+        true
+    }
+
     fn device_read(&mut self, gpa: u64, size: u8) -> u64 {
         if let Some(offset) = self.cpu.apic_offset(gpa) {
             return self.apic_mmio_read(offset, size);
@@ -485,6 +493,7 @@ impl Cx<'_> {
     /// Whether CR0.AM, RFLAGS.AC and CPL 3 ask for alignment checks.
     pub fn alignment_checked(&self) -> bool {
         self.cpu.system.cpl == 3
+            && !self.cpu.implicit
             && self.cpu.flags.has(bit::AC)
             && self.cpu.system.cr0 & crate::state::cr::CR0_AM != 0
     }

@@ -243,7 +243,7 @@ mod tests {
                 assert_eq!(flags.cf(), a < b);
                 assert_eq!(flags.of(), (a as i8).checked_sub(b as i8).is_none());
                 assert_eq!(flags.af(), a & 15 < b & 15);
-                assert_eq!(flags.pf(), (difference as u8).count_ones() % 2 == 0);
+                assert_eq!(flags.pf(), (difference as u8).count_ones().is_multiple_of(2));
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::block::{CodeCache, Found};
 use crate::event::{DB, Event, Source};
 use crate::exec::{Bus, Cx, Insn, iflag};
 use crate::flags::bit;
-use crate::state::{Activity, BLOCK_RIP, Shadow, Vcpu};
+use crate::state::{Activity, BLOCK_RIP, CodeSize, Shadow, Vcpu};
 use amber_mmu::Mmu;
 
 /// DR6.BS: single-step.
@@ -17,6 +17,8 @@ pub struct Timing {
     pub(crate) limit: u32,
     /// Index in the block of the instruction being executed.
     pub(crate) at: u32,
+    /// Instructions that the last one stood for besides itself.
+    pub(crate) extra: u32,
     /// Virtual time at the start of the block, ns.
     start: u64,
     /// Cost beyond one ns an instruction, in this block.
@@ -25,6 +27,8 @@ pub struct Timing {
     steps: u64,
     /// `steps` at the start of the run.
     given: u64,
+    /// Steps that were events rather than instructions.
+    events: u64,
     paused: bool,
 }
 
@@ -62,9 +66,11 @@ impl Timing {
     #[inline(always)]
     fn commit(&mut self, n: u64) {
         self.steps -= n;
-        self.start += n + self.charged;
-        self.charged = 0;
+        self.start += n;
         self.at = 0;
+        if self.charged != 0 {
+            self.start += std::mem::take(&mut self.charged);
+        }
     }
 }
 
@@ -138,57 +144,85 @@ impl Vcpu {
         let mut cx = Cx { cpu: self, mmu, bus };
         let exit = cx.run_loop(code);
         let timing = self.timing;
+        self.system.retired += steps - timing.steps - timing.events;
         Ran { exit, steps: steps - timing.steps, now: timing.start }
     }
 }
 
 impl Cx<'_> {
     fn run_loop(&mut self, code: &mut CodeCache) -> Exit {
+        let mut tag = 0;
         loop {
             let mut single = false;
-            if self.cpu.attention {
-                if self.cpu.timing.steps == 0 {
-                    return Exit::Budget;
+            let mut stepping = false;
+            if self.cpu.attention || self.mmu.disturbed() {
+                if self.cpu.attention {
+                    if self.cpu.timing.steps == 0 {
+                        return Exit::Budget;
+                    }
+                    match self.boundary() {
+                        Due::Run { single: only } => single = only,
+                        Due::Again => continue,
+                        Due::Leave(exit) => return exit,
+                    }
+                    stepping = self.cpu.flags.has(bit::TF);
+                    self.cpu.suppress_trap = false;
                 }
-                match self.boundary() {
-                    Due::Run { single: only } => single = only,
-                    Due::Again => continue,
-                    Due::Leave(exit) => return exit,
-                }
+                code.invalidate(self);
+                tag = self.code_tag();
             }
-            let room = self.cpu.timing.room();
+            let mut room = self.cpu.timing.room();
             if room == 0 {
                 return Exit::Budget;
             }
-            if self.mmu.disturbed() {
-                code.invalidate(self);
+            let known = code
+                .find(self.cpu.linear_rip(), tag)
+                .filter(|span| self.cpu.code_size == CodeSize::Bits64 || self.in_code_limit(span.bytes));
+            let span = match known {
+                Some(span) => span,
+                None => match code.find_slow(self) {
+                    Ok(Found::Cached(span)) => {
+                        tag = self.code_tag();
+                        span
+                    }
+                    Ok(Found::Loose(insn)) => {
+                        tag = self.code_tag();
+                        self.run_block(&[insn], 1);
+                        self.stepped(stepping);
+                        continue;
+                    }
+                    Err(_) => {
+                        self.fetch_faulted();
+                        continue;
+                    }
+                },
+            };
+            if single || !self.cpu.watch.breakpoints.is_empty() && self.breakpoint_in(u64::from(span.bytes)) {
+                room = 1;
             }
-            let stepping = self.cpu.flags.has(bit::TF);
-            self.cpu.suppress_trap = false;
-            match code.find(self) {
-                Ok(Found::Cached(id)) => {
-                    let block = code.block(id);
-                    let single = single || self.breakpoint_in(u64::from(block.bytes));
-                    self.run_block(&block.insns, if single { 1 } else { room });
-                }
-                Ok(Found::Loose(block)) => self.run_block(&block.insns, 1),
-                Err(_) => {
-                    let rip = self.cpu.rip;
-                    self.cpu.fault_rip = None;
-                    self.cpu.counters.faults += 1;
-                    self.take_fault(rip);
-                    self.cpu.timing.commit(1);
-                    continue;
-                }
-            }
-            if stepping && !self.cpu.suppress_trap {
-                self.cpu.system.pending.debug |= SINGLE_STEP;
-                self.cpu.attention = true;
-            }
-            if std::mem::take(&mut self.cpu.timing.paused) && !self.cpu.attention {
-                return Exit::Pause;
-            }
+            self.run_block(code.insns(span), room);
+            self.stepped(stepping);
         }
+    }
+
+    /// After an instruction run with TF set: a trap is due.
+    #[inline(always)]
+    fn stepped(&mut self, stepping: bool) {
+        if stepping && !self.cpu.suppress_trap {
+            self.cpu.system.pending.debug |= SINGLE_STEP;
+            self.cpu.attention = true;
+        }
+    }
+
+    /// The fetch itself faulted.
+    #[cold]
+    fn fetch_faulted(&mut self) {
+        let rip = self.cpu.rip;
+        self.cpu.fault_rip = None;
+        self.cpu.counters.faults += 1;
+        self.take_fault(rip);
+        self.cpu.timing.commit(1);
+        self.cpu.timing.events += 1;
     }
 
     /// Runs instructions of a block until it ends, `room` is used up or something asks to leave.
@@ -207,11 +241,12 @@ impl Cx<'_> {
             }
             n += 1;
         }
+        // A fused pair stands for two instructions.
+        n += std::mem::take(&mut self.cpu.timing.extra);
         let last = &insns[n as usize - 1];
         if last.flags & iflag::BRANCH == 0 {
             self.cpu.rip = base + u64::from(last.next);
         }
-        self.cpu.system.retired += u64::from(n);
         self.cpu.timing.commit(u64::from(n));
     }
 
@@ -223,19 +258,14 @@ impl Cx<'_> {
         self.cpu.rip = rip;
         self.cpu.counters.faults += 1;
         self.take_fault(rip);
-        self.cpu.system.retired += n;
         self.cpu.timing.commit(n + 1);
+        self.cpu.timing.events += 1;
     }
 
     /// Whether a debugger's breakpoint lies in the next `bytes` of code.
-    #[inline(always)]
     fn breakpoint_in(&self, bytes: u64) -> bool {
-        let breakpoints = &self.cpu.watch.breakpoints;
-        if breakpoints.is_empty() {
-            return false;
-        }
         let linear = self.cpu.linear_rip();
-        breakpoints.range(linear..linear.saturating_add(bytes)).next().is_some()
+        self.cpu.watch.breakpoints.range(linear..linear.saturating_add(bytes)).next().is_some()
     }
 
     /// Everything that may be due between two instructions, in the order of SDM table 6-2.
@@ -247,6 +277,10 @@ impl Cx<'_> {
         if self.bus.attention() {
             self.cpu.attention = true;
             return Due::Leave(Exit::Attention);
+        }
+        if std::mem::take(&mut self.cpu.timing.paused) {
+            self.cpu.attention = true;
+            return Due::Leave(Exit::Pause);
         }
         if self.cpu.watch.hit.is_some() {
             self.cpu.attention = true;
@@ -263,10 +297,10 @@ impl Cx<'_> {
             self.cpu.init();
             return self.delivered();
         }
-        if self.cpu.system.activity != Activity::Running {
-            if let Some(exit) = self.wake() {
-                return Due::Leave(exit);
-            }
+        if self.cpu.system.activity != Activity::Running
+            && let Some(exit) = self.wake()
+        {
+            return Due::Leave(exit);
         }
         if self.cpu.system.pending.smi && !self.cpu.system.smm {
             self.enter_smm();
@@ -283,6 +317,7 @@ impl Cx<'_> {
     /// A step was spent on an event.
     fn delivered(&mut self) -> Due {
         self.cpu.timing.commit(1);
+        self.cpu.timing.events += 1;
         self.cpu.attention = true;
         Due::Again
     }

@@ -261,6 +261,8 @@ pub struct Vcpu {
     pub(crate) attention: bool,
     /// Memory accesses are watched: alignment checks, data breakpoints, debugger watchpoints.
     pub(crate) watched: bool,
+    /// An implicit supervisor access (descriptor, TSS, stack of an inner level) is under way.
+    pub(crate) implicit: bool,
     /// The instruction delivered a software interrupt: no single-step trap follows it.
     pub(crate) suppress_trap: bool,
     /// RIP after the instruction, for those that may switch tasks.

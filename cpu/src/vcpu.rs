@@ -81,6 +81,7 @@ impl Vcpu {
             context_stale: true,
             attention: true,
             watched: false,
+            implicit: false,
             suppress_trap: false,
             resume_rip: 0,
             fault_rip: None,
@@ -216,6 +217,7 @@ impl Vcpu {
             CodeSize::Bits16
         };
         self.segments_changed();
+        self.watch_changed();
         self.context_stale = true;
         self.attention = true;
     }
@@ -324,7 +326,7 @@ impl Vcpu {
             rip: self.rip,
             rflags: self.flags.bits(),
             system: self.system.clone(),
-            x87: self.x87.clone(),
+            x87: self.x87,
             xmm: self.xmm,
             mxcsr: self.mxcsr,
             apic: self.apic.clone(),
@@ -411,7 +413,9 @@ impl Cx<'_> {
         let other = self.context_for(rights);
         self.cpu.context = Some(other);
         self.mmu.activate(other);
+        let outer = std::mem::replace(&mut self.cpu.implicit, true);
         let outcome = access(self);
+        self.cpu.implicit = outer;
         self.cpu.context = Some(current);
         self.mmu.activate(current);
         outcome

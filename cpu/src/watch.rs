@@ -67,7 +67,10 @@ impl Vcpu {
     }
 
     pub(crate) fn watch_changed(&mut self) {
-        let aligned = self.system.cr0 & cr::CR0_AM != 0 && self.flags.has(crate::flags::bit::AC);
+        // Alignment is checked at CPL 3 alone; kernels run with AC set around user copies (SMAP).
+        let aligned = self.system.cpl == 3
+            && self.system.cr0 & cr::CR0_AM != 0
+            && self.flags.has(crate::flags::bit::AC);
         let data =
             self.system.dr7 & 0xFF != 0 && (0..4).any(|n| matches!(self.breakpoint(n), Some((1 | 3, _))));
         self.watched = aligned || data || !self.watch.watchpoints.is_empty();

@@ -3,5 +3,7 @@
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod gdb;
 pub mod machine;
 pub mod symbols;
+pub mod test;

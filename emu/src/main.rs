@@ -2,18 +2,33 @@
 
 use amber_emu::cli::args::{Cli, Command, RunArgs};
 use amber_emu::cli::run::{self, exit};
+use amber_emu::test;
 use clap::Parser;
 
 fn main() {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = match &cli.command {
         None => run::run(&RunArgs::default()),
         Some(Command::Run(args)) => run::run(args),
-        Some(Command::Test(_)) => Err(anyhow::anyhow!("amber test is not there yet")),
+        Some(Command::Test(args)) => test::run(args),
     };
     let code = outcome.unwrap_or_else(|error| {
         eprintln!("amber: {error:#}");
         exit::BAD_INPUT
     });
     std::process::exit(code);
+}
+
+/// Says what is wrong with a command line in one sentence, as for any bad input; or shows the help asked for.
+fn refuse(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let first = words(text.split("\n\n").next().unwrap_or(&text));
+    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let sentence = tips.fold(first, |sentence, tip| format!("{sentence}; {}", words(tip)));
+    eprintln!("amber: {}", sentence.strip_prefix("error: ").unwrap_or(&sentence));
+    std::process::exit(exit::BAD_INPUT);
 }

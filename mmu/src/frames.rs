@@ -164,6 +164,14 @@ impl Frames {
         unsafe { std::ptr::copy(from as *const u8, to as *mut u8, len) }
     }
 
+    /// Reads bytes from an address as [`Self::load`] takes it, the range inside one frame.
+    #[inline(always)]
+    pub(crate) fn read(&self, from: usize, into: &mut [u8]) {
+        debug_assert!(self.inside(from, into.len()));
+        // SAFETY: the range lies inside the reservation; `into` is a Rust slice outside of it.
+        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, into.as_mut_ptr(), into.len()) }
+    }
+
     /// Fills `count` words from `address`, the range inside one frame.
     #[inline(always)]
     pub(crate) fn fill<T: Word>(&mut self, address: usize, value: T, count: usize) {

@@ -70,6 +70,9 @@ pub struct Counters {
     pub tables_marked: u64,
 }
 
+/// Bytes of one store that say a frame is no table any more.
+const BULK: usize = 512;
+
 const TABLE: u8 = 1;
 const CODE: u8 = 2;
 
@@ -269,6 +272,19 @@ impl Mmu {
         }
     }
 
+    /// Reads bytes inside one page through the active context. False if the TLB does not hold it.
+    pub fn read_span(&self, from: u64, into: &mut [u8]) -> bool {
+        let Some(address) = self.span(from, into.len(), false) else { return false };
+        self.frames.read(address, into);
+        true
+    }
+
+    /// Whether the bytes at `from` and at `to` might overlap, where `to` need not be in the TLB: the page offsets
+    /// decide.
+    pub fn overlaps_frame(&self, from: u64, to: u64, len: usize) -> bool {
+        (from & 0xFFF).abs_diff(to & 0xFFF) < len as u64 && from & 0xFFF != to & 0xFFF
+    }
+
     /// Fills `count` words inside one page. False if the TLB does not hold it.
     #[inline]
     pub fn fill_fast<T: Word>(&mut self, to: u64, value: T, count: usize) -> bool {
@@ -422,7 +438,8 @@ impl Mmu {
                 effective |= self.entry_store(frame, &table, index as u64);
             }
         }
-        if self.tables.note_store(slot, effective) {
+        // A frame filled or copied over in bulk is a page being recycled.
+        if self.tables.note_store(slot, effective) || new.len() >= BULK {
             self.unmark(Marked { frame, slot });
         }
     }

@@ -79,6 +79,8 @@ pub(crate) struct Tlb {
     keys: [Option<ContextKey>; CONTEXTS],
     stamps: [u64; CONTEXTS],
     stamp: u64,
+    /// Contexts that hold any translation: emptying the others costs nothing.
+    filled: u64,
     /// Start of the active context's entries.
     active: usize,
 }
@@ -97,6 +99,7 @@ impl Tlb {
             keys: [None; CONTEXTS],
             stamps: [0; CONTEXTS],
             stamp: 0,
+            filled: 0,
             active: 0,
         }
     }
@@ -146,6 +149,7 @@ impl Tlb {
 
     /// The entry for `page`, emptied first if it was about another one or had another host page.
     fn claim(&mut self, context: ContextId, page: u64, addend: usize) -> &mut Entry {
+        self.filled |= context.bit();
         let slot = Self::slot(context.0 as usize * ENTRIES, page);
         let entry = &mut self.entries[slot];
         if entry.page != page || entry.addend != addend {
@@ -168,6 +172,7 @@ impl Tlb {
     }
 
     pub fn fill_exec(&mut self, context: ContextId, page: u64, frame: FrameId) {
+        self.filled |= context.bit();
         self.exec[Self::exec_slot(context, page)] = ExecEntry { page, frame };
     }
 
@@ -189,7 +194,7 @@ impl Tlb {
     /// Removes the translations of `1 << shift` bytes from `base` in the contexts of `set`. Returns how many.
     pub fn drop_range(&mut self, set: u64, base: u64, shift: u8) -> u64 {
         let mut dropped = 0;
-        for context in bits(set) {
+        for context in bits(set & self.filled) {
             if shift >= 30 {
                 self.flush(ContextId(context as u8));
                 dropped += 1;
@@ -217,6 +222,10 @@ impl Tlb {
 
     /// Empties a context.
     pub fn flush(&mut self, context: ContextId) {
+        if self.filled & context.bit() == 0 {
+            return;
+        }
+        self.filled &= !context.bit();
         let first = context.0 as usize * ENTRIES;
         for slot in first..first + ENTRIES {
             self.entries[slot] = empty(slot);

@@ -1,15 +1,12 @@
 //! Packed and scalar floating-point operations under MXCSR. An `Err` means that an unmasked exception was detected:
 //! MXCSR holds the flags and the destination must stay.
 
-use super::{Lane, integer, zip};
+use super::{Lane, host, integer, zip};
 use crate::softfloat::sse::{self, Format};
 use crate::softfloat::{Flags, Mxcsr, Relation, Rounding, Unmasked, sse_convert};
 
 /// The outcome of an operation.
 pub type Outcome<T = u128> = Result<T, Unmasked>;
-
-const LOW_32: u128 = 0xFFFF_FFFF;
-const LOW_64: u128 = 0xFFFF_FFFF_FFFF_FFFF;
 
 /// Runs `f` with MXCSR and a place for flags, and commits the flags.
 #[inline(always)]
@@ -31,51 +28,12 @@ pub fn packed<F: Format + Lane<N>, const N: usize>(
     under(mxcsr, |m, flags| zip(a, b, |x, y| f(x, y, m, flags)))
 }
 
-/// All elements at once by the host's arithmetic, if that gives the same result and flags as [`packed`]. It is checked
-/// without branches, so that the compiler can vectorise it. `exact_zero` tells a zero result that is fine.
+/// Whether the host's sum, difference, product or quotient is what [`sse`] gives, which then detects nothing but
+/// perhaps inexactness. A result that is safe (and so no NaN or infinity) had no such operand, but for infinite
+/// divisors, whose quotients are zero. So only denormals are left to look for.
 #[inline(always)]
-fn native<F: Format + Lane<N>, const N: usize>(
-    a: u128,
-    b: u128,
-    mxcsr: Mxcsr,
-    compute: impl Fn(F, F) -> F,
-    exact_zero: impl Fn(F, F, F) -> bool,
-) -> Option<u128> {
-    if !mxcsr.is_native_sticky() {
-        return None;
-    }
-    let (x, y) = (F::split(a), F::split(b));
-    let results: [F; N] = std::array::from_fn(|i| compute(x[i], y[i]));
-    let sound: [F; N] = std::array::from_fn(|i| {
-        let zero = F::all_ones_if(exact_zero(x[i], y[i], results[i]));
-        let plain = F::all_ones_if(x[i].is_plain()) & F::all_ones_if(y[i].is_plain());
-        plain & (F::all_ones_if(results[i].is_safe()) | zero)
-    });
-    (F::join(sound) == u128::MAX).then(|| F::join(results))
-}
-
-/// ADDPS and ADDPD, if native arithmetic serves.
-#[inline(always)]
-pub fn native_add<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
-    native(a, b, mxcsr, F::native_add, |_, _, r| sse::is_zero(r))
-}
-
-/// SUBPS and SUBPD, if native arithmetic serves.
-#[inline(always)]
-pub fn native_sub<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
-    native(a, b, mxcsr, F::native_sub, |_, _, r| sse::is_zero(r))
-}
-
-/// MULPS and MULPD, if native arithmetic serves.
-#[inline(always)]
-pub fn native_mul<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
-    native(a, b, mxcsr, F::native_mul, |x, y, _| sse::is_zero(x) | sse::is_zero(y))
-}
-
-/// DIVPS and DIVPD, if native arithmetic serves. A zero divisor gives no result that passes for sound.
-#[inline(always)]
-pub fn native_div<F: Format + Lane<N>, const N: usize>(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
-    native(a, b, mxcsr, F::native_div, |x, y, _| sse::is_zero(x) & !sse::is_zero(y))
+pub fn is_native<F: Format>(a: F, b: F, result: F) -> bool {
+    result.is_safe() & !a.is_subnormal() & !b.is_subnormal()
 }
 
 /// An operation on the low elements; the others are those of `a`.
@@ -86,7 +44,7 @@ pub fn scalar32(
     mxcsr: &mut Mxcsr,
     f: impl Fn(u32, u32, Mxcsr, &mut Flags) -> u32,
 ) -> Outcome {
-    under(mxcsr, |m, flags| a & !LOW_32 | u128::from(f(a as u32, b, m, flags)))
+    under(mxcsr, |m, flags| host::with_low_32(a, f(a as u32, b, m, flags)))
 }
 
 /// See [`scalar32`].
@@ -97,7 +55,7 @@ pub fn scalar64(
     mxcsr: &mut Mxcsr,
     f: impl Fn(u64, u64, Mxcsr, &mut Flags) -> u64,
 ) -> Outcome {
-    under(mxcsr, |m, flags| a & !LOW_64 | u128::from(f(a as u64, b, m, flags)))
+    under(mxcsr, |m, flags| host::with_low_64(a, f(a as u64, b, m, flags)))
 }
 
 /// A square root with the shape of a binary operation: of the second operand.

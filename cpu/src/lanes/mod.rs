@@ -9,6 +9,11 @@ pub mod approximate;
 pub mod clmul;
 pub mod crc32;
 pub mod float;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse4.2"))]
+pub mod host;
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse4.2")))]
+#[path = "portable.rs"]
+pub mod host;
 pub mod integer;
 pub mod mmx;
 pub mod shift;

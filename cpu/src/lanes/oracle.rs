@@ -17,6 +17,7 @@ macro_rules! xmm {
             asm!(
                 "movups {x}, [{a}]", "movups {y}, [{b}]", $op, "movups [{o}], {x}",
                 a = in(reg) &a, b = in(reg) &b, o = in(reg) &mut out, x = out(xmm_reg) _, y = out(xmm_reg) _,
+                out("rax") _,
             );
         }
         u128::from_le_bytes(out)

@@ -32,7 +32,7 @@ fn truncate<T: Width>(rip: u64) -> u64 {
     T::from_u64(rip).to_u64()
 }
 
-fn jmp_rel<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
+pub fn jmp_rel<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let target = truncate::<T>(cx.next_rip(i).wrapping_add(i.imm));
     cx.jump(target)
 }
@@ -59,7 +59,7 @@ fn call<T: Width>(cx: &mut Cx, i: &Insn, target: u64) -> Exec {
     cx.cpu.rip = target;
     Ok(())
 }
-fn call_rel<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
+pub fn call_rel<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let target = truncate::<T>(cx.next_rip(i).wrapping_add(i.imm));
     call::<T>(cx, i, target)
 }
@@ -71,7 +71,7 @@ fn call_m<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let target = cx.read::<T>(i)?.to_u64();
     call::<T>(cx, i, target)
 }
-fn ret<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
+pub fn ret<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let target = cx.peek::<T>(0)?.to_u64();
     cx.jump(target)?;
     cx.drop_stack(T::SIZE as u64 + (i.imm & 0xFFFF));

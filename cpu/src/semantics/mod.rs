@@ -6,6 +6,8 @@ pub mod bit;
 pub mod branch;
 pub mod crypto;
 pub mod elementwise;
+pub mod flat;
+pub mod fused;
 pub mod fxsave;
 pub mod io;
 pub mod logic;

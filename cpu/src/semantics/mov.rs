@@ -44,13 +44,13 @@ fn zero_extend_rr<S: Width, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     cx.put(i.reg, T::from_u64(value));
     Ok(())
 }
-fn zero_extend_rm<S: Width, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
+pub fn zero_extend_rm<S: Width, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let value = cx.read::<S>(i)?.to_u64();
     cx.put(i.reg, T::from_u64(value));
     Ok(())
 }
 #[inline(always)]
-fn sign<S: Width>(value: S) -> u64 {
+pub fn sign<S: Width>(value: S) -> u64 {
     let shift = 64 - S::BITS;
     ((value.to_u64() << shift) as i64 >> shift) as u64
 }
@@ -59,7 +59,7 @@ fn sign_extend_rr<S: Width, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     cx.put(i.reg, T::from_u64(value));
     Ok(())
 }
-fn sign_extend_rm<S: Width, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
+pub fn sign_extend_rm<S: Width, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let value = sign(cx.read::<S>(i)?);
     cx.put(i.reg, T::from_u64(value));
     Ok(())
@@ -143,6 +143,7 @@ fn nop(_cx: &mut Cx, _i: &Insn) -> Exec {
 fn pause(cx: &mut Cx, _i: &Insn) -> Exec {
     cx.charge(39);
     cx.cpu.timing.pause();
+    cx.recheck();
     Ok(())
 }
 

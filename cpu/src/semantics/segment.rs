@@ -173,7 +173,7 @@ impl Cx<'_> {
         }
         let target = self.descriptor(selector, GP)?;
         let long = self.cpu.long_mode();
-        let wrong_size = long && !(target.has(ar::L) && !target.has(ar::DB));
+        let wrong_size = long && (!target.has(ar::L) || target.has(ar::DB));
         if !target.is_code() || target.dpl() > self.cpu.system.cpl || wrong_size {
             return Err(self.gp(index(selector)));
         }

@@ -1,10 +1,10 @@
 //! SSE2 to SSE4.2 integer instructions on XMM registers (SDM volume 1, chapters 11 and 12).
 
-use super::vector::{Narrow, Wide, aligned, operation, operation_imm, set_xmm, sse_ready, xmm};
+use super::vector::{Narrow, Wide, operation, operation_imm, read, set_xmm, sse_ready, xmm};
 use super::{elementwise, mmx, sse_moves};
 use crate::exec::{Cx, Exec, Handler, Insn};
 use crate::flags::bit;
-use crate::lanes::{integer, shift, shuffle};
+use crate::lanes::host::{self, Vector};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 /// The handler of an instruction of this group.
@@ -56,69 +56,68 @@ fn ptest_register(cx: &mut Cx, i: &Insn) -> Exec {
 
 fn ptest_memory(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
-    let linear = aligned(cx, i, false)?;
-    let b = cx.load::<u128>(linear, i.seg)?;
+    let b = u128::from(read::<Vector, true>(cx, i)?);
     let a = xmm(cx, i.reg);
     set_ptest(cx, a, b);
     Ok(())
 }
 
 /// PBLENDVB, BLENDVPS and BLENDVPD: the mask is XMM0.
-fn blend_variable<const MEMORY: bool>(cx: &mut Cx, i: &Insn, f: fn(u128, u128, u128) -> u128) -> Exec {
+#[inline(always)]
+fn blend_variable<const MEMORY: bool>(
+    cx: &mut Cx,
+    i: &Insn,
+    f: impl FnOnce(u128, u128, u128) -> u128,
+) -> Exec {
     sse_ready(cx)?;
-    let b = if MEMORY {
-        let linear = aligned(cx, i, false)?;
-        cx.load::<u128>(linear, i.seg)?
-    } else {
-        xmm(cx, i.rm)
-    };
+    let b = if MEMORY { u128::from(read::<Vector, true>(cx, i)?) } else { xmm(cx, i.rm) };
     let value = f(xmm(cx, i.reg), b, xmm(cx, 0));
     set_xmm(cx, i.reg, value);
     Ok(())
 }
 
 fn pblendvb<const MEMORY: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    blend_variable::<MEMORY>(cx, i, shuffle::pblendvb)
+    blend_variable::<MEMORY>(cx, i, host::pblendvb)
 }
 
 fn blendvps<const MEMORY: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    blend_variable::<MEMORY>(cx, i, shuffle::blendvps)
+    blend_variable::<MEMORY>(cx, i, host::blendvps)
 }
 
 fn blendvpd<const MEMORY: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    blend_variable::<MEMORY>(cx, i, shuffle::blendvpd)
+    blend_variable::<MEMORY>(cx, i, host::blendvpd)
 }
 
 fn arithmetic(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     let memory = instr.op_kind(1) == OpKind::Memory;
     Some(match instr.mnemonic() {
-        M::Pcmpeqq => operation!(Wide, instr, integer::pcmpeqq),
-        M::Pcmpgtq => operation!(Wide, instr, integer::pcmpgtq),
-        M::Pminsb => operation!(Wide, instr, integer::pminsb),
-        M::Pminsd => operation!(Wide, instr, integer::pminsd),
-        M::Pminuw => operation!(Wide, instr, integer::pminuw),
-        M::Pminud => operation!(Wide, instr, integer::pminud),
-        M::Pmaxsb => operation!(Wide, instr, integer::pmaxsb),
-        M::Pmaxsd => operation!(Wide, instr, integer::pmaxsd),
-        M::Pmaxuw => operation!(Wide, instr, integer::pmaxuw),
-        M::Pmaxud => operation!(Wide, instr, integer::pmaxud),
-        M::Pmulld => operation!(Wide, instr, integer::pmulld),
-        M::Pmuldq => operation!(Wide, instr, integer::pmuldq),
-        M::Phaddw => operation!(Wide, instr, integer::phaddw),
-        M::Phaddd => operation!(Wide, instr, integer::phaddd),
-        M::Phaddsw => operation!(Wide, instr, integer::phaddsw),
-        M::Phsubw => operation!(Wide, instr, integer::phsubw),
-        M::Phsubd => operation!(Wide, instr, integer::phsubd),
-        M::Phsubsw => operation!(Wide, instr, integer::phsubsw),
-        M::Phminposuw => operation!(Wide, instr, integer::phminposuw),
-        M::Mpsadbw => operation_imm!(Wide, instr, integer::mpsadbw),
-        M::Pslldq => operation!(Wide, instr, shift::pslldq),
-        M::Psrldq => operation!(Wide, instr, shift::psrldq),
-        M::Andps | M::Andpd => operation!(Wide, instr, integer::pand),
-        M::Andnps | M::Andnpd => operation!(Wide, instr, integer::pandn),
-        M::Orps | M::Orpd => operation!(Wide, instr, integer::por),
-        M::Xorps | M::Xorpd => operation!(Wide, instr, integer::pxor),
+        M::Pcmpeqq => operation!(Wide, instr, host::pcmpeqq),
+        M::Pcmpgtq => operation!(Wide, instr, host::pcmpgtq),
+        M::Pminsb => operation!(Wide, instr, host::pminsb),
+        M::Pminsd => operation!(Wide, instr, host::pminsd),
+        M::Pminuw => operation!(Wide, instr, host::pminuw),
+        M::Pminud => operation!(Wide, instr, host::pminud),
+        M::Pmaxsb => operation!(Wide, instr, host::pmaxsb),
+        M::Pmaxsd => operation!(Wide, instr, host::pmaxsd),
+        M::Pmaxuw => operation!(Wide, instr, host::pmaxuw),
+        M::Pmaxud => operation!(Wide, instr, host::pmaxud),
+        M::Pmulld => operation!(Wide, instr, host::pmulld),
+        M::Pmuldq => operation!(Wide, instr, host::pmuldq),
+        M::Phaddw => operation!(Wide, instr, host::phaddw),
+        M::Phaddd => operation!(Wide, instr, host::phaddd),
+        M::Phaddsw => operation!(Wide, instr, host::phaddsw),
+        M::Phsubw => operation!(Wide, instr, host::phsubw),
+        M::Phsubd => operation!(Wide, instr, host::phsubd),
+        M::Phsubsw => operation!(Wide, instr, host::phsubsw),
+        M::Phminposuw => operation!(Wide, instr, host::phminposuw),
+        M::Mpsadbw => operation_imm!(Wide, instr, host::mpsadbw),
+        M::Pslldq => operation!(Wide, instr, host::pslldq),
+        M::Psrldq => operation!(Wide, instr, host::psrldq),
+        M::Andps | M::Andpd => operation!(Wide, instr, host::pand),
+        M::Andnps | M::Andnpd => operation!(Wide, instr, host::pandn),
+        M::Orps | M::Orpd => operation!(Wide, instr, host::por),
+        M::Xorps | M::Xorpd => operation!(Wide, instr, host::pxor),
         M::Ptest if memory => ptest_memory,
         M::Ptest => ptest_register,
         _ => return None,
@@ -129,32 +128,32 @@ fn shuffles(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     let memory = instr.op_kind(1) == OpKind::Memory;
     Some(match instr.mnemonic() {
-        M::Packsswb => operation!(Wide, instr, shuffle::packsswb),
-        M::Packuswb => operation!(Wide, instr, shuffle::packuswb),
-        M::Packssdw => operation!(Wide, instr, shuffle::packssdw),
-        M::Packusdw => operation!(Wide, instr, shuffle::packusdw),
-        M::Punpcklqdq => operation!(Wide, instr, shuffle::punpcklqdq),
-        M::Punpckhbw => operation!(Wide, instr, shuffle::punpckhbw),
-        M::Punpckhwd => operation!(Wide, instr, shuffle::punpckhwd),
-        M::Punpckhdq => operation!(Wide, instr, shuffle::punpckhdq),
-        M::Punpckhqdq => operation!(Wide, instr, shuffle::punpckhqdq),
-        M::Pshufb => operation!(Wide, instr, shuffle::pshufb),
-        M::Movshdup => operation!(Wide, instr, shuffle::movshdup),
-        M::Movsldup => operation!(Wide, instr, shuffle::movsldup),
-        M::Pshufd => operation_imm!(Wide, instr, shuffle::pshufd),
-        M::Pshuflw => operation_imm!(Wide, instr, shuffle::pshuflw),
-        M::Pshufhw => operation_imm!(Wide, instr, shuffle::pshufhw),
-        M::Shufps => operation_imm!(Wide, instr, shuffle::shufps),
-        M::Shufpd => operation_imm!(Wide, instr, shuffle::shufpd),
-        M::Palignr => operation_imm!(Wide, instr, shuffle::palignr),
-        M::Pblendw => operation_imm!(Wide, instr, shuffle::pblendw),
-        M::Blendps => operation_imm!(Wide, instr, shuffle::blendps),
-        M::Blendpd => operation_imm!(Wide, instr, shuffle::blendpd),
-        M::Movddup => operation!(Narrow<u64>, instr, shuffle::movddup),
-        M::Unpcklps => operation!(Wide, instr, shuffle::punpckldq),
-        M::Unpckhps => operation!(Wide, instr, shuffle::punpckhdq),
-        M::Unpcklpd => operation!(Wide, instr, shuffle::punpcklqdq),
-        M::Unpckhpd => operation!(Wide, instr, shuffle::punpckhqdq),
+        M::Packsswb => operation!(Wide, instr, host::packsswb),
+        M::Packuswb => operation!(Wide, instr, host::packuswb),
+        M::Packssdw => operation!(Wide, instr, host::packssdw),
+        M::Packusdw => operation!(Wide, instr, host::packusdw),
+        M::Punpcklqdq => operation!(Wide, instr, host::punpcklqdq),
+        M::Punpckhbw => operation!(Wide, instr, host::punpckhbw),
+        M::Punpckhwd => operation!(Wide, instr, host::punpckhwd),
+        M::Punpckhdq => operation!(Wide, instr, host::punpckhdq),
+        M::Punpckhqdq => operation!(Wide, instr, host::punpckhqdq),
+        M::Pshufb => operation!(Wide, instr, host::pshufb),
+        M::Movshdup => operation!(Wide, instr, host::movshdup),
+        M::Movsldup => operation!(Wide, instr, host::movsldup),
+        M::Pshufd => operation_imm!(Wide, instr, host::pshufd),
+        M::Pshuflw => operation_imm!(Wide, instr, host::pshuflw),
+        M::Pshufhw => operation_imm!(Wide, instr, host::pshufhw),
+        M::Shufps => operation_imm!(Wide, instr, host::shufps),
+        M::Shufpd => operation_imm!(Wide, instr, host::shufpd),
+        M::Palignr => operation_imm!(Wide, instr, host::palignr),
+        M::Pblendw => operation_imm!(Wide, instr, host::pblendw),
+        M::Blendps => operation_imm!(Wide, instr, host::blendps),
+        M::Blendpd => operation_imm!(Wide, instr, host::blendpd),
+        M::Movddup => operation!(Narrow<u64>, instr, host::movddup),
+        M::Unpcklps => operation!(Wide, instr, host::punpckldq),
+        M::Unpckhps => operation!(Wide, instr, host::punpckhdq),
+        M::Unpcklpd => operation!(Wide, instr, host::punpcklqdq),
+        M::Unpckhpd => operation!(Wide, instr, host::punpckhqdq),
         M::Pblendvb if memory => pblendvb::<true>,
         M::Pblendvb => pblendvb::<false>,
         M::Blendvps if memory => blendvps::<true>,
@@ -168,18 +167,18 @@ fn shuffles(instr: &Instruction) -> Option<Handler> {
 fn extensions(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Pmovsxbw => operation!(Narrow<u64>, instr, shuffle::pmovsxbw),
-        M::Pmovsxbd => operation!(Narrow<u32>, instr, shuffle::pmovsxbd),
-        M::Pmovsxbq => operation!(Narrow<u16>, instr, shuffle::pmovsxbq),
-        M::Pmovsxwd => operation!(Narrow<u64>, instr, shuffle::pmovsxwd),
-        M::Pmovsxwq => operation!(Narrow<u32>, instr, shuffle::pmovsxwq),
-        M::Pmovsxdq => operation!(Narrow<u64>, instr, shuffle::pmovsxdq),
-        M::Pmovzxbw => operation!(Narrow<u64>, instr, shuffle::pmovzxbw),
-        M::Pmovzxbd => operation!(Narrow<u32>, instr, shuffle::pmovzxbd),
-        M::Pmovzxbq => operation!(Narrow<u16>, instr, shuffle::pmovzxbq),
-        M::Pmovzxwd => operation!(Narrow<u64>, instr, shuffle::pmovzxwd),
-        M::Pmovzxwq => operation!(Narrow<u32>, instr, shuffle::pmovzxwq),
-        M::Pmovzxdq => operation!(Narrow<u64>, instr, shuffle::pmovzxdq),
+        M::Pmovsxbw => operation!(Narrow<u64>, instr, host::pmovsxbw),
+        M::Pmovsxbd => operation!(Narrow<u32>, instr, host::pmovsxbd),
+        M::Pmovsxbq => operation!(Narrow<u16>, instr, host::pmovsxbq),
+        M::Pmovsxwd => operation!(Narrow<u64>, instr, host::pmovsxwd),
+        M::Pmovsxwq => operation!(Narrow<u32>, instr, host::pmovsxwq),
+        M::Pmovsxdq => operation!(Narrow<u64>, instr, host::pmovsxdq),
+        M::Pmovzxbw => operation!(Narrow<u64>, instr, host::pmovzxbw),
+        M::Pmovzxbd => operation!(Narrow<u32>, instr, host::pmovzxbd),
+        M::Pmovzxbq => operation!(Narrow<u16>, instr, host::pmovzxbq),
+        M::Pmovzxwd => operation!(Narrow<u64>, instr, host::pmovzxwd),
+        M::Pmovzxwq => operation!(Narrow<u32>, instr, host::pmovzxwq),
+        M::Pmovzxdq => operation!(Narrow<u64>, instr, host::pmovzxdq),
         _ => return None,
     })
 }

@@ -7,6 +7,7 @@ use super::vector::{
 use crate::exec::{Cx, Exec, Handler, Insn};
 use crate::flags::bit;
 use crate::lanes::float::{self, Outcome};
+use crate::lanes::host::{self, Vector};
 use crate::lanes::{approximate, map};
 use crate::softfloat::{Mxcsr, Relation, Unmasked, sse, sse_convert};
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
@@ -29,21 +30,21 @@ macro_rules! floating {
     }};
 }
 
-/// The same for packed arithmetic that has a native form.
+/// The same for arithmetic that has a native form, for when inexactness has been recorded already.
 macro_rules! arithmetic {
-    ($instr:expr, $element:ty, $count:literal, $native:ident, $function:path) => {{
+    ($instr:expr, $element:ty, $native:path, |$a:ident, $b:ident, $m:ident| $function:expr) => {{
         struct Chosen;
         impl FloatOperation for Chosen {
             #[inline(always)]
             fn native(a: u128, b: u128, mxcsr: Mxcsr) -> Option<u128> {
-                float::$native::<$element, $count>(a, b, mxcsr)
+                if mxcsr.is_native_sticky() { $native(a, b) } else { None }
             }
             #[inline(always)]
-            fn apply(a: u128, b: u128, _: u8, mxcsr: &mut Mxcsr) -> Result<u128, Unmasked> {
-                float::packed::<$element, $count>(a, b, mxcsr, $function)
+            fn apply($a: u128, $b: u128, _: u8, $m: &mut Mxcsr) -> Result<u128, Unmasked> {
+                $function
             }
         }
-        pick_float::<Chosen, u128>($instr)
+        pick_float::<Chosen, $element>($instr)
     }};
 }
 
@@ -62,24 +63,64 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
 fn packed(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addps => arithmetic!(instr, u32, 4, native_add, sse::add),
-        M::Addpd => arithmetic!(instr, u64, 2, native_add, sse::add),
-        M::Subps => arithmetic!(instr, u32, 4, native_sub, sse::sub),
-        M::Subpd => arithmetic!(instr, u64, 2, native_sub, sse::sub),
-        M::Mulps => arithmetic!(instr, u32, 4, native_mul, sse::mul),
-        M::Mulpd => arithmetic!(instr, u64, 2, native_mul, sse::mul),
-        M::Divps => arithmetic!(instr, u32, 4, native_div, sse::div),
-        M::Divpd => arithmetic!(instr, u64, 2, native_div, sse::div),
-        M::Minps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::min)),
-        M::Minpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::min)),
-        M::Maxps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::max)),
-        M::Maxpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::max)),
-        M::Sqrtps => floating!(u128, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, float::sqrt)),
-        M::Sqrtpd => floating!(u128, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, float::sqrt)),
-        M::Roundps => floating!(u128, instr, |a, b, imm, m| {
+        M::Addps => arithmetic!(instr, Vector, host::native_addps, |a, b, m| float::packed::<u32, 4>(
+            a,
+            b,
+            m,
+            sse::add
+        )),
+        M::Addpd => arithmetic!(instr, Vector, host::native_addpd, |a, b, m| float::packed::<u64, 2>(
+            a,
+            b,
+            m,
+            sse::add
+        )),
+        M::Subps => arithmetic!(instr, Vector, host::native_subps, |a, b, m| float::packed::<u32, 4>(
+            a,
+            b,
+            m,
+            sse::sub
+        )),
+        M::Subpd => arithmetic!(instr, Vector, host::native_subpd, |a, b, m| float::packed::<u64, 2>(
+            a,
+            b,
+            m,
+            sse::sub
+        )),
+        M::Mulps => arithmetic!(instr, Vector, host::native_mulps, |a, b, m| float::packed::<u32, 4>(
+            a,
+            b,
+            m,
+            sse::mul
+        )),
+        M::Mulpd => arithmetic!(instr, Vector, host::native_mulpd, |a, b, m| float::packed::<u64, 2>(
+            a,
+            b,
+            m,
+            sse::mul
+        )),
+        M::Divps => arithmetic!(instr, Vector, host::native_divps, |a, b, m| float::packed::<u32, 4>(
+            a,
+            b,
+            m,
+            sse::div
+        )),
+        M::Divpd => arithmetic!(instr, Vector, host::native_divpd, |a, b, m| float::packed::<u64, 2>(
+            a,
+            b,
+            m,
+            sse::div
+        )),
+        M::Minps => floating!(Vector, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::min)),
+        M::Minpd => floating!(Vector, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::min)),
+        M::Maxps => floating!(Vector, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::max)),
+        M::Maxpd => floating!(Vector, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::max)),
+        M::Sqrtps => floating!(Vector, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, float::sqrt)),
+        M::Sqrtpd => floating!(Vector, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, float::sqrt)),
+        M::Roundps => floating!(Vector, instr, |a, b, imm, m| {
             float::packed::<u32, 4>(a, b, m, |_, y, m, flags| float::round(y, imm, m, flags))
         }),
-        M::Roundpd => floating!(u128, instr, |a, b, imm, m| {
+        M::Roundpd => floating!(Vector, instr, |a, b, imm, m| {
             float::packed::<u64, 2>(a, b, m, |_, y, m, flags| float::round(y, imm, m, flags))
         }),
         _ => return None,
@@ -89,20 +130,46 @@ fn packed(instr: &Instruction) -> Option<Handler> {
 fn scalar(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::add)),
-        M::Addsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::add)),
-        M::Subss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::sub)),
-        M::Subsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::sub)),
-        M::Mulss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::mul)),
-        M::Mulsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::mul)),
-        M::Divss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::div)),
-        M::Divsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::div)),
+        M::Addss => {
+            arithmetic!(instr, u32, host::native_addss, |a, b, m| float::scalar32(a, b as u32, m, sse::add))
+        }
+        M::Addsd => {
+            arithmetic!(instr, u64, host::native_addsd, |a, b, m| float::scalar64(a, b as u64, m, sse::add))
+        }
+        M::Subss => {
+            arithmetic!(instr, u32, host::native_subss, |a, b, m| float::scalar32(a, b as u32, m, sse::sub))
+        }
+        M::Subsd => {
+            arithmetic!(instr, u64, host::native_subsd, |a, b, m| float::scalar64(a, b as u64, m, sse::sub))
+        }
+        M::Mulss => {
+            arithmetic!(instr, u32, host::native_mulss, |a, b, m| float::scalar32(a, b as u32, m, sse::mul))
+        }
+        M::Mulsd => {
+            arithmetic!(instr, u64, host::native_mulsd, |a, b, m| float::scalar64(a, b as u64, m, sse::mul))
+        }
+        M::Divss => {
+            arithmetic!(instr, u32, host::native_divss, |a, b, m| float::scalar32(a, b as u32, m, sse::div))
+        }
+        M::Divsd => {
+            arithmetic!(instr, u64, host::native_divsd, |a, b, m| float::scalar64(a, b as u64, m, sse::div))
+        }
         M::Minss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::min)),
         M::Minsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::min)),
         M::Maxss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::max)),
         M::Maxsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::max)),
-        M::Sqrtss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, float::sqrt)),
-        M::Sqrtsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, float::sqrt)),
+        M::Sqrtss => arithmetic!(instr, u32, host::native_sqrtss, |a, b, m| float::scalar32(
+            a,
+            b as u32,
+            m,
+            float::sqrt
+        )),
+        M::Sqrtsd => arithmetic!(instr, u64, host::native_sqrtsd, |a, b, m| float::scalar64(
+            a,
+            b as u64,
+            m,
+            float::sqrt
+        )),
         M::Roundss => floating!(u32, instr, |a, b, imm, m| {
             float::scalar32(a, b as u32, m, |_, y, m, flags| float::round(y, imm, m, flags))
         }),
@@ -117,10 +184,10 @@ fn comparisons(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     let memory = instr.op_kind(1) == OpKind::Memory;
     Some(match instr.mnemonic() {
-        M::Cmpps => floating!(u128, instr, |a, b, imm, m| {
+        M::Cmpps => floating!(Vector, instr, |a, b, imm, m| {
             float::packed::<u32, 4>(a, b, m, |x, y, m, flags| float::mask(x, y, imm & 7, m, flags))
         }),
-        M::Cmppd => floating!(u128, instr, |a, b, imm, m| {
+        M::Cmppd => floating!(Vector, instr, |a, b, imm, m| {
             float::packed::<u64, 2>(a, b, m, |x, y, m, flags| float::mask(x, y, imm & 7, m, flags))
         }),
         M::Cmpss => floating!(u32, instr, |a, b, imm, m| {
@@ -147,6 +214,12 @@ fn comis<F: sse::Format + Element, S: Source, const QUIET: bool>(cx: &mut Cx, i:
     sse_ready(cx)?;
     let b = F::narrowed(S::load(cx, i)?);
     let a = F::narrowed(xmm(cx, i.reg));
+    // No exception can be detected, whatever MXCSR says.
+    if a.is_plain() && b.is_plain() {
+        let (below, equal) = a.native_compare(b);
+        cx.cpu.flags.set_arithmetic(u64::from(below) * bit::CF | u64::from(equal) * bit::ZF);
+        return Ok(());
+    }
     let relation = under_mxcsr(cx, |m| float::comis(a, b, QUIET, m))?;
     cx.cpu.flags.set_arithmetic(relation_flags(relation));
     Ok(())
@@ -165,14 +238,14 @@ pub fn relation_flags(relation: Relation) -> u64 {
 fn horizontal(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addsubps => floating!(u128, instr, |a, b, _, m| float::addsubps(a, b, m)),
-        M::Addsubpd => floating!(u128, instr, |a, b, _, m| float::addsubpd(a, b, m)),
-        M::Haddps => floating!(u128, instr, |a, b, _, m| float::horizontal::<u32, 4>(a, b, m, sse::add)),
-        M::Haddpd => floating!(u128, instr, |a, b, _, m| float::horizontal::<u64, 2>(a, b, m, sse::add)),
-        M::Hsubps => floating!(u128, instr, |a, b, _, m| float::horizontal::<u32, 4>(a, b, m, sse::sub)),
-        M::Hsubpd => floating!(u128, instr, |a, b, _, m| float::horizontal::<u64, 2>(a, b, m, sse::sub)),
-        M::Dpps => floating!(u128, instr, float::dpps),
-        M::Dppd => floating!(u128, instr, float::dppd),
+        M::Addsubps => floating!(Vector, instr, |a, b, _, m| float::addsubps(a, b, m)),
+        M::Addsubpd => floating!(Vector, instr, |a, b, _, m| float::addsubpd(a, b, m)),
+        M::Haddps => floating!(Vector, instr, |a, b, _, m| float::horizontal::<u32, 4>(a, b, m, sse::add)),
+        M::Haddpd => floating!(Vector, instr, |a, b, _, m| float::horizontal::<u64, 2>(a, b, m, sse::add)),
+        M::Hsubps => floating!(Vector, instr, |a, b, _, m| float::horizontal::<u32, 4>(a, b, m, sse::sub)),
+        M::Hsubpd => floating!(Vector, instr, |a, b, _, m| float::horizontal::<u64, 2>(a, b, m, sse::sub)),
+        M::Dpps => floating!(Vector, instr, float::dpps),
+        M::Dppd => floating!(Vector, instr, float::dppd),
         _ => return None,
     })
 }
@@ -180,14 +253,14 @@ fn horizontal(instr: &Instruction) -> Option<Handler> {
 fn vector_conversions(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Cvtps2dq => floating!(u128, instr, |_, b, _, m| float::ps2dq(b, false, m)),
-        M::Cvttps2dq => floating!(u128, instr, |_, b, _, m| float::ps2dq(b, true, m)),
-        M::Cvtdq2ps => floating!(u128, instr, |_, b, _, m| float::dq2ps(b, m)),
+        M::Cvtps2dq => floating!(Vector, instr, |_, b, _, m| float::ps2dq(b, false, m)),
+        M::Cvttps2dq => floating!(Vector, instr, |_, b, _, m| float::ps2dq(b, true, m)),
+        M::Cvtdq2ps => floating!(Vector, instr, |_, b, _, m| float::dq2ps(b, m)),
         M::Cvtdq2pd => floating!(u64, instr, |_, b, _, _| Ok(float::dq2pd(b as u64))),
-        M::Cvtpd2dq => floating!(u128, instr, |_, b, _, m| float::pd2dq(b, false, m).map(u128::from)),
-        M::Cvttpd2dq => floating!(u128, instr, |_, b, _, m| float::pd2dq(b, true, m).map(u128::from)),
+        M::Cvtpd2dq => floating!(Vector, instr, |_, b, _, m| float::pd2dq(b, false, m).map(u128::from)),
+        M::Cvttpd2dq => floating!(Vector, instr, |_, b, _, m| float::pd2dq(b, true, m).map(u128::from)),
         M::Cvtps2pd => floating!(u64, instr, |_, b, _, m| float::ps2pd(b as u64, m)),
-        M::Cvtpd2ps => floating!(u128, instr, |_, b, _, m| float::pd2ps(b, m).map(u128::from)),
+        M::Cvtpd2ps => floating!(Vector, instr, |_, b, _, m| float::pd2ps(b, m).map(u128::from)),
         M::Cvtss2sd => floating!(u32, instr, |a, b, _, m| {
             float::under(m, |m, flags| a & !LOW_64 | u128::from(sse_convert::widen(b as u32, m, flags)))
         }),
@@ -207,8 +280,7 @@ fn from_integer<F: sse::Format + Element, W: crate::exec::Width, const MEMORY: b
     let raw = if MEMORY { cx.read::<W>(i)?.to_u64() } else { cx.get::<W>(i.rm).to_u64() };
     let value = if W::BITS == 32 { i64::from(raw as i32) } else { raw as i64 };
     let result: F = under_mxcsr(cx, |m| float::from_integer(value, m))?;
-    let mask = if F::SIZE == 4 { LOW_32 } else { LOW_64 };
-    let merged = xmm(cx, i.reg) & !mask | result.widened();
+    let merged = result.merged(xmm(cx, i.reg));
     set_xmm(cx, i.reg, merged);
     Ok(())
 }
@@ -319,9 +391,9 @@ fn mmx_conversions(instr: &Instruction) -> Option<Handler> {
         (M::Cvttps2pi, false) => ps2pi::<XmmSource, true>,
         (M::Cvttps2pi, true) => ps2pi::<MemorySource<u64>, true>,
         (M::Cvtpd2pi, false) => pd2pi::<XmmSource, false>,
-        (M::Cvtpd2pi, true) => pd2pi::<MemorySource<u128>, false>,
+        (M::Cvtpd2pi, true) => pd2pi::<MemorySource<Vector>, false>,
         (M::Cvttpd2pi, false) => pd2pi::<XmmSource, true>,
-        (M::Cvttpd2pi, true) => pd2pi::<MemorySource<u128>, true>,
+        (M::Cvttpd2pi, true) => pd2pi::<MemorySource<Vector>, true>,
         (M::Cvtpi2ps, false) => pi2ps::<false>,
         (M::Cvtpi2ps, true) => pi2ps::<true>,
         (M::Cvtpi2pd, false) => pi2pd::<false>,

@@ -1,13 +1,10 @@
 //! SSE moves, inserts and extracts (SDM volume 1, 10.4.1, 11.4.1 and 12.10).
 
 use super::sse::store_masked;
-use super::vector::{Element, aligned, set_xmm, sse_ready, xmm};
+use super::vector::{Element, read, set_xmm, sse_ready, write, xmm};
 use crate::exec::{Cx, Exec, Handler, Insn, Width};
-use crate::lanes::shuffle;
+use crate::lanes::host::{self, Vector};
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
-
-const LOW_64: u128 = u64::MAX as u128;
-const LOW_32: u128 = u32::MAX as u128;
 
 fn move_register(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
@@ -18,23 +15,21 @@ fn move_register(cx: &mut Cx, i: &Insn) -> Exec {
 
 fn load_aligned(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
-    let linear = aligned(cx, i, false)?;
-    let value = cx.load::<u128>(linear, i.seg)?;
-    set_xmm(cx, i.reg, value);
+    let value = read::<Vector, true>(cx, i)?;
+    set_xmm(cx, i.reg, value.into());
     Ok(())
 }
 
 fn store_aligned(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
-    let linear = aligned(cx, i, true)?;
-    let value = xmm(cx, i.reg);
-    cx.store(linear, i.seg, value)
+    let value = Vector::from(xmm(cx, i.reg));
+    write::<Vector, true>(cx, i, value)
 }
 
 /// A load of any size, zero-extended to the register.
 fn load<T: Element>(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
-    let value = cx.read::<T>(i)?.widened();
+    let value = read::<T, false>(cx, i)?.widened();
     set_xmm(cx, i.reg, value);
     Ok(())
 }
@@ -43,14 +38,14 @@ fn load<T: Element>(cx: &mut Cx, i: &Insn) -> Exec {
 fn store<T: Element>(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let value = T::narrowed(xmm(cx, i.reg));
-    cx.write(i, value)
+    write::<T, false>(cx, i, value)
 }
 
 /// MOVHPS and MOVHPD to memory.
 fn store_high(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let value = (xmm(cx, i.reg) >> 64) as u64;
-    cx.write(i, value)
+    write::<u64, false>(cx, i, value)
 }
 
 /// Replaces the bits of `mask` in the destination by those of `value`.
@@ -59,60 +54,58 @@ fn merge(cx: &mut Cx, i: &Insn, mask: u128, value: u128) {
     set_xmm(cx, i.reg, value);
 }
 
-fn load_low(cx: &mut Cx, i: &Insn) -> Exec {
+/// Replaces the destination by a function of it and of a value from memory.
+#[inline(always)]
+fn merge_memory<T: Element>(cx: &mut Cx, i: &Insn, f: impl FnOnce(u128, T) -> u128) -> Exec {
     sse_ready(cx)?;
-    let value = cx.read::<u64>(i)?;
-    merge(cx, i, LOW_64, value.into());
+    let value = read::<T, false>(cx, i)?;
+    let value = f(xmm(cx, i.reg), value);
+    set_xmm(cx, i.reg, value);
     Ok(())
+}
+
+/// Replaces the destination by a function of it and of the source register.
+#[inline(always)]
+fn merge_register(cx: &mut Cx, i: &Insn, f: impl FnOnce(u128, u128) -> u128) -> Exec {
+    sse_ready(cx)?;
+    let value = f(xmm(cx, i.reg), xmm(cx, i.rm));
+    set_xmm(cx, i.reg, value);
+    Ok(())
+}
+
+fn load_low(cx: &mut Cx, i: &Insn) -> Exec {
+    merge_memory::<u64>(cx, i, |old, value| value.merged(old))
 }
 
 fn load_high(cx: &mut Cx, i: &Insn) -> Exec {
-    sse_ready(cx)?;
-    let value = cx.read::<u64>(i)?;
-    merge(cx, i, !LOW_64, u128::from(value) << 64);
-    Ok(())
+    merge_memory::<u64>(cx, i, |old, value| host::punpcklqdq(old, value.widened()))
 }
 
 fn movhlps(cx: &mut Cx, i: &Insn) -> Exec {
-    sse_ready(cx)?;
-    let value = xmm(cx, i.rm) >> 64;
-    merge(cx, i, LOW_64, value);
-    Ok(())
+    merge_register(cx, i, |old, source| host::punpckhqdq(source, old))
 }
 
 fn movlhps(cx: &mut Cx, i: &Insn) -> Exec {
-    sse_ready(cx)?;
-    let value = xmm(cx, i.rm) << 64;
-    merge(cx, i, !LOW_64, value);
-    Ok(())
+    merge_register(cx, i, host::punpcklqdq)
 }
 
 fn movss(cx: &mut Cx, i: &Insn) -> Exec {
-    sse_ready(cx)?;
-    let value = xmm(cx, i.rm);
-    merge(cx, i, LOW_32, value);
-    Ok(())
+    merge_register(cx, i, |old, source| (source as u32).merged(old))
 }
 
 fn movsd(cx: &mut Cx, i: &Insn) -> Exec {
-    sse_ready(cx)?;
-    let value = xmm(cx, i.rm);
-    merge(cx, i, LOW_64, value);
-    Ok(())
+    merge_register(cx, i, |old, source| (source as u64).merged(old))
 }
 
 /// MOVQ xmm, xmm: the upper half becomes zero.
 fn movq(cx: &mut Cx, i: &Insn) -> Exec {
-    sse_ready(cx)?;
-    let value = xmm(cx, i.rm) & LOW_64;
-    set_xmm(cx, i.reg, value);
-    Ok(())
+    merge_register(cx, i, |_, source| (source as u64).widened())
 }
 
 fn from_gpr<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let value = cx.get::<T>(i.rm).to_u64();
-    set_xmm(cx, i.reg, value.into());
+    set_xmm(cx, i.reg, value.widened());
     Ok(())
 }
 
@@ -124,7 +117,8 @@ fn to_gpr<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
 }
 
 /// A mask of sign bits into a general register.
-fn sign_mask(cx: &mut Cx, i: &Insn, mask: fn(u128) -> u32) -> Exec {
+#[inline(always)]
+fn sign_mask(cx: &mut Cx, i: &Insn, mask: impl FnOnce(u128) -> u32) -> Exec {
     sse_ready(cx)?;
     let bits = mask(xmm(cx, i.rm));
     cx.put(i.reg, bits);
@@ -132,15 +126,15 @@ fn sign_mask(cx: &mut Cx, i: &Insn, mask: fn(u128) -> u32) -> Exec {
 }
 
 fn movmskps(cx: &mut Cx, i: &Insn) -> Exec {
-    sign_mask(cx, i, shuffle::movmskps)
+    sign_mask(cx, i, host::movmskps)
 }
 
 fn movmskpd(cx: &mut Cx, i: &Insn) -> Exec {
-    sign_mask(cx, i, shuffle::movmskpd)
+    sign_mask(cx, i, host::movmskpd)
 }
 
 fn pmovmskb(cx: &mut Cx, i: &Insn) -> Exec {
-    sign_mask(cx, i, shuffle::pmovmskb)
+    sign_mask(cx, i, host::pmovmskb)
 }
 
 fn maskmovdqu(cx: &mut Cx, i: &Insn) -> Exec {
@@ -193,7 +187,7 @@ fn insertps_register(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let imm = i.imm as u8;
     let source = (xmm(cx, i.rm) >> (32 * u32::from(imm >> 6))) as u32;
-    let value = shuffle::insertps(xmm(cx, i.reg), source, imm);
+    let value = host::insertps(xmm(cx, i.reg), source, imm);
     set_xmm(cx, i.reg, value);
     Ok(())
 }
@@ -201,7 +195,7 @@ fn insertps_register(cx: &mut Cx, i: &Insn) -> Exec {
 fn insertps_memory(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let source = cx.read::<u32>(i)?;
-    let value = shuffle::insertps(xmm(cx, i.reg), source, i.imm as u8);
+    let value = host::insertps(xmm(cx, i.reg), source, i.imm as u8);
     set_xmm(cx, i.reg, value);
     Ok(())
 }
@@ -233,7 +227,7 @@ fn full_width(instr: &Instruction) -> Option<Handler> {
             placed(instr, move_register, load_aligned, store_aligned)
         }
         M::Movups | M::Movupd | M::Movdqu | M::Lddqu => {
-            placed(instr, move_register, load::<u128>, store::<u128>)
+            placed(instr, move_register, load::<Vector>, store::<Vector>)
         }
         M::Maskmovdqu => maskmovdqu,
         M::Movmskps => movmskps,

@@ -101,7 +101,7 @@ impl Cx<'_> {
     }
 }
 
-fn push_r<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
+pub fn push_r<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let value = cx.get::<T>(i.reg);
     cx.push(value)
 }
@@ -112,7 +112,7 @@ fn push_m<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
 fn push_i<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     cx.push(T::from_u64(i.imm))
 }
-fn pop_r<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
+pub fn pop_r<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     let value = cx.pop::<T>()?;
     cx.put(i.reg, value);
     Ok(())

@@ -40,9 +40,29 @@ impl Cx<'_> {
     fn readable_memory(&mut self, linear: u64) -> bool {
         self.mmu.read_fast::<u8>(linear).is_some() || self.touch(linear, false)
     }
-    /// Brings the page into the TLB for writing.
+    /// Brings the page into the TLB for writing. False if it cannot be there.
     fn writable_memory(&mut self, linear: u64) -> bool {
-        self.mmu.modify_fast::<u8>(linear).is_some() || self.touch(linear, true)
+        let present = |cx: &Self| cx.mmu.modify_fast::<u8>(linear).is_some();
+        present(self) || self.touch(linear, true) && present(self)
+    }
+
+    /// Fills memory whose stores are watched because it holds decoded code or page tables, in one store.
+    fn fill_trapped<T: Width>(&mut self, to: u64, value: T, count: usize) -> bool {
+        let mut bytes = [0; 4096];
+        let len = count * T::SIZE;
+        bytes[..len]
+            .chunks_exact_mut(T::SIZE)
+            .for_each(|chunk| chunk.copy_from_slice(&value.to_le()[..T::SIZE]));
+        self.store_trapped(to, &bytes[..len])
+    }
+
+    /// Copies into such memory from memory whose page is in the TLB.
+    fn copy_trapped(&mut self, from: u64, to: u64, len: usize) -> bool {
+        let mut bytes = [0; 4096];
+        if self.mmu.overlaps_frame(from, to, len) || !self.mmu.read_span(from, &mut bytes[..len]) {
+            return false;
+        }
+        self.store_trapped(to, &bytes[..len])
     }
 
     /// +SIZE or -SIZE by DF.
@@ -138,11 +158,16 @@ impl Element for Movs {
             return false;
         };
         let bytes = count * T::SIZE as u64;
-        if !cx.readable_memory(from) || !cx.writable_memory(to) {
+        if !cx.readable_memory(from) {
             return false;
         }
-        // A forward copy into its own source repeats a pattern: element by element.
-        if cx.mmu.overlap_fast(from, to, bytes as usize) || !cx.mmu.copy_fast(from, to, bytes as usize) {
+        let done = if cx.writable_memory(to) {
+            // A forward copy into its own source repeats a pattern: element by element.
+            !cx.mmu.overlap_fast(from, to, bytes as usize) && cx.mmu.copy_fast(from, to, bytes as usize)
+        } else {
+            cx.copy_trapped(from, to, bytes as usize)
+        };
+        if !done {
             return false;
         }
         cx.advance(i, RSI, bytes);
@@ -165,7 +190,12 @@ impl Element for Stos {
     fn span<T: Width>(cx: &mut Cx, i: &Insn, count: u64) -> bool {
         let Ok(to) = cx.target_linear::<T>(i, true) else { return false };
         let value = cx.get::<T>(RAX);
-        if !cx.writable_memory(to) || !cx.mmu.fill_fast(to, value, count as usize) {
+        let done = if cx.writable_memory(to) {
+            cx.mmu.fill_fast(to, value, count as usize)
+        } else {
+            cx.fill_trapped(to, value, count as usize)
+        };
+        if !done {
             return false;
         }
         cx.advance(i, RDI, count * T::SIZE as u64);

@@ -599,6 +599,7 @@ fn mwait(cx: &mut Cx, _i: &Insn) -> Exec {
     cx.cpu.system.monitor = None;
     cx.charge(1000);
     cx.cpu.timing.pause();
+    cx.recheck();
     Ok(())
 }
 fn cpuid(cx: &mut Cx, _i: &Insn) -> Exec {

@@ -1,7 +1,8 @@
 //! What the MMX and SSE instructions share: availability checks, operands, and the shapes of handlers.
 
 use crate::event::{MF, NM, XM};
-use crate::exec::{Cx, Exec, Fault, Handler, Insn};
+use crate::exec::{Cx, Exec, Fault, Handler, Insn, iflag};
+use crate::lanes::host::{self, Vector};
 use crate::softfloat::{Mxcsr, Unmasked};
 use crate::state::cr;
 use amber_mmu::Word;
@@ -101,28 +102,95 @@ pub fn aligned(cx: &mut Cx, i: &Insn, write: bool) -> Result<u64, Fault> {
     if linear & 15 != 0 { Err(cx.gp(0)) } else { Ok(linear) }
 }
 
+/// Linear address of a memory operand in 64-bit code with 64-bit addresses.
+#[inline(always)]
+fn flat(cx: &Cx, i: &Insn) -> Option<u64> {
+    let flat = i.flags & (iflag::FLAT | iflag::ADDRESS) == iflag::FLAT;
+    flat.then(|| cx.flat(i).wrapping_add(cx.cpu.flat_base[usize::from(i.seg & 7)]))
+}
+
+/// Reads the memory operand, which must be aligned if `ALIGNED`. Whatever the TLB does not answer at once for flat
+/// 64-bit code goes the general way.
+#[inline(always)]
+pub fn read<T: Word, const ALIGNED: bool>(cx: &mut Cx, i: &Insn) -> Result<T, Fault> {
+    if let Some(linear) = flat(cx, i)
+        && (!ALIGNED || linear & 15 == 0)
+        && let Some(value) = cx.mmu.read_fast::<T>(linear)
+    {
+        return Ok(value);
+    }
+    read_general::<T, ALIGNED>(cx, i)
+}
+
+#[cold]
+#[inline(never)]
+fn read_general<T: Word, const ALIGNED: bool>(cx: &mut Cx, i: &Insn) -> Result<T, Fault> {
+    if ALIGNED {
+        let linear = aligned(cx, i, false)?;
+        return cx.load(linear, i.seg);
+    }
+    cx.read(i)
+}
+
+/// Writes the memory operand; as [`read`].
+#[inline(always)]
+pub fn write<T: Word, const ALIGNED: bool>(cx: &mut Cx, i: &Insn, value: T) -> Exec {
+    if let Some(linear) = flat(cx, i)
+        && (!ALIGNED || linear & 15 == 0)
+        && cx.mmu.write_fast(linear, value)
+    {
+        return Ok(());
+    }
+    write_general::<T, ALIGNED>(cx, i, value)
+}
+
+#[cold]
+#[inline(never)]
+fn write_general<T: Word, const ALIGNED: bool>(cx: &mut Cx, i: &Insn, value: T) -> Exec {
+    if ALIGNED {
+        let linear = aligned(cx, i, true)?;
+        return cx.store(linear, i.seg, value);
+    }
+    cx.write(i, value)
+}
+
 /// A memory operand's type, widened with zeros.
 pub trait Element: Word {
     fn widened(self) -> u128;
     fn narrowed(value: u128) -> Self;
+    /// `old` with its low part replaced.
+    ///
+    /// This and [`Element::widened`] make the whole register in a vector register, so that it is stored by one
+    /// access: the processor could not forward two narrower stores to a load of the whole.
+    fn merged(self, old: u128) -> u128;
 }
 
 macro_rules! impl_element {
-    ($($type:ty),+) => {
+    ($($type:ty, |$self:ident, $old:ident, $value:ident| $widened:expr, $merged:expr, $narrowed:expr;)+) => {
         $(impl Element for $type {
             #[inline(always)]
-            fn widened(self) -> u128 {
-                self.into()
+            fn widened($self) -> u128 {
+                $widened
             }
             #[inline(always)]
-            fn narrowed(value: u128) -> Self {
-                value as $type
+            fn narrowed($value: u128) -> Self {
+                $narrowed
+            }
+            #[inline(always)]
+            fn merged($self, $old: u128) -> u128 {
+                $merged
             }
         })+
     };
 }
 
-impl_element!(u8, u16, u32, u64, u128);
+impl_element! {
+    u8, |self, old, value| host::with_low_64(0, self.into()), old & !0xFF | u128::from(self), value as u8;
+    u16, |self, old, value| host::with_low_64(0, self.into()), old & !0xFFFF | u128::from(self), value as u16;
+    u32, |self, old, value| host::with_low_64(0, self.into()), host::with_low_32(old, self), value as u32;
+    u64, |self, old, value| host::with_low_64(0, self), host::with_low_64(old, self), value as u64;
+    Vector, |self, _old, value| self.into(), self.into(), value.into();
+}
 
 /// Where the last operand comes from.
 pub trait Source {
@@ -156,10 +224,9 @@ impl<T: Element> Source for MemorySource<T> {
     #[inline(always)]
     fn load(cx: &mut Cx, i: &Insn) -> Result<u128, Fault> {
         if T::SIZE == 16 {
-            let linear = aligned(cx, i, false)?;
-            return cx.load::<u128>(linear, i.seg);
+            return Ok(read::<T, true>(cx, i)?.widened());
         }
-        Ok(cx.read::<T>(i)?.widened())
+        Ok(read::<T, false>(cx, i)?.widened())
     }
 }
 
@@ -201,7 +268,7 @@ impl Shape for Wide {
     fn pick<O: Operation>(instr: &Instruction) -> Handler {
         match instr.op_kind(1) {
             OpKind::Register => on_xmm::<O, XmmSource>,
-            OpKind::Memory => on_xmm::<O, MemorySource<u128>>,
+            OpKind::Memory => on_xmm::<O, MemorySource<Vector>>,
             _ => on_xmm::<O, ImmediateSource>,
         }
     }
@@ -248,11 +315,19 @@ fn float<O: FloatOperation, S: Source>(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let source = S::load(cx, i)?;
     let destination = xmm(cx, i.reg);
-    // Stored here rather than joined with the result below, which would take it out of vector registers.
-    if let Some(value) = O::native(destination, source, Mxcsr(cx.cpu.mxcsr)) {
-        set_xmm(cx, i.reg, value);
-        return Ok(());
+    match O::native(destination, source, Mxcsr(cx.cpu.mxcsr)) {
+        Some(value) => {
+            set_xmm(cx, i.reg, value);
+            Ok(())
+        }
+        None => float_under_mxcsr::<O>(cx, i, source),
     }
+}
+
+/// Apart, so that the native way needs no stack frame.
+#[inline(never)]
+fn float_under_mxcsr<O: FloatOperation>(cx: &mut Cx, i: &Insn, source: u128) -> Exec {
+    let destination = xmm(cx, i.reg);
     let value = under_mxcsr(cx, |mxcsr| O::apply(destination, source, i.imm as u8, mxcsr))?;
     set_xmm(cx, i.reg, value);
     Ok(())

@@ -2,7 +2,7 @@
 //! instruction; what they compute is in [`crate::x87`].
 
 use super::sse_fp::relation_flags;
-use super::vector::{numeric_error, x87_ready, x87_waiting};
+use super::vector::{numeric_error, read, write, x87_ready, x87_waiting};
 use crate::event::NM;
 use crate::exec::{Cx, Exec, Fault, Handler, Insn};
 use crate::flags::bit;
@@ -71,7 +71,7 @@ macro_rules! on_memory {
     ($element:ty, |$x:ident, $value:ident| $body:expr) => {{
         let handler: Handler = |cx, i| {
             x87_waiting(cx)?;
-            let $value = cx.read::<$element>(i)?;
+            let $value = read::<$element, false>(cx, i)?;
             note_operand(cx, i);
             let $x = &mut cx.cpu.x87;
             $body;
@@ -112,7 +112,7 @@ fn storing<T>(
 
 #[inline(always)]
 fn store_result<T: Word>(cx: &mut Cx, i: &Insn, compute: impl FnOnce(&mut X87) -> Option<T>) -> Exec {
-    storing(cx, i, compute, |cx, value| cx.write(i, value))
+    storing(cx, i, compute, |cx, value| write::<T, false>(cx, i, value))
 }
 
 fn register_arithmetic(instr: &Instruction) -> Option<Handler> {
@@ -183,8 +183,10 @@ fn integer_arithmetic(instr: &Instruction) -> Option<Handler> {
 }
 
 /// Reads ten bytes.
+#[inline(always)]
 fn read_80(cx: &mut Cx, i: &Insn) -> Result<u128, Fault> {
     let linear = cx.operand(i, 10, false)?;
+    // Two loads, as it was stored: one of 16 bytes could not be forwarded to.
     if linear & 0xFFF <= 4096 - 10 {
         let low = cx.load::<u64>(linear, i.seg)?;
         let high = cx.load::<u16>(linear + 8, i.seg)?;
@@ -195,9 +197,18 @@ fn read_80(cx: &mut Cx, i: &Insn) -> Result<u128, Fault> {
     Ok(u128::from_le_bytes(bytes))
 }
 
+#[inline(always)]
 fn store_80(cx: &mut Cx, i: &Insn, compute: impl FnOnce(&mut X87) -> Option<u128>) -> Exec {
     storing(cx, i, compute, |cx, value| {
         let linear = cx.operand(i, 10, true)?;
+        // The second part lies in the page that took the first.
+        let whole = linear & 0xFFF <= 4096 - 10;
+        if whole
+            && cx.mmu.write_fast(linear, value as u64)
+            && cx.mmu.write_fast(linear + 8, (value >> 64) as u16)
+        {
+            return Ok(());
+        }
         cx.store_bytes(linear, i.seg, &value.to_le_bytes()[..10])
     })
 }

@@ -1,6 +1,6 @@
 //! x87 addition, multiplication, division, square root, comparison and rounding to an integer.
 
-use super::f80::{Class, Env, F80};
+use super::f80::{BIAS, Class, Env, F80, INTEGER_BIT};
 use super::kernel;
 use super::round::Exact;
 use super::sse::{from_magnitude, integer_magnitude};
@@ -51,6 +51,74 @@ pub fn nan1(a: F80, env: &mut Env) -> Option<F80> {
         }
         _ => None,
     }
+}
+
+/// A result under the control word's usual setting (rounding to nearest, full precision, all exceptions masked),
+/// whether it is inexact, and whether its magnitude was rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quick {
+    pub value: F80,
+    pub inexact: bool,
+    pub up: bool,
+}
+
+/// Rounds a result that is far from the ends of the exponent range.
+#[inline(always)]
+fn quick(x: Exact) -> Option<Quick> {
+    if (x.exp + BIAS - 2) as u32 > 0x7FFA {
+        return None;
+    }
+    let up = x.rest > INTEGER_BIT || (x.rest == INTEGER_BIT && x.sig & 1 != 0);
+    let (sig, carry) = x.sig.overflowing_add(u64::from(up));
+    let biased = (x.exp + BIAS + i32::from(carry)) as u16;
+    let value = F80::new(x.sign, biased, sig | u64::from(carry) << 63);
+    Some(Quick { value, inexact: x.rest != 0, up })
+}
+
+/// The sum of two normal numbers, unless it is one of the rarer cases.
+#[inline(always)]
+pub fn quick_add(a: F80, b: F80) -> Option<Quick> {
+    let (a, b) = if b.biased() > a.biased() { (b, a) } else { (a, b) };
+    let count = u32::from(a.biased() - b.biased());
+    if count > 63 {
+        return None;
+    }
+    let (exp, small, rest) =
+        (i32::from(a.biased()) - BIAS, b.mantissa >> count, b.mantissa << 1 << (63 - count));
+    if a.sign() == b.sign() {
+        let (sum, carry) = a.mantissa.overflowing_add(small);
+        if carry {
+            let jammed = sum << 63 | rest >> 1 | rest & 1;
+            return quick(Exact { sign: a.sign(), exp: exp + 1, sig: sum >> 1 | INTEGER_BIT, rest: jammed });
+        }
+        return quick(Exact { sign: a.sign(), exp, sig: sum, rest });
+    }
+    let (rest, borrow) = 0u64.overflowing_sub(rest);
+    let (difference, less) = a.mantissa.overflowing_sub(small);
+    // Nothing can be borrowed from equal exponents, the only ones whose significands stand in either order.
+    let (difference, sign) = if less {
+        (difference.wrapping_neg(), b.sign())
+    } else {
+        (difference.wrapping_sub(u64::from(borrow)), a.sign())
+    };
+    if difference == 0 {
+        return if rest == 0 { Some(Quick { value: F80::ZERO, inexact: false, up: false }) } else { None };
+    }
+    let shift = difference.leading_zeros();
+    let sig = difference << shift | rest >> 1 >> (63 - shift);
+    quick(Exact { sign, exp: exp - shift as i32, sig, rest: rest << shift })
+}
+
+/// The product of two normal numbers, unless it is one of the rarer cases.
+#[inline(always)]
+pub fn quick_mul(a: F80, b: F80) -> Option<Quick> {
+    quick(kernel::mul(a.normal_parts(), b.normal_parts()))
+}
+
+/// The quotient of two normal numbers, unless it is one of the rarer cases.
+#[inline(always)]
+pub fn quick_div(a: F80, b: F80) -> Option<Quick> {
+    quick(kernel::div(a.normal_parts(), b.normal_parts()))
 }
 
 #[inline(always)]
@@ -187,6 +255,14 @@ pub fn sqrt(a: F80, env: &mut Env) -> F80 {
 /// FCOM and FUCOM: an unordered pair is invalid unless `quiet` and without an SNaN.
 #[inline]
 pub fn compare(a: F80, b: F80, quiet: bool, env: &mut Env) -> Relation {
+    if a.is_normal() && b.is_normal() && a.sign() == b.sign() {
+        let magnitudes = (a.biased(), a.mantissa).cmp(&(b.biased(), b.mantissa));
+        return match if a.sign() { magnitudes.reverse() } else { magnitudes } {
+            std::cmp::Ordering::Less => Relation::Less,
+            std::cmp::Ordering::Equal => Relation::Equal,
+            std::cmp::Ordering::Greater => Relation::Greater,
+        };
+    }
     let (ca, cb) = (a.class(), b.class());
     let unsupported = ca == Class::Unsupported || cb == Class::Unsupported;
     if unsupported || a.is_nan() || b.is_nan() {
@@ -230,7 +306,7 @@ pub fn round_to_integral(a: F80, env: &mut Env) -> F80 {
     env.up = up;
     debug_assert!(!carry, "a number below 2^63 rounds to at most 2^63");
     match from_magnitude(x.sign, magnitude) {
-        Some(x) => F80::new(x.sign, (x.exp + super::f80::BIAS) as u16, x.sig),
+        Some(x) => F80::new(x.sign, (x.exp + BIAS) as u16, x.sig),
         None => F80::zero(x.sign),
     }
 }

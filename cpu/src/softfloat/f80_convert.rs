@@ -5,10 +5,30 @@ use super::round::{Exact, finish};
 use super::sse::{Class as SseClass, Format, class, from_magnitude, integer_magnitude};
 use super::{Flags, f80};
 
+/// A normal number: exact, and nothing to detect.
+#[inline(always)]
+fn from_normal<F: Format>(a: F) -> Option<F80> {
+    let exponent = a.bits() >> F::FRACTION & F::EXP_MAX;
+    if exponent.wrapping_sub(1) >= F::EXP_MAX - 1 {
+        return None;
+    }
+    let biased = (exponent as i32 - F::BIAS + f80::BIAS) as u16;
+    let sign = a.bits() & F::SIGN != 0;
+    Some(F80::new(sign, biased, INTEGER_BIT | a.bits() << (63 - F::FRACTION) & !INTEGER_BIT))
+}
+
 /// FLD m32fp and m64fp, and memory operands of arithmetic: exact. An SNaN becomes quiet with IE; a
 /// denormal is noted.
-#[inline]
+#[inline(always)]
 pub fn from_format<F: Format>(a: F, env: &mut Env) -> F80 {
+    if let Some(value) = from_normal(a) {
+        return value;
+    }
+    from_special(a, env)
+}
+
+#[inline(never)]
+fn from_special<F: Format>(a: F, env: &mut Env) -> F80 {
     let sign = a.bits() & F::SIGN != 0;
     match class(a) {
         SseClass::Zero => F80::zero(sign),
@@ -26,10 +46,13 @@ pub fn from_format<F: Format>(a: F, env: &mut Env) -> F80 {
 }
 
 /// A memory operand of arithmetic, kept signaling so that the operation itself sees the SNaN.
-#[inline]
+#[inline(always)]
 pub fn operand<F: Format>(a: F, env: &mut Env) -> F80 {
+    if let Some(value) = from_normal(a) {
+        return value;
+    }
     let before = env.flags;
-    let value = from_format(a, env);
+    let value = from_special(a, env);
     let nan = a.bits() & !F::SIGN > F::INFINITY;
     if nan && a.bits() & F::QUIET == 0 {
         env.flags = before;
@@ -38,8 +61,25 @@ pub fn operand<F: Format>(a: F, env: &mut Env) -> F80 {
     value
 }
 
+/// [`to_format`] of a normal number in the range of `F`, to nearest: the bits, whether they are inexact, and whether
+/// the magnitude was rounded up.
+#[inline(always)]
+pub fn quick_to_format<F: Format>(a: F80) -> Option<(F, bool, bool)> {
+    let exponent = i32::from(a.biased()) - f80::BIAS + F::BIAS;
+    // Not where rounding up could overflow.
+    if a.mantissa & INTEGER_BIT == 0 || (exponent - 1) as u32 >= F::EXP_MAX as u32 - 2 {
+        return None;
+    }
+    let drop = 63 - F::FRACTION;
+    let (kept, tail) = (a.mantissa >> drop, a.mantissa << (64 - drop));
+    let up = tail > INTEGER_BIT || (tail == INTEGER_BIT && kept & 1 != 0);
+    // The integer bit adds one to the exponent, and so does a carry.
+    let magnitude = ((exponent as u64 - 1) << F::FRACTION) + kept + u64::from(up);
+    let sign = if a.sign() { F::SIGN } else { 0 };
+    Some((F::from_bits(sign | magnitude), tail != 0, up))
+}
+
 /// FST m32fp and m64fp.
-#[inline]
 pub fn to_format<F: Format>(a: F80, env: &mut Env) -> F {
     let sign = if a.sign() { F::SIGN } else { 0 };
     match a.class() {

@@ -27,8 +27,14 @@ pub trait Format: Copy + Eq + BitAnd<Output = Self> + BitOr<Output = Self> {
     fn is_plain(self) -> bool;
     /// Normal, and not in the binade of the smallest normal number.
     fn is_safe(self) -> bool;
-    /// All ones or zero, for conditions on whole vectors.
-    fn all_ones_if(condition: bool) -> Self;
+    /// Denormal.
+    fn is_subnormal(self) -> bool;
+    /// Whether it is less, and whether equal; neither is a NaN.
+    fn native_compare(self, other: Self) -> (bool, bool);
+    /// Rounded to nearest.
+    fn native_from_i64(value: i64) -> Self;
+    /// Truncated and saturated.
+    fn native_to_i64(self) -> i64;
 
     const BIAS: i32 = (1 << (Self::EXPONENT - 1)) - 1;
     const SIGN: u64 = 1 << (Self::FRACTION + Self::EXPONENT);
@@ -78,8 +84,7 @@ macro_rules! impl_format {
             fn native_sqrt(self) -> Self {
                 <$float>::from_bits(self).sqrt().to_bits()
             }
-            // In the format's own width and signed, which is what SSE2 can compare in vectors. Adding one to the
-            // exponent takes that of NaNs and infinities to zero.
+            // Adding one to the exponent takes that of NaNs and infinities to zero.
             #[inline(always)]
             fn is_plain(self) -> bool {
                 const ONE: $bits = 1 << $fraction;
@@ -87,8 +92,21 @@ macro_rules! impl_format {
                 ((self.wrapping_add(ONE) & MASK) as $signed > ONE as $signed) | (self << 1 == 0)
             }
             #[inline(always)]
-            fn all_ones_if(condition: bool) -> Self {
-                <$bits>::from(condition).wrapping_neg()
+            fn is_subnormal(self) -> bool {
+                (self << 1).wrapping_sub(1) < (2 << $fraction) - 1
+            }
+            #[inline(always)]
+            fn native_compare(self, other: Self) -> (bool, bool) {
+                let (a, b) = (<$float>::from_bits(self), <$float>::from_bits(other));
+                (a < b, a == b)
+            }
+            #[inline(always)]
+            fn native_from_i64(value: i64) -> Self {
+                (value as $float).to_bits()
+            }
+            #[inline(always)]
+            fn native_to_i64(self) -> i64 {
+                <$float>::from_bits(self) as i64
             }
             #[inline(always)]
             fn is_safe(self) -> bool {

@@ -19,6 +19,12 @@ pub fn widen(a: u32, mxcsr: Mxcsr, flags: &mut Flags) -> u64 {
 /// CVTSD2SS and its kin.
 #[inline]
 pub fn narrow(a: u64, mxcsr: Mxcsr, flags: &mut Flags) -> u32 {
+    if mxcsr.is_native_sticky() && a.is_plain() {
+        let result = (f64::from_bits(a) as f32).to_bits();
+        if result.is_safe() {
+            return result;
+        }
+    }
     resize(a, mxcsr, flags)
 }
 
@@ -51,6 +57,10 @@ fn from_integer<F: Format>(negative: bool, magnitude: u64, mxcsr: Mxcsr, flags: 
 /// CVTSI2SS/SD and CVTDQ2PS.
 #[inline]
 pub fn from_i64<F: Format>(value: i64, mxcsr: Mxcsr, flags: &mut Flags) -> F {
+    // Exact, or inexact where that is moot.
+    if value.unsigned_abs() >> (F::FRACTION + 1) == 0 || mxcsr.is_native_sticky() {
+        return F::native_from_i64(value);
+    }
     from_integer(value < 0, value.unsigned_abs(), mxcsr, flags)
 }
 
@@ -71,6 +81,15 @@ pub fn f64_from_i32(value: i32) -> u64 {
 #[inline]
 pub fn to_signed<F: Format>(a: F, bits: u32, rounding: Rounding, mxcsr: Mxcsr, flags: &mut Flags) -> i64 {
     let indefinite = i64::MIN >> (64 - bits);
+    if rounding == Rounding::Zero && a.is_plain() {
+        let value = a.native_to_i64();
+        // Inside the range by a margin.
+        if (value.unsigned_abs() + 1) >> (bits - 1) == 0 {
+            *flags |= Flags::PE
+                .when(F::native_from_i64(value) & F::from_bits(!F::SIGN) != a & F::from_bits(!F::SIGN));
+            return value;
+        }
+    }
     match class(daz(a, mxcsr)) {
         Class::Zero => 0,
         Class::Finite(x, _) if x.exp < bits as i32 => {

@@ -202,3 +202,51 @@ fn timings() {
         black_box(super::transcendental::fsin(black_box(x), &mut env));
     });
 }
+
+/// The usual case of the x87's arithmetic and stores gives what the general one gives.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn quick_x87_results_are_the_general_ones() {
+    use super::f80_arith::Quick;
+    let mut r = super::oracle::Random(11);
+    let mut counts = [0; 6];
+    for _ in 0..400_000 {
+        // Near each other half of the time, so that differences cancel.
+        let (a, mut b) = (r.f80(), r.f80());
+        if r.below(2) == 0 {
+            b = F80 {
+                sign_exp: a.sign_exp ^ (r.next() as u16 & 0x8003),
+                mantissa: a.mantissa ^ r.next() >> r.below(64),
+            };
+        }
+        if !a.is_normal() || !b.is_normal() {
+            continue;
+        }
+        let mut check = |n: usize, quick: Option<Quick>, general: fn(F80, F80, &mut Env) -> F80| {
+            let Some(quick) = quick else { return };
+            counts[n] += 1;
+            let mut env = Env::new(0x037F);
+            let value = general(a, b, &mut env);
+            let expected = Quick { value, inexact: env.flags.contains(Flags::PE), up: env.up };
+            assert_eq!(quick, expected, "{n} {a:x?} {b:x?}");
+            assert!((env.flags & !Flags::PE).is_empty(), "{n} {a:x?} {b:x?}");
+        };
+        check(0, f80_arith::quick_add(a, b), |a, b, env| f80_arith::add(a, b, env));
+        check(1, f80_arith::quick_add(a, b.negated()), |a, b, env| f80_arith::sub(a, b, env));
+        check(2, f80_arith::quick_mul(a, b), |a, b, env| f80_arith::mul(a, b, env));
+        check(3, f80_arith::quick_div(a, b), |a, b, env| f80_arith::div(a, b, env));
+        let mut env = Env::new(0x037F);
+        if let Some((bits, inexact, up)) = f80_convert::quick_to_format::<u64>(a) {
+            counts[4] += 1;
+            assert_eq!(bits, f80_convert::to_format::<u64>(a, &mut env), "{a:x?}");
+            assert_eq!((Flags::PE.when(inexact), up), (env.flags, env.up), "{a:x?}");
+        }
+        let mut env = Env::new(0x037F);
+        if let Some((bits, inexact, up)) = f80_convert::quick_to_format::<u32>(a) {
+            counts[5] += 1;
+            assert_eq!(bits, f80_convert::to_format::<u32>(a, &mut env), "{a:x?}");
+            assert_eq!((Flags::PE.when(inexact), up), (env.flags, env.up), "{a:x?}");
+        }
+    }
+    assert!(counts.iter().all(|&n| n > 10_000), "{counts:?}");
+}

@@ -1,6 +1,7 @@
 //! Basic arithmetic and comparison (SDM volume 1, 8.3.5 and 8.3.6).
 
-use super::{X87, status};
+use super::{CONTROL_INIT, X87, status};
+use crate::softfloat::f80_arith::Quick;
 use crate::softfloat::sse::Format as Ieee;
 use crate::softfloat::{Env, F80, Flags, Relation, f80_arith, f80_convert};
 
@@ -16,7 +17,7 @@ pub enum Arith {
 }
 
 impl Arith {
-    #[inline(always)]
+    #[inline]
     fn apply(self, a: F80, b: F80, env: &mut Env) -> F80 {
         match self {
             Arith::Add => f80_arith::add(a, b, env),
@@ -25,6 +26,21 @@ impl Arith {
             Arith::SubR => f80_arith::sub(b, a, env),
             Arith::Div => f80_arith::div(a, b, env),
             Arith::DivR => f80_arith::div(b, a, env),
+        }
+    }
+}
+
+impl Arith {
+    /// The usual case, on normal numbers.
+    #[inline(always)]
+    fn quick(self, a: F80, b: F80) -> Option<Quick> {
+        match self {
+            Arith::Add => f80_arith::quick_add(a, b),
+            Arith::Mul => f80_arith::quick_mul(a, b),
+            Arith::Sub => f80_arith::quick_add(a, b.negated()),
+            Arith::SubR => f80_arith::quick_add(b, a.negated()),
+            Arith::Div => f80_arith::quick_div(a, b),
+            Arith::DivR => f80_arith::quick_div(b, a),
         }
     }
 }
@@ -40,7 +56,7 @@ impl Operand {
     /// An m32fp or m64fp operand.
     #[inline]
     pub fn real<F: Ieee>(bits: F) -> Operand {
-        let mut env = Env::new(super::CONTROL_INIT);
+        let mut env = Env::new(CONTROL_INIT);
         let value = f80_convert::operand(bits, &mut env);
         Operand { value, denormal: env.flags.contains(Flags::DE) }
     }
@@ -62,9 +78,35 @@ impl Operand {
 }
 
 impl X87 {
+    /// The usual case of an operation of physical register `to` with a value: tells whether it was one.
+    #[inline(always)]
+    fn quick(&mut self, op: Arith, to: usize, b: F80) -> bool {
+        let a = self.st[to];
+        if !(self.is_usual() & a.is_normal() & b.is_normal()) {
+            return false;
+        }
+        let Some(result) = op.quick(a, b) else { return false };
+        self.st[to] = result.value;
+        self.record(result.inexact, result.up);
+        true
+    }
+
     /// `ST(dst) = ST(dst) op ST(src)`, then perhaps a pop.
     #[inline(always)]
     pub fn arith(&mut self, op: Arith, dst: u8, src: u8, pop: bool) {
+        let (to, from) = (self.physical(dst), self.physical(src));
+        let valid = |r: usize| self.valid >> r & 1 != 0;
+        if valid(to) && valid(from) && self.quick(op, to, self.st[from]) {
+            if pop {
+                self.pop();
+            }
+            return;
+        }
+        self.arith_slow(op, dst, src, pop);
+    }
+
+    #[inline(never)]
+    fn arith_slow(&mut self, op: Arith, dst: u8, src: u8, pop: bool) {
         if self.is_empty(dst) || self.is_empty(src) {
             return self.underflow_into(dst, pop);
         }
@@ -92,6 +134,15 @@ impl X87 {
     /// `ST(0) = ST(0) op operand`.
     #[inline(always)]
     pub fn arith_memory(&mut self, op: Arith, operand: Operand) {
+        let top = self.physical(0);
+        if self.valid >> top & 1 != 0 && !operand.denormal && self.quick(op, top, operand.value) {
+            return;
+        }
+        self.arith_memory_slow(op, operand);
+    }
+
+    #[inline(never)]
+    fn arith_memory_slow(&mut self, op: Arith, operand: Operand) {
         if self.is_empty(0) {
             return self.underflow_into(0, false);
         }

@@ -183,6 +183,20 @@ impl X87 {
         Env::new(self.control)
     }
 
+    /// Whether rounding is to nearest at full precision and all exceptions are masked.
+    #[inline(always)]
+    fn is_usual(&self) -> bool {
+        const MASK: u16 = 0x0F3F;
+        self.control & MASK == CONTROL_INIT & MASK
+    }
+
+    /// Notes an inexact result and C1, where [`X87::is_usual`] and nothing else was detected.
+    #[inline(always)]
+    fn record(&mut self, inexact: bool, up: bool) {
+        let flags = u16::from(inexact) << 5 | u16::from(up) << 9;
+        self.status = self.status & !status::C1 | flags;
+    }
+
     /// Takes over an operation's flags and C1, and tells whether its result may be stored.
     #[inline(always)]
     fn conclude(&mut self, env: &Env) -> bool {

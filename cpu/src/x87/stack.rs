@@ -138,6 +138,21 @@ impl X87 {
     /// FST and FSTP m32fp and m64fp.
     #[inline]
     pub fn fst<F: Ieee>(&mut self, pop: bool) -> Option<F> {
+        if self.is_usual()
+            && !self.is_empty(0)
+            && let Some((bits, inexact, up)) = f80_convert::quick_to_format(self.get(0))
+        {
+            self.record(inexact, up);
+            if pop {
+                self.pop();
+            }
+            return Some(bits);
+        }
+        self.fst_slow(pop)
+    }
+
+    #[inline(never)]
+    fn fst_slow<F: Ieee>(&mut self, pop: bool) -> Option<F> {
         self.store(pop, F::from_bits(F::INDEFINITE), f80_convert::to_format)
     }
 

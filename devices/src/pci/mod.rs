@@ -227,7 +227,7 @@ mod tests {
         let (mut pci, mut bench) = (Pci::new(512 << 20), Bench::new());
         read(&mut pci, &mut bench, 0xfb, 0x20, 4);
         pci.pio_write(&mut bench.cx(), CONFIG_DATA, 4, u32::MAX);
-        assert_eq!(read(&mut pci, &mut bench, 0xfb, 0x20, 4), 0xffe1);
+        assert_eq!(read(&mut pci, &mut bench, 0xfb, 0x20, 4), 0xffff_ffe1);
     }
 
     #[test]

@@ -195,6 +195,9 @@ pub struct TestArgs {
     /// Print the results as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Tests that run at the same time [default: the host's cores].
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
 }
 
 impl RunArgs {

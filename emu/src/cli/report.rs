@@ -28,8 +28,8 @@ pub fn death(machine: &Machine, stop: Stop, symbols: Option<&Symbols>) -> String
 
 fn registers(text: &mut String, cpu: &Vcpu) {
     for row in 0..4 {
-        for n in row * 4..row * 4 + 4 {
-            let _ = write!(text, "  {:>3} {:016x}", GPR[n], cpu.gpr[n]);
+        for (name, value) in GPR.iter().zip(&cpu.gpr).skip(row * 4).take(4) {
+            let _ = write!(text, "  {name:>3} {value:016x}");
         }
         text.push('\n');
     }

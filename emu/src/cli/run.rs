@@ -4,9 +4,10 @@ use super::args::RunArgs;
 use super::console::Console;
 use super::{build, log, report, trace};
 use crate::config::{Debugcon, Firmware, Guest};
+use crate::gdb;
 use crate::machine::Stop;
 use crate::symbols::Symbols;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::time::Instant;
 
@@ -16,6 +17,22 @@ pub mod exit {
     pub const DIED: i32 = 4;
     pub const HUNG: i32 = 6;
     pub const INTERNAL: i32 = 10;
+
+    /// The exit code a stop ends a run with.
+    pub fn code(stop: crate::machine::Stop) -> i32 {
+        use crate::machine::Stop;
+        match stop {
+            Stop::DebugExit(value) => ((value << 1) | 1) as i32 & 0xFF,
+            Stop::TripleFault(_) => DIED,
+            Stop::Hung => HUNG,
+            Stop::PowerOff
+            | Stop::Reset
+            | Stop::Step
+            | Stop::User
+            | Stop::Breakpoint(_)
+            | Stop::Watchpoint(..) => 0,
+        }
+    }
 }
 
 /// What the embedded monitor takes as end of input: Ctrl-D.
@@ -32,31 +49,26 @@ pub fn run(args: &RunArgs) -> Result<i32> {
         print!("{}", config.to_toml()?);
         return Ok(0);
     }
+    if config.gdb.is_some() && config.trace.is_some() {
+        bail!("--gdb and --trace both want to drive the machine; keep one of them");
+    }
     log::install(&config.log);
     let symbols = config.symbols.as_deref().map(Symbols::from_file).transpose()?;
     let mut machine = build::machine(&config)?;
     let debug = config.debugcon.as_ref().map(open_debugcon).transpose()?;
+    // Before the console takes over the terminal, so that Ctrl-C ends the wait.
+    let gdb = config.gdb.as_deref().map(gdb::Server::wait).transpose()?;
     let monitor = matches!(config.guest()?, Guest::Embedded(Firmware::Monitor));
     let mut console = Console::new(debug, monitor.then_some(END_OF_INPUT));
     let started = Instant::now();
     let until = config.stop_at.unwrap_or(u64::MAX);
-    let stop = match &config.trace {
-        Some(file) => trace::run(&mut machine, until, &mut console, config.no_reboot, file)?,
-        None => machine.run(until, &mut console, config.no_reboot),
+    let stop = match (&config.trace, gdb) {
+        (Some(file), _) => trace::run(&mut machine, until, &mut console, config.no_reboot, file)?,
+        (None, Some(server)) => server.run(&mut machine, until, &mut console, config.no_reboot)?,
+        (None, None) => machine.run(until, &mut console, config.no_reboot),
     };
     console.flush();
     drop(console);
-    let code = match stop {
-        Stop::DebugExit(value) => ((value << 1) | 1) as i32 & 0xFF,
-        Stop::TripleFault(_) => exit::DIED,
-        Stop::Hung => exit::HUNG,
-        Stop::PowerOff
-        | Stop::Reset
-        | Stop::Step
-        | Stop::User
-        | Stop::Breakpoint(_)
-        | Stop::Watchpoint(..) => 0,
-    };
     if matches!(stop, Stop::TripleFault(_) | Stop::Hung) {
         eprint!("{}", report::death(&machine, stop, symbols.as_ref()));
     }
@@ -66,7 +78,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     if config.hash {
         eprintln!("state-hash {}", machine.state_hash());
     }
-    Ok(code)
+    Ok(exit::code(stop))
 }
 
 fn open_debugcon(target: &Debugcon) -> Result<Box<dyn Write>> {
