@@ -259,7 +259,7 @@ proptest! {
         let size = space.entry_size() as usize;
         for (frame, slot, value) in tables {
             for mmu in [&mut ours, &mut theirs] {
-                write(mmu, frame << 12 | slot * size as u64, size, value);
+                write(mmu, (frame << 12) + slot * size as u64, size, value);
             }
         }
         for step in steps {
@@ -267,7 +267,7 @@ proptest! {
                 Step::Drop => ours.drop_translations(),
                 Step::Store { frame, slot, value } => {
                     for mmu in [&mut ours, &mut theirs] {
-                        write(mmu, frame << 12 | slot * size as u64, size, value);
+                        write(mmu, (frame << 12) + slot * size as u64, size, value);
                     }
                 }
                 Step::Access { linear, access, user, smap } => {
