@@ -1,0 +1,6 @@
+//! Instructions one at a time: against tables, against definitions and against the host.
+
+mod bare;
+#[cfg(target_arch = "x86_64")]
+mod host;
+mod table;
