@@ -8,8 +8,8 @@
 // compiled only for targets with every instruction up to SSE4.2.
 #![allow(unsafe_code)]
 
-pub use super::{integer::*, shift::*, shuffle::*};
 use super::float::is_native;
+pub use super::{integer::*, shift::*, shuffle::*};
 use crate::softfloat::sse::Format;
 use amber_mmu::Word;
 use core::arch::x86_64::*;
@@ -257,7 +257,8 @@ scalar! {
 #[inline(always)]
 pub fn native_sqrtsd(a: u128, b: u128) -> Option<u128> {
     // SAFETY: SSE4.2 is part of the build's target.
-    let result = from(unsafe { _mm_castpd_si128(_mm_sqrt_sd(_mm_castsi128_pd(to(a)), _mm_castsi128_pd(to(b)))) });
+    let result =
+        from(unsafe { _mm_castpd_si128(_mm_sqrt_sd(_mm_castsi128_pd(to(a)), _mm_castsi128_pd(to(b)))) });
     ((b as u64).is_plain() & (b as i64 >= 0)).then_some(result)
 }
 

@@ -70,11 +70,7 @@ fn blend_variable<const MEMORY: bool>(
     f: impl FnOnce(u128, u128, u128) -> u128,
 ) -> Exec {
     sse_ready(cx)?;
-    let b = if MEMORY {
-        u128::from(read::<Vector, true>(cx, i)?)
-    } else {
-        xmm(cx, i.rm)
-    };
+    let b = if MEMORY { u128::from(read::<Vector, true>(cx, i)?) } else { xmm(cx, i.rm) };
     let value = f(xmm(cx, i.reg), b, xmm(cx, 0));
     set_xmm(cx, i.reg, value);
     Ok(())

@@ -63,14 +63,54 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
 fn packed(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addps => arithmetic!(instr, Vector, host::native_addps, |a, b, m| float::packed::<u32, 4>(a, b, m, sse::add)),
-        M::Addpd => arithmetic!(instr, Vector, host::native_addpd, |a, b, m| float::packed::<u64, 2>(a, b, m, sse::add)),
-        M::Subps => arithmetic!(instr, Vector, host::native_subps, |a, b, m| float::packed::<u32, 4>(a, b, m, sse::sub)),
-        M::Subpd => arithmetic!(instr, Vector, host::native_subpd, |a, b, m| float::packed::<u64, 2>(a, b, m, sse::sub)),
-        M::Mulps => arithmetic!(instr, Vector, host::native_mulps, |a, b, m| float::packed::<u32, 4>(a, b, m, sse::mul)),
-        M::Mulpd => arithmetic!(instr, Vector, host::native_mulpd, |a, b, m| float::packed::<u64, 2>(a, b, m, sse::mul)),
-        M::Divps => arithmetic!(instr, Vector, host::native_divps, |a, b, m| float::packed::<u32, 4>(a, b, m, sse::div)),
-        M::Divpd => arithmetic!(instr, Vector, host::native_divpd, |a, b, m| float::packed::<u64, 2>(a, b, m, sse::div)),
+        M::Addps => arithmetic!(instr, Vector, host::native_addps, |a, b, m| float::packed::<u32, 4>(
+            a,
+            b,
+            m,
+            sse::add
+        )),
+        M::Addpd => arithmetic!(instr, Vector, host::native_addpd, |a, b, m| float::packed::<u64, 2>(
+            a,
+            b,
+            m,
+            sse::add
+        )),
+        M::Subps => arithmetic!(instr, Vector, host::native_subps, |a, b, m| float::packed::<u32, 4>(
+            a,
+            b,
+            m,
+            sse::sub
+        )),
+        M::Subpd => arithmetic!(instr, Vector, host::native_subpd, |a, b, m| float::packed::<u64, 2>(
+            a,
+            b,
+            m,
+            sse::sub
+        )),
+        M::Mulps => arithmetic!(instr, Vector, host::native_mulps, |a, b, m| float::packed::<u32, 4>(
+            a,
+            b,
+            m,
+            sse::mul
+        )),
+        M::Mulpd => arithmetic!(instr, Vector, host::native_mulpd, |a, b, m| float::packed::<u64, 2>(
+            a,
+            b,
+            m,
+            sse::mul
+        )),
+        M::Divps => arithmetic!(instr, Vector, host::native_divps, |a, b, m| float::packed::<u32, 4>(
+            a,
+            b,
+            m,
+            sse::div
+        )),
+        M::Divpd => arithmetic!(instr, Vector, host::native_divpd, |a, b, m| float::packed::<u64, 2>(
+            a,
+            b,
+            m,
+            sse::div
+        )),
         M::Minps => floating!(Vector, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::min)),
         M::Minpd => floating!(Vector, instr, |a, b, _, m| float::packed::<u64, 2>(a, b, m, sse::min)),
         M::Maxps => floating!(Vector, instr, |a, b, _, m| float::packed::<u32, 4>(a, b, m, sse::max)),
@@ -90,20 +130,46 @@ fn packed(instr: &Instruction) -> Option<Handler> {
 fn scalar(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
     Some(match instr.mnemonic() {
-        M::Addss => arithmetic!(instr, u32, host::native_addss, |a, b, m| float::scalar32(a, b as u32, m, sse::add)),
-        M::Addsd => arithmetic!(instr, u64, host::native_addsd, |a, b, m| float::scalar64(a, b as u64, m, sse::add)),
-        M::Subss => arithmetic!(instr, u32, host::native_subss, |a, b, m| float::scalar32(a, b as u32, m, sse::sub)),
-        M::Subsd => arithmetic!(instr, u64, host::native_subsd, |a, b, m| float::scalar64(a, b as u64, m, sse::sub)),
-        M::Mulss => arithmetic!(instr, u32, host::native_mulss, |a, b, m| float::scalar32(a, b as u32, m, sse::mul)),
-        M::Mulsd => arithmetic!(instr, u64, host::native_mulsd, |a, b, m| float::scalar64(a, b as u64, m, sse::mul)),
-        M::Divss => arithmetic!(instr, u32, host::native_divss, |a, b, m| float::scalar32(a, b as u32, m, sse::div)),
-        M::Divsd => arithmetic!(instr, u64, host::native_divsd, |a, b, m| float::scalar64(a, b as u64, m, sse::div)),
+        M::Addss => {
+            arithmetic!(instr, u32, host::native_addss, |a, b, m| float::scalar32(a, b as u32, m, sse::add))
+        }
+        M::Addsd => {
+            arithmetic!(instr, u64, host::native_addsd, |a, b, m| float::scalar64(a, b as u64, m, sse::add))
+        }
+        M::Subss => {
+            arithmetic!(instr, u32, host::native_subss, |a, b, m| float::scalar32(a, b as u32, m, sse::sub))
+        }
+        M::Subsd => {
+            arithmetic!(instr, u64, host::native_subsd, |a, b, m| float::scalar64(a, b as u64, m, sse::sub))
+        }
+        M::Mulss => {
+            arithmetic!(instr, u32, host::native_mulss, |a, b, m| float::scalar32(a, b as u32, m, sse::mul))
+        }
+        M::Mulsd => {
+            arithmetic!(instr, u64, host::native_mulsd, |a, b, m| float::scalar64(a, b as u64, m, sse::mul))
+        }
+        M::Divss => {
+            arithmetic!(instr, u32, host::native_divss, |a, b, m| float::scalar32(a, b as u32, m, sse::div))
+        }
+        M::Divsd => {
+            arithmetic!(instr, u64, host::native_divsd, |a, b, m| float::scalar64(a, b as u64, m, sse::div))
+        }
         M::Minss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::min)),
         M::Minsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::min)),
         M::Maxss => floating!(u32, instr, |a, b, _, m| float::scalar32(a, b as u32, m, sse::max)),
         M::Maxsd => floating!(u64, instr, |a, b, _, m| float::scalar64(a, b as u64, m, sse::max)),
-        M::Sqrtss => arithmetic!(instr, u32, host::native_sqrtss, |a, b, m| float::scalar32(a, b as u32, m, float::sqrt)),
-        M::Sqrtsd => arithmetic!(instr, u64, host::native_sqrtsd, |a, b, m| float::scalar64(a, b as u64, m, float::sqrt)),
+        M::Sqrtss => arithmetic!(instr, u32, host::native_sqrtss, |a, b, m| float::scalar32(
+            a,
+            b as u32,
+            m,
+            float::sqrt
+        )),
+        M::Sqrtsd => arithmetic!(instr, u64, host::native_sqrtsd, |a, b, m| float::scalar64(
+            a,
+            b as u64,
+            m,
+            float::sqrt
+        )),
         M::Roundss => floating!(u32, instr, |a, b, imm, m| {
             float::scalar32(a, b as u32, m, |_, y, m, flags| float::round(y, imm, m, flags))
         }),
@@ -151,7 +217,7 @@ fn comis<F: sse::Format + Element, S: Source, const QUIET: bool>(cx: &mut Cx, i:
     // No exception can be detected, whatever MXCSR says.
     if a.is_plain() && b.is_plain() {
         let (below, equal) = a.native_compare(b);
-        cx.cpu.flags.set_arithmetic(u64::from(below) * bit::CF | u64::from(equal) * bit::ZF);
+        cx.cpu.flags.set_arithmetic((u64::from(below) * bit::CF) | (u64::from(equal) * bit::ZF));
         return Ok(());
     }
     let relation = under_mxcsr(cx, |m| float::comis(a, b, QUIET, m))?;

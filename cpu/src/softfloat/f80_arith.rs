@@ -83,7 +83,8 @@ pub fn quick_add(a: F80, b: F80) -> Option<Quick> {
     if count > 63 {
         return None;
     }
-    let (exp, small, rest) = (i32::from(a.biased()) - BIAS, b.mantissa >> count, b.mantissa << 1 << (63 - count));
+    let (exp, small, rest) =
+        (i32::from(a.biased()) - BIAS, b.mantissa >> count, b.mantissa << 1 << (63 - count));
     if a.sign() == b.sign() {
         let (sum, carry) = a.mantissa.overflowing_add(small);
         if carry {

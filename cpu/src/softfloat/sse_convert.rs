@@ -85,7 +85,8 @@ pub fn to_signed<F: Format>(a: F, bits: u32, rounding: Rounding, mxcsr: Mxcsr, f
         let value = a.native_to_i64();
         // Inside the range by a margin.
         if (value.unsigned_abs() + 1) >> (bits - 1) == 0 {
-            *flags |= Flags::PE.when(F::native_from_i64(value) & F::from_bits(!F::SIGN) != a & F::from_bits(!F::SIGN));
+            *flags |= Flags::PE
+                .when(F::native_from_i64(value) & F::from_bits(!F::SIGN) != a & F::from_bits(!F::SIGN));
             return value;
         }
     }

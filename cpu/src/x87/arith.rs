@@ -1,8 +1,8 @@
 //! Basic arithmetic and comparison (SDM volume 1, 8.3.5 and 8.3.6).
 
 use super::{CONTROL_INIT, X87, status};
-use crate::softfloat::sse::Format as Ieee;
 use crate::softfloat::f80_arith::Quick;
+use crate::softfloat::sse::Format as Ieee;
 use crate::softfloat::{Env, F80, Flags, Relation, f80_arith, f80_convert};
 
 /// The operations that have all of the register, popping and memory forms. `SubR` and `DivR` swap the operands.
