@@ -22,7 +22,14 @@ struct Block {
     /// Jump-cache slots that may name the block: the last two it was found by, and whether there were more.
     slots: [u16; 2],
     more_slots: bool,
+    /// Frame and key the block is listed under.
+    home: (u32, u16),
+    /// The frame it ends in, if that is another one.
+    tail: Option<u32>,
 }
+
+/// Marks a key as that of a block which begins in the page before and ends in this one.
+const TAIL: u16 = 1 << 15;
 
 impl Block {
     /// Notes a jump-cache slot that names the block now.
@@ -153,6 +160,8 @@ impl CodeCache {
         let ExecPage::Frame(frame) = page else { return self.loose(cx, linear) };
         let key = ((linear & 0xFFF) as u16) << 2 | cx.cpu.code_size as u16;
         let id = match self.lookup(frame, key) {
+            // What the second page holds depends on how it is mapped now.
+            Some(id) if self.blocks[id].tail.is_some() => return self.loose(cx, linear),
             Some(id) => id,
             None => match self.build(cx, frame, linear) {
                 Some(id) => id,
@@ -216,12 +225,13 @@ impl CodeCache {
         let granules = (start / 64..=(start + at - 1) / 64).fold(0, |all, granule| all | 1u64 << granule);
         let span = Span { first: first as u32, count: count as u16, bytes: at as u16 };
         cx.mmu.mark_code(frame, granules);
-        let block = Block { span, granules, slots: [NO_SLOT; 2], more_slots: false };
-        Some(self.insert(frame, (start as u16) << 2 | size as u16, block))
+        let key = (start as u16) << 2 | size as u16;
+        let home = (frame.0, key);
+        Some(self.insert(Block { span, granules, slots: [NO_SLOT; 2], more_slots: false, home, tail: None }))
     }
 
-    fn insert(&mut self, frame: FrameId, key: u16, block: Block) -> usize {
-        let frame = frame.0 as usize;
+    fn insert(&mut self, block: Block) -> usize {
+        let (frame, key) = block.home;
         let id = match self.free.pop() {
             Some(id) => {
                 self.blocks[id as usize] = block;
@@ -232,13 +242,40 @@ impl CodeCache {
                 self.blocks.len() as u32 - 1
             }
         };
+        self.list(frame as usize, key, id);
+        id as usize
+    }
+
+    fn list(&mut self, frame: usize, key: u16, id: u32) {
         if self.pages.len() <= frame {
             self.pages.resize_with(frame + 1, Vec::new);
         }
         let page = &mut self.pages[frame];
         let position = page.partition_point(|(other, _)| *other < key);
         page.insert(position, (key, id));
-        id as usize
+    }
+
+    /// Caches an instruction that begins at the end of one frame and ends at the start of another.
+    fn insert_crossing(&mut self, cx: &mut Cx, insn: Insn, linear: u64, frames: [FrameId; 2]) -> usize {
+        if self.insns.len() + 1 > MAX_INSNS {
+            self.clear();
+        }
+        let span = Span { first: self.insns.len() as u32, count: 1, bytes: u16::from(insn.len) };
+        self.insns.push(insn);
+        let granules = 1 << 63;
+        let home = (frames[0].0, ((linear & 0xFFF) as u16) << 2 | cx.cpu.code_size as u16);
+        let id = self.insert(Block {
+            span,
+            granules,
+            slots: [NO_SLOT; 2],
+            more_slots: false,
+            home,
+            tail: Some(frames[1].0),
+        });
+        self.list(frames[1].0 as usize, TAIL, id as u32);
+        cx.mmu.mark_code(frames[0], granules);
+        cx.mmu.mark_code(frames[1], 1);
+        id
     }
 
     /// One instruction that may cross into the next page or lie outside memory.
@@ -260,25 +297,59 @@ impl CodeCache {
             }
         };
         self.decoded += 1;
+        if usize::from(insn.len) > first && cx.cpu.code_size == CodeSize::Bits64 {
+            self.remember_crossing(cx, insn, linear);
+        }
         Ok(Found::Loose(insn))
+    }
+
+    /// Puts a page-crossing instruction into the jump cache, which forgets it when either page's mapping changes.
+    fn remember_crossing(&mut self, cx: &mut Cx, insn: Insn, linear: u64) {
+        let context = cx.active_context();
+        let second = cx.wrap_linear((linear | 0xFFF) + 1);
+        let frames = [cx.mmu.exec_page(context, linear), cx.mmu.exec_page(context, second)];
+        let [Ok(ExecPage::Frame(head)), Ok(ExecPage::Frame(tail))] = frames else { return };
+        let key = ((linear & 0xFFF) as u16) << 2 | cx.cpu.code_size as u16;
+        // The frame may hold the head of another pairing: that one goes.
+        if let Some(old) = self.lookup(head, key) {
+            self.remove(old as u32);
+        }
+        let id = self.insert_crossing(cx, insn, linear, [head, tail]);
+        let tag = cx.code_tag();
+        let slot = Self::slot(linear);
+        self.jumps[slot] = Jump { linear, tag, span: self.blocks[id].span, block: id as u32 };
+        self.blocks[id].found_by(slot as u16);
+    }
+
+    /// Drops one block wherever it is listed.
+    fn remove(&mut self, id: u32) {
+        let block = self.blocks[id as usize];
+        block.forget(id, &mut self.jumps);
+        let (home, key) = block.home;
+        self.pages[home as usize].retain(|entry| *entry != (key, id));
+        if let Some(tail) = block.tail {
+            self.pages[tail as usize].retain(|entry| *entry != (TAIL, id));
+        }
+        self.free.push(id);
     }
 
     /// Drops the blocks that stores have hit.
     pub(crate) fn invalidate(&mut self, cx: &mut Cx) {
         for Smc { frame, granules } in cx.mmu.take_smc() {
-            let Some(page) = self.pages.get_mut(frame.0 as usize) else { continue };
-            let mut left = 0;
-            let (blocks, free, jumps) = (&mut self.blocks, &mut self.free, &mut self.jumps);
-            page.retain(|(_, id)| {
-                let block = &mut blocks[*id as usize];
-                let keep = block.granules & granules == 0;
-                if keep {
-                    left |= block.granules;
-                } else {
-                    block.forget(*id, jumps);
-                    free.push(*id);
-                }
-                keep
+            let Some(page) = self.pages.get(frame.0 as usize) else { continue };
+            let granules_of =
+                |key: u16, id: u32| if key == TAIL { 1 } else { self.blocks[id as usize].granules };
+            let hit: Vec<u32> = page
+                .iter()
+                .filter(|(key, id)| granules_of(*key, *id) & granules != 0)
+                .map(|(_, id)| *id)
+                .collect();
+            for id in hit {
+                self.remove(id);
+            }
+            let page = &self.pages[frame.0 as usize];
+            let left = page.iter().fold(0, |all, (key, id)| {
+                all | if *key == TAIL { 1 } else { self.blocks[*id as usize].granules }
             });
             cx.mmu.set_code(frame, left);
         }

@@ -191,6 +191,11 @@ impl Vcpu {
         }
     }
 
+    /// Whether the processor waits in HLT with interrupts on.
+    pub fn interruptible(&self) -> bool {
+        self.system.activity == Activity::Halted && self.flags.has(bit::IF)
+    }
+
     // ---- derived state ----
 
     /// Recomputes everything that is derived from architectural state.

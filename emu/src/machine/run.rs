@@ -3,7 +3,7 @@
 use super::bus::{HostIo, PlatformBus};
 use super::{Machine, POLL_NS};
 use amber_cpu::state::Activity;
-use amber_cpu::{Exit, Watchpoint};
+use amber_cpu::{Exit, Vcpu, Watchpoint};
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +136,10 @@ impl Machine {
     fn idle(&mut self, host: &mut dyn HostIo) -> Option<Stop> {
         if let Some(down) = self.vcpus.iter().position(|vcpu| vcpu.system.activity == Activity::Shutdown) {
             return Some(Stop::TripleFault(down));
+        }
+        // With interrupts off everywhere no timer and no input can wake a processor.
+        if !self.vcpus.iter().any(Vcpu::interruptible) {
+            return Some(Stop::Hung);
         }
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires());
         let next = timers.chain(self.platform.next_deadline()).min();
