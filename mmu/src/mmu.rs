@@ -70,6 +70,8 @@ pub struct Counters {
     pub tables_marked: u64,
 }
 
+/// Pages the filter of executed pages tells apart.
+const EXECUTED: usize = 4096;
 /// Bytes of one store that say a frame is no table any more.
 const BULK: usize = 512;
 
@@ -98,6 +100,8 @@ pub struct Mmu {
     a20_mask: u64,
     context_epoch: u64,
     exec_epoch: u64,
+    /// Linear pages that instructions were fetched from since the execution epoch began (a hashed superset).
+    executed: [u64; EXECUTED / 64],
     disturbed: bool,
     smc: Vec<Smc>,
     /// What coherence costs.
@@ -117,6 +121,7 @@ impl Mmu {
             a20_mask: !0,
             context_epoch: 1,
             exec_epoch: 1,
+            executed: [0; EXECUTED / 64],
             disturbed: false,
             smc: Vec::new(),
             counters: Counters::default(),
@@ -166,7 +171,13 @@ impl Mmu {
 
     fn exec_changed(&mut self) {
         self.exec_epoch += 1;
+        self.executed = [0; EXECUTED / 64];
         self.disturbed = true;
+    }
+
+    fn executed(&mut self, linear: u64) -> (&mut u64, u64) {
+        let page = (linear >> 12 ^ linear >> 24) as usize % EXECUTED;
+        (&mut self.executed[page / 64], 1 << (page % 64))
     }
 
     /// Changes when a translation that instructions were fetched through may have changed.
@@ -457,7 +468,9 @@ impl Mmu {
         let base = table.base.wrapping_add(index << table.shift);
         let dropped = self.tlb.drop_range(table.contexts, base, table.shift);
         self.counters.dropped += dropped;
-        if size == 4 || old & NX == 0 {
+        let executable = size == 4 || old & NX == 0;
+        let (seen, bit) = self.executed(base);
+        if executable && (table.shift > 12 || *seen & bit != 0) {
             self.exec_changed();
         }
         if table.shift == 21 || (table.shift == 22 && size == 4) {
@@ -550,10 +563,13 @@ impl Mmu {
     /// The page fault the fetch causes.
     #[inline]
     pub fn exec_page(&mut self, context: ContextId, linear: u64) -> Result<ExecPage, PageFault> {
-        if let Some(frame) = self.tlb.exec(context, linear & !0xFFF) {
-            return Ok(ExecPage::Frame(frame));
-        }
-        Ok(match self.place(context, linear, Access::Execute)? {
+        let place = match self.tlb.exec(context, linear & !0xFFF) {
+            Some(frame) => Place::Frame(frame),
+            None => self.place(context, linear, Access::Execute)?,
+        };
+        let (seen, bit) = self.executed(linear);
+        *seen |= bit;
+        Ok(match place {
             Place::Frame(frame) => ExecPage::Frame(frame),
             Place::Device(gpa) => ExecPage::Device(gpa),
             Place::Open => ExecPage::Device(!0),

@@ -258,7 +258,7 @@ fn interpreted_timings() {
         time(name, &mut cpu, &mut mmu, &code);
     }
     let (mut cpu, mut mmu) = machine();
-    let data: [u8; 4096] = std::array::from_fn(|n| (n * n * 31 >> 3) as u8);
+    let data: [u8; 4096] = std::array::from_fn(|n| ((n * n * 31) >> 3) as u8);
     mmu.write_physical(ViewId(0), DATA, &data);
     cpu.gpr[1] = DATA + 4096;
     cpu.xmm[5] = u128::from_le_bytes([12, 7, 10, 13, 4, 9, 2, 15, 6, 11, 0, 5, 14, 1, 8, 3]);

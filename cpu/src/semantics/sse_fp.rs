@@ -217,7 +217,7 @@ fn comis<F: sse::Format + Element, S: Source, const QUIET: bool>(cx: &mut Cx, i:
     // No exception can be detected, whatever MXCSR says.
     if a.is_plain() && b.is_plain() {
         let (below, equal) = a.native_compare(b);
-        cx.cpu.flags.set_arithmetic(u64::from(below) * bit::CF | u64::from(equal) * bit::ZF);
+        cx.cpu.flags.set_arithmetic((u64::from(below) * bit::CF) | (u64::from(equal) * bit::ZF));
         return Ok(());
     }
     let relation = under_mxcsr(cx, |m| float::comis(a, b, QUIET, m))?;

@@ -231,10 +231,10 @@ fn quick_x87_results_are_the_general_ones() {
             assert_eq!(quick, expected, "{n} {a:x?} {b:x?}");
             assert!((env.flags & !Flags::PE).is_empty(), "{n} {a:x?} {b:x?}");
         };
-        check(0, f80_arith::quick_add(a, b), |a, b, env| f80_arith::add(a, b, env));
-        check(1, f80_arith::quick_add(a, b.negated()), |a, b, env| f80_arith::sub(a, b, env));
-        check(2, f80_arith::quick_mul(a, b), |a, b, env| f80_arith::mul(a, b, env));
-        check(3, f80_arith::quick_div(a, b), |a, b, env| f80_arith::div(a, b, env));
+        check(0, f80_arith::quick_add(a, b), f80_arith::add);
+        check(1, f80_arith::quick_add(a, b.negated()), f80_arith::sub);
+        check(2, f80_arith::quick_mul(a, b), f80_arith::mul);
+        check(3, f80_arith::quick_div(a, b), f80_arith::div);
         let mut env = Env::new(0x037F);
         if let Some((bits, inexact, up)) = f80_convert::quick_to_format::<u64>(a) {
             counts[4] += 1;

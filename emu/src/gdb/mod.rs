@@ -5,6 +5,7 @@
 //! writes (registers, memory) is of course another history.
 
 mod debuggee;
+mod description;
 mod host;
 mod memory;
 mod monitor;

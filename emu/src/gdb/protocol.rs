@@ -1,7 +1,7 @@
 //! What gdbstub asks of a target.
 
 use super::debuggee::{Debuggee, processor, thread};
-use super::{memory, monitor, registers};
+use super::{description, memory, monitor, registers};
 use amber_cpu::Watchpoint;
 use amber_cpu::state::Activity;
 use amber_mmu::PagingMode;
@@ -99,7 +99,7 @@ impl TargetDescriptionXmlOverride for Debuggee<'_> {
         if annex != b"target.xml" {
             return Err(TargetError::NonFatal);
         }
-        let xml = registers::description(&self.table);
+        let xml = description::description(&self.table);
         let rest =
             usize::try_from(offset).ok().and_then(|offset| xml.as_bytes().get(offset..)).unwrap_or(&[]);
         let len = rest.len().min(length).min(buf.len());

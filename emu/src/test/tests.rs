@@ -57,6 +57,15 @@ fn bad_files_name_file_and_line() {
     assert!(discover(&[std::env::temp_dir().join("amber-no-such-path")]).is_err());
 }
 
+/// HLT at the reset vector. Direct boots leave the PIT running, so that a flat program only reaches its limit.
+fn hung() -> Outcome {
+    let file = std::env::temp_dir().join(format!("amber-test-hung-{}.bin", std::process::id()));
+    std::fs::write(&file, [0xF4; 0x1_0000]).unwrap();
+    let outcome = execute(&Case::from_image(&file).unwrap());
+    std::fs::remove_file(file).unwrap();
+    outcome
+}
+
 #[test]
 fn verdicts() {
     let verdict = |name, code: &[u8]| judged(program(name, code, Expectation::default()));
@@ -64,7 +73,7 @@ fn verdicts() {
     let failed = verdict("fail", &exit_with(1));
     assert_eq!((failed.verdict, failed.reason.as_str()), (Verdict::Fail, "exited with 0x1; said nothing"));
     assert_eq!(verdict("limit", &[0xEB, 0xFE]).verdict, Verdict::Limit);
-    assert_eq!(verdict("hung", &[0xFA, 0xF4]).verdict, Verdict::Hung);
+    assert_eq!(hung().verdict, Verdict::Hung);
     // ud2 without an IDT.
     assert_eq!(verdict("died", &[0x0F, 0x0B]).verdict, Verdict::Died);
 }
