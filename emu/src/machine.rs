@@ -171,6 +171,9 @@ impl Machine {
             self.mmu.write_physical(view, *gpa, bytes);
         }
         let entry = self.boot.entry.clone();
+        if entry != BootEntry::Reset {
+            self.vcpus.iter_mut().for_each(set_mtrrs);
+        }
         enter(&mut self.vcpus[0], &entry);
     }
 
@@ -241,6 +244,18 @@ impl Machine {
         self.mmu.drop_code_marks();
         self.mmu.drop_translations();
     }
+}
+
+/// Memory types as firmware leaves them: write-back, but for the last GiB below 4 GiB, where devices are. A kernel
+/// that finds the MTRRs off leaves the PAT alone too.
+fn set_mtrrs(vcpu: &mut Vcpu) {
+    const ENABLE: u64 = 1 << 11;
+    const WRITE_BACK: u64 = 6;
+    const UNCACHEABLE: u64 = 0;
+    let msrs = &mut vcpu.system.msrs;
+    msrs.mtrr_def_type = ENABLE | WRITE_BACK;
+    msrs.mtrr_variable[0] = 0xC000_0000 | UNCACHEABLE;
+    msrs.mtrr_variable[1] = 0xFF_C000_0000 | ENABLE;
 }
 
 /// Sets a processor to the entry state of a boot protocol.
