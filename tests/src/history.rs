@@ -166,8 +166,8 @@ fn next(step: u64, to: u64, disturbance: Disturbance, random: &mut Random) -> u6
         Disturbance::Nothing | Disturbance::Watched => to,
         // Stretches of every length, from a step to all that is left.
         Disturbance::DropCaches | Disturbance::Split | Disturbance::Breakpoints => {
-            let stretch = 1 << random.below(16);
-            step + 1 + random.below(left.min(stretch))
+            let stretch = 1 << random.below(u64::from(u64::BITS - left.leading_zeros()));
+            step + 1 + random.below(stretch)
         }
         Disturbance::SingleStep if random.below(64) == 0 => step + 1 + random.below(left),
         Disturbance::SingleStep => step + 1,
