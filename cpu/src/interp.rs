@@ -142,9 +142,16 @@ impl Vcpu {
         self.attention = true;
         self.context_stale = true;
         let mut cx = Cx { cpu: self, mmu, bus };
-        let exit = cx.run_loop(code);
+        let exit = match cx.run_loop(code) {
+            // The steps ended with a PAUSE: the slice still ends with it.
+            Exit::Budget if self.timing.paused => Exit::Pause,
+            exit => exit,
+        };
         let timing = self.timing;
         self.system.retired += steps - timing.steps - timing.events;
+        if exit == Exit::Breakpoint {
+            self.watch.reported = Some((self.linear_rip(), self.system.retired));
+        }
         Ran { exit, steps: steps - timing.steps, now: timing.start }
     }
 }
@@ -390,7 +397,9 @@ impl Cx<'_> {
         }
         if !self.cpu.watch.breakpoints.is_empty() {
             self.cpu.attention = true;
-            if self.cpu.watch.breakpoints.contains(&linear) && self.cpu.timing.steps_taken() {
+            let here = Some((linear, self.cpu.system.retired));
+            let reported = !self.cpu.timing.steps_taken() && self.cpu.watch.reported == here;
+            if self.cpu.watch.breakpoints.contains(&linear) && !reported {
                 return Due::Leave(Exit::Breakpoint);
             }
         }

@@ -23,6 +23,8 @@ pub struct Watch {
     pub watchpoints: BTreeSet<Watchpoint>,
     /// The watchpoint last hit.
     pub hit: Option<Watchpoint>,
+    /// Linear address and retired instructions of the breakpoint last reported: the run goes on from there.
+    pub reported: Option<(u64, u64)>,
 }
 
 fn overlaps(a: u64, a_len: u64, b: u64, b_len: u64) -> bool {
@@ -52,7 +54,8 @@ impl Vcpu {
 
     /// Replaces what a debugger watches.
     pub fn set_watch(&mut self, watch: Watch) {
-        self.watch = watch;
+        let reported = self.watch.reported;
+        self.watch = Watch { reported, ..watch };
         self.debug_changed();
     }
 

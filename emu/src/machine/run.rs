@@ -89,6 +89,10 @@ impl Machine {
         let external = self.platform.intr();
         let now = self.now();
         let count = self.vcpus.len();
+        if count == 1 {
+            // Slices mean nothing; where a run was stopped must not show in the state.
+            return self.vcpus[0].runnable(external).then_some(0);
+        }
         let current = self.position.current as usize;
         if now < self.position.slice_end && self.vcpus[current].runnable(external) {
             return Some(current);
@@ -113,8 +117,8 @@ impl Machine {
         self.platform.clock.advance_to(ran.now);
         match ran.exit {
             Exit::Budget | Exit::Attention | Exit::Halted => None,
+            Exit::Pause if alone => None,
             Exit::Pause => {
-                // The slice ends; with one processor there is nobody to hand it to.
                 self.position.slice_end = self.position.slice_end.min(ran.now);
                 None
             }
