@@ -143,7 +143,7 @@ impl Frames {
     pub(crate) fn load<T: Word>(&self, address: usize) -> T {
         debug_assert!(self.inside(address, T::SIZE));
         // SAFETY: see above; TLB entries hold only addresses made by `address`. Guest memory is plain bytes, and
-        // `T` is one of the integer types, for which every bit pattern is valid.
+        // `T` is an integer or a host vector, for which every bit pattern is valid.
         unsafe { std::ptr::read_unaligned(address as *const T) }
     }
 
