@@ -238,14 +238,17 @@ impl Cx<'_> {
     #[inline(always)]
     pub fn read_to_modify<T: Word>(&mut self, i: &Insn) -> Result<(u64, T), Fault> {
         let linear = self.operand(i, T::SIZE as u64, true)?;
-        let value = match self.mmu.modify_fast(linear) {
-            Some(value) => value,
-            None => {
-                self.check_writable(linear, i.seg, T::SIZE)?;
-                self.load(linear, i.seg)?
-            }
-        };
-        Ok((linear, value))
+        Ok((linear, self.load_to_modify(linear, i.seg)?))
+    }
+
+    /// Reads memory at the current privilege, having checked that it may be written.
+    #[inline(always)]
+    pub fn load_to_modify<T: Word>(&mut self, linear: u64, segment: u8) -> Result<T, Fault> {
+        if let Some(value) = self.mmu.modify_fast(linear) {
+            return Ok(value);
+        }
+        self.check_writable(linear, segment, T::SIZE)?;
+        self.load(linear, segment)
     }
 
     /// Reads memory at the current privilege. `segment` decides between #SS and #GP for non-canonical addresses.

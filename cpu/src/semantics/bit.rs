@@ -53,14 +53,7 @@ fn on_memory<O: BitOp, T: Width>(cx: &mut Cx, i: &Insn, offset: u64, index: u64)
         cx.cpu.flags.set_cf_keep_of(value & mask != 0);
         return Ok(());
     }
-    let value = match cx.mmu.modify_fast::<T>(linear) {
-        Some(value) => value,
-        None => {
-            cx.check_writable(linear, i.seg, T::SIZE)?;
-            cx.load::<T>(linear, i.seg)?
-        }
-    }
-    .to_u64();
+    let value = cx.load_to_modify::<T>(linear, i.seg)?.to_u64();
     cx.store(linear, i.seg, T::from_u64(O::apply(value, mask)))?;
     cx.cpu.flags.set_cf_keep_of(value & mask != 0);
     Ok(())
