@@ -5,7 +5,7 @@ use crate::frames::{FrameId, Frames, FramesError, PAGE, Word};
 use crate::map::{AddressMap, Backing};
 use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, NX, PageFault, Used, Walk};
 use crate::tables::{Marked, TableUse, Tables};
-use crate::tlb::{Claim, ContextId, ContextKey, Tlb};
+use crate::tlb::{CONTEXTS, Claim, ContextId, ContextKey, Tlb};
 
 /// Which of the platform's address maps a CPU sees: 0 ordinarily, 1 in SMM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,23 @@ pub struct Counters {
 
 /// Pages the filter of executed pages tells apart.
 const EXECUTED: usize = 4096;
+type Executed = [u64; EXECUTED / 64];
+
+/// Word and bit of a linear address's page in the filter of executed pages.
+fn executed_bit(linear: u64) -> (usize, u64) {
+    let page = (linear >> 12 ^ linear >> 24) as usize % EXECUTED;
+    (page / 64, 1 << (page % 64))
+}
+
+/// The positions of the bits set.
+fn set_bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (set != 0).then(|| set.trailing_zeros() as usize)?;
+        set &= set - 1;
+        Some(bit)
+    })
+}
+
 /// Bytes of one store that say a frame is no table any more.
 const BULK: usize = 512;
 
@@ -99,9 +116,11 @@ pub struct Mmu {
     epoch: u64,
     a20_mask: u64,
     context_epoch: u64,
-    exec_epoch: u64,
-    /// Linear pages that instructions were fetched from since the execution epoch began (a hashed superset).
-    executed: [u64; EXECUTED / 64],
+    /// Per context, see [`Self::exec_epoch`].
+    exec_epochs: [u64; CONTEXTS],
+    /// Per context, the linear pages that instructions were fetched from since its execution epoch began (a hashed
+    /// superset).
+    executed: Box<[Executed; CONTEXTS]>,
     disturbed: bool,
     smc: Vec<Smc>,
     /// What coherence costs.
@@ -120,8 +139,8 @@ impl Mmu {
             epoch: 1,
             a20_mask: !0,
             context_epoch: 1,
-            exec_epoch: 1,
-            executed: [0; EXECUTED / 64],
+            exec_epochs: [1; CONTEXTS],
+            executed: Box::new([[0; EXECUTED / 64]; CONTEXTS]),
             disturbed: false,
             smc: Vec::new(),
             counters: Counters::default(),
@@ -159,6 +178,7 @@ impl Mmu {
     /// Drops every cached translation. The guest cannot tell.
     pub fn drop_translations(&mut self) {
         self.tlb.flush_all();
+        self.exec_changed(!0);
         for info in &mut self.info {
             info.aliases = Aliases::default();
             if info.traps & TABLE != 0 {
@@ -166,24 +186,29 @@ impl Mmu {
                 self.tables.close(info.table);
             }
         }
-        self.exec_changed();
     }
 
-    fn exec_changed(&mut self) {
-        self.exec_epoch += 1;
-        self.executed = [0; EXECUTED / 64];
+    /// Code reached through any of `contexts` has to be looked up anew.
+    fn exec_changed(&mut self, contexts: u64) {
+        for context in set_bits(contexts) {
+            self.exec_epochs[context] += 1;
+            self.executed[context] = [0; EXECUTED / 64];
+        }
         self.disturbed = true;
     }
 
-    fn executed(&mut self, linear: u64) -> (&mut u64, u64) {
-        let page = (linear >> 12 ^ linear >> 24) as usize % EXECUTED;
-        (&mut self.executed[page / 64], 1 << (page % 64))
+    /// Those of `contexts` in which instructions may have been fetched from the page of `linear`.
+    fn executing(&self, contexts: u64, linear: u64) -> u64 {
+        let (word, bit) = executed_bit(linear);
+        set_bits(contexts)
+            .filter(|context| self.executed[*context][word] & bit != 0)
+            .fold(0, |found, context| found | 1 << context)
     }
 
-    /// Changes when a translation that instructions were fetched through may have changed.
+    /// Changes when a translation that instructions were fetched through in `context` may have changed.
     #[inline(always)]
-    pub fn exec_epoch(&self) -> u64 {
-        self.exec_epoch
+    pub fn exec_epoch(&self, context: ContextId) -> u64 {
+        self.exec_epochs[usize::from(context.0) % CONTEXTS]
     }
 
     /// Changes when context ids held by a CPU may have been given to others.
@@ -210,7 +235,7 @@ impl Mmu {
         let (id, claim) = self.tlb.context(&key);
         if claim == Claim::Evicted {
             self.context_epoch += 1;
-            self.exec_changed();
+            self.exec_changed(id.bit());
         }
         self.counters.contexts += u64::from(claim != Claim::Known);
         id
@@ -433,7 +458,7 @@ impl Mmu {
     fn drop_table(&mut self, gone: &TableUse) {
         let covered = gone.shift + if gone.entry_size == 4 { 10 } else { 9 };
         self.counters.dropped += self.tlb.drop_range(gone.contexts, gone.base, covered);
-        self.exec_changed();
+        self.exec_changed(gone.contexts);
     }
 
     /// Drops what depends on the entries that a store to a table frame is about to change.
@@ -469,9 +494,12 @@ impl Mmu {
         let dropped = self.tlb.drop_range(table.contexts, base, table.shift);
         self.counters.dropped += dropped;
         let executable = size == 4 || old & NX == 0;
-        let (seen, bit) = self.executed(base);
-        if executable && (table.shift > 12 || *seen & bit != 0) {
-            self.exec_changed();
+        if executable {
+            let fetched =
+                if table.shift > 12 { table.contexts } else { self.executing(table.contexts, base) };
+            if fetched != 0 {
+                self.exec_changed(fetched);
+            }
         }
         if table.shift == 21 || (table.shift == 22 && size == 4) {
             self.forget_child(old, size, base, table.contexts);
@@ -567,8 +595,8 @@ impl Mmu {
             Some(frame) => Place::Frame(frame),
             None => self.place(context, linear, Access::Execute)?,
         };
-        let (seen, bit) = self.executed(linear);
-        *seen |= bit;
+        let (word, bit) = executed_bit(linear);
+        self.executed[usize::from(context.0) % CONTEXTS][word] |= bit;
         Ok(match place {
             Place::Frame(frame) => ExecPage::Frame(frame),
             Place::Device(gpa) => ExecPage::Device(gpa),
