@@ -28,9 +28,9 @@ impl Machine {
             From::Open => Backing::Open,
             From::Region { region, offset } => {
                 let region = match region {
-                    RegionId::Ram => &self.regions[0],
-                    RegionId::Firmware => &self.regions[1],
-                    RegionId::Vram => &self.regions[2],
+                    RegionId::Ram => self.region(super::RAM),
+                    RegionId::Firmware => self.region(super::FIRMWARE),
+                    RegionId::Vram => self.region(super::VRAM),
                 };
                 debug_assert!(
                     offset / PAGE < u64::from(region.pages),

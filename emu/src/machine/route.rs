@@ -5,16 +5,16 @@ use amber_cpu::apic::{Delivery, Message};
 use amber_devices::Effect;
 
 impl Machine {
-    /// Carries out everything that waits, in order. `Some` ends the run.
+    /// Carries out everything that waits, in order. `Some` ends the run; nothing is left waiting even then.
     pub(crate) fn settle(&mut self, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
+        let mut first = None;
         loop {
             for message in std::mem::take(&mut self.messages) {
                 self.deliver(&message);
             }
-            let effect = self.platform.effects().pop()?;
-            if let Some(stop) = self.carry_out(effect, host, no_reboot) {
-                return Some(stop);
-            }
+            let Some(effect) = self.platform.effects().pop() else { return first };
+            let stop = self.carry_out(effect, host, no_reboot);
+            first = first.or(stop);
         }
     }
 

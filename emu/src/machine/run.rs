@@ -24,6 +24,8 @@ pub enum Stop {
     User,
     /// A debugger's breakpoint is next on this processor.
     Breakpoint(usize),
+    /// The machine's memory cannot be read any more; [`Machine::damage`] says why.
+    Damaged,
     /// A debugger's watchpoint was hit by this processor's last instruction.
     Watchpoint(usize, Watchpoint),
 }
@@ -31,6 +33,17 @@ pub enum Stop {
 impl Machine {
     /// Runs until step `until`, or until something else ends the run.
     pub fn run(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
+        let stop = self.advance(until, host, no_reboot);
+        // What the last step caused is part of it.
+        self.settle(host, no_reboot).unwrap_or(stop)
+    }
+
+    /// What keeps the machine from going on after [`Stop::Damaged`].
+    pub fn damage(&self) -> Option<&str> {
+        self.mmu.damaged()
+    }
+
+    fn advance(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
         loop {
             if let Some(stop) = self.settle(host, no_reboot) {
                 return stop;
@@ -99,7 +112,7 @@ impl Machine {
         }
         let next = (1..=count).map(|n| (current + n) % count).find(|n| self.vcpus[*n].runnable(external))?;
         self.position.current = next as u32;
-        self.position.slice_end = now + self.position.quantum;
+        self.position.slice_end = now + self.spec.quantum;
         Some(next)
     }
 
@@ -115,6 +128,9 @@ impl Machine {
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
+        if self.mmu.damaged().is_some() {
+            return Some(Stop::Damaged);
+        }
         match ran.exit {
             Exit::Budget | Exit::Attention | Exit::Halted => None,
             Exit::Pause if alone => None,
