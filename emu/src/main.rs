@@ -2,6 +2,7 @@
 
 use amber_emu::cli::args::{Cli, Command, RunArgs};
 use amber_emu::cli::run::{self, exit};
+use amber_emu::cli::{bench, snapshot};
 use amber_emu::test;
 use clap::Parser;
 
@@ -11,6 +12,8 @@ fn main() {
         None => run::run(&RunArgs::default()),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Test(args)) => test::run(args),
+        Some(Command::Snapshot(args)) => snapshot::run(args),
+        Some(Command::Bench(args)) => bench::run(args),
     };
     let code = outcome.unwrap_or_else(|error| {
         eprintln!("amber: {error:#}");

@@ -1,5 +1,6 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
+use super::snapshot_args::{BenchArgs, SnapshotArgs};
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_CPUS, MachineConfig,
     MachineType, MemorySize, Pace, RtcDate, Seed,
@@ -66,6 +67,10 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Run test images and report one result for each.
     Test(TestArgs),
+    /// List, show, move and remove snapshots.
+    Snapshot(SnapshotArgs),
+    /// Measure what Amber costs here.
+    Bench(BenchArgs),
 }
 
 /// Arguments of `amber run`.

@@ -155,6 +155,11 @@ impl Machine {
         self.map_changed();
     }
 
+    /// Pages of a region, if the machine has one of that name.
+    pub fn region_pages(&self, name: &str) -> Option<u64> {
+        self.regions.iter().find(|region| region.name == name).map(|region| u64::from(region.pages))
+    }
+
     /// Every section, in a fixed order.
     pub fn sections(&mut self) -> Vec<OwnedSection> {
         self.freeze().sections()
