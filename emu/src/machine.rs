@@ -183,9 +183,12 @@ impl Machine {
         tracing::info!(target: "reset", "platform reset at step {} ({now} ns)", self.position.step);
         for (id, vcpu) in self.vcpus.iter_mut().enumerate() {
             let (random, retired) = (vcpu.system.random, vcpu.system.retired);
+            let watch = vcpu.watch().clone();
             *vcpu = Vcpu::new(self.spec.model, id as u32, self.spec.cpus, self.spec.seed);
             vcpu.system.random = random;
             vcpu.system.retired = retired;
+            // The debugger's, not the machine's.
+            vcpu.set_watch(watch);
         }
         self.messages.clear();
         self.with_dma(|platform, dma| platform.reset(dma));
