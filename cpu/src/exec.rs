@@ -66,7 +66,8 @@ pub mod iflag {
 #[repr(C)]
 pub struct Insn {
     pub exec: Handler,
-    /// Immediate, sign-extended to the operand size where the SDM says so; branch displacement; moffs address.
+    /// Immediate, sign-extended to the operand size where the SDM says so; branch displacement; moffs address;
+    /// what FOP keeps of an x87 instruction.
     pub imm: u64,
     pub disp: i32,
     /// Offset of the following instruction from the start of the block.

@@ -12,6 +12,21 @@ use crate::x87::{Arith, Constant, Format, SAVE_MAX, X87};
 use amber_mmu::Word;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
+/// What FOP keeps of an x87 instruction (SDM volume 1, 8.1.9): the low 3 bits of the opcode's first byte, which is D8H
+/// to DFH, and its second byte. `None` for other instructions.
+pub fn opcode(bytes: &[u8], size: CodeSize) -> Option<u16> {
+    let prefix = |byte: &u8| match byte {
+        0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3 => true,
+        0x40..=0x4F => size == CodeSize::Bits64,
+        _ => false,
+    };
+    let start = bytes.iter().position(|byte| !prefix(byte))?;
+    match bytes[start..] {
+        [first @ 0xD8..=0xDF, second, ..] => Some(u16::from(first & 7) << 8 | u16::from(second)),
+        _ => None,
+    }
+}
+
 /// The handler of an instruction of this group.
 pub fn select(instr: &Instruction) -> Option<Handler> {
     let memory = instr.op_count() > 0 && instr.op_kind(0) == OpKind::Memory;
@@ -29,12 +44,14 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
         .or_else(|| control(instr))
 }
 
-/// Notes the instruction's address; its opcode is not kept, as on processors that only do so for exceptions.
+/// Notes the instruction's address and opcode: for every non-control instruction, whether or not it raises an unmasked
+/// exception (SDM volume 1, 8.1.9; as with the fopcode compatibility mode of IA32_MISC_ENABLE).
 #[inline(always)]
 fn note_instruction(cx: &mut Cx, i: &Insn) {
     let rip = cx.this_rip(i);
     cx.cpu.x87.fip = if cx.cpu.code_size == CodeSize::Bits64 { rip } else { rip & 0xFFFF_FFFF };
     cx.cpu.x87.fcs = cx.cpu.system.seg[seg::CS].selector;
+    cx.cpu.x87.opcode = i.imm as u16;
 }
 
 /// Notes the memory operand's address.

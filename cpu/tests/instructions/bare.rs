@@ -89,6 +89,10 @@ impl Machine {
         machine
     }
 
+    pub fn is_real(&self) -> bool {
+        self.mode.size == CodeSize::Bits16
+    }
+
     pub fn write(&mut self, address: u64, bytes: &[u8]) {
         self.mmu.write_physical(MEMORY, address, bytes);
     }

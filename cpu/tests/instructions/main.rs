@@ -1,6 +1,7 @@
 //! Instructions one at a time: against tables, against definitions and against the host.
 
 mod bare;
+mod coprocessor;
 mod definitions;
 #[cfg(target_arch = "x86_64")]
 mod host;
