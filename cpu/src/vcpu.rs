@@ -42,6 +42,8 @@ impl System {
             shadow: Shadow::None,
             nmi_blocked: false,
             pending: Pending::default(),
+            ferr: false,
+            ignne: false,
             smm: false,
             smbase: 0x3_0000,
             monitor: None,
@@ -83,6 +85,7 @@ impl Vcpu {
             watched: false,
             implicit: false,
             suppress_trap: false,
+            freeze: false,
             resume_rip: 0,
             fault_rip: None,
             raised: Raised::default(),
@@ -117,6 +120,8 @@ impl Vcpu {
             retired: old.retired,
             smbase: old.smbase,
             xcr0: old.xcr0,
+            ferr: old.ferr,
+            ignne: old.ignne,
             pending: Pending { nmi: false, smi: old.pending.smi, ..Pending::default() },
             ..fresh
         };
@@ -179,7 +184,8 @@ impl Vcpu {
             Activity::Running => true,
             Activity::Shutdown => pending.init || pending.nmi || pending.smi,
             Activity::WaitForSipi => pending.sipi.is_some() || pending.init || pending.smi,
-            Activity::Halted => {
+            Activity::Frozen if self.system.ignne => true,
+            Activity::Halted | Activity::Frozen => {
                 let maskable = self.flags.has(bit::IF)
                     && (self.apic.deliverable().is_some() || external && self.apic.external_interrupts());
                 maskable
@@ -191,9 +197,9 @@ impl Vcpu {
         }
     }
 
-    /// Whether the processor waits in HLT with interrupts on.
+    /// Whether the processor waits for an interrupt, with interrupts on.
     pub fn interruptible(&self) -> bool {
-        self.system.activity == Activity::Halted && self.flags.has(bit::IF)
+        matches!(self.system.activity, Activity::Halted | Activity::Frozen) && self.flags.has(bit::IF)
     }
 
     // ---- derived state ----

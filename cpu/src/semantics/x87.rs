@@ -2,7 +2,7 @@
 //! instruction; what they compute is in [`crate::x87`].
 
 use super::sse_fp::relation_flags;
-use super::vector::{numeric_error, read, write, x87_ready, x87_waiting};
+use super::vector::{follow_error_summary, numeric_error, read, write, x87_ready, x87_waiting};
 use crate::event::NM;
 use crate::exec::{Cx, Exec, Fault, Handler, Insn};
 use crate::flags::bit;
@@ -393,6 +393,7 @@ fn wait(cx: &mut Cx, _: &Insn) -> Exec {
 fn without_wait(cx: &mut Cx, f: fn(&mut X87)) -> Exec {
     x87_ready(cx)?;
     f(&mut cx.cpu.x87);
+    follow_error_summary(cx);
     Ok(())
 }
 
@@ -431,6 +432,7 @@ fn fldcw(cx: &mut Cx, i: &Insn) -> Exec {
     x87_waiting(cx)?;
     let control = cx.read::<u16>(i)?;
     cx.cpu.x87.fldcw(control);
+    follow_error_summary(cx);
     Ok(())
 }
 
@@ -483,6 +485,7 @@ fn store_environment(
     fill(&mut after, format, &mut image[..size]);
     store_image(cx, linear, i.seg, &image[..size])?;
     cx.cpu.x87 = after;
+    follow_error_summary(cx);
     Ok(())
 }
 
@@ -498,6 +501,7 @@ fn load_environment(
     let mut image = [0; SAVE_MAX];
     load_image(cx, linear, i.seg, &mut image[..size])?;
     take(&mut cx.cpu.x87, format, &image[..size]);
+    follow_error_summary(cx);
     Ok(())
 }
 

@@ -1,7 +1,9 @@
-//! What the x87 FPU leaves behind besides its results: the pointers to the last non-control instruction.
+//! What the x87 FPU leaves behind besides its results: the pointers to the last non-control instruction, and FERR#.
 
-use crate::bare::{CODE, DATA, Machine, Mode};
-use amber_cpu::state::CodeSize;
+use crate::bare::{CODE, DATA, HANDLERS, Machine, Mode};
+use amber_cpu::Exit;
+use amber_cpu::flags::{Flags, bit};
+use amber_cpu::state::{Activity, CodeSize, cr};
 
 const LONG: Mode = Mode { size: CodeSize::Bits64, user: false };
 const PROTECTED: Mode = Mode { size: CodeSize::Bits32, user: false };
@@ -61,4 +63,77 @@ fn images_carry_fop() {
     machine.write(DATA + 18, &[0xFF, 0xFF]);
     run(&mut machine, &[0xD9, 0x27]); // fldenv
     assert_eq!(machine.cpu.x87.opcode, 0x7FF);
+}
+
+/// 1 / 0 with that exception unmasked, then WAIT, with CR0.NE = 0.
+fn frozen() -> Machine {
+    let mut machine = Machine::new(LONG);
+    machine.write(DATA, &[0x7B, 0x03]);
+    // fninit; fldcw [rdi]; fldz; fld1; fdiv st(0), st(1)
+    for bytes in [&[0xDB, 0xE3][..], &[0xD9, 0x2F], &[0xD9, 0xEE], &[0xD9, 0xE8], &[0xD8, 0xF1]] {
+        run(&mut machine, bytes);
+    }
+    assert!(!machine.bus.ferr, "the error waits for the next waiting instruction");
+    machine.write(CODE, &[0x9B, 0xD9, 0xE8]);
+    machine.reset();
+    machine.cpu.system.cr0 &= !cr::CR0_NE;
+    machine.cpu.derive();
+    assert_eq!(machine.step(), None);
+    assert_eq!((machine.cpu.rip, machine.cpu.system.activity), (CODE, Activity::Frozen));
+    assert!(machine.bus.ferr);
+    machine
+}
+
+#[test]
+fn an_error_freezes_the_processor_until_an_interrupt() {
+    let mut machine = frozen();
+    let retired = machine.cpu.system.retired;
+    assert!(!machine.cpu.runnable(false));
+    assert_eq!(machine.run(5), Exit::Halted);
+    machine.cpu.system.pending.nmi = true;
+    assert!(machine.cpu.runnable(false));
+    machine.step();
+    assert_eq!((machine.cpu.system.activity, machine.cpu.rip), (Activity::Running, HANDLERS + 2));
+    assert_eq!(machine.read(machine.cpu.gpr[4], 3), [0, 0, 1], "the instruction is still to be run");
+    assert_eq!(machine.cpu.system.retired, retired);
+}
+
+#[test]
+fn ignne_lets_it_go_on_and_clearing_the_error_releases_ferr() {
+    let mut machine = frozen();
+    machine.cpu.system.ignne = true;
+    machine.step();
+    machine.step();
+    assert_eq!((machine.cpu.rip, machine.bus.ferr), (CODE + 3, true));
+    machine.write(CODE + 3, &[0xDB, 0xE2]); // fnclex
+    machine.step();
+    assert_eq!((machine.bus.ferr, machine.cpu.system.ferr), (false, false));
+}
+
+#[test]
+fn whatever_clears_the_error_releases_ferr() {
+    for bytes in [&[0xDB, 0xE3][..], &[0xDD, 0x37], &[0xD9, 0x37], &[0x0F, 0xAE, 0x0F]] {
+        let mut machine = frozen();
+        machine.write(DATA, &[0; 512]);
+        machine.write(DATA, &[0x7F, 0x03]);
+        machine.write(CODE, bytes); // fninit, fnsave, fnstenv, fxrstor
+        machine.cpu.system.activity = Activity::Running;
+        machine.cpu.gpr[7] = DATA;
+        assert_eq!(machine.step(), None);
+        assert!(!machine.bus.ferr, "{bytes:02x?}");
+    }
+}
+
+/// An instruction that did not complete is followed by no single-step trap.
+#[test]
+fn neither_a_fault_nor_standing_still_is_a_step_to_trap() {
+    for bytes in [&[0x9B][..], &[0x0F, 0x0B]] {
+        let mut machine = frozen();
+        machine.cpu.system.activity = Activity::Running;
+        machine.write(CODE, bytes); // fwait, ud2
+        machine.cpu.flags = Flags::from_bits(bit::TF | 2);
+        machine.cpu.derive();
+        machine.step();
+        assert_eq!(machine.cpu.system.pending.debug, 0, "{bytes:02x?}");
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) struct PlatformBus<'a> {
     pub messages: &'a mut Vec<Message>,
     /// Time at which the slice ends.
     pub until: u64,
+    /// FERR# of this processor is wired to the chipset.
+    pub ferr_wired: bool,
 }
 
 impl PlatformBus<'_> {
@@ -73,6 +75,11 @@ impl Bus for PlatformBus<'_> {
     }
     fn eoi(&mut self, _mmu: &mut Mmu, now: u64, vector: u8) {
         self.at(now).eoi_broadcast(vector);
+    }
+    fn ferr(&mut self, mmu: &mut Mmu, now: u64, asserted: bool) {
+        if self.ferr_wired {
+            self.at(now).ferr(&mut GuestDma(mmu), asserted);
+        }
     }
     fn send(&mut self, message: Message) {
         self.messages.push(message);

@@ -33,6 +33,8 @@ impl Machine {
             }
             Effect::Smi => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.smi = true),
             Effect::Init => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.init = true),
+            // As FERR#, of the first processor alone (MP specification, 3.5.2).
+            Effect::Ignne(asserted) => self.vcpus[0].system.ignne = asserted,
             Effect::A20(open) => self.mmu.set_a20(open),
             Effect::MapChanged => self.map_changed(),
             Effect::Reset if no_reboot => return Some(Stop::Reset),

@@ -109,7 +109,12 @@ impl Machine {
         let slice = if alone { u64::MAX } else { self.position.slice_end };
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires()).min().unwrap_or(u64::MAX);
         let end = slice.min(self.position.poll_at).min(timers);
-        let mut bus = PlatformBus { platform: &mut self.platform, messages: &mut self.messages, until: end };
+        let mut bus = PlatformBus {
+            platform: &mut self.platform,
+            messages: &mut self.messages,
+            until: end,
+            ferr_wired: current == 0,
+        };
         let deadline = amber_cpu::Bus::deadline(&bus);
         let steps = until - self.position.step;
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
