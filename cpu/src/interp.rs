@@ -307,6 +307,7 @@ impl Cx<'_> {
             }
         }
         if self.cpu.system.pending.init && !self.cpu.system.smm {
+            self.disarm_monitor();
             self.cpu.init();
             return self.delivered();
         }
@@ -344,6 +345,9 @@ impl Cx<'_> {
                 return None;
             }
         } else if self.cpu.runnable(self.bus.intr()) {
+            if let Activity::Waiting { .. } = self.cpu.system.activity {
+                self.disarm_monitor();
+            }
             self.cpu.system.activity = Activity::Running;
             return None;
         }

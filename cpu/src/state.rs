@@ -117,13 +117,18 @@ pub struct TableRegister {
 pub enum Activity {
     #[default]
     Running,
-    /// HLT or MWAIT: waits for an event.
+    /// HLT: waits for an event.
     Halted,
     /// Triple fault.
     Shutdown,
     WaitForSipi,
     /// Stands before a waiting x87 instruction with FERR# asserted, until an interrupt or IGNNE# (SDM Vol. 1, D.2.1).
     Frozen,
+    /// MWAIT: waits for an event or a store to the monitored line. With `despite_if` (ECX bit 0) interrupts end the wait
+    /// even while RFLAGS.IF is clear.
+    Waiting {
+        despite_if: bool,
+    },
 }
 
 /// Blocking by STI or by MOV SS / POP SS for one instruction.
@@ -176,7 +181,7 @@ pub struct System {
     pub ignne: bool,
     pub smm: bool,
     pub smbase: u32,
-    /// Linear address range MONITOR armed, until a store or an event.
+    /// Guest-physical address of the line MONITOR armed, until a store to it or the end of a wait.
     pub monitor: Option<u64>,
     /// State of the RDRAND/RDSEED generator.
     pub random: u64,

@@ -1,7 +1,7 @@
 //! A logical processor: power-up, INIT, what is derived from its state, and its section.
 
 use crate::apic::LocalApic;
-use crate::cpuid::CpuModel;
+use crate::cpuid::{CpuModel, feature};
 use crate::exec::{Cx, Exec, Fault};
 use crate::flags::{Flags, bit};
 use crate::msr::Msrs;
@@ -185,21 +185,36 @@ impl Vcpu {
             Activity::Shutdown => pending.init || pending.nmi || pending.smi,
             Activity::WaitForSipi => pending.sipi.is_some() || pending.init || pending.smi,
             Activity::Frozen if self.system.ignne => true,
-            Activity::Halted | Activity::Frozen => {
-                let maskable = self.flags.has(bit::IF)
-                    && (self.apic.deliverable().is_some() || external && self.apic.external_interrupts());
-                maskable
-                    || pending.init
-                    || pending.smi
-                    || pending.debug != 0
-                    || pending.nmi && !self.system.nmi_blocked
-            }
+            Activity::Waiting { .. } if self.system.monitor.is_none() => true,
+            Activity::Waiting { despite_if: true } => self.event_waits(true, external),
+            _ => self.event_waits(self.flags.has(bit::IF), external),
         }
     }
 
-    /// Whether the processor waits for an interrupt, with interrupts on.
+    /// Whether an event waits that ends HLT, where `maskable` interrupts are among them.
+    fn event_waits(&self, maskable: bool, external: bool) -> bool {
+        let pending = &self.system.pending;
+        let interrupt = || self.apic.deliverable().is_some() || external && self.apic.external_interrupts();
+        maskable && interrupt()
+            || pending.init
+            || pending.smi
+            || pending.debug != 0
+            || pending.nmi && !self.system.nmi_blocked
+    }
+
+    /// Whether the processor waits for what may come with time: an interrupt that it will take, or a store by a device.
     pub fn interruptible(&self) -> bool {
-        matches!(self.system.activity, Activity::Halted | Activity::Frozen) && self.flags.has(bit::IF)
+        match self.system.activity {
+            Activity::Halted | Activity::Frozen => self.flags.has(bit::IF),
+            Activity::Waiting { .. } => true,
+            Activity::Running | Activity::Shutdown | Activity::WaitForSipi => false,
+        }
+    }
+
+    /// MONITOR and MWAIT exist (IA32_MISC_ENABLE bit 18).
+    pub(crate) fn has_monitor(&self) -> bool {
+        self.model.features_1_ecx & feature::MONITOR != 0
+            && self.system.msrs.misc_enable & crate::msr::ENABLE_MONITOR_FSM != 0
     }
 
     // ---- derived state ----

@@ -245,6 +245,7 @@ impl Machine {
     pub fn drop_caches(&mut self) {
         self.code.clear();
         self.mmu.drop_code_marks();
+        self.mmu.drop_monitors();
         self.mmu.drop_translations();
     }
 }

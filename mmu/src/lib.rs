@@ -14,6 +14,6 @@ mod tlb;
 
 pub use frames::{FrameId, Frames, FramesError, PAGE, Word};
 pub use map::{AddressMap, Backing, MapRange};
-pub use mmu::{Counters, ExecPage, Mmu, Place, Rights, Smc, ViewId};
+pub use mmu::{Counters, ExecPage, MONITOR_LINE, Mmu, Place, Rights, Smc, ViewId};
 pub use paging::{Access, AddressSpace, PageFault, PagingMode};
 pub use tlb::ContextId;

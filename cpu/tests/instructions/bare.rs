@@ -33,6 +33,8 @@ pub const SUPERVISOR: u64 = 0xA_2000;
 pub struct NoBus {
     /// FERR#.
     pub ferr: bool,
+    /// INTR.
+    pub intr: bool,
 }
 
 impl Bus for NoBus {
@@ -45,7 +47,7 @@ impl Bus for NoBus {
     }
     fn mmio_write(&mut self, _: &mut Mmu, _: u64, _: u64, _: u8, _: u64) {}
     fn intr(&self) -> bool {
-        false
+        self.intr
     }
     fn intack(&mut self, _: &mut Mmu, _: u64) -> u8 {
         0

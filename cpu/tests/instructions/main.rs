@@ -5,4 +5,5 @@ mod coprocessor;
 mod definitions;
 #[cfg(target_arch = "x86_64")]
 mod host;
+mod monitor;
 mod table;

@@ -20,6 +20,9 @@ impl Machine {
                 .collect();
             self.mmu.set_map(view, AddressMap::new(ranges));
         }
+        // Stores may go elsewhere from now on. MWAIT may always end early.
+        self.mmu.drop_monitors();
+        self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.monitor = None);
     }
 
     fn backing(&self, from: From) -> Backing {

@@ -31,6 +31,7 @@ pub enum Stop {
 impl Machine {
     /// Runs until step `until`, or until something else ends the run.
     pub fn run(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
+        self.arm_monitors();
         loop {
             if let Some(stop) = self.settle(host, no_reboot) {
                 return stop;
@@ -70,6 +71,27 @@ impl Machine {
             self.position.poll_at = now - now % POLL_NS + POLL_NS;
             let bytes = host.serial_input(None);
             self.input(&bytes);
+        }
+        self.end_waits();
+    }
+
+    /// Tells memory again what processors monitor: that it knows is derived.
+    pub(crate) fn arm_monitors(&mut self) {
+        self.end_waits();
+        for vcpu in &mut self.vcpus {
+            let (id, line) = (vcpu.apic.id(), vcpu.system.monitor);
+            if self.mmu.monitored(id) != line && !self.mmu.monitor(id, vcpu.view(), line) {
+                vcpu.system.monitor = None;
+            }
+        }
+    }
+
+    /// Stores to monitored lines reach the processors that monitor them.
+    pub(crate) fn end_waits(&mut self) {
+        if self.mmu.any_triggered() {
+            for id in self.mmu.take_triggered() {
+                self.vcpus[id as usize].system.monitor = None;
+            }
         }
     }
 
@@ -120,6 +142,7 @@ impl Machine {
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
+        self.end_waits();
         match ran.exit {
             Exit::Budget | Exit::Attention | Exit::Halted => None,
             Exit::Pause if alone => None,
