@@ -219,8 +219,9 @@ impl CpuModel {
             2 => Leaf { eax: 0xFF01, ebx: 0, ecx: 0, edx: 0 },
             4 => cache(subleaf, inputs.cpus),
             5 if !inputs.monitor => Leaf::default(),
-            // The line; interrupts may break a wait while masked; C1 without sub-states is all there is.
-            5 => Leaf { eax: MONITOR_LINE as u32, ebx: MONITOR_LINE as u32, ecx: 3, edx: 1 << 4 },
+            // The line; interrupts may break a wait while masked. No C-states: kernels that see some manage them by MSRs
+            // of this model that do not exist.
+            5 => Leaf { eax: MONITOR_LINE as u32, ebx: MONITOR_LINE as u32, ecx: 3, edx: 0 },
             6 => Leaf { eax: 1 << 2, ..Leaf::default() },
             7 if subleaf == 0 => {
                 Leaf { eax: 0, ebx: self.features_7_ebx, ecx: self.features_7_ecx, edx: self.features_7_edx }
