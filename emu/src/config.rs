@@ -217,10 +217,10 @@ impl MachineConfig {
         self.firmware = None;
     }
 
-    /// Pacing in effect: what was asked, else none when headless and real otherwise.
+    /// Pacing in effect: what was asked, else real with a person at a `terminal` and none when headless.
     #[must_use]
-    pub fn effective_pace(&self) -> Pace {
-        self.pace.unwrap_or(if self.headless { Pace::None } else { Pace::Real })
+    pub fn effective_pace(&self, terminal: bool) -> Pace {
+        self.pace.unwrap_or(if terminal && !self.headless { Pace::Real } else { Pace::None })
     }
 
     fn named_guests(&self) -> Vec<&'static str> {

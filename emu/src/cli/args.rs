@@ -144,7 +144,8 @@ pub struct MachineArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Running")]
 pub struct RunningArgs {
-    /// Sleep to keep to the wall clock: none or real [default: real at a terminal, none with --headless].
+    /// Sleep when virtual time is ahead of the wall clock: none or real [default: real at a terminal, none with
+    /// --headless].
     #[arg(long, value_name = "PACE")]
     pub pace: Option<Pace>,
     /// What executes instructions: interp.
@@ -320,7 +321,7 @@ mod tests {
         assert_eq!(config.cpus, 2);
         assert_eq!(config.log, [LogCategory::Int, LogCategory::Exc]);
         assert_eq!(config.gdb.as_deref(), Some(DEFAULT_GDB));
-        assert_eq!(config.effective_pace(), Pace::None);
+        assert_eq!(config.effective_pace(true), Pace::None);
         assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "x", .. })));
     }
 

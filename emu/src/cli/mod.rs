@@ -4,6 +4,7 @@ pub mod args;
 pub mod build;
 pub mod console;
 mod log;
+pub mod pace;
 pub mod report;
 pub mod run;
 pub mod trace;

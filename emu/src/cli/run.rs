@@ -2,13 +2,14 @@
 
 use super::args::RunArgs;
 use super::console::Console;
+use super::pace::Pacer;
 use super::{build, log, report, trace};
-use crate::config::{Debugcon, Firmware, Guest};
+use crate::config::{Debugcon, Firmware, Guest, Pace};
 use crate::gdb;
 use crate::machine::Stop;
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 /// Exit codes of Amber's own; see `docs/cli.md`.
@@ -59,7 +60,9 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     // Before the console takes over the terminal, so that Ctrl-C ends the wait.
     let gdb = config.gdb.as_deref().map(gdb::Server::wait).transpose()?;
     let monitor = matches!(config.guest()?, Guest::Embedded(Firmware::Monitor));
-    let mut console = Console::new(debug, monitor.then_some(END_OF_INPUT));
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let pacer = (config.effective_pace(terminal) == Pace::Real).then(|| Pacer::new(machine.now()));
+    let mut console = Console::new(debug, monitor.then_some(END_OF_INPUT), pacer);
     let started = Instant::now();
     let until = config.stop_at.unwrap_or(u64::MAX);
     let stop = match (&config.trace, gdb) {

@@ -19,6 +19,8 @@ pub trait HostIo {
     fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8>;
     /// Whether input may still come.
     fn may_input(&self) -> bool;
+    /// Virtual time has come to `now`, ns; asked as often as for input. A host that keeps to the wall clock sleeps here.
+    fn pace(&mut self, _now: u64) {}
     /// Whether the person at the console asked to end the run.
     fn stop_requested(&self) -> bool {
         false

@@ -69,6 +69,7 @@ impl Machine {
         }
         if now >= self.position.poll_at {
             self.position.poll_at = now - now % POLL_NS + POLL_NS;
+            host.pace(now);
             let bytes = host.serial_input(None);
             self.input(&bytes);
         }

@@ -1,0 +1,37 @@
+//! How `amber run` runs and ends: pace, limits, exit codes.
+
+use amber_tests::program::{Scratch, run};
+use std::time::{Duration, Instant};
+
+/// Standard error and the time a run takes.
+fn timed(args: &[&str]) -> (String, Duration) {
+    let started = Instant::now();
+    let output = run(args);
+    let took = started.elapsed();
+    assert!(output.status.success(), "{output:?}");
+    (String::from_utf8_lossy(&output.stderr).into_owned(), took)
+}
+
+/// A guest that idles: no interrupt is let through, but the timers run, and each look at the host's input, every
+/// millisecond, is a step.
+#[test]
+fn pace_real_keeps_to_the_wall_clock_and_changes_nothing() {
+    let scratch = Scratch::new("pace");
+    // sti; hlt; jmp $ - 1
+    let flat = format!("{}@0x100000", scratch.file("idle.bin", &[0xFB, 0xF4, 0xEB, 0xFD]).display());
+    let args =
+        ["run", "--flat", &flat, "--memory", "16M", "--headless", "--stop-at", "1000", "--hash", "--stats"];
+    run(&args);
+    let (fast, quick) = timed(&[&args[..], &["--pace", "none"]].concat());
+    let (paced, slow) = timed(&[&args[..], &["--pace", "real"]].concat());
+    let line = |text: &str, start: &str| {
+        text.lines().find(|line| line.starts_with(start)).expect("the line is there").to_owned()
+    };
+    assert_eq!(line(&fast, "state-hash"), line(&paced, "state-hash"));
+    let time = line(&fast, "virtual time");
+    let virtual_ns: u64 = time.split_whitespace().last().and_then(|ns| ns.parse().ok()).expect("a number");
+    assert!(virtual_ns >= 300_000_000, "{time}");
+    // Virtual time after the last look at the input is not waited for.
+    assert!(slow >= Duration::from_nanos(virtual_ns - 2_000_000), "{time}, took {slow:?}");
+    assert!(quick < slow / 2, "{quick:?} without pace, {slow:?} with");
+}
