@@ -35,3 +35,18 @@ fn pace_real_keeps_to_the_wall_clock_and_changes_nothing() {
     assert!(slow >= Duration::from_nanos(virtual_ns - 2_000_000), "{time}, took {slow:?}");
     assert!(quick < slow / 2, "{quick:?} without pace, {slow:?} with");
 }
+
+#[test]
+fn a_limit_is_exit_code_8_with_a_report() {
+    let run = |limits: &[&str]| {
+        let args = [&["run", "--firmware", "paging", "--memory", "16M", "--headless"], limits].concat();
+        let output = run(&args);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, text) = run(&["--limit", "5000"]);
+    assert_eq!(code, Some(8));
+    assert!(text.contains("still runs at the limit, cpu0, step 5000,") && text.contains("rax"), "{text}");
+    assert_eq!(run(&["--limit", "5000", "--stop-at", "4000"]).0, Some(0));
+    assert_eq!(run(&["--limit", "5000", "--stop-at", "6000"]).0, Some(8));
+    assert_eq!(run(&["--limit", "1000000000"]).0, Some(33));
+}

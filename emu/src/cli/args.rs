@@ -160,6 +160,9 @@ pub struct RunningArgs {
     /// Stop at this step, counted since reset.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub stop_at: Option<u64>,
+    /// End the run with exit code 8 at this step, if it has not ended before.
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    pub limit: Option<u64>,
     /// Print `state-hash <64 hex>` as the last line on standard error.
     #[arg(long)]
     pub hash: bool,
@@ -270,6 +273,7 @@ impl RunningArgs {
             headless,
             no_reboot,
             stop_at,
+            limit,
             hash,
             stats,
             trace,
@@ -283,6 +287,7 @@ impl RunningArgs {
         config.headless |= headless;
         config.no_reboot |= no_reboot;
         set_some(&mut config.stop_at, stop_at);
+        set_some(&mut config.limit, limit);
         config.hash |= hash;
         config.stats |= stats;
         set_some(&mut config.trace, trace);

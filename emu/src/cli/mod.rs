@@ -3,6 +3,7 @@
 pub mod args;
 pub mod build;
 pub mod console;
+pub mod fault;
 mod log;
 pub mod pace;
 pub mod report;
