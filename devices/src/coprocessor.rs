@@ -1,4 +1,4 @@
-//! Numeric errors as the AT reports them (ICH9, 5.12.1.2 and 13.7.5): FERR# of the processor becomes IRQ13, and a write
+//! Numeric errors as the AT reports them (ICH9: FERR#/IGNNE# of the processor interface, COPROC_ERR): FERR# of the processor becomes IRQ13, and a write
 //! to port F0h withdraws that and asserts IGNNE#, until the processor releases FERR#.
 
 use crate::device::{Device, DeviceCtx};

@@ -1,4 +1,4 @@
-//! MONITOR and MWAIT (SDM Vol. 3A, 9.10.2).
+//! MONITOR and MWAIT (SDM Vol. 2).
 
 use crate::bare::{CODE, DATA, HANDLERS, Machine, Mode};
 use amber_cpu::cpuid::MODELS;

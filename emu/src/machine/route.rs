@@ -33,7 +33,7 @@ impl Machine {
             }
             Effect::Smi => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.smi = true),
             Effect::Init => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.init = true),
-            // As FERR#, of the first processor alone (MP specification, 3.5.2).
+            // Wired, like FERR#, to the first processor alone.
             Effect::Ignne(asserted) => self.vcpus[0].system.ignne = asserted,
             Effect::A20(open) => self.mmu.set_a20(open),
             Effect::MapChanged => self.map_changed(),
