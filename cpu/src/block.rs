@@ -11,7 +11,7 @@ use amber_mmu::{ExecPage, FrameId, PAGE, Smc};
 const BLOCK_INSNS: usize = 64;
 /// Instructions kept before all are dropped (32 bytes each); room given up by dropped blocks counts too.
 const MAX_INSNS: usize = 1 << 20;
-const JUMPS: usize = 1 << 13;
+const JUMPS: usize = 1 << 15;
 
 /// A run of instructions in one page that ends at a branch.
 #[derive(Clone, Copy)]
@@ -138,14 +138,15 @@ impl CodeCache {
     }
 
     #[inline(always)]
-    fn slot(linear: u64) -> usize {
-        (linear ^ linear >> 13) as usize % JUMPS
+    fn slot(linear: u64, tag: u64) -> usize {
+        // Each context (the low bits of the tag) gets slots of its own, so that programs in turn keep theirs.
+        (linear ^ linear >> 15 ^ (tag & 0xFC) << 7) as usize % JUMPS
     }
 
     /// The block at `linear`, if the jump cache knows it for `tag`.
     #[inline(always)]
     pub(crate) fn find(&self, linear: u64, tag: u64) -> Option<Span> {
-        let jump = &self.jumps[Self::slot(linear)];
+        let jump = &self.jumps[Self::slot(linear, tag)];
         (jump.linear == linear && jump.tag == tag).then_some(jump.span)
     }
 
@@ -173,7 +174,7 @@ impl CodeCache {
             return self.loose(cx, linear);
         }
         let tag = cx.code_tag();
-        let slot = Self::slot(linear);
+        let slot = Self::slot(linear, tag);
         self.jumps[slot] = Jump { linear, tag, span, block: id as u32 };
         self.blocks[id].found_by(slot as u16);
         Ok(Found::Cached(span))
@@ -316,7 +317,7 @@ impl CodeCache {
         }
         let id = self.insert_crossing(cx, insn, linear, [head, tail]);
         let tag = cx.code_tag();
-        let slot = Self::slot(linear);
+        let slot = Self::slot(linear, tag);
         self.jumps[slot] = Jump { linear, tag, span: self.blocks[id].span, block: id as u32 };
         self.blocks[id].found_by(slot as u16);
     }
@@ -360,8 +361,8 @@ impl Cx<'_> {
     /// What a jump-cache entry is valid for: execution epoch, context, code size.
     #[inline]
     pub(crate) fn code_tag(&mut self) -> u64 {
-        let context = self.active_context().index();
-        self.mmu.exec_epoch() << 8 | context << 2 | self.cpu.code_size as u64
+        let context = self.active_context();
+        self.mmu.exec_epoch(context) << 8 | context.index() << 2 | self.cpu.code_size as u64
     }
 
     /// Bytes that may be fetched from RIP on before the CS limit.

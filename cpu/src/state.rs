@@ -238,6 +238,7 @@ pub struct Raised {
 }
 
 /// One logical processor: architectural state, and what is derived from it.
+#[derive(Clone)]
 pub struct Vcpu {
     /// RAX..R15 in encoding order, then [`ZERO`], [`BLOCK_RIP`] and padding.
     pub gpr: [u64; 32],

@@ -341,6 +341,21 @@ impl Vcpu {
         self.fault_rip = Some(self.rip);
     }
 
+    /// The processor is at another machine than before: nothing that was cached of that one's memory holds.
+    pub fn arrive(&mut self) {
+        self.context = None;
+        self.context_epoch = 0;
+        self.derive();
+    }
+
+    /// Takes the state over that `then` has; debugger and counters stay.
+    pub fn rewind(&mut self, then: &Self) {
+        let (watch, counters) = (std::mem::take(&mut self.watch), self.counters);
+        self.clone_from(then);
+        (self.watch, self.counters) = (watch, counters);
+        self.arrive();
+    }
+
     // ---- section ----
 
     /// The processor's section.

@@ -40,9 +40,9 @@ pub struct PlatformConfig {
     pub cpus: u32,
     /// What the real-time clock shows at power-on, in seconds since 1970.
     pub rtc_start: i64,
-    /// Firmware image that ends at 4 GiB, a multiple of 4 KiB up to 16 MiB. Without one the chipset comes out
+    /// Bytes of the firmware image that ends at 4 GiB, a multiple of 4 KiB up to 16 MiB. With 0 the chipset comes out
     /// of reset as firmware would leave it, for a kernel booted directly.
-    pub firmware: Option<Vec<u8>>,
+    pub firmware_len: u64,
     /// The processors have system management mode. Firmware is told to leave SMM alone if not.
     pub smm: bool,
     /// A Linux kernel for firmware to boot.
@@ -57,7 +57,7 @@ impl Default for PlatformConfig {
             memory_size: 512 << 20,
             cpus: 1,
             rtc_start: 0,
-            firmware: None,
+            firmware_len: 0,
             smm: true,
             kernel: None,
             fw_cfg_files: Vec::new(),
@@ -93,9 +93,8 @@ impl PlatformConfig {
         if !(1..=CPUS_MAX).contains(&self.cpus) {
             return Err(ConfigError::Cpus(self.cpus));
         }
-        let len = self.firmware_len();
-        if self.firmware.is_some() && (len == 0 || len > FIRMWARE_MAX || !len.is_multiple_of(PAGE)) {
-            return Err(ConfigError::Firmware(len));
+        if self.firmware_len > FIRMWARE_MAX || !self.firmware_len.is_multiple_of(PAGE) {
+            return Err(ConfigError::Firmware(self.firmware_len));
         }
         if let Some((name, _)) = self.fw_cfg_files.iter().find(|(name, _)| !(1..56).contains(&name.len())) {
             return Err(ConfigError::FileName(name.clone()));
@@ -104,10 +103,6 @@ impl PlatformConfig {
             return Err(ConfigError::Kernel);
         }
         Ok(())
-    }
-
-    fn firmware_len(&self) -> u64 {
-        self.firmware.as_ref().map_or(0, |image| image.len() as u64)
     }
 }
 
@@ -188,7 +183,7 @@ impl Platform {
             vga: Vga::new(),
             coprocessor: Coprocessor::default(),
             ram,
-            firmware_len: config.firmware_len(),
+            firmware_len: config.firmware_len,
         };
         platform.reset(&mut NoMemory);
         platform.effects = Effects::default();

@@ -44,7 +44,7 @@ fn region(region: RegionId, offset: u64) -> Backing {
 }
 
 fn firmware() -> PlatformConfig {
-    PlatformConfig { firmware: Some(vec![0xf4; 0x4_0000]), ..PlatformConfig::default() }
+    PlatformConfig { firmware_len: 0x4_0000, ..PlatformConfig::default() }
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn an_impossible_configuration_is_refused_with_a_sentence() {
         refused(PlatformConfig { cpus: 0, ..none.clone() }).to_string(),
         "0 processors: a platform has 1 to 255"
     );
-    let odd = PlatformConfig { firmware: Some(vec![0; 1000]), ..none.clone() };
+    let odd = PlatformConfig { firmware_len: 1000, ..none.clone() };
     assert_eq!(refused(odd), ConfigError::Firmware(1000));
     let long = PlatformConfig { fw_cfg_files: vec![("x".repeat(56), Vec::new())], ..none };
     assert!(matches!(refused(long), ConfigError::FileName(_)));

@@ -1,38 +1,40 @@
 //! A machine: who owns what, power-up and reset, state and its hash.
 
 mod bus;
+mod frozen;
 mod layout;
+mod restore;
 mod route;
 mod run;
-mod state;
+mod spec;
+mod start;
 
 pub use bus::HostIo;
+pub use frozen::{Frozen, RegionSnapshot};
+pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
+pub use spec::MachineSpec;
 
-use crate::boot::{BootEntry, BootError, BootImage};
-use amber_cpu::state::{Segment, cr, seg};
+use crate::boot::{BootError, BootImage};
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
-use amber_devices::{Platform, PlatformConfig};
+use amber_devices::Platform;
 use amber_mmu::{FrameId, FramesError, Mmu, PAGE};
-use amber_snapshot::{RegionHasher, Schema, Section};
+use amber_snapshot::{RegionTree, Schema, Section};
 use serde::{Deserialize, Serialize};
+use start::Start;
 
 /// Raised when a fix changes what a run computes.
-pub const SEMANTICS_EPOCH: u32 = 1;
+pub const SEMANTICS_EPOCH: u32 = 2;
 
-/// What a machine is built from.
-#[derive(Clone, Debug)]
-pub struct MachineSpec {
-    pub model: CpuModel,
-    pub cpus: u32,
-    /// RAM, bytes.
-    pub memory: u64,
-    pub seed: u64,
-    /// RTC at power-up, Unix seconds.
-    pub rtc_start: i64,
-    /// ns a processor runs before the next one's turn.
-    pub quantum: u64,
-}
+/// Index of RAM among the regions.
+pub(crate) const RAM: usize = 0;
+/// Index of the firmware image.
+pub(crate) const FIRMWARE: usize = 1;
+/// Index of video memory.
+pub(crate) const VRAM: usize = 2;
+/// Index of what the guest starts with; see [`start`].
+pub(crate) const BOOT: usize = 3;
+const REGION_NAMES: [&str; 4] = ["ram", "firmware", "vram", "boot"];
 
 /// Why a machine cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,14 @@ pub enum MachineError {
     Platform(String),
     #[error(transparent)]
     Boot(#[from] BootError),
+    #[error("cpu {0}: there is no such model; this build knows {1}")]
+    Cpu(String, String),
+    #[error("cpu {0}: it has no feature named {1}")]
+    Feature(String, String),
+    #[error("the machine has no memory")]
+    NoFrames,
+    #[error("what the guest starts with cannot be read: {0}")]
+    Start(String),
 }
 
 /// Position in history and in the round of slices. The section `machine`.
@@ -52,7 +62,6 @@ pub(crate) struct Position {
     pub step: u64,
     /// See [`SEMANTICS_EPOCH`].
     pub epoch: u32,
-    pub quantum: u64,
     /// Processor whose slice it is.
     pub current: u32,
     /// Virtual time at which the slice ends, ns.
@@ -76,12 +85,14 @@ pub(crate) struct Region {
     pub name: &'static str,
     pub first: FrameId,
     pub pages: u32,
-    pub hasher: RegionHasher,
+    /// Its hash tree as of the last time it was asked for.
+    pub tree: RegionTree,
 }
 
 /// A whole machine.
 pub struct Machine {
     pub(crate) spec: MachineSpec,
+    pub(crate) model: CpuModel,
     pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) mmu: Mmu,
     pub(crate) code: CodeCache,
@@ -89,8 +100,6 @@ pub struct Machine {
     pub(crate) position: Position,
     pub(crate) regions: Vec<Region>,
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
-    boot: BootImage,
-    tables: Vec<(u64, Vec<u8>)>,
 }
 
 /// Virtual time between two looks at the host's input, ns.
@@ -103,43 +112,53 @@ impl Machine {
     /// # Errors
     /// When the host has no memory for it or the chipset refuses the configuration.
     pub fn new(
-        spec: MachineSpec,
-        chipset: &PlatformConfig,
+        mut spec: MachineSpec,
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
     ) -> Result<Self, MachineError> {
-        let platform = Platform::new(chipset).map_err(|e| MachineError::Platform(e.to_string()))?;
-        let rom_pages = boot.rom.as_ref().map_or(1, |rom| rom.bytes.len().div_ceil(PAGE as usize)) as u64;
-        let sizes = [
-            ("ram", spec.memory.div_ceil(PAGE)),
-            ("firmware", rom_pages),
-            ("vram", amber_devices::map::VRAM_LEN / PAGE),
-        ];
-        let total: u64 = sizes.iter().map(|(_, pages)| pages).sum();
+        let rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
+        spec.firmware_len = rom.len() as u64;
+        let start = Start::new(boot, tables);
+        let start_bytes = start.to_bytes()?;
+        spec.boot_len = start_bytes.len() as u64;
+        let mut machine = Self::powered_up(spec)?;
+        machine.fill(FIRMWARE, &rom);
+        machine.fill(BOOT, &start_bytes);
+        machine.map_changed();
+        machine.start(&start);
+        Ok(machine)
+    }
+
+    /// A machine with zero memory and no address map yet.
+    fn powered_up(spec: MachineSpec) -> Result<Self, MachineError> {
+        let model = spec.model()?;
+        let platform = Platform::new(&spec.chipset()).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
             let source = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
             MachineError::Frames(FramesError::Reserve { bytes: spec.memory, source })
         };
-        let mut mmu = Mmu::new(u32::try_from(total).map_err(|_| too_large())?)?;
+        let sizes = spec.region_pages();
+        let total = sizes.iter().try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));
+        let mut mmu = Mmu::new(total.ok_or_else(too_large)?)?;
         let mut regions = Vec::new();
-        for (name, pages) in sizes {
+        for (name, pages) in REGION_NAMES.into_iter().zip(sizes) {
             let pages = pages as u32;
             let first = mmu.allocate(pages).ok_or_else(too_large)?;
-            regions.push(Region { name, first, pages, hasher: RegionHasher::default() });
+            regions.push(Region { name, first, pages, tree: RegionTree::default() });
         }
-        let vcpus = (0..spec.cpus).map(|id| Vcpu::new(spec.model, id, spec.cpus, spec.seed)).collect();
+        let vcpus = (0..spec.cpus).map(|id| Vcpu::new(model, id, spec.cpus, spec.seed)).collect();
         let position = Position {
             step: 0,
             epoch: SEMANTICS_EPOCH,
-            quantum: spec.quantum,
             current: 0,
             slice_end: spec.quantum,
             poll_at: POLL_NS,
             serial_queue: Vec::new(),
             idle_jumps: 0,
         };
-        let mut machine = Self {
+        Ok(Self {
             spec,
+            model,
             vcpus,
             mmu,
             code: CodeCache::new(),
@@ -147,34 +166,18 @@ impl Machine {
             position,
             regions,
             messages: Vec::new(),
-            boot,
-            tables,
-        };
-        machine.load_rom();
-        machine.map_changed();
-        machine.start();
-        Ok(machine)
+        })
     }
 
-    fn load_rom(&mut self) {
-        let Some(rom) = &self.boot.rom else { return };
-        let first = self.regions[1].first;
-        for (page, bytes) in rom.bytes.chunks(PAGE as usize).enumerate() {
+    pub(crate) fn region(&self, index: usize) -> &Region {
+        &self.regions[index]
+    }
+
+    fn fill(&mut self, region: usize, bytes: &[u8]) {
+        let first = self.region(region).first;
+        for (page, bytes) in bytes.chunks(PAGE as usize).enumerate() {
             self.mmu.write_frame(FrameId(first.0 + page as u32), 0, bytes);
         }
-    }
-
-    /// Writes what the guest starts with and sets the boot processor's entry state.
-    fn start(&mut self) {
-        let view = amber_mmu::ViewId(0);
-        for (gpa, bytes) in self.boot.writes.iter().chain(&self.tables) {
-            self.mmu.write_physical(view, *gpa, bytes);
-        }
-        let entry = self.boot.entry.clone();
-        if entry != BootEntry::Reset {
-            self.vcpus.iter_mut().for_each(set_mtrrs);
-        }
-        enter(&mut self.vcpus[0], &entry);
     }
 
     /// PLTRST#: everything the reset line reaches, then the guest starts again. Memory keeps its contents.
@@ -184,7 +187,7 @@ impl Machine {
         for (id, vcpu) in self.vcpus.iter_mut().enumerate() {
             let (random, retired) = (vcpu.system.random, vcpu.system.retired);
             let watch = vcpu.watch().clone();
-            *vcpu = Vcpu::new(self.spec.model, id as u32, self.spec.cpus, self.spec.seed);
+            *vcpu = Vcpu::new(self.model, id as u32, self.spec.cpus, self.spec.seed);
             vcpu.system.random = random;
             vcpu.system.retired = retired;
             // The debugger's, not the machine's.
@@ -194,10 +197,13 @@ impl Machine {
         self.with_dma(|platform, dma| platform.reset(dma));
         self.mmu.set_a20(true);
         self.map_changed();
+        self.end_monitors();
         self.position.current = 0;
-        self.position.slice_end = now + self.position.quantum;
-        if self.boot.entry != BootEntry::Reset {
-            self.start();
+        self.position.slice_end = now + self.spec.quantum;
+        match self.saved_start() {
+            Ok(start) if start.starts_anew() => self.start(&start),
+            Ok(_) => {}
+            Err(error) => self.mmu.damage(error.to_string()),
         }
     }
 
@@ -248,50 +254,4 @@ impl Machine {
         self.mmu.drop_monitors();
         self.mmu.drop_translations();
     }
-}
-
-/// Memory types as firmware leaves them: write-back, but for the last GiB below 4 GiB, where devices are. A kernel
-/// that finds the MTRRs off leaves the PAT alone too.
-fn set_mtrrs(vcpu: &mut Vcpu) {
-    const ENABLE: u64 = 1 << 11;
-    const WRITE_BACK: u64 = 6;
-    const UNCACHEABLE: u64 = 0;
-    let msrs = &mut vcpu.system.msrs;
-    msrs.mtrr_def_type = ENABLE | WRITE_BACK;
-    msrs.mtrr_variable[0] = 0xC000_0000 | UNCACHEABLE;
-    msrs.mtrr_variable[1] = 0xFF_C000_0000 | ENABLE;
-}
-
-/// Sets a processor to the entry state of a boot protocol.
-fn enter(vcpu: &mut Vcpu, entry: &BootEntry) {
-    const DATA: u32 = 0xC093;
-    let flat = |selector: u16, access: u32| Segment { selector, base: 0, limit: !0, access };
-    match entry {
-        BootEntry::Reset => {}
-        BootEntry::Long64 { rip, rsp, rsi, cr3, gdt, cs, ds } => {
-            let system = &mut vcpu.system;
-            system.seg = [flat(*ds, DATA); 6];
-            system.seg[seg::CS] = flat(*cs, 0xA09B);
-            system.gdtr.base = gdt.base;
-            system.gdtr.limit = gdt.limit;
-            system.cr0 = cr::CR0_PE | cr::CR0_ET | cr::CR0_NE | cr::CR0_WP | cr::CR0_PG;
-            system.cr3 = *cr3;
-            system.cr4 = cr::CR4_PAE;
-            system.efer = cr::EFER_LME | cr::EFER_LMA;
-            vcpu.rip = *rip;
-            vcpu.gpr[4] = *rsp;
-            vcpu.gpr[6] = *rsi;
-        }
-        BootEntry::Protected32 { eip, eax, ebx } => {
-            let system = &mut vcpu.system;
-            system.seg = [flat(0x10, DATA); 6];
-            system.seg[seg::CS] = flat(0x08, 0xC09B);
-            system.tr = Segment { selector: 0, base: 0, limit: 0x67, access: 0x8B };
-            system.cr0 = cr::CR0_PE | cr::CR0_ET;
-            vcpu.rip = u64::from(*eip);
-            vcpu.gpr[0] = u64::from(*eax);
-            vcpu.gpr[3] = u64::from(*ebx);
-        }
-    }
-    vcpu.derive();
 }

@@ -1,198 +1,415 @@
-//! The pool of 4 KiB frames behind all guest memory. What backs it is decided here alone: one reservation of
-//! anonymous memory, huge pages advised, zero until touched.
-//!
-//! Unsafe code lives here because guest memory is reached through raw addresses that TLB entries cache; every
-//! access is checked against the pool's bounds or made from an address this module handed out.
-#![allow(unsafe_code)]
+//! The frames of one machine: which host frame holds each guest frame now. Tables of 512 frames are shared with
+//! forks and frozen states and copied when they change, as the frames themselves are; so freezing and forking cost
+//! nothing per byte.
 
-use std::ffi::c_void;
+use crate::pending::{Health, PageSource, Pending};
+use crate::pool::{FrameId, FramesError, GROUP, HostFrame, Pool};
+use std::sync::Arc;
 
-/// Bytes in a frame.
-pub const PAGE: u64 = 4096;
+/// Generation of what is written to fresh memory.
+pub const FIRST_EPOCH: u64 = 1;
 
-/// Index of a frame in the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FrameId(pub u32);
-
-/// Why the pool cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum FramesError {
-    /// The host refused the reservation.
-    #[error("the host cannot reserve {bytes} bytes of guest memory: {source}; ask for less with --memory")]
-    Reserve { bytes: u64, source: std::io::Error },
+/// Where 512 consecutive guest frames are, and when each was last written.
+pub(crate) struct Group {
+    pool: Arc<Pool>,
+    frames: [HostFrame; GROUP],
+    /// Epoch of the last write; 0 while the frame was never written.
+    generations: [u64; GROUP],
+    /// The latest of `generations`.
+    newest: u64,
+    /// Frames whose contents are still to come.
+    pending: Option<Arc<Pending>>,
 }
 
-/// An integer that moves between guest memory and registers in one access.
-pub trait Word: Copy + Default + Send + Sync + 'static {
-    /// Size in bytes: 1, 2, 4, 8 or 16.
-    const SIZE: usize;
-    /// From little-endian bytes, `SIZE` of them.
-    fn from_le(bytes: &[u8]) -> Self;
-    /// To little-endian bytes, the first `SIZE` of them.
-    fn to_le(self) -> [u8; 16];
-    /// Zero-extended or truncated to 64 bits.
-    fn to_u64(self) -> u64;
-    /// Truncated from 64 bits (zero-extended to 128).
-    fn from_u64(value: u64) -> Self;
-}
+impl Group {
+    fn fresh(pool: &Arc<Pool>) -> Option<Self> {
+        let first = pool.take_run(GROUP as u32)?.0;
+        let frames = std::array::from_fn(|i| HostFrame(first + i as u32));
+        Some(Self { pool: Arc::clone(pool), frames, generations: [0; GROUP], newest: 0, pending: None })
+    }
 
-macro_rules! word {
-    ($($t:ty),*) => {$(
-        impl Word for $t {
-            const SIZE: usize = size_of::<$t>();
-            #[inline(always)]
-            fn from_le(bytes: &[u8]) -> Self {
-                let mut raw = [0; size_of::<$t>()];
-                raw.copy_from_slice(&bytes[..size_of::<$t>()]);
-                <$t>::from_le_bytes(raw)
-            }
-            #[inline(always)]
-            fn to_le(self) -> [u8; 16] {
-                (self as u128).to_le_bytes()
-            }
-            #[inline(always)]
-            fn to_u64(self) -> u64 {
-                self as u64
-            }
-            #[inline(always)]
-            fn from_u64(value: u64) -> Self {
-                value as $t
-            }
+    /// The host frame, its contents having come.
+    #[inline]
+    fn host(&self, index: usize) -> HostFrame {
+        let frame = self.frames[index];
+        if let Some(pending) = &self.pending {
+            pending.bring(index, frame);
         }
-    )*};
-}
-word!(u8, u16, u32, u64, u128);
+        frame
+    }
 
-/// The pool.
-pub struct Frames {
-    base: *mut u8,
-    count: u32,
-    used: u32,
+    /// The same frames once more.
+    fn share(&self) -> Self {
+        if let Some(pending) = &self.pending {
+            pending.bring_all(&self.frames);
+        }
+        self.frames.iter().for_each(|frame| self.pool.retain(*frame));
+        Self {
+            pool: Arc::clone(&self.pool),
+            frames: self.frames,
+            generations: self.generations,
+            newest: self.newest,
+            pending: None,
+        }
+    }
 }
 
-// SAFETY: the reservation belongs to this value alone; it is reached only through `&self`/`&mut self`.
-unsafe impl Send for Frames {}
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pending) = &self.pending {
+            pending.cancel();
+        }
+        self.pool.release(self.frames.iter().copied());
+    }
+}
+
+/// Guest frames as they were at one moment; they stay so while the machine goes on.
+#[derive(Clone)]
+pub struct FrozenFrames {
+    groups: Arc<[Arc<Group>]>,
+    epoch: u64,
+    moment: Moment,
+    health: Health,
+}
+
+/// Tells frozen states apart.
+#[derive(Clone, Default)]
+struct Moment(Arc<()>);
+
+impl PartialEq for Moment {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl FrozenFrames {
+    /// The bytes of a frame.
+    pub fn bytes(&self, frame: FrameId) -> &[u8] {
+        let group = &self.groups[frame.0 as usize / GROUP];
+        group.pool.bytes(group.host(frame.0 as usize % GROUP))
+    }
+
+    /// Generation of the last write to `frame` before the moment, `None` while it was never written.
+    pub fn generation(&self, frame: FrameId) -> Option<u64> {
+        let generation = self.groups[frame.0 as usize / GROUP].generations[frame.0 as usize % GROUP];
+        (generation != 0).then_some(generation)
+    }
+
+    /// The latest generation among the 512 frames from `first` on, which starts a group.
+    pub fn newest(&self, first: FrameId) -> u64 {
+        self.groups[first.0 as usize / GROUP].newest
+    }
+}
+
+/// What became of a frame that is to be written.
+pub(crate) struct Owned {
+    pub host: HostFrame,
+    /// It has another address than before: translations to the old one are stale.
+    pub moved: bool,
+}
+
+/// The frames.
+pub(crate) struct Frames {
+    pool: Arc<Pool>,
+    groups: Vec<Arc<Group>>,
+    /// The epoch that writes belong to now.
+    epoch: u64,
+    /// The frozen state that `written` is relative to.
+    base: Moment,
+    /// Epoch up to which writes are not listed in `written`.
+    base_epoch: u64,
+    /// Frames written since.
+    written: Vec<FrameId>,
+    health: Health,
+}
 
 impl Frames {
-    /// Reserves room for `count` frames; host memory is used only for frames that are touched.
-    pub fn new(count: u32) -> Result<Self, FramesError> {
-        let bytes = u64::from(count.max(1)) * PAGE;
-        let reserve = |source: rustix::io::Errno| FramesError::Reserve { bytes, source: source.into() };
-        // SAFETY: a fresh private anonymous mapping at an address the host chooses aliases nothing.
-        let base = unsafe {
-            rustix::mm::mmap_anonymous(
-                std::ptr::null_mut(),
-                bytes as usize,
-                rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
-                rustix::mm::MapFlags::PRIVATE | rustix::mm::MapFlags::NORESERVE,
-            )
-        }
-        .map_err(reserve)?;
-        // Random loads measured 137 ns with huge pages, 157 without; a refusal only costs speed.
-        // SAFETY: the range was mapped above.
-        let _ = unsafe { rustix::mm::madvise(base, bytes as usize, rustix::mm::Advice::LinuxHugepage) };
-        Ok(Self { base: base.cast(), count, used: 0 })
+    /// A pool with room for `frames` frames and no frame yet.
+    pub fn new(frames: u32) -> Result<Self, FramesError> {
+        let pool = Arc::new(Pool::new(frames)?);
+        let (base, health) = (Moment::default(), Health::default());
+        Ok(Self {
+            pool,
+            groups: Vec::new(),
+            epoch: FIRST_EPOCH,
+            base,
+            base_epoch: 0,
+            written: Vec::new(),
+            health,
+        })
     }
 
-    /// Takes `count` consecutive zero frames; `None` when the pool is used up.
+    /// Takes `count` consecutive zero frames, from a multiple of 512 on; `None` when the host has no more.
     pub fn allocate(&mut self, count: u32) -> Option<FrameId> {
-        let first = self.used;
-        let end = first.checked_add(count).filter(|end| *end <= self.count)?;
-        self.used = end;
-        Some(FrameId(first))
+        let first = self.groups.len();
+        for _ in 0..(count as usize).div_ceil(GROUP) {
+            self.groups.push(Arc::new(Group::fresh(&self.pool)?));
+        }
+        u32::try_from(first * GROUP).ok().map(FrameId)
     }
 
-    /// Frames taken so far.
-    pub fn len(&self) -> u32 {
-        self.used
+    /// Has the contents of the 512 frames from `first` on (untouched since [`Self::allocate`]) come from `source`
+    /// when they are first needed: frame i from its page `base + i`, for the bits set in `pages`.
+    pub fn expect(
+        &mut self,
+        first: FrameId,
+        source: Arc<dyn PageSource>,
+        base: u64,
+        pages: [u64; GROUP / 64],
+    ) {
+        let epoch = self.epoch;
+        let Some(group) = Arc::get_mut(&mut self.groups[first.0 as usize / GROUP]) else {
+            unreachable!("a group that was just allocated is shared with nobody")
+        };
+        for (index, generation) in group.generations.iter_mut().enumerate() {
+            if pages[index / 64] >> (index % 64) & 1 != 0 {
+                *generation = epoch;
+                group.newest = epoch;
+            }
+        }
+        let pool = Arc::clone(&group.pool);
+        group.pending =
+            Some(Arc::new(Pending::new(pool, group.frames, source, base, pages, self.health.clone())));
     }
 
-    /// Whether no frame was taken.
-    pub fn is_empty(&self) -> bool {
-        self.used == 0
+    /// What is still to come, for a thread that fetches it ahead of need.
+    pub fn pending(&self) -> Vec<Arc<Pending>> {
+        self.groups.iter().filter_map(|group| group.pending.clone()).collect()
     }
 
-    /// Host address of the first byte of `frame`.
+    /// The state now. Every address given out before may become stale by the next write.
+    pub fn freeze(&mut self) -> FrozenFrames {
+        self.base = Moment::default();
+        let frozen = FrozenFrames {
+            groups: self.groups.iter().cloned().collect(),
+            epoch: self.epoch,
+            moment: self.base.clone(),
+            health: self.health.clone(),
+        };
+        self.list_from_here();
+        frozen
+    }
+
+    /// Writes are listed from now on.
+    fn list_from_here(&mut self) {
+        self.written.clear();
+        self.base_epoch = self.epoch;
+        self.epoch += 1;
+    }
+
+    /// Frames of their own that start as `frozen`.
+    pub fn fork(frozen: &FrozenFrames) -> Option<Self> {
+        let pool = Arc::clone(&frozen.groups.first()?.pool);
+        Some(Self {
+            pool,
+            groups: frozen.groups.to_vec(),
+            epoch: frozen.epoch + 1,
+            base: frozen.moment.clone(),
+            base_epoch: frozen.epoch,
+            written: Vec::new(),
+            health: frozen.health.clone(),
+        })
+    }
+
+    /// The frames that may differ from `frozen`: a list where `frozen` is what this one was last frozen as, forked
+    /// from or brought back to; else every table is compared.
+    fn written_since(&mut self, frozen: &FrozenFrames) -> Vec<FrameId> {
+        if frozen.moment == self.base {
+            return std::mem::take(&mut self.written);
+        }
+        let mut differing = Vec::new();
+        for (n, (own, then)) in self.groups.iter().zip(&*frozen.groups).enumerate() {
+            let comparable = Arc::ptr_eq(&own.pool, &then.pool);
+            if !Arc::ptr_eq(own, then) {
+                // A host frame that both name has not been written since: it would have been copied.
+                let changed = (0..GROUP).filter(|i| !comparable || own.frames[*i] != then.frames[*i]);
+                differing.extend(changed.map(|i| FrameId((n * GROUP + i) as u32)));
+            }
+        }
+        differing
+    }
+
+    /// Begins to bring `frozen` back: the frames to be written again. [`Self::rewound`] ends it.
+    pub fn begin_rewind(&mut self, frozen: &FrozenFrames) -> Vec<FrameId> {
+        let changed = self.written_since(frozen);
+        self.epoch = self.epoch.max(frozen.epoch) + 1;
+        changed
+    }
+
+    /// The frames hold what `frozen` does.
+    pub fn rewound(&mut self, frozen: &FrozenFrames) {
+        self.base = frozen.moment.clone();
+        self.list_from_here();
+    }
+
+    /// Closes the epoch: writes from now on are newer than all before.
+    pub fn seal(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// The pool, to reach memory by address.
     #[inline(always)]
-    pub(crate) fn address(&self, frame: FrameId) -> usize {
-        debug_assert!(frame.0 < self.used);
-        self.base as usize + frame.0 as usize * PAGE as usize
+    pub fn memory(&self) -> &Pool {
+        &self.pool
+    }
+
+    #[inline]
+    fn host(&self, frame: FrameId) -> HostFrame {
+        self.groups[frame.0 as usize / GROUP].host(frame.0 as usize % GROUP)
+    }
+
+    /// Host address of the first byte of `frame`, to read.
+    #[inline]
+    pub fn address(&self, frame: FrameId) -> usize {
+        self.pool.address(self.host(frame))
     }
 
     /// The bytes of `frame`.
     #[inline]
     pub fn bytes(&self, frame: FrameId) -> &[u8] {
-        assert!(frame.0 < self.used, "frame {} is outside the pool", frame.0);
-        // SAFETY: the frame lies inside the reservation; `&self` keeps writers out.
-        unsafe { std::slice::from_raw_parts(self.address(frame) as *const u8, PAGE as usize) }
+        self.pool.bytes(self.host(frame))
     }
 
-    /// The bytes of `frame`, to write. Callers keep TLB, code and hash bookkeeping true; see `Mmu::write_frame`.
+    /// Whether a write would give `frame` another address.
     #[inline]
-    pub(crate) fn bytes_mut(&mut self, frame: FrameId) -> &mut [u8] {
-        assert!(frame.0 < self.used, "frame {} is outside the pool", frame.0);
-        // SAFETY: the frame lies inside the reservation; `&mut self` keeps all others out.
-        unsafe { std::slice::from_raw_parts_mut(self.address(frame) as *mut u8, PAGE as usize) }
+    pub fn shared(&self, frame: FrameId) -> bool {
+        let group = &self.groups[frame.0 as usize / GROUP];
+        Arc::strong_count(group) > 1 || self.pool.shared(group.frames[frame.0 as usize % GROUP])
     }
 
-    /// Reads a word at a host address inside one frame.
-    ///
-    /// The address must come from a TLB entry plus an offset that keeps the word inside the page, which is what
-    /// the one-compare TLB check establishes.
-    #[inline(always)]
-    pub(crate) fn load<T: Word>(&self, address: usize) -> T {
-        debug_assert!(self.inside(address, T::SIZE));
-        // SAFETY: see above; TLB entries hold only addresses made by `address`. Guest memory is plain bytes, and
-        // `T` is an integer or a host vector, for which every bit pattern is valid.
-        unsafe { std::ptr::read_unaligned(address as *const T) }
-    }
-
-    /// Writes a word at a host address inside one frame; as [`Self::load`].
-    #[inline(always)]
-    pub(crate) fn store<T: Word>(&mut self, address: usize, value: T) {
-        debug_assert!(self.inside(address, T::SIZE));
-        // SAFETY: as in `load`, and `&mut self` keeps all others out.
-        unsafe { std::ptr::write_unaligned(address as *mut T, value) }
-    }
-
-    /// Copies `len` bytes between two addresses as [`Self::load`] takes them, each range inside one frame. Where
-    /// the ranges overlap the source is read whole first.
-    #[inline(always)]
-    pub(crate) fn copy(&mut self, from: usize, to: usize, len: usize) {
-        debug_assert!(self.inside(from, len) && self.inside(to, len));
-        // SAFETY: both ranges lie inside the reservation; `copy` allows overlap.
-        unsafe { std::ptr::copy(from as *const u8, to as *mut u8, len) }
-    }
-
-    /// Reads bytes from an address as [`Self::load`] takes it, the range inside one frame.
-    #[inline(always)]
-    pub(crate) fn read(&self, from: usize, into: &mut [u8]) {
-        debug_assert!(self.inside(from, into.len()));
-        // SAFETY: the range lies inside the reservation; `into` is a Rust slice outside of it.
-        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, into.as_mut_ptr(), into.len()) }
-    }
-
-    /// Fills `count` words from `address`, the range inside one frame.
-    #[inline(always)]
-    pub(crate) fn fill<T: Word>(&mut self, address: usize, value: T, count: usize) {
-        debug_assert!(self.inside(address, count * T::SIZE));
-        for i in 0..count {
-            // SAFETY: the whole range lies inside the reservation.
-            unsafe { std::ptr::write_unaligned((address as *mut T).add(i), value) }
+    /// Makes `frame` this machine's own, for a write in the current epoch. `None` when the host has no memory for a
+    /// copy.
+    pub fn own(&mut self, frame: FrameId) -> Option<Owned> {
+        let (n, index) = (frame.0 as usize / GROUP, frame.0 as usize % GROUP);
+        if Arc::get_mut(&mut self.groups[n]).is_none() {
+            self.groups[n] = Arc::new(self.groups[n].share());
         }
+        let Some(group) = Arc::get_mut(&mut self.groups[n]) else {
+            unreachable!("a group made here has one owner")
+        };
+        let mut host = group.host(index);
+        let moved = self.pool.shared(host);
+        if moved {
+            let Some(copy) = self.pool.take() else {
+                self.health.damage("the host has no memory left for a copy of a guest page".to_owned());
+                return None;
+            };
+            self.pool.copy_frame(host, copy);
+            self.pool.release(std::iter::once(host));
+            group.frames[index] = copy;
+            host = copy;
+        }
+        if group.generations[index] != self.epoch {
+            if group.generations[index] <= self.base_epoch {
+                self.written.push(frame);
+            }
+            group.generations[index] = self.epoch;
+            group.newest = self.epoch;
+        }
+        Some(Owned { host, moved })
     }
 
-    fn inside(&self, address: usize, len: usize) -> bool {
-        let start = address.wrapping_sub(self.base as usize);
-        start / PAGE as usize == (start + len.max(1) - 1) / PAGE as usize
-            && start / (PAGE as usize) < self.used as usize
+    /// Generation of the last write to `frame`, `None` while it was never written.
+    pub fn generation(&self, frame: FrameId) -> Option<u64> {
+        let generation = self.groups[frame.0 as usize / GROUP].generations[frame.0 as usize % GROUP];
+        (generation != 0).then_some(generation)
+    }
+
+    /// The latest generation among the 512 frames from `first` on, which starts a group.
+    pub fn newest(&self, first: FrameId) -> u64 {
+        self.groups[first.0 as usize / GROUP].newest
+    }
+
+    /// Notes that the memory is not what it should be.
+    pub fn damage(&self, why: String) {
+        self.health.damage(why);
+    }
+
+    /// What went wrong with the memory, if anything.
+    pub fn damaged(&self) -> Option<&str> {
+        self.health.damaged()
+    }
+
+    /// Host memory behind the frames, with those of forks and frozen states, bytes.
+    pub fn host_bytes(&self) -> u64 {
+        self.pool.in_use()
     }
 }
 
-impl Drop for Frames {
-    fn drop(&mut self) {
-        let bytes = self.count.max(1) as usize * PAGE as usize;
-        // SAFETY: the mapping was made by `new` with this size and nothing borrows from it any more.
-        let _ = unsafe { rustix::mm::munmap(self.base.cast::<c_void>(), bytes) };
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::PAGE;
+
+    fn write(frames: &mut Frames, frame: u32, byte: u8) {
+        let owned = frames.own(FrameId(frame)).expect("host memory");
+        frames.memory().write(owned.host, 0, &[byte; PAGE as usize]);
+    }
+
+    fn first_byte(frames: &Frames, frame: u32) -> u8 {
+        frames.bytes(FrameId(frame))[0]
+    }
+
+    #[test]
+    fn a_frozen_state_keeps_its_bytes_and_a_fork_goes_its_own_way() {
+        let mut parent = Frames::new(2048).expect("pool");
+        assert_eq!(parent.allocate(1500), Some(FrameId(0)));
+        write(&mut parent, 700, 1);
+        let frozen = parent.freeze();
+        write(&mut parent, 700, 2);
+        let mut child = Frames::fork(&frozen).expect("a machine has frames");
+        write(&mut child, 701, 3);
+        assert_eq!(frozen.bytes(FrameId(700))[0], 1);
+        assert_eq!((first_byte(&parent, 700), first_byte(&parent, 701)), (2, 0));
+        assert_eq!((first_byte(&child, 700), first_byte(&child, 701)), (1, 3));
+    }
+
+    #[test]
+    fn a_write_moves_a_frame_only_while_it_is_shared() {
+        let mut frames = Frames::new(512).expect("pool");
+        frames.allocate(512);
+        write(&mut frames, 5, 1);
+        let before = frames.address(FrameId(5));
+        let frozen = frames.freeze();
+        assert!(frames.shared(FrameId(5)));
+        assert!(frames.own(FrameId(5)).expect("host memory").moved);
+        assert!(!frames.own(FrameId(5)).expect("host memory").moved);
+        assert_ne!(frames.address(FrameId(5)), before);
+        drop(frozen);
+        assert!(!frames.own(FrameId(6)).expect("host memory").moved);
+    }
+
+    #[test]
+    fn frames_of_dropped_states_are_used_again() {
+        let mut frames = Frames::new(512).expect("pool");
+        frames.allocate(512);
+        let mut used = 0;
+        for round in 0..10 {
+            let frozen = frames.freeze();
+            (0..100).for_each(|frame| write(&mut frames, frame, round));
+            drop(frozen);
+            if round == 0 {
+                used = frames.host_bytes();
+            }
+        }
+        assert_eq!(frames.host_bytes(), 512 * PAGE);
+        assert!(used <= 612 * PAGE, "{used}");
+    }
+
+    #[test]
+    fn what_was_written_is_listed_against_the_latest_and_found_against_older_states() {
+        let mut frames = Frames::new(2048).expect("pool");
+        frames.allocate(2048);
+        let older = frames.freeze();
+        write(&mut frames, 3, 1);
+        let latest = frames.freeze();
+        write(&mut frames, 1030, 1);
+        frames.seal();
+        write(&mut frames, 1030, 2);
+        write(&mut frames, 9, 2);
+        assert_eq!(frames.written_since(&latest), [FrameId(1030), FrameId(9)]);
+        let mut all = frames.written_since(&older);
+        all.sort();
+        assert_eq!(all, [FrameId(3), FrameId(9), FrameId(1030)]);
     }
 }

@@ -6,14 +6,21 @@
 
 mod aliases;
 mod frames;
+mod info;
 mod map;
 mod mmu;
 mod paging;
+mod pending;
+mod pool;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod tlb;
 
-pub use frames::{FrameId, Frames, FramesError, PAGE, Word};
+pub use frames::{FIRST_EPOCH, FrozenFrames};
 pub use map::{AddressMap, Backing, MapRange};
 pub use mmu::{Counters, ExecPage, MONITOR_LINE, Mmu, Place, Rights, Smc, ViewId};
 pub use paging::{Access, AddressSpace, PageFault, PagingMode};
+pub use pending::{PageSource, Pending};
+pub use pool::{FrameId, FramesError, GROUP, PAGE, Word};
 pub use tlb::ContextId;

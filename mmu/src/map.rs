@@ -1,6 +1,6 @@
 //! Guest-physical address maps: what lies behind each 4 KiB page.
 
-use crate::frames::{FrameId, PAGE};
+use crate::pool::{FrameId, PAGE};
 
 /// What a page of the guest-physical address space leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

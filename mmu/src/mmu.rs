@@ -1,11 +1,15 @@
 //! The memory of a machine: frames, maps, TLB and the bookkeeping that keeps the TLB and decoded code coherent.
 
-use crate::aliases::Aliases;
-use crate::frames::{FrameId, Frames, FramesError, PAGE, Word};
+use crate::aliases::{Aliases, Revoke};
+use crate::frames::{Frames, FrozenFrames};
+use crate::info::{CODE, FrameInfos, MONITORED, TABLE};
 use crate::map::{AddressMap, Backing};
 use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, NX, PageFault, Used, Walk};
+use crate::pending::{PageSource, Pending};
+use crate::pool::{FrameId, FramesError, GROUP, PAGE, Word};
 use crate::tables::{Marked, TableUse, Tables};
-use crate::tlb::{Claim, ContextId, ContextKey, Tlb};
+use crate::tlb::{CONTEXTS, Claim, ContextId, ContextKey, Tlb, bits};
+use std::sync::Arc;
 
 /// Which of the platform's address maps a CPU sees: 0 ordinarily, 1 in SMM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,26 +76,19 @@ pub struct Counters {
 
 /// Pages the filter of executed pages tells apart.
 const EXECUTED: usize = 4096;
+type Executed = [u64; EXECUTED / 64];
+
+/// Word and bit of a linear address's page in the filter of executed pages.
+fn executed_bit(linear: u64) -> (usize, u64) {
+    let page = (linear >> 12 ^ linear >> 24) as usize % EXECUTED;
+    (page / 64, 1 << (page % 64))
+}
+
 /// Bytes of one store that say a frame is no table any more.
 const BULK: usize = 512;
 
-const TABLE: u8 = 1;
-const CODE: u8 = 2;
-const MONITORED: u8 = 4;
-
 /// Bytes MONITOR watches, naturally aligned.
 pub const MONITOR_LINE: u64 = 64;
-
-#[derive(Clone, Copy, Default)]
-struct FrameInfo {
-    /// Epoch of the last write; 0 while the frame was never written.
-    generation: u64,
-    /// Granules that hold decoded code.
-    code: u64,
-    aliases: Aliases,
-    table: u32,
-    traps: u8,
-}
 
 /// A line that a processor's MONITOR watches.
 #[derive(Clone, Copy)]
@@ -105,16 +102,17 @@ struct Monitored {
 /// The memory of a machine.
 pub struct Mmu {
     frames: Frames,
-    info: Vec<FrameInfo>,
+    info: FrameInfos,
     maps: [AddressMap; 2],
     tlb: Tlb,
     tables: Tables,
-    epoch: u64,
     a20_mask: u64,
     context_epoch: u64,
-    exec_epoch: u64,
-    /// Linear pages that instructions were fetched from since the execution epoch began (a hashed superset).
-    executed: [u64; EXECUTED / 64],
+    /// Per context, see [`Self::exec_epoch`].
+    exec_epochs: [u64; CONTEXTS],
+    /// Per context, the linear pages that instructions were fetched from since its execution epoch began (a hashed
+    /// superset).
+    executed: Box<[Executed; CONTEXTS]>,
     disturbed: bool,
     smc: Vec<Smc>,
     monitored: Vec<Monitored>,
@@ -127,26 +125,34 @@ pub struct Mmu {
 impl Mmu {
     /// Memory with room for `frames` frames and an empty map.
     pub fn new(frames: u32) -> Result<Self, FramesError> {
-        Ok(Self {
-            frames: Frames::new(frames)?,
-            info: vec![FrameInfo::default(); frames as usize],
+        Ok(Self::over(Frames::new(frames)?))
+    }
+
+    /// Memory that starts as `frozen`, with an empty map. `None` if that has no frames.
+    pub fn fork(frozen: &FrozenFrames) -> Option<Self> {
+        Frames::fork(frozen).map(Self::over)
+    }
+
+    fn over(frames: Frames) -> Self {
+        Self {
+            frames,
+            info: FrameInfos::default(),
             maps: Default::default(),
             tlb: Tlb::new(),
             tables: Tables::default(),
-            epoch: 1,
             a20_mask: !0,
             context_epoch: 1,
-            exec_epoch: 1,
-            executed: [0; EXECUTED / 64],
+            exec_epochs: [1; CONTEXTS],
+            executed: Box::new([[0; EXECUTED / 64]; CONTEXTS]),
             disturbed: false,
             smc: Vec::new(),
             monitored: Vec::new(),
             triggered: Vec::new(),
             counters: Counters::default(),
-        })
+        }
     }
 
-    /// Takes consecutive zero frames, e.g. for a region.
+    /// Takes consecutive zero frames from a multiple of 512 on, e.g. for a region.
     pub fn allocate(&mut self, count: u32) -> Option<FrameId> {
         self.frames.allocate(count)
     }
@@ -177,31 +183,37 @@ impl Mmu {
     /// Drops every cached translation. The guest cannot tell.
     pub fn drop_translations(&mut self) {
         self.tlb.flush_all();
-        for info in &mut self.info {
+        self.exec_changed(!0);
+        for info in self.info.touched() {
             info.aliases = Aliases::default();
             if info.traps & TABLE != 0 {
                 info.traps &= !TABLE;
                 self.tables.close(info.table);
             }
         }
-        self.exec_changed();
     }
 
-    fn exec_changed(&mut self) {
-        self.exec_epoch += 1;
-        self.executed = [0; EXECUTED / 64];
+    /// Code reached through any of `contexts` has to be looked up anew.
+    fn exec_changed(&mut self, contexts: u64) {
+        for context in bits(contexts) {
+            self.exec_epochs[context] += 1;
+            self.executed[context] = [0; EXECUTED / 64];
+        }
         self.disturbed = true;
     }
 
-    fn executed(&mut self, linear: u64) -> (&mut u64, u64) {
-        let page = (linear >> 12 ^ linear >> 24) as usize % EXECUTED;
-        (&mut self.executed[page / 64], 1 << (page % 64))
+    /// Those of `contexts` in which instructions may have been fetched from the page of `linear`.
+    fn executing(&self, contexts: u64, linear: u64) -> u64 {
+        let (word, bit) = executed_bit(linear);
+        bits(contexts)
+            .filter(|context| self.executed[*context][word] & bit != 0)
+            .fold(0, |found, context| found | 1 << context)
     }
 
-    /// Changes when a translation that instructions were fetched through may have changed.
+    /// Changes when a translation that instructions were fetched through in `context` may have changed.
     #[inline(always)]
-    pub fn exec_epoch(&self) -> u64 {
-        self.exec_epoch
+    pub fn exec_epoch(&self, context: ContextId) -> u64 {
+        self.exec_epochs[usize::from(context.0) % CONTEXTS]
     }
 
     /// Changes when context ids held by a CPU may have been given to others.
@@ -228,7 +240,7 @@ impl Mmu {
         let (id, claim) = self.tlb.context(&key);
         if claim == Claim::Evicted {
             self.context_epoch += 1;
-            self.exec_changed();
+            self.exec_changed(id.bit());
         }
         self.counters.contexts += u64::from(claim != Claim::Known);
         id
@@ -245,7 +257,7 @@ impl Mmu {
     pub fn read_fast<T: Word>(&self, linear: u64) -> Option<T> {
         let entry = self.tlb.active_entry(linear);
         if linear.wrapping_sub(entry.read) <= PAGE - T::SIZE as u64 {
-            Some(self.frames.load(entry.addend.wrapping_add(linear as usize)))
+            Some(self.frames.memory().load(entry.addend.wrapping_add(linear as usize)))
         } else {
             None
         }
@@ -256,7 +268,7 @@ impl Mmu {
     pub fn modify_fast<T: Word>(&self, linear: u64) -> Option<T> {
         let entry = self.tlb.active_entry(linear);
         if linear.wrapping_sub(entry.write) <= PAGE - T::SIZE as u64 {
-            Some(self.frames.load(entry.addend.wrapping_add(linear as usize)))
+            Some(self.frames.memory().load(entry.addend.wrapping_add(linear as usize)))
         } else {
             None
         }
@@ -268,7 +280,7 @@ impl Mmu {
         let entry = self.tlb.active_entry(linear);
         let hit = linear.wrapping_sub(entry.write) <= PAGE - T::SIZE as u64;
         if hit {
-            self.frames.store(entry.addend.wrapping_add(linear as usize), value);
+            self.frames.memory().store(entry.addend.wrapping_add(linear as usize), value);
         }
         hit
     }
@@ -289,7 +301,7 @@ impl Mmu {
         let (Some(source), Some(target)) = (self.span(from, len, false), self.span(to, len, true)) else {
             return false;
         };
-        self.frames.copy(source, target, len);
+        self.frames.memory().copy(source, target, len);
         true
     }
 
@@ -304,7 +316,7 @@ impl Mmu {
     /// Reads bytes inside one page through the active context. False if the TLB does not hold it.
     pub fn read_span(&self, from: u64, into: &mut [u8]) -> bool {
         let Some(address) = self.span(from, into.len(), false) else { return false };
-        self.frames.read(address, into);
+        self.frames.memory().read(address, into);
         true
     }
 
@@ -318,7 +330,7 @@ impl Mmu {
     #[inline]
     pub fn fill_fast<T: Word>(&mut self, to: u64, value: T, count: usize) -> bool {
         let Some(target) = self.span(to, count * T::SIZE, true) else { return false };
-        self.frames.fill(target, value, count);
+        self.frames.memory().fill(target, value, count);
         true
     }
 
@@ -345,25 +357,45 @@ impl Mmu {
                 Place::Open
             });
         };
-        let host = self.frames.address(frame);
         match access {
             Access::Execute => self.tlb.fill_exec(context, page, frame),
             _ if key.rights.watched => {}
-            Access::Read => self.tlb.fill_read(context, page, host),
+            Access::Read => self.fill_read(context, page, frame),
             Access::Write => self.fill_write(context, page, frame, read == write),
         }
         Ok(Place::Frame(frame))
     }
 
-    fn fill_write(&mut self, context: ContextId, page: u64, frame: FrameId, readable: bool) {
-        let host = self.frames.address(frame);
-        let info = &mut self.info[frame.0 as usize];
-        if info.traps == 0 && readable {
-            info.generation = self.epoch;
-            info.aliases.add(page, context.bit(), &mut self.tlb);
-            self.tlb.fill_write(context, page, host);
+    fn fill_read(&mut self, context: ContextId, page: u64, frame: FrameId) {
+        if self.frames.shared(frame) {
+            let aliases = &mut self.info.at(frame).aliases;
+            aliases.add(page, context.bit(), &mut self.tlb, Revoke::Translation);
         }
-        if readable {
+        self.tlb.fill_read(context, page, self.frames.address(frame));
+    }
+
+    /// Makes a frame this machine's own for a write; translations to where it was go. False if the host has no
+    /// memory for that.
+    fn own(&mut self, frame: FrameId) -> bool {
+        let owned = self.frames.own(frame);
+        if owned.as_ref().is_some_and(|owned| owned.moved) {
+            self.info.at(frame).aliases.revoke(&mut self.tlb, Revoke::Translation);
+        }
+        owned.is_some()
+    }
+
+    fn fill_write(&mut self, context: ContextId, page: u64, frame: FrameId, readable: bool) {
+        if !readable {
+            return;
+        }
+        if self.info.get(frame).traps != 0 {
+            return self.fill_read(context, page, frame);
+        }
+        if self.own(frame) {
+            let aliases = &mut self.info.at(frame).aliases;
+            aliases.add(page, context.bit(), &mut self.tlb, Revoke::Write);
+            let host = self.frames.address(frame);
+            self.tlb.fill_write(context, page, host);
             self.tlb.fill_read(context, page, host);
         }
     }
@@ -380,9 +412,9 @@ impl Mmu {
             Backing::Frames(frame) => {
                 let address = self.frames.address(frame) + (gpa & (PAGE - 1) & !(size - 1)) as usize;
                 if size == 4 {
-                    u64::from(self.frames.load::<u32>(address))
+                    u64::from(self.frames.memory().load::<u32>(address))
                 } else {
-                    self.frames.load::<u64>(address)
+                    self.frames.memory().load::<u64>(address)
                 }
             }
             Backing::Device | Backing::Open => !0 >> (64 - 8 * size),
@@ -405,13 +437,10 @@ impl Mmu {
         if let Backing::Frames(frame) = self.maps[usize::from(view & 1)].lookup(gpa).1 {
             let offset = (gpa & (PAGE - 1)) as usize;
             self.note_code_store(frame, offset, size as usize);
-            if self.info[frame.0 as usize].traps & MONITORED != 0 {
+            if self.info.get(frame).traps & MONITORED != 0 {
                 self.note_monitored_store(frame, offset, size as usize);
             }
-            self.info[frame.0 as usize].generation = self.epoch;
-            let bytes = value.to_le_bytes();
-            self.frames.bytes_mut(frame)[offset..offset + size as usize]
-                .copy_from_slice(&bytes[..size as usize]);
+            self.store(frame, offset, &value.to_le_bytes()[..size as usize]);
         }
     }
 
@@ -433,18 +462,18 @@ impl Mmu {
     }
 
     fn mark(&mut self, frame: FrameId) -> u32 {
-        let info = &mut self.info[frame.0 as usize];
+        let info = self.info.at(frame);
         if info.traps & TABLE == 0 {
             info.table = self.tables.open();
             info.traps |= TABLE;
-            info.aliases.revoke(&mut self.tlb);
+            info.aliases.revoke(&mut self.tlb, Revoke::Write);
             self.counters.tables_marked += 1;
         }
-        self.info[frame.0 as usize].table
+        self.info.get(frame).table
     }
 
     fn unmark(&mut self, marked: Marked) {
-        self.info[marked.frame.0 as usize].traps &= !TABLE;
+        self.info.at(marked.frame).traps &= !TABLE;
         for gone in self.tables.close(marked.slot) {
             self.drop_table(&gone);
         }
@@ -454,13 +483,13 @@ impl Mmu {
     fn drop_table(&mut self, gone: &TableUse) {
         let covered = gone.shift + if gone.entry_size == 4 { 10 } else { 9 };
         self.counters.dropped += self.tlb.drop_range(gone.contexts, gone.base, covered);
-        self.exec_changed();
+        self.exec_changed(gone.contexts);
     }
 
     /// Drops what depends on the entries that a store to a table frame is about to change.
     fn table_store(&mut self, frame: FrameId, offset: usize, new: &[u8]) {
         self.counters.table_stores += 1;
-        let slot = self.info[frame.0 as usize].table;
+        let slot = self.info.get(frame).table;
         let mut effective = false;
         let mut nth = 0;
         while let Some(table) = self.tables.nth(slot, nth) {
@@ -480,8 +509,11 @@ impl Mmu {
     fn entry_store(&mut self, frame: FrameId, table: &TableUse, index: u64) -> bool {
         let size = u64::from(table.entry_size);
         let address = self.frames.address(frame) + (index * size) as usize;
-        let old =
-            if size == 4 { u64::from(self.frames.load::<u32>(address)) } else { self.frames.load(address) };
+        let old = if size == 4 {
+            u64::from(self.frames.memory().load::<u32>(address))
+        } else {
+            self.frames.memory().load(address)
+        };
         // A walk sets the accessed flag of every entry it uses, and an entry without it was never cached.
         if old & 1 == 0 || old & ACCESSED == 0 {
             return false;
@@ -490,9 +522,12 @@ impl Mmu {
         let dropped = self.tlb.drop_range(table.contexts, base, table.shift);
         self.counters.dropped += dropped;
         let executable = size == 4 || old & NX == 0;
-        let (seen, bit) = self.executed(base);
-        if executable && (table.shift > 12 || *seen & bit != 0) {
-            self.exec_changed();
+        if executable {
+            let fetched =
+                if table.shift > 12 { table.contexts } else { self.executing(table.contexts, base) };
+            if fetched != 0 {
+                self.exec_changed(fetched);
+            }
         }
         if table.shift == 21 || (table.shift == 22 && size == 4) {
             self.forget_child(old, size, base, table.contexts);
@@ -505,25 +540,25 @@ impl Mmu {
         let address = if size == 4 { 0xFFFF_F000 } else { 0x000F_FFFF_FFFF_F000 };
         let gpa = old & address & self.a20_mask;
         let Backing::Frames(child) = self.maps[0].lookup(gpa).0 else { return };
-        let info = &self.info[child.0 as usize];
+        let info = self.info.get(child);
         if info.traps & TABLE != 0 && self.tables.forget(info.table, base, contexts) {
-            self.unmark(Marked { frame: child, slot: self.info[child.0 as usize].table });
+            self.unmark(Marked { frame: child, slot: self.info.get(child).table });
         }
     }
 
     /// Notes that bytes of `frame` were decoded; stores to them will be reported.
     pub fn mark_code(&mut self, frame: FrameId, granules: u64) {
-        let info = &mut self.info[frame.0 as usize];
+        let info = self.info.at(frame);
         if info.traps & CODE == 0 {
             info.traps |= CODE;
-            info.aliases.revoke(&mut self.tlb);
+            info.aliases.revoke(&mut self.tlb, Revoke::Write);
         }
         info.code |= granules;
     }
 
     /// Notes that only `granules` of `frame` hold decoded code any more.
     pub fn set_code(&mut self, frame: FrameId, granules: u64) {
-        let info = &mut self.info[frame.0 as usize];
+        let info = self.info.at(frame);
         info.code = granules;
         if granules == 0 {
             info.traps &= !CODE;
@@ -532,7 +567,7 @@ impl Mmu {
 
     /// Forgets where decoded code lies, after all of it was dropped.
     pub fn drop_code_marks(&mut self) {
-        for info in &mut self.info {
+        for info in self.info.touched() {
             info.code = 0;
             info.traps &= !CODE;
         }
@@ -540,7 +575,7 @@ impl Mmu {
     }
 
     fn note_code_store(&mut self, frame: FrameId, offset: usize, len: usize) {
-        let info = &self.info[frame.0 as usize];
+        let info = self.info.get(frame);
         if info.traps & CODE == 0 {
             return;
         }
@@ -562,9 +597,9 @@ impl Mmu {
         let Some(line) = line else { return true };
         let Backing::Frames(frame) = self.map(view).lookup(line).1 else { return false };
         self.monitored.push(Monitored { processor, line, frame });
-        let info = &mut self.info[frame.0 as usize];
+        let info = self.info.at(frame);
         info.traps |= MONITORED;
-        info.aliases.revoke(&mut self.tlb);
+        info.aliases.revoke(&mut self.tlb, Revoke::Write);
         true
     }
 
@@ -596,10 +631,10 @@ impl Mmu {
             return;
         }
         for gone in monitored.extract_if(.., |monitored| ends(monitored)) {
-            info[gone.frame.0 as usize].traps &= !MONITORED;
+            info.at(gone.frame).traps &= !MONITORED;
         }
         for left in monitored {
-            info[left.frame.0 as usize].traps |= MONITORED;
+            info.at(left.frame).traps |= MONITORED;
         }
     }
 
@@ -619,7 +654,7 @@ impl Mmu {
     /// # Panics
     /// If the range leaves the frame.
     pub fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
-        let traps = self.info[frame.0 as usize].traps;
+        let traps = self.info.get(frame).traps;
         if traps & CODE != 0 {
             self.note_code_store(frame, offset, bytes.len());
         }
@@ -632,8 +667,16 @@ impl Mmu {
         {
             self.table_store(frame, offset, bytes);
         }
-        self.info[frame.0 as usize].generation = self.epoch;
-        self.frames.bytes_mut(frame)[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.store(frame, offset, bytes);
+    }
+
+    fn store(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
+        if let Some(owned) = self.frames.own(frame) {
+            if owned.moved {
+                self.info.at(frame).aliases.revoke(&mut self.tlb, Revoke::Translation);
+            }
+            self.frames.memory().write(owned.host, offset, bytes);
+        }
     }
 
     /// The bytes of a frame.
@@ -651,8 +694,8 @@ impl Mmu {
             Some(frame) => Place::Frame(frame),
             None => self.place(context, linear, Access::Execute)?,
         };
-        let (seen, bit) = self.executed(linear);
-        *seen |= bit;
+        let (word, bit) = executed_bit(linear);
+        self.executed[usize::from(context.0) % CONTEXTS][word] |= bit;
         Ok(match place {
             Place::Frame(frame) => ExecPage::Frame(frame),
             Place::Device(gpa) => ExecPage::Device(gpa),
@@ -701,15 +744,79 @@ impl Mmu {
     /// Closes a write generation: writes from now on are newer than all before.
     pub fn seal(&mut self) {
         self.tlb.drop_all_writes();
-        for info in &mut self.info {
-            info.aliases = Aliases::default();
+        self.frames.seal();
+    }
+
+    /// The contents of all frames now, at no cost per byte; what is written from now on is copied first.
+    pub fn freeze(&mut self) -> FrozenFrames {
+        self.tlb.drop_all_data();
+        self.info.touched().for_each(|info| info.aliases = Aliases::default());
+        self.frames.freeze()
+    }
+
+    /// Puts the contents back that `frozen` holds, from which this memory was forked or as which it was frozen. Costs
+    /// what was written since; decoded code and translations of other frames stay.
+    pub fn rewind(&mut self, frozen: &FrozenFrames) {
+        for frame in self.frames.begin_rewind(frozen) {
+            if self.info.get(frame).traps == 0 {
+                self.store(frame, 0, frozen.bytes(frame));
+            } else {
+                self.rewind_trapped(frame, frozen.bytes(frame));
+            }
+            self.info.at(frame).aliases.revoke(&mut self.tlb, Revoke::Write);
         }
-        self.epoch += 1;
+        self.frames.rewound(frozen);
+    }
+
+    /// Writes only what differs, so that decoded code and translations that stay true stay.
+    fn rewind_trapped(&mut self, frame: FrameId, bytes: &[u8]) {
+        for (granule, bytes) in bytes.chunks(64).enumerate() {
+            if self.frames.bytes(frame)[granule * 64..][..64] != *bytes {
+                self.write_frame(frame, granule * 64, bytes);
+            }
+        }
+    }
+
+    /// Has 512 frames from `first` on (just allocated) come from `source` when they are first needed: frame i from
+    /// its page `base + i`, for the bits set in `pages`.
+    pub fn expect(
+        &mut self,
+        first: FrameId,
+        source: Arc<dyn PageSource>,
+        base: u64,
+        pages: [u64; GROUP / 64],
+    ) {
+        self.frames.expect(first, source, base, pages);
+    }
+
+    /// What is still to come, for a thread that fetches it ahead of need.
+    pub fn pending(&self) -> Vec<Arc<Pending>> {
+        self.frames.pending()
+    }
+
+    /// Notes that the memory is not what it should be.
+    pub fn damage(&self, why: String) {
+        self.frames.damage(why);
+    }
+
+    /// What went wrong with the memory, if anything: then the machine must not go on.
+    pub fn damaged(&self) -> Option<&str> {
+        self.frames.damaged()
+    }
+
+    /// Host memory behind the frames, with those of forks and frozen states, bytes.
+    pub fn host_bytes(&self) -> u64 {
+        self.frames.host_bytes()
     }
 
     /// Generation of the last write to `frame`, `None` while it was never written.
     pub fn generation(&self, frame: FrameId) -> Option<u64> {
-        Some(self.info[frame.0 as usize].generation).filter(|generation| *generation != 0)
+        self.frames.generation(frame)
+    }
+
+    /// The latest generation among the 512 frames from `first` on, which starts a group.
+    pub fn newest(&self, first: FrameId) -> u64 {
+        self.frames.newest(first)
     }
 
     /// Frames marked as page tables now.

@@ -88,7 +88,7 @@ pub(crate) struct Walk {
 
 impl AddressSpace {
     /// The space of a CPU with paging off.
-    pub fn unpaged(physical_bits: u8) -> Self {
+    pub const fn unpaged(physical_bits: u8) -> Self {
         Self {
             mode: PagingMode::Off,
             root: 0,

@@ -1,6 +1,6 @@
 //! Which frames live translations were read from, and what of the TLB depends on each of their entries.
 
-use crate::frames::FrameId;
+use crate::pool::FrameId;
 
 /// Stores without effect after which a frame is taken to be no table any more.
 const IDLE_LIMIT: u32 = 32;

@@ -1,14 +1,12 @@
 //! The soft TLB: direct-mapped entries in a bounded number of contexts, one per (address space, privilege, view).
 
-use crate::frames::FrameId;
 use crate::paging::AddressSpace;
+use crate::pool::FrameId;
 
 /// Contexts kept at a time; sets of them fit a `u64`.
 pub(crate) const CONTEXTS: usize = 64;
 const ENTRIES: usize = 2048;
 const EXEC_ENTRIES: usize = 512;
-const TOTAL: usize = CONTEXTS * ENTRIES;
-const EXEC_TOTAL: usize = CONTEXTS * EXEC_ENTRIES;
 
 /// A tag that no address looked up in entry `slot` is within a page of: it belongs to the neighbouring entry.
 /// (It is not canonical either, but the fast path does not check that.)
@@ -73,34 +71,48 @@ pub(crate) enum Claim {
     Evicted,
 }
 
+/// The entries of one context.
+struct Entries {
+    data: [Entry; ENTRIES],
+    exec: [ExecEntry; EXEC_ENTRIES],
+}
+
+impl Entries {
+    fn new() -> Box<Self> {
+        let mut entries = Box::new(Self { data: [empty(0); ENTRIES], exec: [EXEC_EMPTY; EXEC_ENTRIES] });
+        entries.clear();
+        entries
+    }
+
+    fn clear(&mut self) {
+        self.data.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
+        self.exec.fill(EXEC_EMPTY);
+    }
+}
+
 pub(crate) struct Tlb {
-    entries: Box<[Entry; TOTAL]>,
-    exec: Box<[ExecEntry; EXEC_TOTAL]>,
+    /// The active context's entries.
+    active: Box<Entries>,
+    active_id: usize,
+    /// The other contexts' entries, made when first used.
+    others: [Option<Box<Entries>>; CONTEXTS],
     keys: [Option<ContextKey>; CONTEXTS],
     stamps: [u64; CONTEXTS],
     stamp: u64,
     /// Contexts that hold any translation: emptying the others costs nothing.
     filled: u64,
-    /// Start of the active context's entries.
-    active: usize,
-}
-
-fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
-    vec![value; N].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("the vector has N elements"))
 }
 
 impl Tlb {
     pub fn new() -> Self {
-        let mut entries = boxed::<Entry, TOTAL>(empty(0));
-        entries.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
         Self {
-            entries,
-            exec: boxed(EXEC_EMPTY),
+            active: Entries::new(),
+            active_id: 0,
+            others: [const { None }; CONTEXTS],
             keys: [None; CONTEXTS],
             stamps: [0; CONTEXTS],
             stamp: 0,
             filled: 0,
-            active: 0,
         }
     }
 
@@ -115,7 +127,7 @@ impl Tlb {
         let (slot, claim) = match known {
             Some(slot) => (slot, Claim::Known),
             None => {
-                let active = self.active / ENTRIES;
+                let active = self.active_id;
                 let oldest =
                     (0..CONTEXTS).filter(|slot| *slot != active).min_by_key(|slot| self.stamps[*slot]);
                 let slot = oldest.unwrap_or(0);
@@ -131,27 +143,39 @@ impl Tlb {
         (ContextId(slot as u8), claim)
     }
 
-    #[inline(always)]
+    /// Makes a context's entries those that [`Self::active_entry`] looks at.
+    #[inline]
     pub fn activate(&mut self, context: ContextId) {
-        self.active = context.0 as usize * ENTRIES;
-    }
-
-    #[inline(always)]
-    fn slot(context: usize, linear: u64) -> usize {
-        (context + (linear >> 12) as usize % ENTRIES) % TOTAL
+        let id = context.0 as usize % CONTEXTS;
+        if id != self.active_id {
+            let next = self.others[id].take().unwrap_or_else(Entries::new);
+            self.others[self.active_id] = Some(std::mem::replace(&mut self.active, next));
+            self.active_id = id;
+        }
     }
 
     /// The active context's entry for `linear`.
     #[inline(always)]
     pub fn active_entry(&self, linear: u64) -> &Entry {
-        &self.entries[Self::slot(self.active, linear)]
+        &self.active.data[slot(linear)]
+    }
+
+    /// A context's entries, if it ever had any.
+    fn entries(&mut self, context: usize) -> Option<&mut Entries> {
+        if context == self.active_id { Some(&mut self.active) } else { self.others[context].as_deref_mut() }
+    }
+
+    /// A context's entries, which are about to hold something.
+    fn filling(&mut self, context: ContextId) -> &mut Entries {
+        self.filled |= context.bit();
+        let id = context.0 as usize % CONTEXTS;
+        if id == self.active_id { &mut self.active } else { self.others[id].get_or_insert_with(Entries::new) }
     }
 
     /// The entry for `page`, emptied first if it was about another one or had another host page.
     fn claim(&mut self, context: ContextId, page: u64, addend: usize) -> &mut Entry {
-        self.filled |= context.bit();
-        let slot = Self::slot(context.0 as usize * ENTRIES, page);
-        let entry = &mut self.entries[slot];
+        let slot = slot(page);
+        let entry = &mut self.filling(context).data[slot];
         if entry.page != page || entry.addend != addend {
             *entry = Entry { page, addend, ..empty(slot) };
         }
@@ -167,26 +191,34 @@ impl Tlb {
     }
 
     pub fn exec(&self, context: ContextId, page: u64) -> Option<FrameId> {
-        let entry = &self.exec[Self::exec_slot(context, page)];
+        let id = context.0 as usize % CONTEXTS;
+        let entries = if id == self.active_id { &self.active } else { self.others[id].as_ref()? };
+        let entry = &entries.exec[exec_slot(page)];
         (entry.page == page).then_some(entry.frame)
     }
 
     pub fn fill_exec(&mut self, context: ContextId, page: u64, frame: FrameId) {
-        self.filled |= context.bit();
-        self.exec[Self::exec_slot(context, page)] = ExecEntry { page, frame };
-    }
-
-    fn exec_slot(context: ContextId, page: u64) -> usize {
-        (context.0 as usize * EXEC_ENTRIES + (page >> 12) as usize % EXEC_ENTRIES) % EXEC_TOTAL
+        self.filling(context).exec[exec_slot(page)] = ExecEntry { page, frame };
     }
 
     /// Removes the write permission of `page` in the contexts of `set`.
     pub fn drop_write(&mut self, set: u64, page: u64) {
-        for context in bits(set) {
-            let slot = Self::slot(context * ENTRIES, page);
-            let entry = &mut self.entries[slot];
-            if entry.page == page {
-                entry.write = invalid(slot);
+        let slot = slot(page);
+        for context in bits(set & self.filled) {
+            let Some(entries) = self.entries(context) else { continue };
+            if entries.data[slot].page == page {
+                entries.data[slot].write = invalid(slot);
+            }
+        }
+    }
+
+    /// Removes the translations of data accesses to `page` in the contexts of `set`.
+    pub fn drop_page(&mut self, set: u64, page: u64) {
+        let slot = slot(page);
+        for context in bits(set & self.filled) {
+            let Some(entries) = self.entries(context) else { continue };
+            if entries.data[slot].page == page {
+                entries.data[slot] = empty(slot);
             }
         }
     }
@@ -200,17 +232,17 @@ impl Tlb {
                 dropped += 1;
                 continue;
             }
+            let Some(entries) = self.entries(context) else { continue };
             let pages = 1u64 << (shift - 12);
             for page in (0..pages).map(|i| base.wrapping_add(i << 12)) {
-                let slot = Self::slot(context * ENTRIES, page);
-                let entry = &mut self.entries[slot];
-                if entry.page == page {
-                    *entry = empty(slot);
+                let slot = slot(page);
+                if entries.data[slot].page == page {
+                    entries.data[slot] = empty(slot);
                     dropped += 1;
                 }
             }
             for page in (0..pages.min(EXEC_ENTRIES as u64)).map(|i| base.wrapping_add(i << 12)) {
-                let entry = &mut self.exec[Self::exec_slot(ContextId(context as u8), page)];
+                let entry = &mut entries.exec[exec_slot(page)];
                 if entry.page.wrapping_sub(base) < pages << 12 {
                     *entry = EXEC_EMPTY;
                     dropped += 1;
@@ -222,39 +254,51 @@ impl Tlb {
 
     /// Empties a context.
     pub fn flush(&mut self, context: ContextId) {
-        if self.filled & context.bit() == 0 {
-            return;
+        if self.filled & context.bit() != 0 {
+            self.filled &= !context.bit();
+            if let Some(entries) = self.entries(context.0 as usize % CONTEXTS) {
+                entries.clear();
+            }
         }
-        self.filled &= !context.bit();
-        let first = context.0 as usize * ENTRIES;
-        for slot in first..first + ENTRIES {
-            self.entries[slot] = empty(slot);
-        }
-        let first = context.0 as usize * EXEC_ENTRIES;
-        self.exec[first..first + EXEC_ENTRIES].fill(EXEC_EMPTY);
     }
 
     /// Empties every context.
     pub fn flush_all(&mut self) {
-        for slot in 0..CONTEXTS {
-            if self.keys[slot].is_some() {
-                self.flush(ContextId(slot as u8));
+        for context in bits(self.filled) {
+            self.flush(ContextId(context as u8));
+        }
+    }
+
+    /// Removes every translation of data accesses.
+    pub fn drop_all_data(&mut self) {
+        for context in bits(self.filled) {
+            if let Some(entries) = self.entries(context) {
+                entries.data.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
             }
         }
     }
 
     /// Removes every write permission.
     pub fn drop_all_writes(&mut self) {
-        for slot in (0..CONTEXTS).filter(|slot| self.keys[*slot].is_some()) {
-            for slot in slot * ENTRIES..(slot + 1) * ENTRIES {
-                self.entries[slot].write = invalid(slot);
+        for context in bits(self.filled) {
+            if let Some(entries) = self.entries(context) {
+                entries.data.iter_mut().enumerate().for_each(|(slot, entry)| entry.write = invalid(slot));
             }
         }
     }
 }
 
+#[inline(always)]
+fn slot(linear: u64) -> usize {
+    (linear >> 12) as usize % ENTRIES
+}
+
+fn exec_slot(page: u64) -> usize {
+    (page >> 12) as usize % EXEC_ENTRIES
+}
+
 /// The set bits of `set`, lowest first.
-fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+pub(crate) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = set.trailing_zeros() as usize;
         set &= set.wrapping_sub(1);

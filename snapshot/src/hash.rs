@@ -1,6 +1,8 @@
 //! The state hash: blake3 over sections and a hash tree over regions.
 
 use crate::OwnedSection;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Hash of a whole machine state; equal exactly when sections and regions are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,63 +34,151 @@ pub fn hash_sections(sections: &[OwnedSection], regions: &[(&str, [u8; 32])]) ->
     StateHash(*hasher.finalize().as_bytes())
 }
 
-/// Hash tree over the frames of a region: leaves are 4 KiB frames, inner nodes have 512 children. Recomputing
-/// costs what changed since the last call.
+/// Hash of a page's 4096 bytes (blake3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PageId(pub [u8; 32]);
+
+impl PageId {
+    /// Hash of a page of zeroes.
+    pub const ZERO: Self = Self([
+        0xb6, 0xfb, 0x73, 0xfc, 0x46, 0x93, 0x8c, 0x98, 0x1e, 0x2b, 0x0b, 0x4b, 0x1e, 0xf2, 0x82, 0xad, 0xcf,
+        0xc8, 0x98, 0x54, 0xd0, 0x1b, 0xfe, 0x39, 0x72, 0xfd, 0xc4, 0x78, 0x5b, 0x41, 0xb2, 0xc7,
+    ]);
+
+    /// Hash of `page`.
+    pub fn of(page: &[u8]) -> Self {
+        Self(*blake3::hash(page).as_bytes())
+    }
+}
+
+impl std::fmt::Debug for PageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Pages in an inner node of a region's hash tree.
+pub const GROUP_PAGES: usize = 512;
+
+/// Hash of an inner node: blake3 over its page ids, in order.
+pub fn group_id(pages: &[PageId]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    pages.iter().for_each(|page| {
+        hasher.update(&page.0);
+    });
+    *hasher.finalize().as_bytes()
+}
+
+/// Root of a region of `pages` pages with these inner nodes.
+pub fn region_root(pages: usize, groups: impl IntoIterator<Item = [u8; 32]>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(pages as u64).to_le_bytes());
+    groups.into_iter().for_each(|group| {
+        hasher.update(&group);
+    });
+    *hasher.finalize().as_bytes()
+}
+
+/// A region's pages as something that remembers when each was written.
+pub trait RegionPages {
+    /// Number of pages.
+    fn pages(&self) -> usize;
+    /// The latest generation among the pages of a group of [`GROUP_PAGES`].
+    fn newest(&self, group: usize) -> u64;
+    /// Generation of the last write to a page, `None` while it is all zero and was never written. The same page with
+    /// the same generation has the same bytes.
+    fn generation(&self, page: usize) -> Option<u64>;
+    /// The 4096 bytes of a page.
+    fn bytes(&self, page: usize) -> &[u8];
+}
+
+/// Hash tree over the pages of a region: leaves are 4 KiB pages, inner nodes have [`GROUP_PAGES`] children. Bringing it
+/// up to date costs what changed since the last time; a clone shares what neither changes.
 #[derive(Clone, Debug, Default)]
-pub struct RegionHasher {
-    leaves: Vec<Leaf>,
-    groups: Vec<[u8; 32]>,
+pub struct RegionTree {
+    pages: usize,
+    groups: Vec<Arc<TreeGroup>>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Leaf {
-    generation: Option<u64>,
-    hash: [u8; 32],
+#[derive(Clone, Debug)]
+struct TreeGroup {
+    /// The region's `newest` of this group when last looked at.
+    newest: u64,
+    generations: Vec<Option<u64>>,
+    ids: Vec<PageId>,
+    id: [u8; 32],
 }
 
-const GROUP: usize = 512;
+impl TreeGroup {
+    fn zero(pages: usize) -> Self {
+        let ids = vec![PageId::ZERO; pages];
+        let id = group_id(&ids);
+        Self { newest: 0, generations: vec![None; pages], ids, id }
+    }
 
-impl RegionHasher {
-    /// Root over `frames` frames. `generation(i)` is frame i's write generation, `None` while it is all zero
-    /// and was never written; `bytes(i)` is asked only for frames whose generation changed.
-    pub fn root<'a>(
-        &mut self,
-        frames: usize,
-        generation: impl Fn(usize) -> Option<u64>,
-        bytes: impl Fn(usize) -> &'a [u8],
-    ) -> [u8; 32] {
-        let zero = *blake3::hash(&[0; 4096]).as_bytes();
-        if self.leaves.len() != frames {
-            self.leaves = vec![Leaf { generation: None, hash: zero }; frames];
-            self.groups.clear();
-        }
-        let fresh = self.groups.is_empty();
-        self.groups.resize(frames.div_ceil(GROUP), [0; 32]);
-        for (group, leaves) in self.leaves.chunks_mut(GROUP).enumerate() {
-            let mut changed = fresh;
-            for (i, leaf) in leaves.iter_mut().enumerate() {
-                let frame = group * GROUP + i;
-                let now = generation(frame);
-                if now != leaf.generation {
-                    leaf.generation = now;
-                    leaf.hash = now.map_or(zero, |_| *blake3::hash(bytes(frame)).as_bytes());
-                    changed = true;
-                }
-            }
-            if changed {
-                let mut hasher = blake3::Hasher::new();
-                leaves.iter().for_each(|leaf| {
-                    hasher.update(&leaf.hash);
-                });
-                self.groups[group] = *hasher.finalize().as_bytes();
+    fn update(&mut self, region: &impl RegionPages, first: usize) {
+        for (i, known) in self.generations.iter_mut().enumerate() {
+            let now = region.generation(first + i);
+            if now != *known {
+                *known = now;
+                self.ids[i] = now.map_or(PageId::ZERO, |_| PageId::of(region.bytes(first + i)));
             }
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&(frames as u64).to_le_bytes());
-        self.groups.iter().for_each(|hash| {
-            hasher.update(hash);
-        });
-        *hasher.finalize().as_bytes()
+        self.id = group_id(&self.ids);
+    }
+}
+
+impl RegionTree {
+    /// The tree of a region of `pages` pages whose page ids are known already: those below each inner node, `None`
+    /// where all are zero. `generation` is that of the pages which are not zero.
+    pub fn known(pages: usize, groups: &[Option<Vec<PageId>>], generation: u64) -> Self {
+        let mut tree = Self::zero(pages);
+        for (group, ids) in tree.groups.iter_mut().zip(groups) {
+            let Some(ids) = ids else { continue };
+            let generations = ids.iter().map(|id| (*id != PageId::ZERO).then_some(generation)).collect();
+            *group =
+                Arc::new(TreeGroup { newest: generation, generations, ids: ids.clone(), id: group_id(ids) });
+        }
+        tree
+    }
+
+    /// Brings the tree up to date with `region`.
+    pub fn update(&mut self, region: &impl RegionPages) {
+        if self.pages != region.pages() {
+            *self = Self::zero(region.pages());
+        }
+        for (n, group) in self.groups.iter_mut().enumerate() {
+            let newest = region.newest(n);
+            if newest != group.newest {
+                let group = Arc::make_mut(group);
+                group.newest = newest;
+                group.update(region, n * GROUP_PAGES);
+            }
+        }
+    }
+
+    fn zero(pages: usize) -> Self {
+        let whole = Arc::new(TreeGroup::zero(GROUP_PAGES));
+        let mut groups = vec![whole; pages / GROUP_PAGES];
+        if !pages.is_multiple_of(GROUP_PAGES) {
+            groups.push(Arc::new(TreeGroup::zero(pages % GROUP_PAGES)));
+        }
+        Self { pages, groups }
+    }
+
+    /// Number of pages.
+    pub fn pages(&self) -> usize {
+        self.pages
+    }
+
+    /// Root of the tree as of the last update.
+    pub fn root(&self) -> [u8; 32] {
+        region_root(self.pages, self.groups.iter().map(|group| group.id))
+    }
+
+    /// Each inner node with the page ids below it, as of the last update.
+    pub fn groups(&self) -> impl Iterator<Item = ([u8; 32], &[PageId])> {
+        self.groups.iter().map(|group| (group.id, &group.ids[..]))
     }
 }
 
@@ -96,19 +186,77 @@ impl RegionHasher {
 mod tests {
     use super::*;
 
+    struct Ram {
+        bytes: Vec<[u8; 4096]>,
+        generations: Vec<Option<u64>>,
+    }
+
+    impl Ram {
+        fn new(pages: usize) -> Self {
+            Self { bytes: vec![[0; 4096]; pages], generations: vec![None; pages] }
+        }
+
+        fn write(&mut self, page: usize, byte: u8, generation: u64) {
+            self.bytes[page][5] = byte;
+            self.generations[page] = Some(generation);
+        }
+    }
+
+    impl RegionPages for Ram {
+        fn pages(&self) -> usize {
+            self.bytes.len()
+        }
+        fn newest(&self, group: usize) -> u64 {
+            let pages = self.generations.chunks(GROUP_PAGES).nth(group).into_iter().flatten();
+            pages.flatten().copied().max().unwrap_or(0)
+        }
+        fn generation(&self, page: usize) -> Option<u64> {
+            self.generations[page]
+        }
+        fn bytes(&self, page: usize) -> &[u8] {
+            &self.bytes[page]
+        }
+    }
+
+    fn fresh(ram: &Ram) -> [u8; 32] {
+        let mut tree = RegionTree::default();
+        tree.update(ram);
+        tree.root()
+    }
+
+    #[test]
+    fn the_zero_page_has_the_id_it_should() {
+        assert_eq!(PageId::of(&[0; 4096]), PageId::ZERO);
+    }
+
     #[test]
     fn root_follows_content_not_history() {
-        let mut ram = vec![[0u8; 4096]; 1500];
-        let mut generations: Vec<Option<u64>> = vec![None; 1500];
-        let mut kept = RegionHasher::default();
-        let empty = kept.root(1500, |i| generations[i], |i| &ram[i]);
-        ram[700][5] = 1;
-        generations[700] = Some(1);
-        let changed = kept.root(1500, |i| generations[i], |i| &ram[i]);
-        assert_ne!(empty, changed);
-        assert_eq!(changed, RegionHasher::default().root(1500, |i| generations[i], |i| &ram[i]));
-        ram[700][5] = 0;
-        generations[700] = Some(2);
-        assert_eq!(empty, kept.root(1500, |i| generations[i], |i| &ram[i]));
+        let mut ram = Ram::new(1500);
+        let mut kept = RegionTree::default();
+        kept.update(&ram);
+        let empty = kept.root();
+        ram.write(700, 1, 1);
+        kept.update(&ram);
+        assert_ne!(kept.root(), empty);
+        assert_eq!(kept.root(), fresh(&ram));
+        ram.write(700, 0, 2);
+        kept.update(&ram);
+        assert_eq!(kept.root(), empty);
+    }
+
+    #[test]
+    fn a_tree_of_known_ids_is_the_tree_of_the_bytes() {
+        let mut ram = Ram::new(1030);
+        ram.write(1029, 3, 1);
+        ram.write(4, 3, 1);
+        let mut tree = RegionTree::default();
+        tree.update(&ram);
+        let ids: Vec<_> = tree.groups().map(|(_, ids)| ids.to_vec()).collect();
+        let groups = [Some(ids[0].clone()), None, Some(ids[2].clone())];
+        let mut known = RegionTree::known(1030, &groups, 1);
+        assert_eq!(known.root(), tree.root());
+        ram.write(5, 1, 2);
+        known.update(&ram);
+        assert_eq!(known.root(), fresh(&ram));
     }
 }

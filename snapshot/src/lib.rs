@@ -4,6 +4,8 @@
 mod hash;
 mod section;
 
-pub use hash::{RegionHasher, StateHash, hash_sections};
+pub use hash::{
+    GROUP_PAGES, PageId, RegionPages, RegionTree, StateHash, group_id, hash_sections, region_root,
+};
 pub use postcard_schema::Schema;
 pub use section::{OwnedSection, Section, SectionError, schema_of};

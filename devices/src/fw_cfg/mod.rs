@@ -12,6 +12,7 @@ use amber_snapshot::{Schema, Section};
 pub(crate) use items::Items;
 pub use kernel::KernelImages;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 const SELECTOR: u16 = 0x510;
 const DATA: u16 = 0x511;
@@ -48,13 +49,17 @@ impl Section for FwCfgRegisters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FwCfg {
     pub(crate) registers: FwCfgRegisters,
-    items: Items,
+    /// Shared by all copies: it never changes.
+    items: Arc<Items>,
 }
 
 impl FwCfg {
     pub(crate) fn new(items: Items) -> Self {
         let items_digest = items.digest();
-        Self { registers: FwCfgRegisters { selector: 0, offset: 0, dma_high: 0, items_digest }, items }
+        Self {
+            registers: FwCfgRegisters { selector: 0, offset: 0, dma_high: 0, items_digest },
+            items: Arc::new(items),
+        }
     }
 
     /// The registers of a saved state belong to the items this platform has.

@@ -2,6 +2,7 @@
 
 use super::layout::Layout;
 use super::{BootEntry, BootError};
+use serde::{Deserialize, Serialize};
 
 /// Linux' `__BOOT_CS`, required by its 64-bit boot protocol.
 const BOOT_CS: u16 = 0x10;
@@ -16,7 +17,7 @@ const STACK: u64 = 0x1000;
 const TABLES: u64 = 6 * 0x1000;
 
 /// GDTR or IDTR: linear base and limit (size - 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescriptorTable {
     pub base: u64,
     pub limit: u16,

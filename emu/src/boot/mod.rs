@@ -20,6 +20,7 @@ mod tests;
 pub use error::BootError;
 pub use guest::{embedded, load_guest};
 pub use long_mode::DescriptorTable;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Largest guest file the loaders read: nothing larger fits below 4 GiB beside the machine's own windows.
@@ -97,7 +98,7 @@ pub struct BootImage {
 }
 
 /// How the boot processor starts. Registers not named keep their values after reset; interrupts are off.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BootEntry {
     /// At the reset vector, F000:FFF0.
     Reset,

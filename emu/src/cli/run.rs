@@ -27,6 +27,7 @@ pub mod exit {
             Stop::DebugExit(value) => ((value << 1) | 1) as i32 & 0xFF,
             Stop::TripleFault(_) => DIED,
             Stop::Hung => HUNG,
+            Stop::Damaged => INTERNAL,
             Stop::PowerOff
             | Stop::Reset
             | Stop::Step
@@ -80,6 +81,9 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     let limited = stop == Stop::Step && config.stop_at.is_none_or(|stop_at| machine.step() < stop_at);
     if limited || matches!(stop, Stop::TripleFault(_) | Stop::Hung) {
         eprint!("{}", report::death(&machine, stop, symbols.as_ref()));
+    }
+    if stop == Stop::Damaged {
+        eprintln!("amber: the machine cannot go on: {}", machine.damage().unwrap_or("see the log"));
     }
     if config.stats {
         eprint!("{}", report::stats(&machine, started.elapsed().as_secs_f64()));

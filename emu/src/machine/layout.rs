@@ -20,9 +20,6 @@ impl Machine {
                 .collect();
             self.mmu.set_map(view, AddressMap::new(ranges));
         }
-        // Stores may go elsewhere from now on. MWAIT may always end early.
-        self.mmu.drop_monitors();
-        self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.monitor = None);
     }
 
     fn backing(&self, from: From) -> Backing {
@@ -31,9 +28,9 @@ impl Machine {
             From::Open => Backing::Open,
             From::Region { region, offset } => {
                 let region = match region {
-                    RegionId::Ram => &self.regions[0],
-                    RegionId::Firmware => &self.regions[1],
-                    RegionId::Vram => &self.regions[2],
+                    RegionId::Ram => self.region(super::RAM),
+                    RegionId::Firmware => self.region(super::FIRMWARE),
+                    RegionId::Vram => self.region(super::VRAM),
                 };
                 debug_assert!(
                     offset / PAGE < u64::from(region.pages),

@@ -5,16 +5,16 @@ use amber_cpu::apic::{Delivery, Message};
 use amber_devices::Effect;
 
 impl Machine {
-    /// Carries out everything that waits, in order. `Some` ends the run.
+    /// Carries out everything that waits, in order. `Some` ends the run; nothing is left waiting even then.
     pub(crate) fn settle(&mut self, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
+        let mut first = None;
         loop {
             for message in std::mem::take(&mut self.messages) {
                 self.deliver(&message);
             }
-            let effect = self.platform.effects().pop()?;
-            if let Some(stop) = self.carry_out(effect, host, no_reboot) {
-                return Some(stop);
-            }
+            let Some(effect) = self.platform.effects().pop() else { return first };
+            let stop = self.carry_out(effect, host, no_reboot);
+            first = first.or(stop);
         }
     }
 
@@ -36,7 +36,11 @@ impl Machine {
             // Wired, like FERR#, to the first processor alone.
             Effect::Ignne(asserted) => self.vcpus[0].system.ignne = asserted,
             Effect::A20(open) => self.mmu.set_a20(open),
-            Effect::MapChanged => self.map_changed(),
+            Effect::MapChanged => {
+                self.map_changed();
+                // Stores may go elsewhere from now on. MWAIT may always end early.
+                self.end_monitors();
+            }
             Effect::Reset if no_reboot => return Some(Stop::Reset),
             Effect::Reset => self.reset(),
             Effect::PowerOff => return Some(Stop::PowerOff),

@@ -24,6 +24,8 @@ pub enum Stop {
     User,
     /// A debugger's breakpoint is next on this processor.
     Breakpoint(usize),
+    /// The machine's memory cannot be read any more; [`Machine::damage`] says why.
+    Damaged,
     /// A debugger's watchpoint was hit by this processor's last instruction.
     Watchpoint(usize, Watchpoint),
 }
@@ -32,6 +34,17 @@ impl Machine {
     /// Runs until step `until`, or until something else ends the run.
     pub fn run(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
         self.arm_monitors();
+        let stop = self.advance(until, host, no_reboot);
+        // What the last step caused is part of it.
+        self.settle(host, no_reboot).unwrap_or(stop)
+    }
+
+    /// What keeps the machine from going on after [`Stop::Damaged`].
+    pub fn damage(&self) -> Option<&str> {
+        self.mmu.damaged()
+    }
+
+    fn advance(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
         loop {
             if let Some(stop) = self.settle(host, no_reboot) {
                 return stop;
@@ -87,11 +100,18 @@ impl Machine {
         }
     }
 
+    /// Disarms every monitor.
+    pub(crate) fn end_monitors(&mut self) {
+        self.mmu.drop_monitors();
+        self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.monitor = None);
+    }
+
     /// Stores to monitored lines reach the processors that monitor them.
     pub(crate) fn end_waits(&mut self) {
         if self.mmu.any_triggered() {
-            for id in self.mmu.take_triggered() {
-                self.vcpus[id as usize].system.monitor = None;
+            let triggered = self.mmu.take_triggered();
+            for vcpu in self.vcpus.iter_mut().filter(|vcpu| triggered.contains(&vcpu.apic.id())) {
+                vcpu.system.monitor = None;
             }
         }
     }
@@ -122,7 +142,7 @@ impl Machine {
         }
         let next = (1..=count).map(|n| (current + n) % count).find(|n| self.vcpus[*n].runnable(external))?;
         self.position.current = next as u32;
-        self.position.slice_end = now + self.position.quantum;
+        self.position.slice_end = now + self.spec.quantum;
         Some(next)
     }
 
@@ -144,6 +164,9 @@ impl Machine {
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
         self.end_waits();
+        if self.mmu.damaged().is_some() {
+            return Some(Stop::Damaged);
+        }
         match ran.exit {
             Exit::Budget | Exit::Attention | Exit::Halted => None,
             Exit::Pause if alone => None,

@@ -1,0 +1,181 @@
+//! A machine as a value: its whole state at one moment, to hash, save, fork from or go back to.
+
+use super::{Machine, MachineError, MachineSpec, Position, RAM, Region};
+use amber_cpu::{CodeCache, CpuModel, Vcpu};
+use amber_devices::Platform;
+use amber_mmu::{FrameId, FrozenFrames, Mmu};
+use amber_snapshot::{GROUP_PAGES, OwnedSection, RegionPages, RegionTree, Section, StateHash, hash_sections};
+
+/// A machine's whole state at one moment. Costs nothing per byte of memory: what the machine writes afterwards is
+/// copied first. It may go to another thread, to be hashed or saved while the machine goes on.
+#[derive(Clone)]
+pub struct Frozen {
+    pub(super) spec: MachineSpec,
+    pub(super) model: CpuModel,
+    pub(super) vcpus: Vec<Vcpu>,
+    pub(super) platform: Platform,
+    pub(super) position: Position,
+    pub(super) frames: FrozenFrames,
+    pub(super) regions: Vec<Region>,
+}
+
+/// A region of a frozen machine.
+pub struct RegionSnapshot<'a> {
+    region: &'a Region,
+    frames: &'a FrozenFrames,
+}
+
+impl RegionSnapshot<'_> {
+    /// Its name, e.g. `ram`.
+    pub fn name(&self) -> &'static str {
+        self.region.name
+    }
+
+    /// Its hash tree, up to date after [`Frozen::hash`].
+    pub fn tree(&self) -> &RegionTree {
+        &self.region.tree
+    }
+
+    fn frame(&self, page: usize) -> FrameId {
+        FrameId(self.region.first.0 + page as u32)
+    }
+}
+
+impl RegionPages for RegionSnapshot<'_> {
+    fn pages(&self) -> usize {
+        self.region.pages as usize
+    }
+    fn newest(&self, group: usize) -> u64 {
+        self.frames.newest(self.frame(group * GROUP_PAGES))
+    }
+    fn generation(&self, page: usize) -> Option<u64> {
+        self.frames.generation(self.frame(page))
+    }
+    fn bytes(&self, page: usize) -> &[u8] {
+        self.frames.bytes(self.frame(page))
+    }
+}
+
+impl Frozen {
+    /// Every section, in a fixed order.
+    pub fn sections(&self) -> Vec<OwnedSection> {
+        let mut sections = vec![self.spec.to_section("config"), self.position.to_section("machine")];
+        sections.extend(self.cpu_sections());
+        sections.extend(self.platform.sections("platform0"));
+        sections
+    }
+
+    fn cpu_sections(&self) -> impl Iterator<Item = OwnedSection> {
+        self.vcpus.iter().enumerate().map(|(n, vcpu)| vcpu.save(&format!("cpu{n}")))
+    }
+
+    /// Every region, in a fixed order.
+    pub fn regions(&self) -> impl Iterator<Item = RegionSnapshot<'_>> {
+        self.regions.iter().map(|region| RegionSnapshot { region, frames: &self.frames })
+    }
+
+    /// Hash of the whole state. Brings the regions' trees up to date, at the cost of what changed since they last were.
+    pub fn hash(&mut self) -> StateHash {
+        let sections = self.sections();
+        hash_sections(&sections, &self.roots())
+    }
+
+    fn roots(&mut self) -> Vec<(&'static str, [u8; 32])> {
+        for region in &mut self.regions {
+            let mut tree = std::mem::take(&mut region.tree);
+            tree.update(&RegionSnapshot { region, frames: &self.frames });
+            region.tree = tree;
+        }
+        self.regions.iter().map(|region| (region.name, region.tree.root())).collect()
+    }
+
+    /// Step the machine stood at.
+    pub fn step(&self) -> u64 {
+        self.position.step
+    }
+
+    /// Virtual time, ns since power-up.
+    pub fn now(&self) -> u64 {
+        self.platform.clock.now()
+    }
+}
+
+impl Machine {
+    /// The machine's state now.
+    pub fn freeze(&mut self) -> Frozen {
+        debug_assert!(
+            self.messages.is_empty() && self.platform.effects().is_empty(),
+            "a run carries out all effects before it ends"
+        );
+        Frozen {
+            spec: self.spec.clone(),
+            model: self.model,
+            vcpus: self.vcpus.clone(),
+            platform: self.platform.clone(),
+            position: self.position.clone(),
+            frames: self.mmu.freeze(),
+            regions: self.regions.clone(),
+        }
+    }
+
+    /// A machine of its own that goes on from a frozen state, in this process: memory is shared until written.
+    ///
+    /// # Errors
+    /// Never for a state that was frozen from a machine.
+    pub fn fork(frozen: &Frozen) -> Result<Self, MachineError> {
+        let mmu = Mmu::fork(&frozen.frames).ok_or(MachineError::NoFrames)?;
+        let mut machine = Self {
+            spec: frozen.spec.clone(),
+            model: frozen.model,
+            vcpus: frozen.vcpus.clone(),
+            mmu,
+            code: CodeCache::new(),
+            platform: frozen.platform.clone(),
+            position: frozen.position.clone(),
+            regions: frozen.regions.clone(),
+            messages: Vec::new(),
+        };
+        machine.vcpus.iter_mut().for_each(Vcpu::arrive);
+        machine.mmu.set_a20(machine.platform.a20());
+        machine.map_changed();
+        Ok(machine)
+    }
+
+    /// Goes back to a state this machine was frozen as or forked from. Costs what was written since; decoded code of
+    /// unwritten pages stays.
+    pub fn rewind(&mut self, frozen: &Frozen) {
+        for (own, then) in self.vcpus.iter_mut().zip(&frozen.vcpus) {
+            own.rewind(then);
+        }
+        self.platform.clone_from(&frozen.platform);
+        self.position.clone_from(&frozen.position);
+        self.messages.clear();
+        self.mmu.rewind(&frozen.frames);
+        self.mmu.drop_monitors();
+        self.mmu.set_a20(self.platform.a20());
+        self.map_changed();
+    }
+
+    /// Every section, in a fixed order.
+    pub fn sections(&mut self) -> Vec<OwnedSection> {
+        self.freeze().sections()
+    }
+
+    /// Hash of the whole state.
+    pub fn state_hash(&mut self) -> StateHash {
+        let mut frozen = self.freeze();
+        let hash = frozen.hash();
+        self.regions = frozen.regions;
+        hash
+    }
+
+    /// Hash of architectural processor state and RAM alone: what golden tests compare, so that a new device does
+    /// not change them all.
+    pub fn architectural_hash(&mut self) -> StateHash {
+        let mut frozen = self.freeze();
+        let cpus: Vec<_> = frozen.cpu_sections().collect();
+        let hash = hash_sections(&cpus, &frozen.roots()[RAM..=RAM]);
+        self.regions = frozen.regions;
+        hash
+    }
+}

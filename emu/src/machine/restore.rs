@@ -1,0 +1,150 @@
+//! A machine from sections and regions read from elsewhere.
+
+use super::{Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
+use amber_mmu::{FrameId, GROUP, PageSource};
+use amber_snapshot::{OwnedSection, PageId, RegionTree, Section, SectionError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A region's contents: the ids of its pages, and where the pages that are not zero come from when first needed.
+pub struct RegionSource {
+    pub name: String,
+    pub tree: RegionTree,
+    /// Where the pages come from, by their index in the region.
+    pub pages: Arc<dyn PageSource>,
+}
+
+/// Why a machine cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error(transparent)]
+    Section(#[from] SectionError),
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error("section {0} is there twice")]
+    Twice(String),
+    #[error("region {0} is missing")]
+    RegionMissing(&'static str),
+    #[error("region {0} is none this machine has")]
+    RegionUnknown(String),
+    #[error("region {name} has {found} pages, this machine's has {expected}")]
+    RegionSize { name: &'static str, found: usize, expected: u64 },
+    #[error("section machine: field epoch is {found}, this build computes as of epoch {SEMANTICS_EPOCH}")]
+    Epoch { found: u32 },
+}
+
+impl Machine {
+    /// The configuration in a machine's sections.
+    ///
+    /// # Errors
+    /// When the section `config` is missing or is not one this build reads.
+    pub fn spec_in(sections: &[OwnedSection]) -> Result<MachineSpec, SectionError> {
+        take(sections, "config")
+    }
+
+    /// The machine that has these sections and regions. Pages are fetched when first needed.
+    ///
+    /// # Errors
+    /// Names the section, field or region that is missing, unknown, there twice or impossible.
+    pub fn restore(sections: &[OwnedSection], regions: Vec<RegionSource>) -> Result<Self, RestoreError> {
+        let spec = Self::spec_in(sections)?;
+        check_paths(sections, &spec)?;
+        check_regions(&regions, &spec)?;
+        let position: Position = take(sections, "machine")?;
+        check_position(&position, &spec)?;
+        let mut machine = Self::powered_up(spec)?;
+        machine.position = position;
+        for (n, vcpu) in machine.vcpus.iter_mut().enumerate() {
+            vcpu.restore(find(sections, &format!("cpu{n}"))?)?;
+        }
+        machine.platform.restore("platform0", sections)?;
+        for source in regions {
+            machine.expect(source);
+        }
+        machine.mmu.set_a20(machine.platform.a20());
+        machine.map_changed();
+        Ok(machine)
+    }
+
+    fn expect(&mut self, source: RegionSource) {
+        let Some(region) = self.regions.iter_mut().find(|region| region.name == source.name) else { return };
+        for (n, (_, ids)) in source.tree.groups().enumerate() {
+            let mut wanted = [0u64; GROUP / 64];
+            for (i, _) in ids.iter().enumerate().filter(|(_, id)| **id != PageId::ZERO) {
+                wanted[i / 64] |= 1 << (i % 64);
+            }
+            if wanted != [0; GROUP / 64] {
+                let first = FrameId(region.first.0 + (n * GROUP) as u32);
+                self.mmu.expect(first, Arc::clone(&source.pages), (n * GROUP) as u64, wanted);
+            }
+        }
+        region.tree = source.tree;
+    }
+}
+
+fn find<'a>(sections: &'a [OwnedSection], path: &str) -> Result<&'a OwnedSection, SectionError> {
+    let found = sections.iter().find(|section| section.path == path);
+    found.ok_or_else(|| SectionError::Missing { path: path.to_owned() })
+}
+
+fn take<T: Section>(sections: &[OwnedSection], path: &str) -> Result<T, SectionError> {
+    T::from_section(find(sections, path)?)
+}
+
+/// Every section belongs to somebody, and to one alone. The platform looks at what is below its own path.
+fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), RestoreError> {
+    let mut seen = BTreeSet::new();
+    for section in sections {
+        let path = section.path.as_str();
+        let cpu =
+            path.strip_prefix("cpu").and_then(|n| n.parse::<u32>().ok().filter(|id| id.to_string() == n));
+        let known = matches!(path, "config" | "machine")
+            || path.starts_with("platform0/")
+            || cpu.is_some_and(|n| n < spec.cpus);
+        if !known {
+            let (path, kind) = (section.path.clone(), section.kind.clone());
+            return Err(SectionError::Unknown { path, kind }.into());
+        }
+        if !seen.insert(path) {
+            return Err(RestoreError::Twice(path.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn check_regions(regions: &[RegionSource], spec: &MachineSpec) -> Result<(), RestoreError> {
+    for (name, expected) in REGION_NAMES.into_iter().zip(spec.region_pages()) {
+        let mut named = regions.iter().filter(|region| region.name == name);
+        let Some(region) = named.next() else { return Err(RestoreError::RegionMissing(name)) };
+        if named.next().is_some() {
+            return Err(RestoreError::Twice(name.to_owned()));
+        }
+        let found = region.tree.pages();
+        if found as u64 != expected {
+            return Err(RestoreError::RegionSize { name, found, expected });
+        }
+    }
+    match regions.iter().find(|region| !REGION_NAMES.contains(&region.name.as_str())) {
+        Some(region) => Err(RestoreError::RegionUnknown(region.name.clone())),
+        None => Ok(()),
+    }
+}
+
+fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), RestoreError> {
+    let value = |field, value: u64| SectionError::Value {
+        path: "machine".to_owned(),
+        field,
+        value: value.to_string(),
+    };
+    if position.epoch > SEMANTICS_EPOCH {
+        return Err(RestoreError::Epoch { found: position.epoch });
+    }
+    if position.current >= spec.cpus {
+        return Err(value("current", position.current.into()).into());
+    }
+    // The end of a 63-bit count of steps is beyond any run.
+    if position.step > i64::MAX as u64 {
+        return Err(value("step", position.step).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What a guest starts with: the writes to its memory and the entry state of the boot protocol. Kept in a region of
+//! its own, so that a machine restored elsewhere can reset.
+
+use super::{Machine, MachineError};
+use crate::boot::{BootEntry, BootImage};
+use amber_cpu::Vcpu;
+use amber_cpu::state::{Segment, cr, seg};
+use amber_mmu::{FrameId, PAGE, ViewId};
+use serde::{Deserialize, Serialize};
+
+/// The content of the region `boot`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Start {
+    entry: BootEntry,
+    writes: Vec<Write>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Write {
+    gpa: u64,
+    #[serde(with = "serde_bytes")]
+    bytes: Vec<u8>,
+}
+
+impl Start {
+    /// From a boot image and the ACPI tables to place with it.
+    pub fn new(image: BootImage, tables: Vec<(u64, Vec<u8>)>) -> Self {
+        let writes =
+            image.writes.into_iter().chain(tables).map(|(gpa, bytes)| Write { gpa, bytes }).collect();
+        Self { entry: image.entry, writes }
+    }
+
+    /// Whether a reset enters the guest as a boot loader would, memory written again, not at the reset vector.
+    pub fn starts_anew(&self) -> bool {
+        self.entry != BootEntry::Reset
+    }
+
+    /// What the region holds.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, MachineError> {
+        postcard::to_stdvec(self).map_err(|e| MachineError::Start(e.to_string()))
+    }
+}
+
+impl Machine {
+    /// Writes what the guest starts with and sets the boot processor's entry state.
+    pub(super) fn start(&mut self, start: &Start) {
+        for Write { gpa, bytes } in &start.writes {
+            self.mmu.write_physical(ViewId(0), *gpa, bytes);
+        }
+        if start.entry != BootEntry::Reset {
+            self.vcpus.iter_mut().for_each(set_mtrrs);
+        }
+        enter(&mut self.vcpus[0], &start.entry);
+    }
+
+    /// What the guest starts with, from its region.
+    pub(super) fn saved_start(&self) -> Result<Start, MachineError> {
+        let region = self.region(super::BOOT);
+        let mut bytes = Vec::with_capacity(region.pages as usize * PAGE as usize);
+        for page in 0..region.pages {
+            bytes.extend_from_slice(self.mmu.frame(FrameId(region.first.0 + page)));
+        }
+        let (start, _padding) =
+            postcard::take_from_bytes(&bytes).map_err(|e| MachineError::Start(e.to_string()))?;
+        Ok(start)
+    }
+}
+
+/// Memory types as firmware leaves them: write-back, but for the last GiB below 4 GiB, where devices are. A kernel
+/// that finds the MTRRs off leaves the PAT alone too.
+fn set_mtrrs(vcpu: &mut Vcpu) {
+    const ENABLE: u64 = 1 << 11;
+    const WRITE_BACK: u64 = 6;
+    const UNCACHEABLE: u64 = 0;
+    let msrs = &mut vcpu.system.msrs;
+    msrs.mtrr_def_type = ENABLE | WRITE_BACK;
+    msrs.mtrr_variable[0] = 0xC000_0000 | UNCACHEABLE;
+    msrs.mtrr_variable[1] = 0xFF_C000_0000 | ENABLE;
+}
+
+/// Sets a processor to the entry state of a boot protocol.
+fn enter(vcpu: &mut Vcpu, entry: &BootEntry) {
+    const DATA: u32 = 0xC093;
+    let flat = |selector: u16, access: u32| Segment { selector, base: 0, limit: !0, access };
+    match entry {
+        BootEntry::Reset => {}
+        BootEntry::Long64 { rip, rsp, rsi, cr3, gdt, cs, ds } => {
+            let system = &mut vcpu.system;
+            system.seg = [flat(*ds, DATA); 6];
+            system.seg[seg::CS] = flat(*cs, 0xA09B);
+            system.gdtr.base = gdt.base;
+            system.gdtr.limit = gdt.limit;
+            system.cr0 = cr::CR0_PE | cr::CR0_ET | cr::CR0_NE | cr::CR0_WP | cr::CR0_PG;
+            system.cr3 = *cr3;
+            system.cr4 = cr::CR4_PAE;
+            system.efer = cr::EFER_LME | cr::EFER_LMA;
+            vcpu.rip = *rip;
+            vcpu.gpr[4] = *rsp;
+            vcpu.gpr[6] = *rsi;
+        }
+        BootEntry::Protected32 { eip, eax, ebx } => {
+            let system = &mut vcpu.system;
+            system.seg = [flat(0x10, DATA); 6];
+            system.seg[seg::CS] = flat(0x08, 0xC09B);
+            system.tr = Segment { selector: 0, base: 0, limit: 0x67, access: 0x8B };
+            system.cr0 = cr::CR0_PE | cr::CR0_ET;
+            vcpu.rip = u64::from(*eip);
+            vcpu.gpr[0] = u64::from(*eax);
+            vcpu.gpr[3] = u64::from(*ebx);
+        }
+    }
+    vcpu.derive();
+}
