@@ -1,6 +1,10 @@
-//! How `amber run` runs and ends: pace, limits, exit codes.
+//! How runs go on and end: pace, limits, exit codes, waits.
 
+use amber_cpu::state::Activity;
+use amber_emu::config::Firmware;
+use amber_emu::machine::{Machine, Stop};
 use amber_tests::program::{Scratch, run};
+use amber_tests::{Quiet, rom};
 use std::time::{Duration, Instant};
 
 /// Standard error and the time a run takes.
@@ -49,4 +53,27 @@ fn a_limit_is_exit_code_8_with_a_report() {
     assert_eq!(run(&["--limit", "5000", "--stop-at", "4000"]).0, Some(0));
     assert_eq!(run(&["--limit", "5000", "--stop-at", "6000"]).0, Some(8));
     assert_eq!(run(&["--limit", "1000000000"]).0, Some(33));
+}
+
+/// A state in which processors wait in MWAIT goes on as the machine does, forked or gone back to.
+#[test]
+fn waits_in_mwait_survive_fork_and_rewind() {
+    let waits = |machine: &Machine| {
+        machine.vcpus().iter().any(|cpu| matches!(cpu.system.activity, Activity::Waiting { .. }))
+    };
+    let mut machine = rom(Firmware::Smp, 2);
+    let mut host = Quiet::default();
+    while !waits(&machine) {
+        let next = machine.step() + 50;
+        assert_eq!(machine.run(next, &mut host, true), Stop::Step, "nobody waits in MWAIT");
+    }
+    let then = machine.freeze();
+    let mut finish = |machine: &mut Machine| {
+        assert_eq!(machine.run(10_000_000, &mut host, true), Stop::DebugExit(0x10));
+        machine.state_hash()
+    };
+    let expected = finish(&mut machine);
+    assert_eq!(finish(&mut Machine::fork(&then).unwrap()), expected);
+    machine.rewind(&then);
+    assert_eq!(finish(&mut machine), expected);
 }
