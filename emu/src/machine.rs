@@ -8,12 +8,14 @@ mod route;
 mod run;
 mod spec;
 mod start;
+mod stored;
 
 pub use bus::HostIo;
 pub use frozen::{Frozen, RegionSnapshot};
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use spec::MachineSpec;
+pub use stored::LoadError;
 
 use crate::boot::{BootError, BootImage};
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
