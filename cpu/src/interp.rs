@@ -257,14 +257,20 @@ impl Cx<'_> {
         self.cpu.timing.commit(u64::from(n));
     }
 
-    /// Instruction `n` of a block faulted: those before it have retired; delivery is one step.
+    /// Instruction `n` of a block faulted: those before it have retired; delivery is one step. So is standing still.
     #[cold]
     fn fault_in_block(&mut self, base: u64, insn: &Insn, n: u64) {
         let rip = base + u64::from(insn.next) - u64::from(insn.len);
         let rip = self.cpu.fault_rip.take().unwrap_or(rip);
         self.cpu.rip = rip;
-        self.cpu.counters.faults += 1;
-        self.take_fault(rip);
+        self.cpu.suppress_trap = true;
+        if std::mem::take(&mut self.cpu.freeze) {
+            self.cpu.system.activity = Activity::Frozen;
+            self.recheck();
+        } else {
+            self.cpu.counters.faults += 1;
+            self.take_fault(rip);
+        }
         self.cpu.timing.commit(n + 1);
         self.cpu.timing.events += 1;
     }
@@ -301,6 +307,7 @@ impl Cx<'_> {
             }
         }
         if self.cpu.system.pending.init && !self.cpu.system.smm {
+            self.disarm_monitor();
             self.cpu.init();
             return self.delivered();
         }
@@ -338,6 +345,9 @@ impl Cx<'_> {
                 return None;
             }
         } else if self.cpu.runnable(self.bus.intr()) {
+            if let Activity::Waiting { .. } = self.cpu.system.activity {
+                self.disarm_monitor();
+            }
             self.cpu.system.activity = Activity::Running;
             return None;
         }

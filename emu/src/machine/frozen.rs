@@ -151,6 +151,7 @@ impl Machine {
         self.position.clone_from(&frozen.position);
         self.messages.clear();
         self.mmu.rewind(&frozen.frames);
+        self.mmu.drop_monitors();
         self.mmu.set_a20(self.platform.a20());
         self.map_changed();
     }
