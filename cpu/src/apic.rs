@@ -185,16 +185,12 @@ impl LocalApic {
         if value & reserved != 0 || refused {
             return false;
         }
-        let was = self.x2apic();
         if self.enabled() && value & BASE_ENABLE == 0 {
             self.base = value & !BASE_BSP | self.base & BASE_BSP;
             self.init();
             return true;
         }
         self.base = value;
-        if !was && self.x2apic() {
-            self.ldr = (self.id >> 4) << 16 | 1 << (self.id & 15);
-        }
         true
     }
 
@@ -210,11 +206,17 @@ impl LocalApic {
         }
     }
 
+    /// The logical id. In x2APIC mode it follows from the id (SDM 11.12.10.2).
+    fn ldr(&self) -> u32 {
+        if self.x2apic() { (self.id >> 4) << 16 | 1 << (self.id & 15) } else { self.ldr }
+    }
+
     fn matches_logical(&self, mask: u32) -> bool {
+        let ldr = self.ldr();
         if self.x2apic() {
-            return mask == !0 || (mask >> 16 == self.ldr >> 16 && mask & self.ldr & 0xFFFF != 0);
+            return mask == !0 || (mask >> 16 == ldr >> 16 && mask & ldr & 0xFFFF != 0);
         }
-        let own = (self.ldr >> 24) as u8;
+        let own = (ldr >> 24) as u8;
         let mask = mask as u8;
         match self.dfr >> 28 {
             0xF => mask & own != 0,
@@ -367,7 +369,7 @@ impl LocalApic {
             0x03 => 0x14 | 5 << 16 | 1 << 24,
             0x08 => u32::from(self.tpr),
             0x0A => u32::from(self.ppr()),
-            0x0D => self.ldr,
+            0x0D => self.ldr(),
             0x0E => self.dfr,
             0x0F => self.svr,
             0x10..=0x17 => self.isr[register as usize - 0x10],
