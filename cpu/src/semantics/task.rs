@@ -159,6 +159,7 @@ impl Cx<'_> {
             if self.cpu.system.cr4 & cr::CR4_PAE != 0 {
                 self.load_pdptes(u64::from(new.cr3))?;
             }
+            self.cpu.paging_changed();
         }
         let mut flags = u64::from(new.eflags);
         if !wide {
