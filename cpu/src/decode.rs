@@ -141,7 +141,8 @@ pub fn decode(bytes: &[u8], offset: u16, size: CodeSize) -> Decoded {
             DecoderError::NoMoreBytes => {
                 Decoded::Insn(blank(too_long, offset, window.len()), true, Pair::None)
             }
-            _ => Decoded::Insn(blank(ud, offset, 1), true, Pair::None),
+            // Any of the bytes may have decided.
+            _ => Decoded::Insn(blank(ud, offset, window.len()), true, Pair::None),
         };
     }
     let flat = flat_operand(&instr);
@@ -167,7 +168,7 @@ fn flat_operand(instr: &Instruction) -> bool {
     let (base, index) = (instr.memory_base(), instr.memory_index());
     let wide = match (base, index) {
         (Register::None, Register::None) => {
-            instr.memory_displ_size() == 8 && !semantics::mov::is_moffs(instr)
+            instr.memory_displ_size() == 8 && !semantics::mov::is_moffs64(instr)
         }
         (Register::None, index) => index.size() == 8,
         (base, _) => base.size() == 8 && base != Register::EIP,
@@ -280,7 +281,7 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
     insn.seg = segment_code(instr.memory_segment(), size);
     let displacement = instr.memory_displacement64();
     insn.disp = displacement as u32 as i32;
-    if semantics::mov::is_moffs(instr) && size == CodeSize::Bits64 {
+    if semantics::mov::is_moffs64(instr) {
         // moffs64 does not fit `disp`; it has no base or index.
         insn.imm = displacement;
         insn.disp = 0;
