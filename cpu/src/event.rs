@@ -16,6 +16,9 @@ pub const MF: u8 = 16;
 pub const AC: u8 = 17;
 pub const XM: u8 = 19;
 
+/// DR7.GD: #DB at an access to a debug register; the #DB handler may access them.
+pub const DR7_GD: u64 = 1 << 13;
+
 /// Where an event comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -132,8 +135,8 @@ impl Cx<'_> {
             self.cpu.system.cr2 = raised.address;
         }
         if raised.vector == DB {
-            self.cpu.system.dr6 = self.cpu.system.dr6 & !0xE00F | raised.address;
-            self.cpu.system.dr7 &= !(1 << 13);
+            // Only the breakpoint bits tell of this exception alone (SDM 18.2.3).
+            self.cpu.system.dr6 = self.cpu.system.dr6 & !0xF | raised.address;
         }
     }
 
@@ -169,7 +172,11 @@ impl Cx<'_> {
             self.deliver_long(event)
         } else {
             self.deliver_protected(event)
+        }?;
+        if event.vector == DB && matches!(event.source, Source::Exception | Source::Privileged) {
+            self.cpu.system.dr7 &= !DR7_GD;
         }
+        Ok(())
     }
 
     /// RFLAGS as pushed: faults have RF set so that a code breakpoint does not hit again (SDM 17.3.1.1).

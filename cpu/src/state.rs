@@ -264,7 +264,7 @@ pub struct Vcpu {
     pub(crate) watched: bool,
     /// An implicit supervisor access (descriptor, TSS, stack of an inner level) is under way.
     pub(crate) implicit: bool,
-    /// The instruction delivered a software interrupt: no single-step trap follows it.
+    /// The instruction delivered a software interrupt or did not complete: no single-step trap follows it.
     pub(crate) suppress_trap: bool,
     /// RIP after the instruction, for those that may switch tasks.
     pub(crate) resume_rip: u64,

@@ -105,7 +105,8 @@ impl Vcpu {
         self.derive();
     }
 
-    /// INIT: as RESET, but x87, SSE, MSRs, the TSC and CD/NW stay (SDM 9.1, table 9-1).
+    /// INIT: as RESET, but x87, SSE, MSRs, the TSC and CD/NW stay (SDM 9.1, table 9-1). So does a start-up IPI that came
+    /// after it.
     pub(crate) fn init(&mut self) {
         let bsp = self.apic.base & crate::apic::BASE_BSP != 0;
         let fresh = System::power_up(bsp, self.system.random);
@@ -117,7 +118,11 @@ impl Vcpu {
             retired: old.retired,
             smbase: old.smbase,
             xcr0: old.xcr0,
-            pending: Pending { nmi: false, smi: old.pending.smi, ..Pending::default() },
+            pending: Pending {
+                smi: old.pending.smi,
+                sipi: old.pending.sipi.filter(|_| !bsp),
+                ..Pending::default()
+            },
             ..fresh
         };
         self.apic.init();
@@ -175,19 +180,46 @@ impl Vcpu {
     /// Whether the processor executes instructions (or has an event that would make it).
     pub fn runnable(&self, external: bool) -> bool {
         let pending = &self.system.pending;
+        let (init, smi) = (self.init_due(), self.smi_due());
+        let nmi = pending.nmi && !self.system.nmi_blocked;
         match self.system.activity {
             Activity::Running => true,
-            Activity::Shutdown => pending.init || pending.nmi || pending.smi,
-            Activity::WaitForSipi => pending.sipi.is_some() || pending.init || pending.smi,
+            Activity::Shutdown => init || nmi || smi,
+            Activity::WaitForSipi => pending.sipi.is_some() || init,
             Activity::Halted => {
                 let maskable = self.flags.has(bit::IF)
                     && (self.apic.deliverable().is_some() || external && self.apic.external_interrupts());
-                maskable
-                    || pending.init
-                    || pending.smi
-                    || pending.debug != 0
-                    || pending.nmi && !self.system.nmi_blocked
+                maskable || init || smi || nmi || pending.debug != 0
             }
+        }
+    }
+
+    /// Whether an INIT is to be taken at the next boundary: SMM blocks it.
+    pub(crate) fn init_due(&self) -> bool {
+        self.system.pending.init && !self.system.smm
+    }
+
+    /// Whether an SMI is to be taken at the next boundary. It waits for a start-up IPI, and until an interrupt shadow
+    /// and debug traps of the interrupted program are over: the handler's program must not get them.
+    pub(crate) fn smi_due(&self) -> bool {
+        let System { pending, shadow, smm, activity, .. } = &self.system;
+        pending.smi
+            && !smm
+            && *activity != Activity::WaitForSipi
+            && *shadow == Shadow::None
+            && pending.debug == 0
+    }
+
+    /// An INIT arrives. A start-up IPI that arrived before it has lost its meaning.
+    pub fn accept_init(&mut self) {
+        self.system.pending.init = true;
+        self.system.pending.sipi = None;
+    }
+
+    /// A start-up IPI arrives. It counts while the processor waits for one, or is about to when it takes an INIT.
+    pub fn accept_sipi(&mut self, vector: u8) {
+        if self.system.activity == Activity::WaitForSipi || self.system.pending.init {
+            self.system.pending.sipi.get_or_insert(vector);
         }
     }
 

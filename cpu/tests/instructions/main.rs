@@ -2,6 +2,8 @@
 
 mod bare;
 mod definitions;
+mod events;
 #[cfg(target_arch = "x86_64")]
 mod host;
+mod system;
 mod table;
