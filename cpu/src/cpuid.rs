@@ -1,6 +1,8 @@
 //! CPU models: what CPUID, the capability MSRs and feature checks say. A model is a row of this table; models are
 //! versioned and never change once released.
 
+use amber_mmu::MONITOR_LINE;
+
 /// CPUID registers of one leaf.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leaf {
@@ -144,6 +146,8 @@ pub struct CpuidInputs {
     pub xcr0: u64,
     /// IA32_APIC_BASE enables the APIC.
     pub apic_enabled: bool,
+    /// IA32_MISC_ENABLE turns MONITOR and MWAIT on.
+    pub monitor: bool,
 }
 
 impl CpuModel {
@@ -214,8 +218,10 @@ impl CpuModel {
             1 => self.features(inputs),
             2 => Leaf { eax: 0xFF01, ebx: 0, ecx: 0, edx: 0 },
             4 => cache(subleaf, inputs.cpus),
-            // MONITOR line size 64.
-            5 => Leaf { eax: 64, ebx: 64, ecx: 3, edx: 0 },
+            5 if !inputs.monitor => Leaf::default(),
+            // The line; interrupts may break a wait while masked. No C-states: kernels that see some manage them by MSRs
+            // of this model that do not exist.
+            5 => Leaf { eax: MONITOR_LINE as u32, ebx: MONITOR_LINE as u32, ecx: 3, edx: 0 },
             6 => Leaf { eax: 1 << 2, ..Leaf::default() },
             7 if subleaf == 0 => {
                 Leaf { eax: 0, ebx: self.features_7_ebx, ecx: self.features_7_ecx, edx: self.features_7_edx }
@@ -231,11 +237,12 @@ impl CpuModel {
 
     fn features(&self, inputs: &CpuidInputs) -> Leaf {
         let htt = if inputs.cpus > 1 { feature::HTT } else { 0 };
+        let monitor = if inputs.monitor { 0 } else { feature::MONITOR };
         let apic = if inputs.apic_enabled { 0 } else { 1 << 9 };
         Leaf {
             eax: self.signature,
             ebx: inputs.apic_id << 24 | inputs.cpus.min(255) << 16 | 8 << 8,
-            ecx: self.features_1_ecx | if inputs.osxsave { feature::OSXSAVE } else { 0 },
+            ecx: self.features_1_ecx & !monitor | if inputs.osxsave { feature::OSXSAVE } else { 0 },
             edx: (self.features_1_edx | htt) & !apic,
         }
     }

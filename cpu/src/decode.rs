@@ -149,6 +149,9 @@ pub fn decode(bytes: &[u8], offset: u16, size: CodeSize) -> Decoded {
     let handler = semantics::flat::select(&instr, flat).or_else(|| semantics::select(&instr, size));
     let mut insn = blank(handler.unwrap_or(ud), offset, instr.len());
     operands(&mut insn, &instr, size);
+    if let Some(opcode) = semantics::x87::opcode(window, size) {
+        insn.imm = u64::from(opcode);
+    }
     let branch = semantics::sets_rip(&instr);
     if branch {
         insn.flags |= iflag::BRANCH;

@@ -31,6 +31,8 @@ pub trait Bus {
     fn intack(&mut self, mmu: &mut Mmu, now: u64) -> u8;
     /// EOI of a level-triggered interrupt.
     fn eoi(&mut self, mmu: &mut Mmu, now: u64, vector: u8);
+    /// FERR# changes.
+    fn ferr(&mut self, mmu: &mut Mmu, now: u64, asserted: bool);
     /// Sends an interrupt message (ICR write).
     fn send(&mut self, message: crate::apic::Message);
     /// Earliest virtual time at which the machine has something to do.
@@ -66,7 +68,8 @@ pub mod iflag {
 #[repr(C)]
 pub struct Insn {
     pub exec: Handler,
-    /// Immediate, sign-extended to the operand size where the SDM says so; branch displacement; moffs address.
+    /// Immediate, sign-extended to the operand size where the SDM says so; branch displacement; moffs address;
+    /// what FOP keeps of an x87 instruction.
     pub imm: u64,
     pub disp: i32,
     /// Offset of the following instruction from the start of the block.
@@ -504,6 +507,14 @@ impl Cx<'_> {
         if self.bus.attention() || self.bus.intr() {
             self.recheck();
         }
+    }
+
+    /// Drives FERR#.
+    pub fn set_ferr(&mut self, asserted: bool) {
+        self.cpu.system.ferr = asserted;
+        let now = self.now();
+        self.bus.ferr(self.mmu, now, asserted);
+        self.after_bus(0);
     }
 
     /// Whether CR0.AM, RFLAGS.AC and CPL 3 ask for alignment checks.

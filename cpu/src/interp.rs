@@ -268,7 +268,7 @@ impl Cx<'_> {
         self.cpu.timing.commit(u64::from(n));
     }
 
-    /// Instruction `n` of a block faulted: those before it have retired; delivery is one step.
+    /// Instruction `n` of a block faulted: those before it have retired; delivery is one step. So is standing still.
     #[cold]
     fn fault_in_block(&mut self, base: u64, insn: &Insn, n: u64) {
         let rip = base.wrapping_add(u64::from(insn.next) - u64::from(insn.len));
@@ -278,8 +278,13 @@ impl Cx<'_> {
         // Debug traps follow an instruction that completed (SDM 18.3.1.4); what this one touched it will touch again.
         self.cpu.system.pending.debug = 0;
         self.cpu.watch.hit = None;
-        self.cpu.counters.faults += 1;
-        self.take_fault(rip);
+        if std::mem::take(&mut self.cpu.freeze) {
+            self.cpu.system.activity = Activity::Frozen;
+            self.recheck();
+        } else {
+            self.cpu.counters.faults += 1;
+            self.take_fault(rip);
+        }
         self.cpu.timing.commit(n + 1);
         self.cpu.timing.events += 1;
     }
@@ -316,6 +321,7 @@ impl Cx<'_> {
             }
         }
         if self.cpu.init_due() {
+            self.disarm_monitor();
             self.cpu.init();
             return self.delivered();
         }
@@ -368,6 +374,9 @@ impl Cx<'_> {
             {
                 self.cpu.start_up(vector);
                 self.select_context();
+            }
+            if let Activity::Waiting { .. } = self.cpu.system.activity {
+                self.disarm_monitor();
             }
             self.cpu.system.activity = Activity::Running;
             return None;

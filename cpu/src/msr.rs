@@ -36,7 +36,12 @@ pub struct Msrs {
 impl Msrs {
     /// After power-up.
     pub fn reset() -> Self {
-        Self { pat: 0x0007_0406_0007_0406, misc_enable: 1 | 1 << 18, feature_control: 1, ..Self::default() }
+        Self {
+            pat: 0x0007_0406_0007_0406,
+            misc_enable: 1 | ENABLE_MONITOR_FSM,
+            feature_control: 1,
+            ..Self::default()
+        }
     }
 }
 
@@ -44,6 +49,9 @@ const IA32_TSC: u32 = 0x10;
 const IA32_APIC_BASE: u32 = 0x1B;
 const IA32_TSC_DEADLINE: u32 = 0x6E0;
 const EFER: u32 = 0xC000_0080;
+/// IA32_MISC_ENABLE: MONITOR and MWAIT are there.
+pub(crate) const ENABLE_MONITOR_FSM: u64 = 1 << 18;
+
 const FIXED: [u32; 11] = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26A, 0x26B, 0x26C, 0x26D, 0x26E, 0x26F];
 /// Variable-range MTRRs: IA32_MTRRCAP.VCNT.
 const VARIABLE: u32 = 8;

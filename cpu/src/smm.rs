@@ -24,6 +24,7 @@ impl Cx<'_> {
         let mut save = [0u8; 0x200];
         self.save_smm(&mut save);
         let base = u64::from(self.cpu.system.smbase);
+        self.disarm_monitor();
         self.cpu.system.pending.smi = false;
         self.cpu.system.smm = true;
         self.cpu.view = ViewId(1);

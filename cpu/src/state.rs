@@ -117,11 +117,18 @@ pub struct TableRegister {
 pub enum Activity {
     #[default]
     Running,
-    /// HLT or MWAIT: waits for an event.
+    /// HLT: waits for an event.
     Halted,
     /// Triple fault.
     Shutdown,
     WaitForSipi,
+    /// Stands before a waiting x87 instruction with FERR# asserted, until an interrupt or IGNNE# (SDM Vol. 1, D.2.1).
+    Frozen,
+    /// MWAIT: waits for an event or a store to the monitored line. With `despite_if` (ECX bit 0) interrupts end the wait
+    /// even while RFLAGS.IF is clear.
+    Waiting {
+        despite_if: bool,
+    },
 }
 
 /// Blocking by STI or by MOV SS / POP SS for one instruction.
@@ -168,9 +175,13 @@ pub struct System {
     pub shadow: Shadow,
     pub nmi_blocked: bool,
     pub pending: Pending,
+    /// FERR#: an unmasked x87 exception was met with CR0.NE = 0, and is still pending.
+    pub ferr: bool,
+    /// IGNNE#: x87 instructions go on in spite of it.
+    pub ignne: bool,
     pub smm: bool,
     pub smbase: u32,
-    /// Linear address range MONITOR armed, until a store or an event.
+    /// Guest-physical address of the line MONITOR armed, until a store to it or the end of a wait.
     pub monitor: Option<u64>,
     /// State of the RDRAND/RDSEED generator.
     pub random: u64,
@@ -193,7 +204,7 @@ pub struct CpuSection {
 
 impl Section for CpuSection {
     const KIND: &'static str = "x86-cpu";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// Index into `Vcpu::gpr` that always reads 0 (an absent base or index register).
@@ -266,6 +277,8 @@ pub struct Vcpu {
     pub(crate) implicit: bool,
     /// The instruction delivered a software interrupt or did not complete: no single-step trap follows it.
     pub(crate) suppress_trap: bool,
+    /// The instruction that returned a fault did not fault, but stands still: see [`Activity::Frozen`].
+    pub(crate) freeze: bool,
     /// RIP after the instruction, for those that may switch tasks.
     pub(crate) resume_rip: u64,
     /// RIP to report for a fault after a task switch has committed.

@@ -1,7 +1,7 @@
 //! A logical processor: power-up, INIT, what is derived from its state, and its section.
 
 use crate::apic::LocalApic;
-use crate::cpuid::CpuModel;
+use crate::cpuid::{CpuModel, feature};
 use crate::exec::{Cx, Exec, Fault};
 use crate::flags::{Flags, bit};
 use crate::msr::Msrs;
@@ -42,6 +42,8 @@ impl System {
             shadow: Shadow::None,
             nmi_blocked: false,
             pending: Pending::default(),
+            ferr: false,
+            ignne: false,
             smm: false,
             smbase: 0x3_0000,
             monitor: None,
@@ -83,6 +85,7 @@ impl Vcpu {
             watched: false,
             implicit: false,
             suppress_trap: false,
+            freeze: false,
             resume_rip: 0,
             fault_rip: None,
             raised: Raised::default(),
@@ -118,6 +121,8 @@ impl Vcpu {
             retired: old.retired,
             smbase: old.smbase,
             xcr0: old.xcr0,
+            ferr: old.ferr,
+            ignne: old.ignne,
             pending: Pending {
                 smi: old.pending.smi,
                 sipi: old.pending.sipi.filter(|_| !bsp),
@@ -186,10 +191,14 @@ impl Vcpu {
             Activity::Running => true,
             Activity::Shutdown => init || nmi || smi,
             Activity::WaitForSipi => pending.sipi.is_some() || init,
-            Activity::Halted => {
-                let maskable = self.flags.has(bit::IF)
-                    && (self.apic.deliverable().is_some() || external && self.apic.external_interrupts());
-                maskable || init || smi || nmi || pending.debug != 0
+            Activity::Frozen if self.system.ignne => true,
+            Activity::Waiting { .. } if self.system.monitor.is_none() => true,
+            activity => {
+                let always = activity == (Activity::Waiting { despite_if: true });
+                let maskable = always || self.flags.has(bit::IF);
+                let interrupt =
+                    || self.apic.deliverable().is_some() || external && self.apic.external_interrupts();
+                maskable && interrupt() || init || smi || nmi || pending.debug != 0
             }
         }
     }
@@ -223,9 +232,19 @@ impl Vcpu {
         }
     }
 
-    /// Whether the processor waits in HLT with interrupts on.
+    /// Whether the processor waits for what may come with time: an interrupt that it will take, or a store by a device.
     pub fn interruptible(&self) -> bool {
-        self.system.activity == Activity::Halted && self.flags.has(bit::IF)
+        match self.system.activity {
+            Activity::Halted | Activity::Frozen => self.flags.has(bit::IF),
+            Activity::Waiting { .. } => true,
+            Activity::Running | Activity::Shutdown | Activity::WaitForSipi => false,
+        }
+    }
+
+    /// MONITOR and MWAIT exist (IA32_MISC_ENABLE bit 18).
+    pub(crate) fn has_monitor(&self) -> bool {
+        self.model.features_1_ecx & feature::MONITOR != 0
+            && self.system.msrs.misc_enable & crate::msr::ENABLE_MONITOR_FSM != 0
     }
 
     // ---- derived state ----

@@ -25,6 +25,8 @@ pub enum Effect {
     Smi,
     /// INIT# is pulsed to every processor.
     Init,
+    /// IGNNE# is asserted (true) or released.
+    Ignne(bool),
     /// The A20 gate opens (true) or masks address bit 20 (false).
     A20(bool),
     /// [`crate::Platform::memory_map`] changed.

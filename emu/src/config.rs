@@ -61,6 +61,9 @@ pub struct MachineConfig {
     /// Absolute step to stop before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_at: Option<u64>,
+    /// Absolute step at which a run that still goes on is a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     pub hash: bool,
     pub stats: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +102,7 @@ impl Default for MachineConfig {
             headless: false,
             no_reboot: false,
             stop_at: None,
+            limit: None,
             hash: false,
             stats: false,
             trace: None,
@@ -217,10 +221,10 @@ impl MachineConfig {
         self.firmware = None;
     }
 
-    /// Pacing in effect: what was asked, else none when headless and real otherwise.
+    /// Pacing in effect: what was asked, else real with a person at a `terminal` and none when headless.
     #[must_use]
-    pub fn effective_pace(&self) -> Pace {
-        self.pace.unwrap_or(if self.headless { Pace::None } else { Pace::Real })
+    pub fn effective_pace(&self, terminal: bool) -> Pace {
+        self.pace.unwrap_or(if terminal && !self.headless { Pace::Real } else { Pace::None })
     }
 
     fn named_guests(&self) -> Vec<&'static str> {
@@ -244,7 +248,8 @@ impl MachineConfig {
         };
         range("cpus", self.cpus.into(), 1, MAX_CPUS.into())?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
-        range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)
+        range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
+        range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
     }
 
     fn rebase_paths(&mut self, folder: &Path) {

@@ -8,12 +8,14 @@ mod route;
 mod run;
 mod spec;
 mod start;
+mod stored;
 
 pub use bus::HostIo;
 pub use frozen::{Frozen, RegionSnapshot};
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use spec::MachineSpec;
+pub use stored::LoadError;
 
 use crate::boot::{BootError, BootImage};
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
@@ -24,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use start::Start;
 
 /// Raised when a fix changes what a run computes.
-pub const SEMANTICS_EPOCH: u32 = 1;
+pub const SEMANTICS_EPOCH: u32 = 2;
 
 /// Index of RAM among the regions.
 pub(crate) const RAM: usize = 0;
@@ -186,14 +188,18 @@ impl Machine {
         tracing::info!(target: "reset", "platform reset at step {} ({now} ns)", self.position.step);
         for (id, vcpu) in self.vcpus.iter_mut().enumerate() {
             let (random, retired) = (vcpu.system.random, vcpu.system.retired);
+            let watch = vcpu.watch().clone();
             *vcpu = Vcpu::new(self.model, id as u32, self.spec.cpus, self.spec.seed);
             vcpu.system.random = random;
             vcpu.system.retired = retired;
+            // The debugger's, not the machine's.
+            vcpu.set_watch(watch);
         }
         self.messages.clear();
         self.with_dma(|platform, dma| platform.reset(dma));
         self.mmu.set_a20(true);
         self.map_changed();
+        self.end_monitors();
         self.position.current = 0;
         self.position.slice_end = now + self.spec.quantum;
         match self.saved_start() {
@@ -247,6 +253,7 @@ impl Machine {
     pub fn drop_caches(&mut self) {
         self.code.clear();
         self.mmu.drop_code_marks();
+        self.mmu.drop_monitors();
         self.mmu.drop_translations();
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::aliases::{Aliases, Revoke};
 use crate::frames::{Frames, FrozenFrames};
-use crate::info::{CODE, FrameInfos, TABLE};
+use crate::info::{CODE, FrameInfos, MONITORED, TABLE};
 use crate::map::{AddressMap, Backing};
 use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, NX, PageFault, Used, Walk};
 use crate::pending::{PageSource, Pending};
@@ -87,6 +87,18 @@ fn executed_bit(linear: u64) -> (usize, u64) {
 /// Bytes of one store that say a frame is no table any more.
 const BULK: usize = 512;
 
+/// Bytes MONITOR watches, naturally aligned.
+pub const MONITOR_LINE: u64 = 64;
+
+/// A line that a processor's MONITOR watches.
+#[derive(Clone, Copy)]
+struct Monitored {
+    processor: u32,
+    /// Guest-physical address.
+    line: u64,
+    frame: FrameId,
+}
+
 /// The memory of a machine.
 pub struct Mmu {
     frames: Frames,
@@ -103,6 +115,9 @@ pub struct Mmu {
     executed: Box<[Executed; CONTEXTS]>,
     disturbed: bool,
     smc: Vec<Smc>,
+    monitored: Vec<Monitored>,
+    /// Processors whose line was stored to.
+    triggered: Vec<u32>,
     /// What coherence costs.
     pub counters: Counters,
 }
@@ -131,6 +146,8 @@ impl Mmu {
             executed: Box::new([[0; EXECUTED / 64]; CONTEXTS]),
             disturbed: false,
             smc: Vec::new(),
+            monitored: Vec::new(),
+            triggered: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -420,6 +437,9 @@ impl Mmu {
         if let Backing::Frames(frame) = self.maps[usize::from(view & 1)].lookup(gpa).1 {
             let offset = (gpa & (PAGE - 1)) as usize;
             self.note_code_store(frame, offset, size as usize);
+            if self.info.get(frame).traps & MONITORED != 0 {
+                self.note_monitored_store(frame, offset, size as usize);
+            }
             self.store(frame, offset, &value.to_le_bytes()[..size as usize]);
         }
     }
@@ -581,6 +601,66 @@ impl Mmu {
         }
     }
 
+    /// Makes `line`, an aligned guest-physical address, the one `processor` monitors; `None` ends that. From then on
+    /// the first store to it, by whomever, is reported by [`Self::take_triggered`]. False if stores there go to no memory.
+    pub fn monitor(&mut self, processor: u32, view: ViewId, line: Option<u64>) -> bool {
+        self.triggered.retain(|other| *other != processor);
+        self.end_monitors(|monitored| monitored.processor == processor);
+        let Some(line) = line else { return true };
+        let Backing::Frames(frame) = self.map(view).lookup(line).1 else { return false };
+        self.monitored.push(Monitored { processor, line, frame });
+        let info = self.info.at(frame);
+        info.traps |= MONITORED;
+        info.aliases.revoke(&mut self.tlb, Revoke::Write);
+        true
+    }
+
+    /// The line `processor` monitors, until it is stored to.
+    pub fn monitored(&self, processor: u32) -> Option<u64> {
+        self.monitored.iter().find(|monitored| monitored.processor == processor).map(|found| found.line)
+    }
+
+    /// Whether [`Self::take_triggered`] has anything to report.
+    #[inline(always)]
+    pub fn any_triggered(&self) -> bool {
+        !self.triggered.is_empty()
+    }
+
+    /// Processors whose line was stored to since the last call. They monitor nothing any more.
+    pub fn take_triggered(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.triggered)
+    }
+
+    /// Forgets what is monitored; whoever knows it calls [`Self::monitor`] again.
+    pub fn drop_monitors(&mut self) {
+        self.end_monitors(|_| true);
+        self.triggered.clear();
+    }
+
+    fn end_monitors(&mut self, ends: impl Fn(&Monitored) -> bool) {
+        let Self { monitored, info, .. } = self;
+        if !monitored.iter().any(&ends) {
+            return;
+        }
+        for gone in monitored.extract_if(.., |monitored| ends(monitored)) {
+            info.at(gone.frame).traps &= !MONITORED;
+        }
+        for left in monitored {
+            info.at(left.frame).traps |= MONITORED;
+        }
+    }
+
+    #[cold]
+    fn note_monitored_store(&mut self, frame: FrameId, offset: usize, len: usize) {
+        let touched = granules(offset, len);
+        let hit = |monitored: &Monitored| {
+            monitored.frame == frame && touched >> (monitored.line % PAGE / MONITOR_LINE) & 1 != 0
+        };
+        let hits = self.monitored.iter().filter(|monitored| hit(monitored)).map(|found| found.processor);
+        self.triggered.extend(hits);
+        self.end_monitors(hit);
+    }
+
     /// Writes inside one frame, keeping TLB, decoded code and generations true.
     ///
     /// # Panics
@@ -589,6 +669,9 @@ impl Mmu {
         let traps = self.info.get(frame).traps;
         if traps & CODE != 0 {
             self.note_code_store(frame, offset, bytes.len());
+        }
+        if traps & MONITORED != 0 {
+            self.note_monitored_store(frame, offset, bytes.len());
         }
         if traps & TABLE != 0
             && !bytes.is_empty()

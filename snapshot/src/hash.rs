@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Hash of a whole machine state; equal exactly when sections and regions are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StateHash(pub [u8; 32]);
 
 impl std::fmt::Display for StateHash {
@@ -21,6 +21,7 @@ pub fn hash_sections(sections: &[OwnedSection], regions: &[(&str, [u8; 32])]) ->
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
+    part(&(sections.len() as u64).to_le_bytes());
     for section in sections {
         part(section.path.as_bytes());
         part(section.kind.as_bytes());
@@ -34,24 +35,27 @@ pub fn hash_sections(sections: &[OwnedSection], regions: &[(&str, [u8; 32])]) ->
     StateHash(*hasher.finalize().as_bytes())
 }
 
-/// Hash of a page's 4096 bytes (blake3).
+/// blake3 over the bytes of a page, or of a list of such ids: an inner node of a region's hash tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PageId(pub [u8; 32]);
+pub struct ObjectId(pub [u8; 32]);
 
-impl PageId {
+impl ObjectId {
     /// Hash of a page of zeroes.
     pub const ZERO: Self = Self([
         0xb6, 0xfb, 0x73, 0xfc, 0x46, 0x93, 0x8c, 0x98, 0x1e, 0x2b, 0x0b, 0x4b, 0x1e, 0xf2, 0x82, 0xad, 0xcf,
         0xc8, 0x98, 0x54, 0xd0, 0x1b, 0xfe, 0x39, 0x72, 0xfd, 0xc4, 0x78, 0x5b, 0x41, 0xb2, 0xc7,
     ]);
 
-    /// Hash of `page`.
-    pub fn of(page: &[u8]) -> Self {
-        Self(*blake3::hash(page).as_bytes())
+    /// Stands for a page without bytes of its own in the overlay of a disk.
+    pub const ABSENT: Self = Self([0; 32]);
+
+    /// Hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
     }
 }
 
-impl std::fmt::Debug for PageId {
+impl std::fmt::Debug for ObjectId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -61,20 +65,20 @@ impl std::fmt::Debug for PageId {
 pub const GROUP_PAGES: usize = 512;
 
 /// Hash of an inner node: blake3 over its page ids, in order.
-pub fn group_id(pages: &[PageId]) -> [u8; 32] {
+pub fn group_id(pages: &[ObjectId]) -> ObjectId {
     let mut hasher = blake3::Hasher::new();
     pages.iter().for_each(|page| {
         hasher.update(&page.0);
     });
-    *hasher.finalize().as_bytes()
+    ObjectId(*hasher.finalize().as_bytes())
 }
 
 /// Root of a region of `pages` pages with these inner nodes.
-pub fn region_root(pages: usize, groups: impl IntoIterator<Item = [u8; 32]>) -> [u8; 32] {
+pub fn region_root(pages: usize, groups: impl IntoIterator<Item = ObjectId>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(pages as u64).to_le_bytes());
     groups.into_iter().for_each(|group| {
-        hasher.update(&group);
+        hasher.update(&group.0);
     });
     *hasher.finalize().as_bytes()
 }
@@ -85,8 +89,8 @@ pub trait RegionPages {
     fn pages(&self) -> usize;
     /// The latest generation among the pages of a group of [`GROUP_PAGES`].
     fn newest(&self, group: usize) -> u64;
-    /// Generation of the last write to a page, `None` while it is all zero and was never written. The same page with
-    /// the same generation has the same bytes.
+    /// Generation of the last write to a page, `None` while it has no bytes of its own: it was never written. The
+    /// same page with the same generation has the same bytes.
     fn generation(&self, page: usize) -> Option<u64>;
     /// The 4096 bytes of a page.
     fn bytes(&self, page: usize) -> &[u8];
@@ -94,10 +98,19 @@ pub trait RegionPages {
 
 /// Hash tree over the pages of a region: leaves are 4 KiB pages, inner nodes have [`GROUP_PAGES`] children. Bringing it
 /// up to date costs what changed since the last time; a clone shares what neither changes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RegionTree {
     pages: usize,
+    /// Id of the pages without bytes of their own.
+    absent: ObjectId,
     groups: Vec<Arc<TreeGroup>>,
+}
+
+impl Default for RegionTree {
+    /// The tree of an empty region of zeroes.
+    fn default() -> Self {
+        Self::blank(0, ObjectId::ZERO)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -105,23 +118,23 @@ struct TreeGroup {
     /// The region's `newest` of this group when last looked at.
     newest: u64,
     generations: Vec<Option<u64>>,
-    ids: Vec<PageId>,
-    id: [u8; 32],
+    ids: Vec<ObjectId>,
+    id: ObjectId,
 }
 
 impl TreeGroup {
-    fn zero(pages: usize) -> Self {
-        let ids = vec![PageId::ZERO; pages];
+    fn blank(pages: usize, absent: ObjectId) -> Self {
+        let ids = vec![absent; pages];
         let id = group_id(&ids);
         Self { newest: 0, generations: vec![None; pages], ids, id }
     }
 
-    fn update(&mut self, region: &impl RegionPages, first: usize) {
+    fn update(&mut self, region: &impl RegionPages, first: usize, absent: ObjectId) {
         for (i, known) in self.generations.iter_mut().enumerate() {
             let now = region.generation(first + i);
             if now != *known {
                 *known = now;
-                self.ids[i] = now.map_or(PageId::ZERO, |_| PageId::of(region.bytes(first + i)));
+                self.ids[i] = now.map_or(absent, |_| ObjectId::of(region.bytes(first + i)));
             }
         }
         self.id = group_id(&self.ids);
@@ -130,12 +143,12 @@ impl TreeGroup {
 
 impl RegionTree {
     /// The tree of a region of `pages` pages whose page ids are known already: those below each inner node, `None`
-    /// where all are zero. `generation` is that of the pages which are not zero.
-    pub fn known(pages: usize, groups: &[Option<Vec<PageId>>], generation: u64) -> Self {
-        let mut tree = Self::zero(pages);
+    /// where all are `absent`. `generation` is that of the pages which are not.
+    pub fn known(pages: usize, absent: ObjectId, groups: &[Option<Vec<ObjectId>>], generation: u64) -> Self {
+        let mut tree = Self::blank(pages, absent);
         for (group, ids) in tree.groups.iter_mut().zip(groups) {
             let Some(ids) = ids else { continue };
-            let generations = ids.iter().map(|id| (*id != PageId::ZERO).then_some(generation)).collect();
+            let generations = ids.iter().map(|id| (*id != absent).then_some(generation)).collect();
             *group =
                 Arc::new(TreeGroup { newest: generation, generations, ids: ids.clone(), id: group_id(ids) });
         }
@@ -145,30 +158,41 @@ impl RegionTree {
     /// Brings the tree up to date with `region`.
     pub fn update(&mut self, region: &impl RegionPages) {
         if self.pages != region.pages() {
-            *self = Self::zero(region.pages());
+            *self = Self::blank(region.pages(), self.absent);
         }
         for (n, group) in self.groups.iter_mut().enumerate() {
             let newest = region.newest(n);
             if newest != group.newest {
                 let group = Arc::make_mut(group);
                 group.newest = newest;
-                group.update(region, n * GROUP_PAGES);
+                group.update(region, n * GROUP_PAGES, self.absent);
             }
         }
     }
 
-    fn zero(pages: usize) -> Self {
-        let whole = Arc::new(TreeGroup::zero(GROUP_PAGES));
+    /// The tree of a region whose pages all have id `absent`.
+    pub fn blank(pages: usize, absent: ObjectId) -> Self {
+        let whole = Arc::new(TreeGroup::blank(GROUP_PAGES, absent));
         let mut groups = vec![whole; pages / GROUP_PAGES];
         if !pages.is_multiple_of(GROUP_PAGES) {
-            groups.push(Arc::new(TreeGroup::zero(pages % GROUP_PAGES)));
+            groups.push(Arc::new(TreeGroup::blank(pages % GROUP_PAGES, absent)));
         }
-        Self { pages, groups }
+        Self { pages, absent, groups }
     }
 
     /// Number of pages.
     pub fn pages(&self) -> usize {
         self.pages
+    }
+
+    /// Id of the pages without bytes of their own.
+    pub fn absent(&self) -> ObjectId {
+        self.absent
+    }
+
+    /// Id of a page below [`Self::pages`], as of the last update.
+    pub fn page(&self, page: usize) -> ObjectId {
+        self.groups[page / GROUP_PAGES].ids[page % GROUP_PAGES]
     }
 
     /// Root of the tree as of the last update.
@@ -177,7 +201,7 @@ impl RegionTree {
     }
 
     /// Each inner node with the page ids below it, as of the last update.
-    pub fn groups(&self) -> impl Iterator<Item = ([u8; 32], &[PageId])> {
+    pub fn groups(&self) -> impl Iterator<Item = (ObjectId, &[ObjectId])> {
         self.groups.iter().map(|group| (group.id, &group.ids[..]))
     }
 }
@@ -226,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_zero_page_has_the_id_it_should() {
-        assert_eq!(PageId::of(&[0; 4096]), PageId::ZERO);
+        assert_eq!(ObjectId::of(&[0; 4096]), ObjectId::ZERO);
     }
 
     #[test]
@@ -253,7 +277,7 @@ mod tests {
         tree.update(&ram);
         let ids: Vec<_> = tree.groups().map(|(_, ids)| ids.to_vec()).collect();
         let groups = [Some(ids[0].clone()), None, Some(ids[2].clone())];
-        let mut known = RegionTree::known(1030, &groups, 1);
+        let mut known = RegionTree::known(1030, ObjectId::ZERO, &groups, 1);
         assert_eq!(known.root(), tree.root());
         ram.write(5, 1, 2);
         known.update(&ram);

@@ -1,7 +1,7 @@
 //! LDMXCSR, STMXCSR, FXSAVE, FXRSTOR and the XSAVE family (SDM volume 1, 10.5 and chapter 13). The only state
 //! components are x87 and SSE, which both live in the legacy region.
 
-use super::vector::sse_ready;
+use super::vector::{follow_error_summary, sse_ready};
 use super::x87::{load_image, store_image};
 use crate::event::NM;
 use crate::exec::{Cx, Exec, Fault, Handler, Insn, iflag};
@@ -103,6 +103,7 @@ fn take_x87(cx: &mut Cx, i: &Insn, image: &[u8]) {
     let mut legacy = [0; LEGACY_SIZE];
     legacy.copy_from_slice(&image[..LEGACY_SIZE]);
     cx.cpu.x87.set_legacy_region(&legacy, wide(i));
+    follow_error_summary(cx);
 }
 
 /// #NM of FXSAVE and FXRSTOR.
@@ -246,6 +247,7 @@ fn xrstor(cx: &mut Cx, i: &Insn) -> Exec {
             take_x87(cx, i, &image);
         } else {
             cx.cpu.x87 = X87 { control: CONTROL_INIT, valid: 0, ..X87::reset() };
+            follow_error_summary(cx);
         }
     }
     if sse {

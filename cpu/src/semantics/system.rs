@@ -6,6 +6,7 @@ use crate::event::{DB, DR7_GD, Event, Source};
 use crate::exec::{Cx, Exec, Fault, Handler, Insn, is_canonical};
 use crate::flags::bit;
 use crate::state::{Activity, CodeSize, Raised, Segment, Shadow, ar, cr, seg};
+use amber_mmu::MONITOR_LINE;
 use iced_x86::{Instruction, Mnemonic};
 
 const RAX: u8 = 0;
@@ -399,10 +400,13 @@ fn hlt(cx: &mut Cx, _i: &Insn) -> Exec {
     cx.recheck();
     Ok(())
 }
+/// #UD of MONITOR and MWAIT.
+fn monitor_ready(cx: &mut Cx) -> Exec {
+    if cx.cpu.system.cpl != 0 || !cx.cpu.has_monitor() { Err(cx.ud()) } else { Ok(()) }
+}
+/// Stores are seen at their frame, so only memory can be monitored; anything else leaves the monitor disarmed.
 fn monitor(cx: &mut Cx, i: &Insn) -> Exec {
-    if cx.cpu.system.cpl != 0 {
-        return Err(cx.ud());
-    }
+    monitor_ready(cx)?;
     if cx.cpu.gpr[1] & 0xFFFF_FFFF != 0 {
         return Err(cx.gp(0));
     }
@@ -410,24 +414,36 @@ fn monitor(cx: &mut Cx, i: &Insn) -> Exec {
     let segment = if i.seg > 5 { seg::DS as u8 } else { i.seg };
     let linear = cx.linear(i, segment, offset, 1, false)?;
     cx.load::<u8>(linear, segment)?;
-    cx.cpu.system.monitor = Some(linear);
+    let (view, processor) = (cx.cpu.view, cx.cpu.apic.id());
+    let line = cx.mmu.probe(&cx.cpu.space, view, linear).map(|gpa| gpa & !(MONITOR_LINE - 1));
+    cx.cpu.system.monitor = line.filter(|line| cx.mmu.monitor(processor, view, Some(*line)));
     Ok(())
 }
-/// MWAIT waits as HLT does but may be left at any time; here it ends at the next event of any kind.
+/// Waits for an event or a store to the monitored line, by whichever processor or device. Where none is armed, or the
+/// store has happened, the wait is over at once, at the price of a PAUSE.
 fn mwait(cx: &mut Cx, _i: &Insn) -> Exec {
-    if cx.cpu.system.cpl != 0 {
-        return Err(cx.ud());
-    }
+    monitor_ready(cx)?;
     if cx.cpu.gpr[1] & 0xFFFF_FFFE != 0 {
         return Err(cx.gp(0));
     }
-    // A spurious wake-up is allowed (SDM Vol. 2, MWAIT): the wait is over at once, at the price of a PAUSE. So a
-    // store by another processor need not be watched for.
-    cx.cpu.system.monitor = None;
-    cx.charge(1000);
-    cx.cpu.timing.pause();
+    let armed = cx.cpu.system.monitor.is_some() && cx.mmu.monitored(cx.cpu.apic.id()).is_some();
+    if armed {
+        cx.cpu.system.activity = Activity::Waiting { despite_if: cx.cpu.gpr[1] & 1 != 0 };
+    } else {
+        cx.disarm_monitor();
+        cx.charge(1000);
+        cx.cpu.timing.pause();
+    }
     cx.recheck();
     Ok(())
+}
+impl Cx<'_> {
+    /// Ends what MONITOR began.
+    pub(crate) fn disarm_monitor(&mut self) {
+        if self.cpu.system.monitor.take().is_some() {
+            self.mmu.monitor(self.cpu.apic.id(), self.cpu.view, None);
+        }
+    }
 }
 fn cpuid(cx: &mut Cx, _i: &Insn) -> Exec {
     let inputs = CpuidInputs {
@@ -436,6 +452,7 @@ fn cpuid(cx: &mut Cx, _i: &Insn) -> Exec {
         osxsave: cx.cpu.system.cr4 & cr::CR4_OSXSAVE != 0,
         xcr0: cx.cpu.system.xcr0,
         apic_enabled: cx.cpu.apic.enabled(),
+        monitor: cx.cpu.has_monitor(),
     };
     let leaf = cx.cpu.model.cpuid(cx.get::<u32>(RAX), cx.get::<u32>(RCX), &inputs);
     cx.put(RAX, leaf.eax);

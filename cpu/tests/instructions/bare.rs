@@ -31,6 +31,8 @@ pub const SUPERVISOR: u64 = 0xA_2000;
 /// No devices.
 #[derive(Default)]
 pub struct NoBus {
+    /// FERR#.
+    pub ferr: bool,
     /// INTR.
     pub intr: bool,
     /// Reads of device memory.
@@ -54,6 +56,9 @@ impl Bus for NoBus {
         0
     }
     fn eoi(&mut self, _: &mut Mmu, _: u64, _: u8) {}
+    fn ferr(&mut self, _: &mut Mmu, _: u64, asserted: bool) {
+        self.ferr = asserted;
+    }
     fn send(&mut self, _: Message) {}
     fn deadline(&self) -> u64 {
         u64::MAX

@@ -15,7 +15,7 @@ const DB_HANDLER: u64 = HANDLERS + 1;
 const SINGLE_STEP: u64 = 1 << 14;
 
 /// A machine about to run `code` with these flags set.
-fn machine(mode: Mode, code: &[u8], flags: u64) -> Machine {
+fn prepared(mode: Mode, code: &[u8], flags: u64) -> Machine {
     let mut machine = Machine::new(mode);
     machine.write(CODE, code);
     machine.cpu.flags.set(flags, true);
@@ -33,7 +33,7 @@ fn breakpoint(machine: &mut Machine, linear: u64, kind: u64) {
 
 #[test]
 fn smi_waits_for_the_start_up_ipi() {
-    let mut machine = machine(REAL, &[], 0);
+    let mut machine = prepared(REAL, &[], 0);
     machine.cpu = Vcpu::new(MODELS[0], 1, 2, 0);
     machine.cpu.system.pending.smi = true;
     assert!(!machine.cpu.runnable(false));
@@ -46,7 +46,7 @@ fn smi_waits_for_the_start_up_ipi() {
 
 #[test]
 fn blocked_events_wake_nobody() {
-    let mut machine = machine(REAL, &[], 0);
+    let mut machine = prepared(REAL, &[], 0);
     let system = &mut machine.cpu.system;
     (system.smm, system.activity) = (true, Activity::Halted);
     (system.pending.init, system.pending.smi) = (true, true);
@@ -61,7 +61,7 @@ fn blocked_events_wake_nobody() {
 
 #[test]
 fn start_up_ipi_right_after_init_counts() {
-    let mut machine = machine(REAL, &[], 0);
+    let mut machine = prepared(REAL, &[], 0);
     machine.cpu = Vcpu::new(MODELS[0], 1, 2, 0);
     machine.cpu.system.activity = Activity::Running;
     machine.cpu.accept_sipi(0x30);
@@ -81,7 +81,7 @@ fn start_up_ipi_right_after_init_counts() {
 
 #[test]
 fn start_up_ipis_mean_nothing_to_the_bootstrap_processor() {
-    let mut machine = machine(REAL, &[], 0);
+    let mut machine = prepared(REAL, &[], 0);
     machine.cpu.accept_init();
     machine.cpu.accept_sipi(0x20);
     machine.run(1);
@@ -92,7 +92,7 @@ fn start_up_ipis_mean_nothing_to_the_bootstrap_processor() {
 #[test]
 fn no_single_step_trap_follows_a_fault() {
     // mov eax, [rdi]
-    let mut machine = machine(LONG, &[0x8B, 0x07], bit::TF);
+    let mut machine = prepared(LONG, &[0x8B, 0x07], bit::TF);
     machine.cpu.gpr[7] = ABSENT;
     assert_eq!(machine.step().expect("#PF").vector, 14);
     assert_eq!(machine.cpu.system.pending.debug, 0);
@@ -103,7 +103,7 @@ fn no_single_step_trap_follows_a_fault() {
 #[test]
 fn nor_one_whose_fetch_faulted() {
     // mov ss, eax; then nothing is mapped.
-    let mut machine = machine(LONG, &[], bit::TF);
+    let mut machine = prepared(LONG, &[], bit::TF);
     machine.write(ABSENT - 2, &[0x8E, 0xD0]);
     (machine.cpu.rip, machine.cpu.gpr[0]) = (ABSENT - 2, 0x10);
     machine.run(2);
@@ -112,7 +112,7 @@ fn nor_one_whose_fetch_faulted() {
 
 #[test]
 fn syscall_and_sysret_step_by_the_flags_they_load() {
-    let mut machine = machine(USER, &[0x0F, 0x05], bit::TF);
+    let mut machine = prepared(USER, &[0x0F, 0x05], bit::TF);
     machine.cpu.system.efer |= cr::EFER_SCE;
     machine.cpu.system.msrs.star = 8 << 32;
     machine.cpu.system.msrs.lstar = CODE + 0x100;
@@ -127,7 +127,7 @@ fn syscall_and_sysret_step_by_the_flags_they_load() {
     machine.run(2);
     assert_eq!(machine.cpu.rip, DB_HANDLER);
 
-    let mut machine = self::machine(LONG, &[0x48, 0x0F, 0x07], 0);
+    let mut machine = prepared(LONG, &[0x48, 0x0F, 0x07], 0);
     machine.cpu.system.efer |= cr::EFER_SCE;
     machine.cpu.system.msrs.star = 8 << 48;
     (machine.cpu.gpr[1], machine.cpu.gpr[11]) = (CODE + 0x100, bit::TF);
@@ -141,20 +141,20 @@ fn syscall_and_sysret_step_by_the_flags_they_load() {
 fn data_breakpoints_report_accesses_that_happened() {
     // mov eax, [rdi]
     let code = [0x8B, 0x07];
-    let mut machine = self::machine(LONG, &code, 0);
+    let mut machine = prepared(LONG, &code, 0);
     machine.cpu.gpr[7] = ABSENT;
     breakpoint(&mut machine, ABSENT, 3);
     machine.run(1);
     assert_eq!((machine.cpu.rip, machine.cpu.system.pending.debug), (HANDLERS + 14, 0));
 
-    let mut machine = self::machine(LONG, &code, 0);
+    let mut machine = prepared(LONG, &code, 0);
     machine.cpu.gpr[7] = DATA;
     breakpoint(&mut machine, DATA, 3);
     machine.run(2);
     assert_eq!((machine.cpu.rip, machine.cpu.system.dr6 & 0xF), (DB_HANDLER, 1));
 
     // movsb, three times: the second element's store faults after its load was seen.
-    let mut machine = self::machine(LONG, &[0xF3, 0xA4], 0);
+    let mut machine = prepared(LONG, &[0xF3, 0xA4], 0);
     (machine.cpu.gpr[1], machine.cpu.gpr[6], machine.cpu.gpr[7]) = (3, DATA, ABSENT - 1);
     breakpoint(&mut machine, DATA + 1, 3);
     machine.run(1);
@@ -163,7 +163,7 @@ fn data_breakpoints_report_accesses_that_happened() {
 
 #[test]
 fn an_access_to_a_device_and_a_missing_page_reads_nothing() {
-    let mut machine = machine(LONG, &[0x48, 0x8B, 0x07], 0);
+    let mut machine = prepared(LONG, &[0x48, 0x8B, 0x07], 0);
     // The page before the missing one leads to a device.
     machine.write(0x4000 + ((ABSENT - 0x1000) >> 12) * 8, &(0x8000_0007u64).to_le_bytes());
     machine.cpu.gpr[7] = ABSENT - 4;
@@ -175,7 +175,7 @@ fn an_access_to_a_device_and_a_missing_page_reads_nothing() {
 #[test]
 fn smi_leaves_the_interrupted_program_its_traps_and_shadows() {
     // nop under TF: first the trap, then the SMI.
-    let mut machine = machine(LONG, &[0x90, 0x90], bit::TF);
+    let mut machine = prepared(LONG, &[0x90, 0x90], bit::TF);
     machine.run(1);
     machine.cpu.system.pending.smi = true;
     machine.run(1);
@@ -184,7 +184,7 @@ fn smi_leaves_the_interrupted_program_its_traps_and_shadows() {
     assert!(machine.cpu.system.smm);
 
     // sti; hlt: the SMI comes after HLT, and RSM returns to it.
-    let mut machine = self::machine(LONG, &[0xFB, 0xF4], 0);
+    let mut machine = prepared(LONG, &[0xFB, 0xF4], 0);
     machine.run(1);
     machine.cpu.system.pending.smi = true;
     machine.run(1);
@@ -199,19 +199,19 @@ fn smi_leaves_the_interrupted_program_its_traps_and_shadows() {
 #[test]
 fn sti_holds_off_interrupts_but_no_traps() {
     // sti; nop
-    let mut machine = machine(LONG, &[0xFB, 0x90, 0x90], bit::TF);
+    let mut machine = prepared(LONG, &[0xFB, 0x90, 0x90], bit::TF);
     machine.cpu.system.pending.nmi = false;
     machine.run(1);
     machine.cpu.system.pending.nmi = true;
     machine.run(1);
     assert_eq!(machine.cpu.rip, DB_HANDLER);
 
-    let mut machine = self::machine(LONG, &[0xFB, 0x90, 0x90], 0);
+    let mut machine = prepared(LONG, &[0xFB, 0x90, 0x90], 0);
     breakpoint(&mut machine, CODE + 1, 0);
     machine.run(2);
     assert_eq!((machine.cpu.rip, machine.cpu.system.dr6 & 0xF), (DB_HANDLER, 1));
 
-    let mut machine = self::machine(LONG, &[0xFB, 0x90, 0x90], 0);
+    let mut machine = prepared(LONG, &[0xFB, 0x90, 0x90], 0);
     machine.bus.intr = true;
     machine.run(2);
     assert_eq!(machine.cpu.rip, CODE + 2);
@@ -222,18 +222,18 @@ fn general_detect_ends_with_any_debug_exception() {
     const GD: u64 = 1 << 13;
     // nop under TF; int1
     for (code, flags) in [(&[0x90, 0x90][..], bit::TF), (&[0xF1, 0x90], 0)] {
-        let mut machine = machine(LONG, code, flags);
+        let mut machine = prepared(LONG, code, flags);
         machine.cpu.system.dr7 |= GD;
         machine.run(2);
         assert_eq!(machine.cpu.system.dr7 & GD, 0, "{code:02x?}");
     }
     // mov rax, dr4 is mov rax, dr6
-    let mut machine = machine(LONG, &[0x0F, 0x21, 0xE0], 0);
+    let mut machine = prepared(LONG, &[0x0F, 0x21, 0xE0], 0);
     machine.cpu.system.dr7 |= GD;
     machine.run(1);
     assert_eq!((machine.cpu.rip, machine.cpu.system.dr6 & 1 << 13), (DB_HANDLER, 1 << 13));
     // int 1 is no debug exception.
-    let mut machine = self::machine(LONG, &[0xCD, 0x01], 0);
+    let mut machine = prepared(LONG, &[0xCD, 0x01], 0);
     machine.cpu.system.dr7 |= GD;
     machine.run(1);
     assert_eq!((machine.cpu.rip, machine.cpu.system.dr7 & GD), (DB_HANDLER, GD));
@@ -242,7 +242,7 @@ fn general_detect_ends_with_any_debug_exception() {
 #[test]
 fn a_resumed_rep_hits_its_breakpoint_no_more() {
     // rep stosb over three pages
-    let mut machine = machine(LONG, &[0xF3, 0xAA, 0x90], bit::RF);
+    let mut machine = prepared(LONG, &[0xF3, 0xAA, 0x90], bit::RF);
     (machine.cpu.gpr[1], machine.cpu.gpr[7]) = (0x3000, DATA);
     breakpoint(&mut machine, CODE, 0);
     machine.run(1);

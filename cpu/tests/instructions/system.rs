@@ -139,9 +139,9 @@ fn marks_of_dropped_code_go_with_the_first_store() {
     machine.code.clear();
     // mov [rdi], al, in a frame before that of the code.
     let store = 0x9000;
+    machine.write(store, &[0x88, 0x07]);
     for round in 0..3 {
         machine.reset();
-        machine.write(store, &[0x88, 0x07]);
         (machine.cpu.rip, machine.cpu.gpr[7]) = (store, CODE);
         assert_eq!(machine.step(), None, "{round}");
     }

@@ -1,5 +1,6 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
+use super::snapshot_args::{BenchArgs, SnapshotArgs};
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_CPUS, MachineConfig,
     MachineType, MemorySize, Pace, RtcDate, Seed,
@@ -66,6 +67,10 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Run test images and report one result for each.
     Test(TestArgs),
+    /// List, show, move and remove snapshots.
+    Snapshot(SnapshotArgs),
+    /// Measure what Amber costs here.
+    Bench(BenchArgs),
 }
 
 /// Arguments of `amber run`.
@@ -144,7 +149,8 @@ pub struct MachineArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Running")]
 pub struct RunningArgs {
-    /// Sleep to keep to the wall clock: none or real [default: real at a terminal, none with --headless].
+    /// Sleep when virtual time is ahead of the wall clock: none or real [default: real at a terminal, none with
+    /// --headless].
     #[arg(long, value_name = "PACE")]
     pub pace: Option<Pace>,
     /// What executes instructions: interp.
@@ -159,6 +165,9 @@ pub struct RunningArgs {
     /// Stop at this step, counted since reset.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub stop_at: Option<u64>,
+    /// End the run with exit code 8 at this step, if it has not ended before.
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    pub limit: Option<u64>,
     /// Print `state-hash <64 hex>` as the last line on standard error.
     #[arg(long)]
     pub hash: bool,
@@ -269,6 +278,7 @@ impl RunningArgs {
             headless,
             no_reboot,
             stop_at,
+            limit,
             hash,
             stats,
             trace,
@@ -282,6 +292,7 @@ impl RunningArgs {
         config.headless |= headless;
         config.no_reboot |= no_reboot;
         set_some(&mut config.stop_at, stop_at);
+        set_some(&mut config.limit, limit);
         config.hash |= hash;
         config.stats |= stats;
         set_some(&mut config.trace, trace);
@@ -320,7 +331,7 @@ mod tests {
         assert_eq!(config.cpus, 2);
         assert_eq!(config.log, [LogCategory::Int, LogCategory::Exc]);
         assert_eq!(config.gdb.as_deref(), Some(DEFAULT_GDB));
-        assert_eq!(config.effective_pace(), Pace::None);
+        assert_eq!(config.effective_pace(true), Pace::None);
         assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "x", .. })));
     }
 

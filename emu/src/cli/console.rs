@@ -1,5 +1,6 @@
 //! The host's side of a headless machine: serial port 0 on standard input and output, the debug console in a file.
 
+use super::pace::Pacer;
 use crate::machine::HostIo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -19,6 +20,7 @@ pub struct Console {
     interactive: bool,
     escaped: bool,
     quit: bool,
+    pacer: Option<Pacer>,
     pending: VecDeque<u8>,
     saved: Option<Termios>,
     /// Bytes sent so far, for `--stats`.
@@ -27,7 +29,7 @@ pub struct Console {
 
 impl Console {
     /// A console on standard input and output. A terminal is put into raw mode until the console is dropped.
-    pub fn new(debug: Option<Box<dyn Write>>, end_of_input: Option<u8>) -> Self {
+    pub fn new(debug: Option<Box<dyn Write>>, end_of_input: Option<u8>, pacer: Option<Pacer>) -> Self {
         let interactive = std::io::stdin().is_terminal();
         let saved = if interactive { raw_mode() } else { None };
         Self {
@@ -38,6 +40,7 @@ impl Console {
             interactive,
             escaped: false,
             quit: false,
+            pacer,
             pending: VecDeque::new(),
             saved,
             sent: 0,
@@ -142,6 +145,14 @@ impl HostIo for Console {
 
     fn may_input(&self) -> bool {
         !self.ended
+    }
+
+    fn pace(&mut self, now: u64) {
+        let ahead = self.pacer.map(|pacer| pacer.ahead(now)).unwrap_or_default();
+        if !ahead.is_zero() {
+            self.flush();
+            std::thread::sleep(ahead);
+        }
     }
 
     fn stop_requested(&self) -> bool {

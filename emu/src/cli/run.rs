@@ -2,13 +2,14 @@
 
 use super::args::RunArgs;
 use super::console::Console;
-use super::{build, log, report, trace};
-use crate::config::{Debugcon, Firmware, Guest};
+use super::pace::Pacer;
+use super::{build, fault, log, report, trace};
+use crate::config::{Debugcon, Firmware, Guest, Pace};
 use crate::gdb;
 use crate::machine::Stop;
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 /// Exit codes of Amber's own; see `docs/cli.md`.
@@ -16,6 +17,7 @@ pub mod exit {
     pub const BAD_INPUT: i32 = 2;
     pub const DIED: i32 = 4;
     pub const HUNG: i32 = 6;
+    pub const LIMIT: i32 = 8;
     pub const INTERNAL: i32 = 10;
 
     /// The exit code a stop ends a run with.
@@ -47,7 +49,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     let config = args.config()?;
     if args.dump_config {
         config.guest()?;
-        print!("{}", config.to_toml()?);
+        write_out(&config.to_toml()?);
         return Ok(0);
     }
     if config.gdb.is_some() && config.trace.is_some() {
@@ -60,17 +62,24 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     // Before the console takes over the terminal, so that Ctrl-C ends the wait.
     let gdb = config.gdb.as_deref().map(gdb::Server::wait).transpose()?;
     let monitor = matches!(config.guest()?, Guest::Embedded(Firmware::Monitor));
-    let mut console = Console::new(debug, monitor.then_some(END_OF_INPUT));
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let pacer = (config.effective_pace(terminal) == Pace::Real).then(|| Pacer::new(machine.now()));
+    let mut console = Console::new(debug, monitor.then_some(END_OF_INPUT), pacer);
     let started = Instant::now();
-    let until = config.stop_at.unwrap_or(u64::MAX);
-    let stop = match (&config.trace, gdb) {
-        (Some(file), _) => trace::run(&mut machine, until, &mut console, config.no_reboot, file)?,
-        (None, Some(server)) => server.run(&mut machine, until, &mut console, config.no_reboot)?,
-        (None, None) => machine.run(until, &mut console, config.no_reboot),
-    };
+    let until = config.stop_at.unwrap_or(u64::MAX).min(config.limit.unwrap_or(u64::MAX));
+    let outcome = fault::guard(|| match (&config.trace, gdb) {
+        (Some(file), _) => trace::run(&mut machine, until, &mut console, config.no_reboot, file),
+        (None, Some(server)) => server.run(&mut machine, until, &mut console, config.no_reboot),
+        (None, None) => Ok(machine.run(until, &mut console, config.no_reboot)),
+    });
     console.flush();
     drop(console);
-    if matches!(stop, Stop::TripleFault(_) | Stop::Hung) {
+    let stop = match outcome {
+        Ok(stop) => stop?,
+        Err(panic) => return Ok(fault::report(&panic, Some(&config), Some(&machine))),
+    };
+    let limited = stop == Stop::Step && config.stop_at.is_none_or(|stop_at| machine.step() < stop_at);
+    if limited || matches!(stop, Stop::TripleFault(_) | Stop::Hung) {
         eprint!("{}", report::death(&machine, stop, symbols.as_ref()));
     }
     if stop == Stop::Damaged {
@@ -82,7 +91,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     if config.hash {
         eprintln!("state-hash {}", machine.state_hash());
     }
-    Ok(exit::code(stop))
+    Ok(if limited { exit::LIMIT } else { exit::code(stop) })
 }
 
 fn open_debugcon(target: &Debugcon) -> Result<Box<dyn Write>> {
@@ -94,4 +103,10 @@ fn open_debugcon(target: &Debugcon) -> Result<Box<dyn Write>> {
             Box::new(std::io::BufWriter::new(file))
         }
     })
+}
+
+/// Writes to standard output. Where nobody reads it, there is nobody to tell.
+pub fn write_out(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

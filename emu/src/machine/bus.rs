@@ -19,6 +19,8 @@ pub trait HostIo {
     fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8>;
     /// Whether input may still come.
     fn may_input(&self) -> bool;
+    /// Virtual time has come to `now`, ns; asked as often as for input. A host that keeps to the wall clock sleeps here.
+    fn pace(&mut self, _now: u64) {}
     /// Whether the person at the console asked to end the run.
     fn stop_requested(&self) -> bool {
         false
@@ -43,6 +45,8 @@ pub(crate) struct PlatformBus<'a> {
     pub messages: &'a mut Vec<Message>,
     /// Time at which the slice ends.
     pub until: u64,
+    /// FERR# of this processor is wired to the chipset.
+    pub ferr_wired: bool,
 }
 
 impl PlatformBus<'_> {
@@ -73,6 +77,11 @@ impl Bus for PlatformBus<'_> {
     }
     fn eoi(&mut self, _mmu: &mut Mmu, now: u64, vector: u8) {
         self.at(now).eoi_broadcast(vector);
+    }
+    fn ferr(&mut self, mmu: &mut Mmu, now: u64, asserted: bool) {
+        if self.ferr_wired {
+            self.at(now).ferr(&mut GuestDma(mmu), asserted);
+        }
     }
     fn send(&mut self, message: Message) {
         self.messages.push(message);

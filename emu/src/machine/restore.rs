@@ -2,7 +2,7 @@
 
 use super::{Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
 use amber_mmu::{FrameId, GROUP, PageSource};
-use amber_snapshot::{OwnedSection, PageId, RegionTree, Section, SectionError};
+use amber_snapshot::{ObjectId, OwnedSection, RegionTree, Section, SectionError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ impl Machine {
         let Some(region) = self.regions.iter_mut().find(|region| region.name == source.name) else { return };
         for (n, (_, ids)) in source.tree.groups().enumerate() {
             let mut wanted = [0u64; GROUP / 64];
-            for (i, _) in ids.iter().enumerate().filter(|(_, id)| **id != PageId::ZERO) {
+            for (i, _) in ids.iter().enumerate().filter(|(_, id)| **id != ObjectId::ZERO) {
                 wanted[i / 64] |= 1 << (i % 64);
             }
             if wanted != [0; GROUP / 64] {

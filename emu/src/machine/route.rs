@@ -33,8 +33,14 @@ impl Machine {
             }
             Effect::Smi => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.smi = true),
             Effect::Init => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.init = true),
+            // Wired, like FERR#, to the first processor alone.
+            Effect::Ignne(asserted) => self.vcpus[0].system.ignne = asserted,
             Effect::A20(open) => self.mmu.set_a20(open),
-            Effect::MapChanged => self.map_changed(),
+            Effect::MapChanged => {
+                self.map_changed();
+                // Stores may go elsewhere from now on. MWAIT may always end early.
+                self.end_monitors();
+            }
             Effect::Reset if no_reboot => return Some(Stop::Reset),
             Effect::Reset => self.reset(),
             Effect::PowerOff => return Some(Stop::PowerOff),

@@ -33,6 +33,7 @@ pub enum Stop {
 impl Machine {
     /// Runs until step `until`, or until something else ends the run.
     pub fn run(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
+        self.arm_monitors();
         let stop = self.advance(until, host, no_reboot);
         // What the last step caused is part of it.
         self.settle(host, no_reboot).unwrap_or(stop)
@@ -81,8 +82,37 @@ impl Machine {
         }
         if now >= self.position.poll_at {
             self.position.poll_at = now - now % POLL_NS + POLL_NS;
+            host.pace(now);
             let bytes = host.serial_input(None);
             self.input(&bytes);
+        }
+        self.end_waits();
+    }
+
+    /// Tells memory again what processors monitor: that it knows is derived.
+    pub(crate) fn arm_monitors(&mut self) {
+        self.end_waits();
+        for vcpu in &mut self.vcpus {
+            let (id, line) = (vcpu.apic.id(), vcpu.system.monitor);
+            if self.mmu.monitored(id) != line && !self.mmu.monitor(id, vcpu.view(), line) {
+                vcpu.system.monitor = None;
+            }
+        }
+    }
+
+    /// Disarms every monitor.
+    pub(crate) fn end_monitors(&mut self) {
+        self.mmu.drop_monitors();
+        self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.monitor = None);
+    }
+
+    /// Stores to monitored lines reach the processors that monitor them.
+    pub(crate) fn end_waits(&mut self) {
+        if self.mmu.any_triggered() {
+            let triggered = self.mmu.take_triggered();
+            for vcpu in self.vcpus.iter_mut().filter(|vcpu| triggered.contains(&vcpu.apic.id())) {
+                vcpu.system.monitor = None;
+            }
         }
     }
 
@@ -122,12 +152,18 @@ impl Machine {
         let slice = if alone { u64::MAX } else { self.position.slice_end };
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires()).min().unwrap_or(u64::MAX);
         let end = slice.min(self.position.poll_at).min(timers);
-        let mut bus = PlatformBus { platform: &mut self.platform, messages: &mut self.messages, until: end };
+        let mut bus = PlatformBus {
+            platform: &mut self.platform,
+            messages: &mut self.messages,
+            until: end,
+            ferr_wired: current == 0,
+        };
         let deadline = amber_cpu::Bus::deadline(&bus);
         let steps = until - self.position.step;
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
+        self.end_waits();
         if self.mmu.damaged().is_some() {
             return Some(Stop::Damaged);
         }

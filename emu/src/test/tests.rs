@@ -104,3 +104,19 @@ fn reports_are_well_formed() {
     assert_eq!(rows[0]["verdict"], "fail");
     assert!(table(&[outcome]).ends_with("0 passed, 1 did not\n"));
 }
+
+#[test]
+fn the_worst_verdict_decides_the_exit_code() {
+    let code = |verdicts: &[Verdict]| {
+        let case = program("none", &[], Expectation::default());
+        let outcome = |verdict: &Verdict| Outcome::failed_to_run(&case, *verdict, String::new());
+        let code = exit_code(&verdicts.iter().map(outcome).collect::<Vec<_>>());
+        std::fs::remove_file(case.config.flat.unwrap().file).unwrap();
+        code
+    };
+    use Verdict::*;
+    assert_eq!(code(&[Pass, KnownFailure]), 0);
+    assert_eq!(code(&[Pass, Limit]), 8);
+    assert_eq!(code(&[Limit, Hung]), 1);
+    assert_eq!(code(&[Limit, Internal, Fail]), 10);
+}

@@ -1,0 +1,103 @@
+//! A machine in a snapshot store, and out of one.
+
+use super::{Frozen, Machine, RegionSource, RestoreError};
+use amber_mmu::{FIRST_EPOCH, PAGE, PageSource};
+use amber_snapshot::{
+    NewSnapshot, Objects, RegionToSave, RegionTree, Saved, Snapshot, SnapshotId, Store, StoreError,
+};
+use std::sync::Arc;
+
+/// Why a machine cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("snapshot {0}: {1}")]
+    Restore(SnapshotId, RestoreError),
+}
+
+/// A region's pages in a snapshot.
+struct StoredRegion {
+    name: String,
+    tree: RegionTree,
+    objects: Arc<Objects>,
+}
+
+impl PageSource for StoredRegion {
+    fn read(&self, page: u64, into: &mut [u8; PAGE as usize]) -> Result<(), String> {
+        let id = self.tree.page(page as usize);
+        let snapshot = self.objects.snapshot();
+        self.objects
+            .page(id, into)
+            .map_err(|e| format!("page {page} of region {} of snapshot {snapshot}: {e}", self.name))
+    }
+}
+
+impl Frozen {
+    /// Saves the state as a snapshot that went on from `parent`; `inputs` records of the input log lie before. Pages
+    /// the store has are not written again.
+    ///
+    /// # Errors
+    /// When the store cannot be written, e.g. on a full disk; it is as before then.
+    pub fn save(
+        &mut self,
+        store: &Store,
+        parent: Option<SnapshotId>,
+        inputs: u64,
+    ) -> Result<Saved, StoreError> {
+        let new = NewSnapshot {
+            parent,
+            step: self.step(),
+            time: self.now(),
+            inputs,
+            state_hash: self.hash(),
+            sections: self.sections(),
+            thumbnail: None,
+        };
+        let regions: Vec<_> = self.regions().collect();
+        let regions: Vec<_> = regions
+            .iter()
+            .map(|region| RegionToSave {
+                name: region.name(),
+                tree: region.tree(),
+                pages: region,
+                base: None,
+            })
+            .collect();
+        store.save(new, &regions)
+    }
+}
+
+impl Machine {
+    /// The machine of a snapshot, to go on from there. Its pages are read when first needed; see
+    /// [`Machine::fetch_ahead`].
+    ///
+    /// # Errors
+    /// Names the section, field, region or object that is missing, unknown or damaged.
+    pub fn load(snapshot: Snapshot) -> Result<Self, LoadError> {
+        let Snapshot { manifest, objects } = snapshot;
+        let id = objects.snapshot();
+        let objects = Arc::new(objects);
+        let mut regions = Vec::new();
+        for table in &manifest.regions {
+            let (name, tree) = (table.name.clone(), table.tree(&objects, FIRST_EPOCH)?);
+            let pages =
+                StoredRegion { name: name.clone(), tree: tree.clone(), objects: Arc::clone(&objects) };
+            regions.push(RegionSource { name, tree, pages: Arc::new(pages) });
+        }
+        Self::restore(&manifest.sections, regions).map_err(|e| LoadError::Restore(id, e))
+    }
+
+    /// Reads the pages of a loaded machine that are still to come, on another thread.
+    pub fn fetch_ahead(&self) {
+        let pending = self.mmu.pending();
+        if !pending.is_empty() {
+            std::thread::spawn(move || pending.iter().for_each(|pages| pages.complete()));
+        }
+    }
+
+    /// Takes over the hash trees that were brought up to date with a frozen state of this machine.
+    pub fn adopt_trees(&mut self, frozen: Frozen) {
+        self.regions = frozen.regions;
+    }
+}
