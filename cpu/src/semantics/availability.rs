@@ -100,6 +100,21 @@ fn unmasked_exceptions_reach_the_right_instruction() {
 }
 
 #[test]
+fn a_conversion_that_faults_leaves_mmx_state_alone() {
+    let (mut cpu, mut mmu) = machine();
+    cpu.mxcsr = 0x1F80 & !0x1000;
+    cpu.x87.set_mm(1, 0x7FFF_FFFF);
+    cpu.x87.fninit();
+    let before = cpu.x87;
+    // cvtpi2ps xmm0, mm1 and xmm0, [rsi]
+    mmu.write_physical(ViewId(0), DATA, &0x7FFF_FFFFu64.to_le_bytes());
+    for bytes in [&[0x0F, 0x2A, 0xC1][..], &[0x0F, 0x2A, 0x06]] {
+        assert_eq!(attempt(&mut cpu, &mut mmu, bytes), XM);
+        assert_eq!(cpu.x87, before);
+    }
+}
+
+#[test]
 fn reserved_mxcsr_bits_fault() {
     let (mut cpu, mut mmu) = machine();
     mmu.write_physical(ViewId(0), DATA, &0x1_1F80u32.to_le_bytes());
