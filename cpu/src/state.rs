@@ -53,6 +53,8 @@ pub mod cr {
     pub const EFER_LME: u64 = 1 << 8;
     pub const EFER_LMA: u64 = 1 << 10;
     pub const EFER_NXE: u64 = 1 << 11;
+    /// The bits that exist.
+    pub const EFER_BITS: u64 = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 }
 
 /// Access-rights bits of a segment: descriptor bits 47:40 and 55:52 (in 15:12), and "unusable" in bit 16, as in a VMCS.
@@ -187,6 +189,18 @@ pub struct System {
     pub random: u64,
     /// Instructions retired.
     pub retired: u64,
+}
+
+impl System {
+    /// Writes DR6; reserved bits keep their values.
+    pub fn set_dr6(&mut self, value: u64) {
+        self.dr6 = value & 0xE00F | 0xFFFF_0FF0;
+    }
+
+    /// Writes DR7; reserved bits keep their values.
+    pub fn set_dr7(&mut self, value: u64) {
+        self.dr7 = value & 0xFFFF_2BFF | 0x400;
+    }
 }
 
 /// The section of one processor.
