@@ -449,6 +449,15 @@ impl Cx<'_> {
         }
     }
 
+    /// Checks that a store of `size` bytes will succeed, without the TLB's help only where it must.
+    pub fn check_store(&mut self, linear: u64, segment: u8, size: usize) -> Exec {
+        let held = |at: u64| self.mmu.modify_fast::<u8>(at).is_some();
+        if held(linear) && held(linear.wrapping_add(size as u64 - 1)) {
+            return Ok(());
+        }
+        self.check_writable(linear, segment, size)
+    }
+
     /// Checks that a range may be written at the current privilege, as a read-modify-write does before it reads.
     #[cold]
     #[inline(never)]

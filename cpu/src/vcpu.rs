@@ -159,6 +159,11 @@ impl Vcpu {
     pub fn long_mode(&self) -> bool {
         self.system.efer & cr::EFER_LMA != 0
     }
+    /// PAE paging: the PDPTEs are registers.
+    pub fn uses_pdptes(&self) -> bool {
+        let System { cr0, cr4, .. } = self.system;
+        cr0 & cr::CR0_PG != 0 && cr4 & cr::CR4_PAE != 0 && !self.long_mode()
+    }
     /// Whether the current TSS is a 32-bit one.
     pub fn task_is_32_bit(&self) -> bool {
         self.system.tr.access & 8 != 0
@@ -510,8 +515,17 @@ impl Cx<'_> {
 
     /// Writes with the rights of privilege level `cpl` (the stack of a level being entered).
     pub fn store_at<T: Word>(&mut self, cpl: u8, linear: u64, value: T) -> Exec {
+        self.at_level(cpl, |cx| cx.store(cx.system_linear(linear), seg::SS as u8, value))
+    }
+
+    /// Runs an access with the rights of privilege level `cpl`.
+    pub fn at_level<R>(
+        &mut self,
+        cpl: u8,
+        access: impl FnOnce(&mut Self) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
         let rights = self.rights(cpl == 3, cpl != 3);
-        self.with_rights(rights, |cx| cx.store(cx.system_linear(linear), seg::SS as u8, value))
+        self.with_rights(rights, access)
     }
 
     /// Linear address of `size` stack bytes at `offset` of a stack segment not yet loaded.

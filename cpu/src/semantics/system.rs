@@ -1,6 +1,6 @@
 //! Flags, control and debug registers, system calls, interrupts by instruction, CPUID, HLT and the like (SDM Vol. 2).
 
-use crate::cpuid::CpuidInputs;
+use crate::cpuid::{CpuidInputs, feature};
 use crate::decode::{Form, form, operand_size};
 use crate::event::{DB, DR7_GD, Event, Source};
 use crate::exec::{Cx, Exec, Fault, Handler, Insn, is_canonical};
@@ -90,7 +90,7 @@ fn sti(cx: &mut Cx, _i: &Insn) -> Exec {
     Ok(())
 }
 fn set_ac<const ON: bool>(cx: &mut Cx, _i: &Insn) -> Exec {
-    if cx.cpu.model.features_7_ebx & 1 << 20 == 0 || cx.cpu.system.cpl != 0 {
+    if cx.cpu.model.features_7_ebx & feature::SMAP == 0 || cx.cpu.system.cpl != 0 {
         return Err(cx.ud());
     }
     cx.cpu.flags.set(bit::AC, ON);
@@ -140,11 +140,12 @@ fn int_v86(cx: &mut Cx, i: &Insn, vector: u8) -> Exec {
         let virtual_if = if image & bit::VIF != 0 { bit::IF } else { 0 };
         image = image & !bit::IF | virtual_if | bit::IOPL;
     }
-    let before = cx.cpu.gpr[4];
     let cs = cx.cpu.system.seg[seg::CS].selector;
     let back = cx.next_rip(i) as u16;
-    let pushed = cx.push(image as u16).and_then(|()| cx.push(cs)).and_then(|()| cx.push(back));
-    pushed.inspect_err(|_| cx.cpu.gpr[4] = before)?;
+    cx.check_pushes(3, 2)?;
+    cx.push(image as u16)?;
+    cx.push(cs)?;
+    cx.push(back)?;
     cx.cpu.flags.set(bit::TF | bit::NT | if virtualised { bit::VIF } else { bit::IF }, false);
     cx.cpu.flags_changed();
     cx.cpu.system.seg[seg::CS] = Segment { access: 0xF3, ..Segment::real((target >> 16) as u16) };
@@ -382,8 +383,8 @@ fn mov_to_dr(cx: &mut Cx, i: &Insn) -> Exec {
         return Err(cx.gp(0));
     }
     match number {
-        6 => cx.cpu.system.dr6 = value & 0xE00F | 0xFFFF_0FF0,
-        7 => cx.cpu.system.dr7 = value & 0xFFFF_2BFF | 0x400,
+        6 => cx.cpu.system.set_dr6(value),
+        7 => cx.cpu.system.set_dr7(value),
         n => cx.cpu.system.dr[usize::from(n)] = value,
     }
     cx.cpu.debug_changed();

@@ -90,7 +90,7 @@ fn ltr<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
         return Err(cx.raise_code(NP, index(selector)));
     }
     if long {
-        found = cx.widen_descriptor(selector, found, GP)?;
+        found = cx.widen_segment(selector, found, GP)?;
     }
     cx.mark_busy(found.linear, true)?;
     let mut tr = found.segment(selector);

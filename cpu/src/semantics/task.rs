@@ -252,7 +252,7 @@ impl Cx<'_> {
             return Err(self.raise_code(missing, index(selector)));
         }
         if self.cpu.long_mode() {
-            found = self.widen_descriptor(selector, found, vector)?;
+            found = self.widen_segment(selector, found, vector)?;
         }
         self.cpu.system.ldtr = found.segment(selector);
         Ok(())

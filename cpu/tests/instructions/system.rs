@@ -1,8 +1,9 @@
 //! System instructions whose effects the tables cannot name, and code in unusual places.
 
-use crate::bare::{CODE, DATA, Machine, Mode, STACK};
+use crate::bare::{CODE, DATA, MEMORY, Machine, Mode, STACK, SUPERVISOR};
 use amber_cpu::flags::bit;
-use amber_cpu::state::{CodeSize, cr};
+use amber_cpu::state::{Activity, CodeSize, ar, cr, seg};
+use amber_mmu::ViewId;
 
 const LONG: Mode = Mode { size: CodeSize::Bits64, user: false };
 const REAL: Mode = Mode { size: CodeSize::Bits16, user: false };
@@ -156,4 +157,126 @@ fn init_keeps_the_logical_id_of_the_x2apic() {
     apic.init();
     assert_eq!((apic.x2apic(), apic.read(0xD, 0)), (true, 0x2_0002));
     assert!(apic.matches(amber_cpu::apic::Destination::Logical(0x2_0003)));
+}
+
+#[test]
+fn interrupt_frames_are_written_whole_or_not_at_all() {
+    // int3 through a gate with a non-canonical offset and a stack of its own.
+    let mut machine = Machine::new(LONG);
+    machine.write(0x6000 + 3 * 16 + 4, &[1, 0x8E]);
+    machine.write(0x6000 + 3 * 16 + 8, &[0, 0x80, 0, 0]);
+    machine.write(0x7024, &(DATA + 0x800).to_le_bytes());
+    machine.write(CODE, &[0xCC]);
+    assert_eq!(machine.step().map(|exception| (exception.vector, exception.error)), Some((13, Some(0))));
+    assert_eq!(machine.read(DATA + 0x700, 0x100), [0; 0x100]);
+
+    // One that reaches into a read-only page, as does that of each exception after it.
+    let mut machine = Machine::new(LONG);
+    machine.write(CODE, &[0xCC]);
+    machine.cpu.gpr[4] = SUPERVISOR + 0x10;
+    machine.run(1);
+    assert_eq!(machine.cpu.system.activity, Activity::Shutdown);
+    assert_eq!(machine.read(SUPERVISOR, 0x10), [0; 0x10]);
+}
+
+#[test]
+fn long_mode_needs_a_32_bit_tss() {
+    for (access, fault) in [(0x83, Some(13)), (0x8B, None)] {
+        // mov cr0, rax
+        let mut machine = Machine::new(Mode { size: CodeSize::Bits32, user: false });
+        machine.write(CODE, &[0x0F, 0x22, 0xC0]);
+        // The identity map as 4-level paging has it.
+        machine.write(0x2000, &[0x07]);
+        machine.cpu.gpr[0] = machine.cpu.system.cr0;
+        machine.cpu.system.cr0 &= !cr::CR0_PG;
+        machine.cpu.system.cr3 = 0x1000;
+        machine.cpu.system.efer = cr::EFER_LME;
+        machine.cpu.system.tr.access = access;
+        machine.cpu.derive();
+        assert_eq!(machine.step().map(|exception| exception.vector), fault);
+        assert_eq!(machine.cpu.long_mode(), fault.is_none());
+    }
+}
+
+#[test]
+fn descriptors_of_16_bytes_are_checked_whole() {
+    // LDT at 28H, limit FFFH.
+    const LOW: u64 = 0x0000_8200_0000_0FFF;
+    for (high, fault) in
+        [(0, None), (1 << 40, Some(13)), (0xFFFF_8000, None), (0xFFFF_7FFF, Some(13)), (0x8000, Some(13))]
+    {
+        let high: u64 = high;
+        // lldt ax
+        let mut machine = Machine::new(LONG);
+        machine.write(CODE, &[0x0F, 0x00, 0xD0]);
+        machine.write(0x5028, &LOW.to_le_bytes());
+        machine.write(0x5030, &high.to_le_bytes());
+        machine.cpu.system.gdtr.limit = 0x37;
+        machine.cpu.gpr[0] = 0x28;
+        let raised = machine.step();
+        assert_eq!(raised.map(|exception| exception.vector), fault, "{high:x}");
+        assert_eq!(raised.and_then(|exception| exception.error), fault.map(|_| 0x28));
+    }
+}
+
+#[test]
+fn call_gates_save_all_of_esp() {
+    let mut machine = Machine::new(Mode { size: CodeSize::Bits32, user: true });
+    // call 28:0, a gate to 8:CODE+100H.
+    machine.write(CODE, &[0x9A, 0, 0, 0, 0, 0x2B, 0]);
+    let gate = (CODE + 0x100) & 0xFFFF | 8 << 16 | 0xEC00 << 32 | (CODE >> 16) << 48;
+    machine.write(0x5028, &gate.to_le_bytes());
+    machine.cpu.system.gdtr.limit = 0x2F;
+    // A stack of 64 KiB.
+    machine.cpu.system.seg[seg::SS].access &= !ar::DB;
+    machine.cpu.gpr[4] = 0x1234_0800;
+    machine.cpu.derive();
+    assert_eq!(machine.step(), None);
+    assert_eq!((machine.cpu.rip, machine.cpu.system.cpl), (CODE + 0x100, 0));
+    assert_eq!(machine.read(machine.cpu.gpr[4] + 8, 4), [0, 8, 0x34, 0x12]);
+}
+
+/// In SMM on behalf of 32-bit code with PAE paging, about to execute RSM.
+fn in_smm() -> Machine {
+    let mut machine = Machine::new(Mode { size: CodeSize::Bits32, user: false });
+    let map = machine.mmu.map(MEMORY).clone();
+    machine.mmu.set_map(ViewId(1), map);
+    machine.cpu.system.pending.smi = true;
+    machine.run(1);
+    assert!(machine.cpu.system.smm);
+    machine.write(0x3_8000, &[0x0F, 0xAA]);
+    machine
+}
+
+#[test]
+fn rsm_loads_the_pdptes() {
+    let mut machine = in_smm();
+    let before = [0x3001, 0, 0, 0];
+    machine.cpu.system.pdptes = [1; 4];
+    machine.run(1);
+    assert_eq!((machine.cpu.system.smm, machine.cpu.system.pdptes), (false, before));
+    assert_eq!((machine.cpu.system.activity, machine.cpu.rip), (Activity::Running, CODE));
+}
+
+#[test]
+fn rsm_shuts_down_on_illegal_control_registers() {
+    const SAVE: u64 = 0x3_FE00;
+    for (offset, value) in [
+        (0x148, 1 << 15),
+        (0x148, cr::CR4_PAE | cr::CR4_PCIDE),
+        (0x158, cr::CR0_PG),
+        (0x158, cr::CR0_NW | cr::CR0_PE),
+        (0x0D0, cr::EFER_LMA),
+        (0x0D0, 1 << 20),
+    ] {
+        let mut machine = in_smm();
+        machine.write(SAVE + offset, &value.to_le_bytes());
+        machine.run(1);
+        assert_eq!(machine.cpu.system.activity, Activity::Shutdown, "{value:x} at {offset:x}");
+    }
+    // Reserved bits of debug registers keep their values.
+    let mut machine = in_smm();
+    machine.write(SAVE + 0x160, &u64::MAX.to_le_bytes());
+    machine.run(1);
+    assert_eq!((machine.cpu.system.activity, machine.cpu.system.dr7), (Activity::Running, 0xFFFF_2FFF));
 }
