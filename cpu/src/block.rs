@@ -200,7 +200,7 @@ impl CodeCache {
         let mut at = 0;
         let mut fusible = None;
         while self.insns.len() - first < BLOCK_INSNS && at < bytes.len() {
-            match decode(&bytes[at..], at as u16, size) {
+            match decode(&bytes[at..], at as u16, size, &cx.cpu.model) {
                 Decoded::Insn(insn, ends, pair) => {
                     at += usize::from(insn.len);
                     let before = (self.insns.len() > first).then(|| self.insns.last_mut()).flatten();
@@ -295,7 +295,7 @@ impl CodeCache {
         cx.fetch(linear, &mut bytes[..first])?;
         let mut have = first.min(allowed);
         let insn = loop {
-            match decode(&bytes[..have], 0, cx.cpu.code_size) {
+            match decode(&bytes[..have], 0, cx.cpu.code_size, &cx.cpu.model) {
                 Decoded::Insn(insn, ..) => break insn,
                 Decoded::Truncated if have >= allowed => return Err(cx.gp(0)),
                 Decoded::Truncated => {

@@ -226,6 +226,19 @@ pub const ZERO: u8 = 16;
 /// Index into `Vcpu::gpr` that holds the RIP of the block being run (for RIP-relative operands).
 pub const BLOCK_RIP: u8 = 17;
 
+/// Index into `Vcpu::gpr` that always reads [`FAR_BY`] (the index register where a RIP-relative displacement and the
+/// length of the block before it do not fit [`crate::exec::Insn::disp`]).
+pub const FAR: u8 = 18;
+/// More than a block is long.
+pub const FAR_BY: u64 = 1 << 13;
+
+/// `Vcpu::gpr` with all general registers 0.
+pub(crate) const NO_GPR: [u64; 32] = {
+    let mut gpr = [0; 32];
+    gpr[FAR as usize] = FAR_BY;
+    gpr
+};
+
 /// Width of the code being run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CodeSize {
@@ -254,7 +267,7 @@ pub struct Raised {
 /// One logical processor: architectural state, and what is derived from it.
 #[derive(Clone)]
 pub struct Vcpu {
-    /// RAX..R15 in encoding order, then [`ZERO`], [`BLOCK_RIP`] and padding.
+    /// RAX..R15 in encoding order, then [`ZERO`], [`BLOCK_RIP`], [`FAR`] and padding.
     pub gpr: [u64; 32],
     /// Address of the next instruction; inside a block, of the block.
     pub rip: u64,

@@ -6,8 +6,8 @@ use crate::exec::{Cx, Exec, Fault};
 use crate::flags::{Flags, bit};
 use crate::msr::Msrs;
 use crate::state::{
-    Activity, BLOCK_RIP, CodeSize, CpuSection, Pending, Raised, Segment, Shadow, System, TableRegister, Vcpu,
-    ar, cr, seg,
+    Activity, BLOCK_RIP, CodeSize, CpuSection, NO_GPR, Pending, Raised, Segment, Shadow, System,
+    TableRegister, Vcpu, ar, cr, seg,
 };
 use crate::x87::X87;
 use amber_mmu::{AddressSpace, ContextId, PagingMode, Rights, ViewId, Word};
@@ -58,7 +58,7 @@ impl Vcpu {
     pub fn new(model: CpuModel, id: u32, cpus: u32, seed: u64) -> Self {
         let bsp = id == 0;
         let mut vcpu = Self {
-            gpr: [0; 32],
+            gpr: NO_GPR,
             rip: 0,
             flags: Flags::from_bits(bit::ONE),
             xmm: [0; 16],
@@ -99,7 +99,7 @@ impl Vcpu {
 
     /// Registers as RESET and INIT leave them (SDM table 9-1).
     fn reset_registers(&mut self) {
-        self.gpr = [0; 32];
+        self.gpr = NO_GPR;
         self.gpr[2] = u64::from(self.model.signature);
         self.rip = 0xFFF0;
         self.flags = Flags::from_bits(bit::ONE);
@@ -414,7 +414,7 @@ impl Vcpu {
     pub fn restore(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
         let CpuSection { gpr, rip, rflags, system, x87, xmm, mxcsr, apic } =
             CpuSection::from_section(section)?;
-        self.gpr = [0; 32];
+        self.gpr = NO_GPR;
         self.gpr[..16].copy_from_slice(&gpr);
         self.gpr[BLOCK_RIP as usize] = rip;
         self.rip = rip;

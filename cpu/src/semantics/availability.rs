@@ -12,7 +12,7 @@ const DATA: u64 = 0x8_0000;
 
 /// Runs one instruction whose memory operand, if any, is [RSI]. `Err` is the vector and the error code.
 fn attempt(cpu: &mut Vcpu, mmu: &mut Mmu, bytes: &[u8]) -> Result<(), (u8, Option<u32>)> {
-    let Decoded::Insn(insn, ..) = decode(bytes, 0, CodeSize::Bits64) else {
+    let Decoded::Insn(insn, ..) = decode(bytes, 0, CodeSize::Bits64, &cpu.model) else {
         panic!("{bytes:02x?} is not a whole instruction");
     };
     let mut cx = Cx { cpu, mmu, bus: &mut NoBus };
