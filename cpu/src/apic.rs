@@ -353,6 +353,10 @@ impl LocalApic {
             self.expires = expires;
         }
     }
+    /// Whether a TSC deadline is still to come.
+    pub fn deadline_armed(&self) -> bool {
+        self.deadline_mode() && self.expires.is_some()
+    }
     /// Whether LVT timer is in TSC-deadline mode.
     pub fn deadline_mode(&self) -> bool {
         self.timer_mode() == 2
@@ -426,15 +430,9 @@ impl LocalApic {
     }
 
     fn write_lvt(&mut self, index: usize, value: u32) {
-        let writable = match index {
-            0 => 0x0007_00FF,
-            1 | 2 => 0x0001_07FF,
-            3 | 4 => 0x0001_A7FF,
-            _ => 0x0001_00FF,
-        };
         let old_mode = self.timer_mode();
         let masked = if self.software_enabled() { 0 } else { MASKED };
-        self.lvt[index] = value & writable | masked;
+        self.lvt[index] = value & lvt_writable(index) | masked;
         if index == 0 && (old_mode == 2) != (self.timer_mode() == 2) {
             self.expires = None;
             self.initial = 0;
@@ -477,6 +475,32 @@ impl LocalApic {
         }
         Wish::Send(Message { destination, delivery, vector: low as u8, level: false })
     }
+}
+
+/// Bits of an LVT entry that can be written.
+fn lvt_writable(index: usize) -> u32 {
+    match index {
+        0 => 0x0007_00FF,
+        1 | 2 => 0x0001_07FF,
+        3 | 4 => 0x0001_A7FF,
+        _ => 0x0001_00FF,
+    }
+}
+
+/// Bits that WRMSR may set in a register in x2APIC mode (SDM table 11-6); `None` if it is not written at all. The
+/// status bits of LVT entries are ignored rather than refused.
+pub(crate) fn x2apic_writable(register: u32) -> Option<u32> {
+    Some(match register {
+        // TPR, SELF IPI; EOI, ESR; SVR; ICR, initial count; divide configuration.
+        0x08 | 0x3F => 0xFF,
+        0x0B | 0x28 => 0,
+        0x0F => 0x13FF,
+        0x30 | 0x38 => !0,
+        0x3E => 0xB,
+        0x32 | 0x33 | 0x34 | 0x37 => lvt_writable(register as usize - 0x32) | 1 << 12,
+        0x35 | 0x36 => lvt_writable(register as usize - 0x32) | 1 << 12 | 1 << 14,
+        _ => return None,
+    })
 }
 
 fn highest(bits: &[u32; 8]) -> Option<u8> {

@@ -7,5 +7,6 @@ mod events;
 #[cfg(target_arch = "x86_64")]
 mod host;
 mod monitor;
+mod msr;
 mod system;
 mod table;

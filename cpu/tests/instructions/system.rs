@@ -12,14 +12,16 @@ const PT: u64 = 0x4000;
 #[test]
 fn lgdt_with_a_16_bit_operand_loads_24_bits_of_base() {
     let pseudo_descriptor = [0x27, 0x01, 0x00, 0x00, 0x10, 0xAB];
-    for (code, base) in
-        [(&[0x0F, 0x01, 0x17][..], 0x0010_0000), (&[0x66, 0x0F, 0x01, 0x17], 0xAB10_0000)]
-    {
+    for (code, base) in [(&[0x0F, 0x01, 0x17][..], 0x0010_0000), (&[0x66, 0x0F, 0x01, 0x17], 0xAB10_0000)] {
         let mut machine = Machine::new(REAL);
         machine.write(CODE, code);
         machine.write(DATA, &pseudo_descriptor);
         assert_eq!(machine.step(), None);
-        assert_eq!((machine.cpu.system.gdtr.base, machine.cpu.system.gdtr.limit), (base, 0x127), "{code:02x?}");
+        assert_eq!(
+            (machine.cpu.system.gdtr.base, machine.cpu.system.gdtr.limit),
+            (base, 0x127),
+            "{code:02x?}"
+        );
     }
 }
 
@@ -67,7 +69,9 @@ fn undecodable_code_that_is_patched_is_decoded_anew() {
 #[test]
 fn fetches_do_not_cross_into_non_canonical_addresses() {
     let mut machine = Machine::new(LONG);
-    for (entry, value) in [(0x1000 + 255 * 8, 0x2007u64), (0x2000 + 511 * 8, 0x3007), (0x3000 + 511 * 8, 0x4007)] {
+    for (entry, value) in
+        [(0x1000 + 255 * 8, 0x2007u64), (0x2000 + 511 * 8, 0x3007), (0x3000 + 511 * 8, 0x4007)]
+    {
         machine.write(entry, &value.to_le_bytes());
     }
     machine.write(PT + 511 * 8, &(CODE | 7).to_le_bytes());
@@ -94,7 +98,9 @@ fn a_walk_that_changes_the_block_it_is_for_is_seen() {
 #[test]
 fn code_at_the_end_of_the_address_space_goes_on_at_its_start() {
     let mut machine = Machine::new(LONG);
-    for (entry, value) in [(0x1000 + 511 * 8, 0x2007u64), (0x2000 + 511 * 8, 0x3007), (0x3000 + 511 * 8, 0x4007)] {
+    for (entry, value) in
+        [(0x1000 + 511 * 8, 0x2007u64), (0x2000 + 511 * 8, 0x3007), (0x3000 + 511 * 8, 0x4007)]
+    {
         machine.write(entry, &value.to_le_bytes());
     }
     machine.write(PT + 511 * 8, &(CODE | 7).to_le_bytes());
@@ -120,10 +126,8 @@ fn software_interrupts_of_8086_programs_need_a_bitmap_below_the_io_map() {
     machine.cpu.system.cpl = 3;
     machine.cpu.flags.set(bit::VM | bit::IOPL, true);
     for segment in &mut machine.cpu.system.seg {
-        *segment = amber_cpu::state::Segment {
-            access: 0xF3,
-            ..amber_cpu::state::Segment::real((CODE >> 4) as u16)
-        };
+        *segment =
+            amber_cpu::state::Segment { access: 0xF3, ..amber_cpu::state::Segment::real((CODE >> 4) as u16) };
     }
     machine.cpu.rip = 0;
     machine.cpu.gpr[4] = 0x800;
