@@ -320,8 +320,8 @@ impl Mmu {
         true
     }
 
-    /// Whether the bytes at `from` and at `to` might overlap, where `to` need not be in the TLB: the page offsets
-    /// decide.
+    /// Whether a copy inside one page each from `from` to `to` might overwrite what it has yet to read, where `to` need
+    /// not be in the TLB: the page offsets decide. At equal ones both are the same bytes or in different frames.
     pub fn overlaps_frame(&self, from: u64, to: u64, len: usize) -> bool {
         (from & 0xFFF).abs_diff(to & 0xFFF) < len as u64 && from & 0xFFF != to & 0xFFF
     }
@@ -449,12 +449,18 @@ impl Mmu {
         let index_bits = if entry_size == 4 { 10 } else { 9 };
         for used in &walk.used[..walk.levels] {
             let gpa = used.entry & self.a20_mask;
-            let Backing::Frames(frame) = self.maps[usize::from(key.view & 1)].lookup(gpa).0 else { continue };
+            let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
+            let Backing::Frames(frame) = read else { continue };
             let covered = u32::from(used.shift) + index_bits;
             let base = if covered >= 48 { 0 } else { linear & !((1u64 << covered) - 1) };
             let slot = self.mark(frame);
-            let new =
-                TableUse { base, shift: used.shift, entry_size: entry_size as u8, contexts: context.bit() };
+            let new = TableUse {
+                base,
+                shift: used.shift,
+                entry_size: entry_size as u8,
+                contexts: context.bit(),
+                unflagged: read != write,
+            };
             if let Some(gone) = self.tables.add(slot, new) {
                 self.drop_table(&gone);
             }
@@ -491,13 +497,16 @@ impl Mmu {
         self.counters.table_stores += 1;
         let slot = self.info.get(frame).table;
         let mut effective = false;
-        let mut nth = 0;
-        while let Some(table) = self.tables.nth(slot, nth) {
-            nth += 1;
+        // Downwards none is left out where a table that points to itself loses uses on the way.
+        for nth in (0..self.tables.uses(slot)).rev() {
+            let Some(table) = self.tables.nth(slot, nth) else { continue };
             let size = usize::from(table.entry_size);
             for index in offset / size..=(offset + new.len() - 1) / size {
                 effective |= self.entry_store(frame, &table, index as u64);
             }
+        }
+        if self.info.get(frame).traps & TABLE == 0 {
+            return;
         }
         // A frame filled or copied over in bulk is a page being recycled.
         if self.tables.note_store(slot, effective) || new.len() >= BULK {
@@ -515,7 +524,7 @@ impl Mmu {
             self.frames.memory().load(address)
         };
         // A walk sets the accessed flag of every entry it uses, and an entry without it was never cached.
-        if old & 1 == 0 || old & ACCESSED == 0 {
+        if old & 1 == 0 || old & ACCESSED == 0 && !table.unflagged {
             return false;
         }
         let base = table.base.wrapping_add(index << table.shift);
@@ -530,19 +539,22 @@ impl Mmu {
             }
         }
         if table.shift == 21 || (table.shift == 22 && size == 4) {
-            self.forget_child(old, size, base, table.contexts);
+            self.forget_child(old, TableUse { base, shift: 12, ..*table });
         }
         dropped != 0 || table.shift > 12
     }
 
     /// A directory entry changed: the table it pointed to serves these contexts no more.
-    fn forget_child(&mut self, old: u64, size: u64, base: u64, contexts: u64) {
-        let address = if size == 4 { 0xFFFF_F000 } else { 0x000F_FFFF_FFFF_F000 };
+    fn forget_child(&mut self, old: u64, gone: TableUse) {
+        let address = if gone.entry_size == 4 { 0xFFFF_F000 } else { 0x000F_FFFF_FFFF_F000 };
         let gpa = old & address & self.a20_mask;
-        let Backing::Frames(child) = self.maps[0].lookup(gpa).0 else { return };
-        let info = self.info.get(child);
-        if info.traps & TABLE != 0 && self.tables.forget(info.table, base, contexts) {
-            self.unmark(Marked { frame: child, slot: self.info.get(child).table });
+        for view in 0..self.maps.len() {
+            let gone = TableUse { contexts: self.tlb.of_view(gone.contexts, view as u8), ..gone };
+            let Backing::Frames(child) = self.maps[view].lookup(gpa).0 else { continue };
+            let info = self.info.get(child);
+            if gone.contexts != 0 && info.traps & TABLE != 0 && self.tables.forget(info.table, &gone) {
+                self.unmark(Marked { frame: child, slot: info.table });
+            }
         }
     }
 

@@ -73,12 +73,8 @@ impl Machine {
                 }
                 Delivery::Smi => pending.smi = true,
                 Delivery::Nmi => pending.nmi = true,
-                Delivery::Init => pending.init = true,
-                Delivery::Startup => {
-                    if vcpu.system.activity == amber_cpu::state::Activity::WaitForSipi {
-                        pending.sipi = Some(message.vector);
-                    }
-                }
+                Delivery::Init => vcpu.accept_init(),
+                Delivery::Startup => vcpu.accept_sipi(message.vector),
                 // The 8259's INTR is looked at directly.
                 Delivery::ExtInt => {}
             }
