@@ -249,6 +249,11 @@ impl Machine {
         self.position.current as usize
     }
 
+    /// Whether the slice of the current processor is used up: another one runs next, if it has something to do.
+    pub fn slice_is_over(&self) -> bool {
+        self.now() >= self.position.slice_end
+    }
+
     /// Drops every cache: decoded code, translations. The guest cannot tell.
     pub fn drop_caches(&mut self) {
         self.code.clear();
