@@ -103,7 +103,7 @@ pub fn load(
         writes.push((address, initrd.bytes.to_vec()));
     }
     writes.push((zero_page, params));
-    Ok(BootImage { writes, rom: None, entry })
+    Ok(BootImage { zeros: Vec::new(), writes, rom: None, entry })
 }
 
 impl Setup {

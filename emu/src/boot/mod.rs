@@ -90,6 +90,8 @@ impl BootMemory {
 /// Guest memory to write and the state to start the boot processor in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootImage {
+    /// RAM (guest-physical address, bytes) that must be zero before the writes, as it is at power-up.
+    pub zeros: Vec<(u64, u64)>,
     /// RAM writes (guest-physical address, bytes), in order.
     pub writes: Vec<(u64, Vec<u8>)>,
     /// Read-only memory to map.
