@@ -117,7 +117,7 @@ impl Vcpu {
             retired: old.retired,
             smbase: old.smbase,
             xcr0: old.xcr0,
-            pending: Pending { nmi: false, smi: old.pending.smi, ..Pending::default() },
+            pending: Pending { smi: old.pending.smi, sipi: old.pending.sipi, ..Pending::default() },
             ..fresh
         };
         self.apic.init();
@@ -178,7 +178,8 @@ impl Vcpu {
         match self.system.activity {
             Activity::Running => true,
             Activity::Shutdown => pending.init || pending.nmi || pending.smi,
-            Activity::WaitForSipi => pending.sipi.is_some() || pending.init || pending.smi,
+            // An SMI stays pending until the processor was started (SDM Vol. 3C, 31.2).
+            Activity::WaitForSipi => pending.sipi.is_some() || pending.init,
             Activity::Halted => {
                 let maskable = self.flags.has(bit::IF)
                     && (self.apic.deliverable().is_some() || external && self.apic.external_interrupts());

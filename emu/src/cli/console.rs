@@ -2,6 +2,7 @@
 
 use crate::machine::HostIo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
@@ -19,11 +20,15 @@ pub struct Console {
     interactive: bool,
     escaped: bool,
     quit: bool,
+    /// Typed and not asked for yet.
     pending: VecDeque<u8>,
     saved: Option<Termios>,
-    /// Bytes sent so far, for `--stats`.
-    pub sent: u64,
 }
+
+/// Bytes typed that are kept for a guest that does not read; what is typed beyond is lost.
+const PENDING_MAX: usize = 4096;
+/// Most bytes the guest is given at once.
+const CHUNK: usize = 64;
 
 impl Console {
     /// A console on standard input and output. A terminal is put into raw mode until the console is dropped.
@@ -40,13 +45,7 @@ impl Console {
             quit: false,
             pending: VecDeque::new(),
             saved,
-            sent: 0,
         }
-    }
-
-    /// Whether the user asked to end the run (Ctrl-A x).
-    pub fn quit(&self) -> bool {
-        self.quit
     }
 
     /// Writes out what is buffered.
@@ -58,25 +57,36 @@ impl Console {
         }
     }
 
+    /// What standard input has now or within `wait_ns`. Signals that come in between change nothing: with a file, what
+    /// is read must not depend on them.
     fn read(&mut self, wait_ns: u64) -> Vec<u8> {
-        if self.ended {
-            return Vec::new();
-        }
         let stdin = std::io::stdin();
         let timeout = Timespec { tv_sec: 0, tv_nsec: wait_ns.min(999_999_999) as i64 };
-        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-        if !matches!(poll(&mut fds, Some(&timeout)), Ok(n) if n > 0) {
-            return Vec::new();
-        }
-        let mut bytes = [0; 64];
-        match rustix::io::read(&stdin, &mut bytes) {
-            Ok(0) | Err(_) => {
-                self.ended = true;
-                self.end_of_input.into_iter().collect()
+        let mut bytes = [0; CHUNK];
+        while !self.ended {
+            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(0) => break,
+                Err(Errno::INTR | Errno::AGAIN) => continue,
+                Ok(_) | Err(_) => {}
             }
-            Ok(n) if self.interactive => self.unescape(&bytes[..n]),
-            Ok(n) => bytes[..n].to_vec(),
+            match rustix::io::read(&stdin, &mut bytes) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                // A terminal that hung up, or no standard input at all.
+                Ok(0) | Err(_) => self.ended = true,
+                Ok(n) if self.interactive => return self.unescape(&bytes[..n]),
+                Ok(n) => return bytes[..n].to_vec(),
+            }
         }
+        Vec::new()
+    }
+
+    /// Takes in what was typed.
+    fn listen(&mut self, wait_ns: u64) {
+        let typed = self.read(wait_ns);
+        let room = PENDING_MAX - self.pending.len();
+        self.pending.extend(typed.into_iter().take(room));
     }
 
     /// Takes Ctrl-A commands out of what was typed: x quits, a second Ctrl-A sends one.
@@ -98,6 +108,8 @@ fn raw_mode() -> Option<Termios> {
     let saved = tcgetattr(&stdin).ok()?;
     let mut raw = saved.clone();
     raw.make_raw();
+    // Output stays as it is: lines of the log go to the same terminal, and a second carriage return does no harm.
+    raw.output_modes = saved.output_modes;
     tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
     Some(saved)
 }
@@ -114,7 +126,6 @@ impl Drop for Console {
 impl HostIo for Console {
     fn serial_output(&mut self, port: u8, byte: u8) {
         if port == 0 {
-            self.sent += 1;
             let _ = self.output.write_all(&[byte]);
             if byte == b'\n' {
                 let _ = self.output.flush();
@@ -135,13 +146,27 @@ impl HostIo for Console {
         if idle.is_some() || self.interactive {
             self.flush();
         }
-        let bytes = self.read(idle.unwrap_or(0));
-        self.pending.extend(bytes);
-        self.pending.drain(..).collect()
+        if self.pending.is_empty() {
+            self.listen(idle.unwrap_or(0));
+        }
+        let chunk = self.pending.len().min(CHUNK);
+        self.pending.drain(..chunk).collect()
     }
 
     fn may_input(&self) -> bool {
-        !self.ended
+        !self.ended || !self.pending.is_empty()
+    }
+
+    fn end_of_input(&self) -> Option<u8> {
+        self.end_of_input
+    }
+
+    fn attend(&mut self) {
+        // Nothing else may be read before the guest asks for it: when it does so is part of the run.
+        if self.interactive {
+            self.flush();
+            self.listen(0);
+        }
     }
 
     fn stop_requested(&self) -> bool {
