@@ -17,6 +17,7 @@ pub mod rom;
 #[cfg(test)]
 mod tests;
 
+use crate::files;
 pub use error::BootError;
 pub use guest::{embedded, load_guest};
 pub use long_mode::DescriptorTable;
@@ -187,7 +188,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, BootError> {
     if meta.len() > MAX_FILE {
         return Err(BootError::TooLarge { file: file(), size: meta.len(), limit: MAX_FILE });
     }
-    let bytes = std::fs::read(path).map_err(read_error)?;
+    let bytes = files::read(path, MAX_FILE).map_err(read_error)?;
     if bytes.is_empty() {
         return Err(BootError::Empty { file: file() });
     }

@@ -1,9 +1,10 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
 use crate::config::{
-    ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_CPUS, MachineConfig,
-    MachineType, MemorySize, Pace, RtcDate, Seed,
+    ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineConfig, MachineType,
+    MemorySize, Pace, RtcDate, Seed,
 };
+use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -124,9 +125,9 @@ pub struct MachineArgs {
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<CpuChoice>,
     /// Number of vCPUs, 1 to 255 [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CPUS_MAX)))]
     pub cpus: Option<u32>,
-    /// RAM, 64K to 64G: 512M, 1G [default: 512M].
+    /// RAM, 2M to 64G: 512M, 1G [default: 512M].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<MemorySize>,
     /// Seed of all the machine's randomness [default: 0].
@@ -135,7 +136,7 @@ pub struct MachineArgs {
     /// What the real-time clock shows at reset, UTC [default: 2026-01-01T00:00:00].
     #[arg(long, value_name = "DATE")]
     pub rtc: Option<RtcDate>,
-    /// Steps of one vCPU before the next one's turn.
+    /// Virtual time of one vCPU before the next one's turn, ns [default: 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub quantum: Option<u64>,
 }
@@ -156,7 +157,7 @@ pub struct RunningArgs {
     /// A guest reset ends the run with exit code 0.
     #[arg(long)]
     pub no_reboot: bool,
-    /// Stop at this step, counted since reset.
+    /// Stop at this step, counted since power-up.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub stop_at: Option<u64>,
     /// Print `state-hash <64 hex>` as the last line on standard error.
@@ -165,6 +166,9 @@ pub struct RunningArgs {
     /// Print counts and speed at the end.
     #[arg(long)]
     pub stats: bool,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
     /// Write every step to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -271,6 +275,7 @@ impl RunningArgs {
             stop_at,
             hash,
             stats,
+            json,
             trace,
             log,
             debugcon,
@@ -284,6 +289,7 @@ impl RunningArgs {
         set_some(&mut config.stop_at, stop_at);
         config.hash |= hash;
         config.stats |= stats;
+        config.json |= json;
         set_some(&mut config.trace, trace);
         if !log.is_empty() {
             config.log.clone_from(log);

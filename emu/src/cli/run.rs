@@ -77,7 +77,8 @@ pub fn run(args: &RunArgs) -> Result<i32> {
         eprintln!("amber: the machine cannot go on: {}", machine.damage().unwrap_or("see the log"));
     }
     if config.stats {
-        eprint!("{}", report::stats(&machine, started.elapsed().as_secs_f64()));
+        let write = if config.json { report::stats_json } else { report::stats };
+        eprint!("{}", write(&machine, started.elapsed().as_secs_f64()));
     }
     if config.hash {
         eprintln!("state-hash {}", machine.state_hash());
