@@ -4,6 +4,9 @@ use crate::machine::HostIo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 
@@ -22,7 +25,7 @@ pub struct Console {
     quit: bool,
     /// Typed and not asked for yet.
     pending: VecDeque<u8>,
-    saved: Option<Termios>,
+    _terminal: Option<RawTerminal>,
 }
 
 /// Bytes typed that are kept for a guest that does not read; what is typed beyond is lost.
@@ -34,7 +37,7 @@ impl Console {
     /// A console on standard input and output. A terminal is put into raw mode until the console is dropped.
     pub fn new(debug: Option<Box<dyn Write>>, end_of_input: Option<u8>) -> Self {
         let interactive = std::io::stdin().is_terminal();
-        let saved = if interactive { raw_mode() } else { None };
+        let terminal = if interactive { RawTerminal::new() } else { None };
         Self {
             output: Box::new(std::io::BufWriter::new(std::io::stdout())),
             debug,
@@ -44,7 +47,7 @@ impl Console {
             escaped: false,
             quit: false,
             pending: VecDeque::new(),
-            saved,
+            _terminal: terminal,
         }
     }
 
@@ -103,23 +106,43 @@ impl Console {
     }
 }
 
-fn raw_mode() -> Option<Termios> {
-    let stdin = std::io::stdin();
-    let saved = tcgetattr(&stdin).ok()?;
-    let mut raw = saved.clone();
-    raw.make_raw();
-    // Output stays as it is: lines of the log go to the same terminal, and a second carriage return does no harm.
-    raw.output_modes = saved.output_modes;
-    tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
-    Some(saved)
+/// The terminal in raw mode, and what it was before: it is so again when this is dropped or a signal ends the process.
+struct RawTerminal(Termios);
+
+impl RawTerminal {
+    fn new() -> Option<Self> {
+        let stdin = std::io::stdin();
+        let saved = tcgetattr(&stdin).ok()?;
+        let mut raw = saved.clone();
+        raw.make_raw();
+        // Output stays as it is: lines of the log go to the same terminal, and a second carriage return does no harm.
+        raw.output_modes = saved.output_modes;
+        restore_on_signal(saved.clone());
+        tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
+        Some(Self(saved))
+    }
+}
+
+/// From now on signals that end the process put the terminal back first.
+fn restore_on_signal(saved: Termios) {
+    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else { return };
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &saved);
+            let _ = emulate_default_handler(signal);
+        }
+    });
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
         self.flush();
-        if let Some(saved) = &self.saved {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, saved);
-        }
     }
 }
 
