@@ -95,6 +95,11 @@ const BSS: u32 = 0x10_1000;
 /// A multiboot kernel: `code` in 32-bit protected mode, with a stack and an IDT all of whose gates lead to a handler that
 /// says pass.
 fn kernel(code: &[u8]) -> Machine {
+    kernel_with(code, &[0xB0, 0x10, 0x66, 0xBA, 0xF4, 0x00, 0xEE, 0xEB, 0xFE])
+}
+
+/// The same with a handler of its own.
+fn kernel_with(code: &[u8], handler: &[u8]) -> Machine {
     let mut image = Vec::new();
     let flags = 0x1_0000u32;
     let checksum = 0u32.wrapping_sub(0x1BAD_B002).wrapping_sub(flags);
@@ -116,7 +121,7 @@ fn kernel(code: &[u8]) -> Machine {
     assert_eq!(CODE + prologue.len() as u32, 0x10_003A);
     put(CODE, &prologue);
     put(CODE + prologue.len() as u32, code);
-    put(HANDLER, &[0xB0, 0x10, 0x66, 0xBA, 0xF4, 0x00, 0xEE, 0xEB, 0xFE]);
+    put(HANDLER, handler);
     for (n, entry) in [0u64, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF].into_iter().enumerate() {
         put(GDT + 8 * n as u32, &entry.to_le_bytes());
     }
@@ -333,6 +338,36 @@ fn a_breakpoint_stops_in_the_state_of_its_step() {
             assert_eq!(stopped.state_hash(), straight.state_hash(), "step {}", stopped.step());
         }
     }
+}
+
+#[test]
+fn interrupts_due_at_the_same_time_come_in_the_same_order_however_the_run_is_split() {
+    // PIT counter 0 every 37 ticks to vector 38h; vector 28h again and again from its own handler.
+    let mut code = Vec::new();
+    code.extend([out(0x43, 0x34), out(0x40, 37), out(0x40, 0)].concat());
+    code.extend(store(0xFEC0_0000, 0x14));
+    code.extend(store(0xFEC0_0010, 0x38));
+    code.extend(store(0xFEE0_0300, 0x4_0028));
+    code.extend([0xFB, 0xEB, 0xFE]);
+    // mov eax, [ISR 32-63]; imul ecx, ecx, 31; add ecx, eax
+    let mut handler = vec![0xA1, 0x10, 0x01, 0xE0, 0xFE, 0x6B, 0xC9, 31, 0x01, 0xC1];
+    // test eax, 100h; jz end; send 28h again
+    handler.extend([0xA9, 0x00, 0x01, 0x00, 0x00, 0x74, 10]);
+    handler.extend(store(0xFEE0_0300, 0x4_0028));
+    handler.extend(store(0xFEE0_00B0, 0));
+    handler.push(0xCF);
+    let mut whole = kernel_with(&code, &handler);
+    let mut split = kernel_with(&code, &handler);
+    let mut host = Host::default();
+    for point in (0..400_000).step_by(20_000) {
+        whole.run(point, &mut host, true);
+        while split.step() < point {
+            split.run(split.step() + 1, &mut host, true);
+        }
+        assert_eq!(whole.vcpus()[0].gpr[1], split.vcpus()[0].gpr[1], "step {point}");
+        assert_eq!(whole.state_hash(), split.state_hash(), "step {point}");
+    }
+    assert!(whole.vcpus()[0].gpr[1] != 0);
 }
 
 struct Nothing;
