@@ -145,7 +145,7 @@ impl Platform {
             return Err(saved.refuse("pm", "smm", pm.smm().to_string()));
         }
         let uarts: [Uart; 2] = [saved.device("uart0")?, saved.device("uart1")?];
-        for (port, uart) in (0..).zip(&uarts).filter(|(port, uart)| uart.port() != *port) {
+        if let Some((port, uart)) = (0..).zip(&uarts).find(|(port, uart)| uart.port() != *port) {
             return Err(saved.refuse(&format!("uart{port}"), "port", uart.port().to_string()));
         }
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
