@@ -19,7 +19,7 @@ mod tests;
 
 use crate::files;
 pub use error::BootError;
-pub use guest::{embedded, load_guest};
+pub use guest::load_guest;
 pub use long_mode::DescriptorTable;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
