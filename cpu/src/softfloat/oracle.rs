@@ -229,7 +229,7 @@ fn x87_remainder() {
             assert_eq!(host.status & C2 != 0, ours.partial, "C2 {context}");
             let s = host.status;
             let quotient = (s >> 8 & 1) << 2 | (s >> 14 & 1) << 1 | s >> 9 & 1;
-            assert_eq!(quotient, ours.quotient.into(), "quotient {context}");
+            assert_eq!(quotient, u16::from(ours.quotient), "quotient {context}");
         }
     }
 }
