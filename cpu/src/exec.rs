@@ -31,6 +31,8 @@ pub trait Bus {
     fn intack(&mut self, mmu: &mut Mmu, now: u64) -> u8;
     /// EOI of a level-triggered interrupt.
     fn eoi(&mut self, mmu: &mut Mmu, now: u64, vector: u8);
+    /// FERR# changes.
+    fn ferr(&mut self, mmu: &mut Mmu, now: u64, asserted: bool);
     /// Sends an interrupt message (ICR write).
     fn send(&mut self, message: crate::apic::Message);
     /// Earliest virtual time at which the machine has something to do.
@@ -66,7 +68,8 @@ pub mod iflag {
 #[repr(C)]
 pub struct Insn {
     pub exec: Handler,
-    /// Immediate, sign-extended to the operand size where the SDM says so; branch displacement; moffs address.
+    /// Immediate, sign-extended to the operand size where the SDM says so; branch displacement; moffs address;
+    /// what FOP keeps of an x87 instruction.
     pub imm: u64,
     pub disp: i32,
     /// Offset of the following instruction from the start of the block.
@@ -331,7 +334,13 @@ impl Cx<'_> {
     fn place(&mut self, linear: u64, access: Access) -> Result<Place, Fault> {
         let context = self.active_context();
         match self.mmu.place(context, linear, access) {
-            Ok(place) => Ok(place),
+            Ok(place) => {
+                // The flags the walk set may lie in this block's bytes.
+                if self.mmu.disturbed() {
+                    self.leave();
+                }
+                Ok(place)
+            }
             Err(fault) => {
                 self.cpu.raised = Raised { vector: 14, error: Some(fault.code), address: linear };
                 Err(Fault)
@@ -360,16 +369,21 @@ impl Cx<'_> {
     /// Reads up to 16 bytes the slow way.
     pub fn load_bytes(&mut self, linear: u64, segment: u8, into: &mut [u8]) -> Exec {
         let linear = self.canonical(linear, into.len(), segment)?;
-        if self.cpu.watched {
-            self.watch_access(linear, into.len(), false)?;
+        let size = into.len();
+        let watched = self.cpu.watched;
+        if watched {
+            self.check_alignment(linear, size)?;
         }
-        let mut done = 0;
-        for (at, len) in self.pieces(linear, into.len()) {
-            if len != 0 {
-                let place = self.place(at, Access::Read)?;
-                self.load_piece(place, at, &mut into[done..done + len]);
-                done += len;
-            }
+        let [(first, len), (second, rest)] = self.pieces(linear, size);
+        let place = self.place(first, Access::Read)?;
+        // A device is read only once nothing can fault any more.
+        let next = if rest != 0 { Some(self.place(second, Access::Read)?) } else { None };
+        if watched {
+            self.watch_access(linear, size, false);
+        }
+        self.load_piece(place, first, &mut into[..len]);
+        if let Some(next) = next {
+            self.load_piece(next, second, &mut into[len..]);
         }
         Ok(())
     }
@@ -399,16 +413,18 @@ impl Cx<'_> {
     /// Writes up to 16 bytes the slow way; nothing is written if any of it faults.
     pub fn store_bytes(&mut self, linear: u64, segment: u8, from: &[u8]) -> Exec {
         let linear = self.canonical(linear, from.len(), segment)?;
-        if self.cpu.watched {
-            self.watch_access(linear, from.len(), true)?;
+        let watched = self.cpu.watched;
+        if watched {
+            self.check_alignment(linear, from.len())?;
         }
         let [(first, len), (second, rest)] = self.pieces(linear, from.len());
         let place = self.place(first, Access::Write)?;
-        if rest == 0 {
-            self.store_piece(place, first, from);
-        } else {
-            let next = self.place(second, Access::Write)?;
-            self.store_piece(place, first, &from[..len]);
+        let next = if rest != 0 { Some(self.place(second, Access::Write)?) } else { None };
+        if watched {
+            self.watch_access(linear, from.len(), true);
+        }
+        self.store_piece(place, first, &from[..len]);
+        if let Some(next) = next {
             self.store_piece(next, second, &from[len..]);
         }
         Ok(())
@@ -431,6 +447,15 @@ impl Cx<'_> {
                 }
             }
         }
+    }
+
+    /// Checks that a store of `size` bytes will succeed, without the TLB's help only where it must.
+    pub fn check_store(&mut self, linear: u64, segment: u8, size: usize) -> Exec {
+        let held = |at: u64| self.mmu.modify_fast::<u8>(at).is_some();
+        if held(linear) && held(linear.wrapping_add(size as u64 - 1)) {
+            return Ok(());
+        }
+        self.check_writable(linear, segment, size)
     }
 
     /// Checks that a range may be written at the current privilege, as a read-modify-write does before it reads.
@@ -491,6 +516,14 @@ impl Cx<'_> {
         if self.bus.attention() || self.bus.intr() {
             self.recheck();
         }
+    }
+
+    /// Drives FERR#.
+    pub fn set_ferr(&mut self, asserted: bool) {
+        self.cpu.system.ferr = asserted;
+        let now = self.now();
+        self.bus.ferr(self.mmu, now, asserted);
+        self.after_bus(0);
     }
 
     /// Whether CR0.AM, RFLAGS.AC and CPL 3 ask for alignment checks.

@@ -53,6 +53,8 @@ pub mod cr {
     pub const EFER_LME: u64 = 1 << 8;
     pub const EFER_LMA: u64 = 1 << 10;
     pub const EFER_NXE: u64 = 1 << 11;
+    /// The bits that exist.
+    pub const EFER_BITS: u64 = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 }
 
 /// Access-rights bits of a segment: descriptor bits 47:40 and 55:52 (in 15:12), and "unusable" in bit 16, as in a VMCS.
@@ -117,11 +119,18 @@ pub struct TableRegister {
 pub enum Activity {
     #[default]
     Running,
-    /// HLT or MWAIT: waits for an event.
+    /// HLT: waits for an event.
     Halted,
     /// Triple fault.
     Shutdown,
     WaitForSipi,
+    /// Stands before a waiting x87 instruction with FERR# asserted, until an interrupt or IGNNE# (SDM Vol. 1, D.2.1).
+    Frozen,
+    /// MWAIT: waits for an event or a store to the monitored line. With `despite_if` (ECX bit 0) interrupts end the wait
+    /// even while RFLAGS.IF is clear.
+    Waiting {
+        despite_if: bool,
+    },
 }
 
 /// Blocking by STI or by MOV SS / POP SS for one instruction.
@@ -168,14 +177,30 @@ pub struct System {
     pub shadow: Shadow,
     pub nmi_blocked: bool,
     pub pending: Pending,
+    /// FERR#: an unmasked x87 exception was met with CR0.NE = 0, and is still pending.
+    pub ferr: bool,
+    /// IGNNE#: x87 instructions go on in spite of it.
+    pub ignne: bool,
     pub smm: bool,
     pub smbase: u32,
-    /// Linear address range MONITOR armed, until a store or an event.
+    /// Guest-physical address of the line MONITOR armed, until a store to it or the end of a wait.
     pub monitor: Option<u64>,
     /// State of the RDRAND/RDSEED generator.
     pub random: u64,
     /// Instructions retired.
     pub retired: u64,
+}
+
+impl System {
+    /// Writes DR6; reserved bits keep their values.
+    pub fn set_dr6(&mut self, value: u64) {
+        self.dr6 = value & 0xE00F | 0xFFFF_0FF0;
+    }
+
+    /// Writes DR7; reserved bits keep their values.
+    pub fn set_dr7(&mut self, value: u64) {
+        self.dr7 = value & 0xFFFF_2BFF | 0x400;
+    }
 }
 
 /// The section of one processor.
@@ -193,13 +218,26 @@ pub struct CpuSection {
 
 impl Section for CpuSection {
     const KIND: &'static str = "x86-cpu";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// Index into `Vcpu::gpr` that always reads 0 (an absent base or index register).
 pub const ZERO: u8 = 16;
 /// Index into `Vcpu::gpr` that holds the RIP of the block being run (for RIP-relative operands).
 pub const BLOCK_RIP: u8 = 17;
+
+/// Index into `Vcpu::gpr` that always reads [`FAR_BY`] (the index register where a RIP-relative displacement and the
+/// length of the block before it do not fit [`crate::exec::Insn::disp`]).
+pub const FAR: u8 = 18;
+/// More than a block is long.
+pub const FAR_BY: u64 = 1 << 13;
+
+/// `Vcpu::gpr` with all general registers 0.
+pub(crate) const NO_GPR: [u64; 32] = {
+    let mut gpr = [0; 32];
+    gpr[FAR as usize] = FAR_BY;
+    gpr
+};
 
 /// Width of the code being run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,7 +267,7 @@ pub struct Raised {
 /// One logical processor: architectural state, and what is derived from it.
 #[derive(Clone)]
 pub struct Vcpu {
-    /// RAX..R15 in encoding order, then [`ZERO`], [`BLOCK_RIP`] and padding.
+    /// RAX..R15 in encoding order, then [`ZERO`], [`BLOCK_RIP`], [`FAR`] and padding.
     pub gpr: [u64; 32],
     /// Address of the next instruction; inside a block, of the block.
     pub rip: u64,
@@ -264,8 +302,10 @@ pub struct Vcpu {
     pub(crate) watched: bool,
     /// An implicit supervisor access (descriptor, TSS, stack of an inner level) is under way.
     pub(crate) implicit: bool,
-    /// The instruction delivered a software interrupt: no single-step trap follows it.
+    /// The instruction delivered a software interrupt or did not complete: no single-step trap follows it.
     pub(crate) suppress_trap: bool,
+    /// The instruction that returned a fault did not fault, but stands still: see [`Activity::Frozen`].
+    pub(crate) freeze: bool,
     /// RIP after the instruction, for those that may switch tasks.
     pub(crate) resume_rip: u64,
     /// RIP to report for a fault after a task switch has committed.

@@ -35,6 +35,8 @@ pub enum DeviceId {
     FwCfg,
     /// VGA registers.
     Vga,
+    /// Numeric errors: FERR#, IRQ13, IGNNE#.
+    Coprocessor,
 }
 
 /// Guest RAM as bus masters see it. Never another device's registers.

@@ -13,6 +13,8 @@ pub enum Effect {
     Smi { processor: u32 },
     /// INIT# is pulsed to every processor.
     Init,
+    /// IGNNE# is asserted (true) or released.
+    Ignne(bool),
     /// The A20 gate opens (true) or masks address bit 20 (false).
     A20(bool),
     /// [`crate::Platform::memory_map`] changed.

@@ -34,6 +34,8 @@ pub enum IrqSource {
     Hpet2 = 9,
     /// SMBus host controller.
     Smbus = 10,
+    /// Numeric error of the first processor.
+    Coprocessor = 11,
 }
 
 /// Where a source is wired to.

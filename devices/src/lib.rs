@@ -14,6 +14,7 @@ pub mod pci;
 pub mod platform;
 
 mod calendar;
+mod coprocessor;
 mod debug_ports;
 mod fifo;
 mod fw_cfg;

@@ -1,6 +1,7 @@
 //! One PC's worth of chipset: who is where, what changes reach whom, and the whole of it as sections.
 
 use crate::clock::Clock;
+use crate::coprocessor::Coprocessor;
 use crate::debug_ports::DebugPorts;
 use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
 use crate::effects::{Effect, Effects};
@@ -145,6 +146,7 @@ pub struct Platform {
     pub(crate) pci: Pci,
     pub(crate) fw_cfg: FwCfg,
     pub(crate) vga: Vga,
+    pub(crate) coprocessor: Coprocessor,
     pub(crate) ram: RamLayout,
     firmware_len: u64,
 }
@@ -183,6 +185,7 @@ impl Platform {
             pci: Pci::new(ram.low),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             vga: Vga::new(),
+            coprocessor: Coprocessor::default(),
             ram,
             firmware_len: config.firmware_len,
         };
@@ -313,6 +316,13 @@ impl Platform {
         self.settle();
     }
 
+    /// The processor drives FERR#.
+    pub fn ferr(&mut self, dma: &mut dyn Dma, asserted: bool) {
+        let Self { clock, irqs, effects, coprocessor, .. } = self;
+        coprocessor.ferr(&mut DeviceCtx { clock, irqs, effects, dma }, asserted);
+        self.settle();
+    }
+
     /// Presses the power button.
     pub fn power_button(&mut self, dma: &mut dyn Dma) {
         let Self { clock, irqs, effects, pm, .. } = self;
@@ -410,6 +420,7 @@ impl Platform {
             DeviceId::Pci => &mut self.pci,
             DeviceId::FwCfg => &mut self.fw_cfg,
             DeviceId::Vga => &mut self.vga,
+            DeviceId::Coprocessor => &mut self.coprocessor,
         };
         let result = access(device, &mut DeviceCtx { clock, irqs, effects, dma });
         if id == DeviceId::Pci {
@@ -437,6 +448,7 @@ impl Platform {
             0x60 | 0x64 => (DeviceId::I8042, false),
             0x70..=0x73 => (DeviceId::Rtc, false),
             0x80 | 0x92 | 0xe9 | 0x402 => (DeviceId::DebugPorts, false),
+            0xf0 => (DeviceId::Coprocessor, false),
             0xf4..=0xf7 => (DeviceId::DebugPorts, true),
             0xb2 | 0xb3 => (DeviceId::Pm, false),
             0x2f8..=0x2ff => (DeviceId::Uart1, false),
@@ -474,7 +486,7 @@ impl Platform {
 }
 
 /// Every device, in the order reset reaches them.
-const ALL: [DeviceId; 13] = [
+const ALL: [DeviceId; 14] = [
     DeviceId::Pic,
     DeviceId::Ioapic,
     DeviceId::Pci,
@@ -488,6 +500,7 @@ const ALL: [DeviceId; 13] = [
     DeviceId::DebugPorts,
     DeviceId::FwCfg,
     DeviceId::Vga,
+    DeviceId::Coprocessor,
 ];
 
 /// Memory for the reset at power-on, which touches none.

@@ -11,7 +11,7 @@ use crate::uart::Uart;
 use amber_snapshot::{OwnedSection, Section, SectionError};
 
 /// Names of the sections below a platform's path.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "clock",
     "irq-lines",
     "pic",
@@ -30,6 +30,7 @@ const NAMES: [&str; 18] = [
     "pci/smbus",
     "fw-cfg",
     "vga",
+    "coprocessor",
 ];
 
 /// The sections of one platform in a list of many.
@@ -117,6 +118,7 @@ impl Platform {
             self.pci.smbus.to_section(&at("pci/smbus")),
             self.fw_cfg.registers.to_section(&at("fw-cfg")),
             self.vga.to_section(&at("vga")),
+            self.coprocessor.to_section(&at("coprocessor")),
         ]
     }
 
@@ -150,13 +152,14 @@ impl Platform {
         }
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
         let (pci, vga) = (saved.pci(self.ram.low)?, saved.device("vga")?);
+        let coprocessor = saved.device("coprocessor")?;
         self.clock = clock;
         self.irqs.levels = levels;
         self.fw_cfg.registers = registers;
         (self.pic, self.pit, self.rtc) = (pic, pit, rtc);
         (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
-        (self.pci, self.vga) = (pci, vga);
+        (self.pci, self.vga, self.coprocessor) = (pci, vga, coprocessor);
         Ok(())
     }
 }

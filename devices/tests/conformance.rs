@@ -14,7 +14,7 @@ struct Target {
 const ECAM: u64 = 0xb000_0000;
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[] },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[] },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[] },
@@ -35,6 +35,7 @@ const TARGETS: [Target; 13] = [
         windows: &[(ECAM, 0x1000), (ECAM + 0xf_8000, 0x1000), (ECAM + 0xf_b000, 0x1000)],
     },
     Target { name: "fw_cfg", ports: &[(0x510, 12)], windows: &[] },
+    Target { name: "coprocessor", ports: &[(0xf0, 1)], windows: &[] },
     Target { name: "vga", ports: &[(0x3b4, 8), (0x3c0, 16), (0x3d4, 8)], windows: &[] },
 ];
 

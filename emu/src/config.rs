@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{
     CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineType, MemorySize, Pace, RtcDate,
-    Seed, ValueError,
+    SaveAt, Seed, ValueError,
 };
 
 /// Virtual time one vCPU has before the next one's turn, ns, unless said otherwise.
@@ -42,6 +42,18 @@ pub struct MachineConfig {
     /// Embedded first-party image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
+    /// Snapshot to go on from: a name or the start of an id in the store, or a .amber file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Folder of the snapshots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<PathBuf>,
+    /// Snapshots to save on the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub save_at: Vec<SaveAt>,
+    /// Name of the snapshot to save at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_on_exit: Option<String>,
     pub machine: MachineType,
     pub cpu: CpuChoice,
     /// Number of vCPUs, 1 to [`CPUS_MAX`].
@@ -61,6 +73,9 @@ pub struct MachineConfig {
     /// Absolute step to stop before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_at: Option<u64>,
+    /// Absolute step at which a run that still goes on is a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     pub hash: bool,
     pub stats: bool,
     /// Counters as JSON.
@@ -89,6 +104,10 @@ impl Default for MachineConfig {
             rom: None,
             flat: None,
             firmware: None,
+            from: None,
+            store: None,
+            save_at: Vec::new(),
+            save_on_exit: None,
             machine: MachineType::default(),
             cpu: CpuChoice::default(),
             cpus: 1,
@@ -101,6 +120,7 @@ impl Default for MachineConfig {
             headless: false,
             no_reboot: false,
             stop_at: None,
+            limit: None,
             hash: false,
             stats: false,
             json: false,
@@ -116,11 +136,17 @@ impl Default for MachineConfig {
 /// The guest a configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guest<'a> {
-    Kernel { kernel: &'a Path, initrd: Option<&'a Path>, append: &'a str },
+    Kernel {
+        kernel: &'a Path,
+        initrd: Option<&'a Path>,
+        append: &'a str,
+    },
     Bios(&'a Path),
     Rom(&'a Path),
     Flat(&'a FlatImage),
     Embedded(Firmware),
+    /// The state a snapshot holds.
+    Snapshot(&'a str),
 }
 
 /// A configuration that cannot be run.
@@ -204,6 +230,8 @@ impl MachineConfig {
             Guest::Rom(rom)
         } else if let Some(flat) = &self.flat {
             Guest::Flat(flat)
+        } else if let Some(snapshot) = &self.from {
+            Guest::Snapshot(snapshot)
         } else {
             Guest::Embedded(self.firmware.unwrap_or_default())
         })
@@ -218,12 +246,13 @@ impl MachineConfig {
         self.rom = None;
         self.flat = None;
         self.firmware = None;
+        self.from = None;
     }
 
-    /// Pacing in effect: what was asked, else none when headless and real otherwise.
+    /// Pacing in effect: what was asked, else real with a person at a `terminal` and none when headless.
     #[must_use]
-    pub fn effective_pace(&self) -> Pace {
-        self.pace.unwrap_or(if self.headless { Pace::None } else { Pace::Real })
+    pub fn effective_pace(&self, terminal: bool) -> Pace {
+        self.pace.unwrap_or(if terminal && !self.headless { Pace::Real } else { Pace::None })
     }
 
     fn named_guests(&self) -> Vec<&'static str> {
@@ -233,6 +262,7 @@ impl MachineConfig {
             ("--rom", self.rom.is_some()),
             ("--flat", self.flat.is_some()),
             ("--firmware", self.firmware.is_some()),
+            ("--from", self.from.is_some()),
         ];
         all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
     }
@@ -247,7 +277,8 @@ impl MachineConfig {
         };
         range("cpus", self.cpus.into(), 1, CPUS_MAX.into())?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
-        range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)
+        range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
+        range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
     }
 
     fn rebase_paths(&mut self, folder: &Path) {
@@ -262,6 +293,7 @@ impl MachineConfig {
             &mut self.initrd,
             &mut self.bios,
             &mut self.rom,
+            &mut self.store,
             &mut self.trace,
             &mut self.symbols,
         ];

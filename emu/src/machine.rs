@@ -29,7 +29,7 @@ use start::Start;
 
 /// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
 /// cost, how often the host is asked for input, how fast serial characters and the TSC go.
-pub const SEMANTICS_EPOCH: u32 = 2;
+pub const SEMANTICS_EPOCH: u32 = 3;
 
 /// Index of RAM among the regions.
 pub(crate) const RAM: usize = 0;
@@ -214,11 +214,14 @@ impl Machine {
         tracing::info!(target: "reset", "platform reset at step {} ({now} ns)", self.position.step);
         for (id, vcpu) in self.vcpus.iter_mut().enumerate() {
             let (random, retired) = (vcpu.system.random, vcpu.system.retired);
+            let watch = vcpu.watch().clone();
             *vcpu = Vcpu::new(self.model, id as u32, self.spec.cpus, self.spec.seed);
             vcpu.system.random = random;
             vcpu.system.retired = retired;
             // The TSC restarts at 0 (SDM table 9-1).
             vcpu.system.msrs.tsc_offset = now.wrapping_neg();
+            // The debugger's, not the machine's.
+            vcpu.set_watch(watch);
         }
         // Whatever the life before still wanted is void.
         self.messages.clear();
@@ -228,6 +231,7 @@ impl Machine {
         self.platform.effects().drain().for_each(drop);
         self.mmu.set_a20(self.platform.a20());
         self.map_changed();
+        self.end_monitors();
         self.position.current = 0;
         self.position.slice_end = if self.vcpus.len() == 1 { 0 } else { now + self.spec.quantum };
         match self.saved_start() {
@@ -280,10 +284,16 @@ impl Machine {
         self.position.current as usize
     }
 
+    /// Whether the slice of the current processor is used up: another one runs next, if it has something to do.
+    pub fn slice_is_over(&self) -> bool {
+        self.now() >= self.position.slice_end
+    }
+
     /// Drops every cache: decoded code, translations. The guest cannot tell.
     pub fn drop_caches(&mut self) {
         self.code.clear();
         self.mmu.drop_code_marks();
+        self.mmu.drop_monitors();
         self.mmu.drop_translations();
     }
 }

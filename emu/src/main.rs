@@ -1,21 +1,29 @@
 //! The command-line program `amber`.
 
 use amber_emu::cli::args::{Cli, Command, RunArgs};
+use amber_emu::cli::fault;
 use amber_emu::cli::run::{self, exit};
+use amber_emu::cli::{bench, snapshot};
 use amber_emu::test;
 use clap::Parser;
 
 fn main() {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
-    let outcome = match &cli.command {
+    let outcome = fault::guard(|| match &cli.command {
         None => run::run(&RunArgs::default()),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Test(args)) => test::run(args),
-    };
-    let code = outcome.unwrap_or_else(|error| {
-        eprintln!("amber: {error:#}");
-        exit::BAD_INPUT
+        Some(Command::Snapshot(args)) => snapshot::run(args),
+        Some(Command::Bench(args)) => bench::run(args),
     });
+    let code = match outcome {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            eprintln!("amber: {error:#}");
+            exit::BAD_INPUT
+        }
+        Err(panic) => fault::report(&panic, None, None),
+    };
     std::process::exit(code);
 }
 

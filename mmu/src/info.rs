@@ -7,6 +7,8 @@ use crate::pool::{FrameId, GROUP};
 pub(crate) const TABLE: u8 = 1;
 /// Stores must look for decoded code.
 pub(crate) const CODE: u8 = 2;
+/// Stores must look for monitored lines.
+pub(crate) const MONITORED: u8 = 4;
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FrameInfo {
@@ -15,7 +17,7 @@ pub(crate) struct FrameInfo {
     pub aliases: Aliases,
     /// Slot of its record in [`crate::tables::Tables`], if it is a table.
     pub table: u32,
-    /// [`TABLE`] and [`CODE`].
+    /// [`TABLE`], [`CODE`] and [`MONITORED`].
     pub traps: u8,
 }
 

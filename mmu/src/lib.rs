@@ -19,7 +19,7 @@ mod tlb;
 
 pub use frames::{FIRST_EPOCH, FrozenFrames};
 pub use map::{AddressMap, Backing, MapRange};
-pub use mmu::{Counters, ExecPage, Mmu, Place, Rights, Smc, ViewId};
+pub use mmu::{Counters, ExecPage, MONITOR_LINE, Mmu, Place, Rights, Smc, ViewId};
 pub use paging::{Access, AddressSpace, PageFault, PagingMode};
 pub use pending::{PageSource, Pending};
 pub use pool::{FrameId, FramesError, GROUP, PAGE, Word};

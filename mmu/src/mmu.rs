@@ -2,7 +2,7 @@
 
 use crate::aliases::{Aliases, Revoke};
 use crate::frames::{Frames, FrozenFrames};
-use crate::info::{CODE, FrameInfos, TABLE};
+use crate::info::{CODE, FrameInfos, MONITORED, TABLE};
 use crate::map::{AddressMap, Backing};
 use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, NX, PageFault, Used, Walk};
 use crate::pending::{PageSource, Pending};
@@ -87,6 +87,18 @@ fn executed_bit(linear: u64) -> (usize, u64) {
 /// Bytes of one store that say a frame is no table any more.
 const BULK: usize = 512;
 
+/// Bytes MONITOR watches, naturally aligned.
+pub const MONITOR_LINE: u64 = 64;
+
+/// A line that a processor's MONITOR watches.
+#[derive(Clone, Copy)]
+struct Monitored {
+    processor: u32,
+    /// Guest-physical address.
+    line: u64,
+    frame: FrameId,
+}
+
 /// The memory of a machine.
 pub struct Mmu {
     frames: Frames,
@@ -103,6 +115,9 @@ pub struct Mmu {
     executed: Box<[Executed; CONTEXTS]>,
     disturbed: bool,
     smc: Vec<Smc>,
+    monitored: Vec<Monitored>,
+    /// Processors whose line was stored to.
+    triggered: Vec<u32>,
     /// What coherence costs.
     pub counters: Counters,
 }
@@ -131,6 +146,8 @@ impl Mmu {
             executed: Box::new([[0; EXECUTED / 64]; CONTEXTS]),
             disturbed: false,
             smc: Vec::new(),
+            monitored: Vec::new(),
+            triggered: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -303,8 +320,8 @@ impl Mmu {
         true
     }
 
-    /// Whether the bytes at `from` and at `to` might overlap, where `to` need not be in the TLB: the page offsets
-    /// decide.
+    /// Whether a copy inside one page each from `from` to `to` might overwrite what it has yet to read, where `to` need
+    /// not be in the TLB: the page offsets decide. At equal ones both are the same bytes or in different frames.
     pub fn overlaps_frame(&self, from: u64, to: u64, len: usize) -> bool {
         (from & 0xFFF).abs_diff(to & 0xFFF) < len as u64 && from & 0xFFF != to & 0xFFF
     }
@@ -420,6 +437,9 @@ impl Mmu {
         if let Backing::Frames(frame) = self.maps[usize::from(view & 1)].lookup(gpa).1 {
             let offset = (gpa & (PAGE - 1)) as usize;
             self.note_code_store(frame, offset, size as usize);
+            if self.info.get(frame).traps & MONITORED != 0 {
+                self.note_monitored_store(frame, offset, size as usize);
+            }
             self.store(frame, offset, &value.to_le_bytes()[..size as usize]);
         }
     }
@@ -429,12 +449,18 @@ impl Mmu {
         let index_bits = if entry_size == 4 { 10 } else { 9 };
         for used in &walk.used[..walk.levels] {
             let gpa = used.entry & self.a20_mask;
-            let Backing::Frames(frame) = self.maps[usize::from(key.view & 1)].lookup(gpa).0 else { continue };
+            let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
+            let Backing::Frames(frame) = read else { continue };
             let covered = u32::from(used.shift) + index_bits;
             let base = if covered >= 48 { 0 } else { linear & !((1u64 << covered) - 1) };
             let slot = self.mark(frame);
-            let new =
-                TableUse { base, shift: used.shift, entry_size: entry_size as u8, contexts: context.bit() };
+            let new = TableUse {
+                base,
+                shift: used.shift,
+                entry_size: entry_size as u8,
+                contexts: context.bit(),
+                unflagged: read != write,
+            };
             if let Some(gone) = self.tables.add(slot, new) {
                 self.drop_table(&gone);
             }
@@ -471,13 +497,16 @@ impl Mmu {
         self.counters.table_stores += 1;
         let slot = self.info.get(frame).table;
         let mut effective = false;
-        let mut nth = 0;
-        while let Some(table) = self.tables.nth(slot, nth) {
-            nth += 1;
+        // Downwards none is left out where a table that points to itself loses uses on the way.
+        for nth in (0..self.tables.uses(slot)).rev() {
+            let Some(table) = self.tables.nth(slot, nth) else { continue };
             let size = usize::from(table.entry_size);
             for index in offset / size..=(offset + new.len() - 1) / size {
                 effective |= self.entry_store(frame, &table, index as u64);
             }
+        }
+        if self.info.get(frame).traps & TABLE == 0 {
+            return;
         }
         // A frame filled or copied over in bulk is a page being recycled.
         if self.tables.note_store(slot, effective) || new.len() >= BULK {
@@ -495,7 +524,7 @@ impl Mmu {
             self.frames.memory().load(address)
         };
         // A walk sets the accessed flag of every entry it uses, and an entry without it was never cached.
-        if old & 1 == 0 || old & ACCESSED == 0 {
+        if old & 1 == 0 || old & ACCESSED == 0 && !table.unflagged {
             return false;
         }
         let base = table.base.wrapping_add(index << table.shift);
@@ -510,19 +539,22 @@ impl Mmu {
             }
         }
         if table.shift == 21 || (table.shift == 22 && size == 4) {
-            self.forget_child(old, size, base, table.contexts);
+            self.forget_child(old, TableUse { base, shift: 12, ..*table });
         }
         dropped != 0 || table.shift > 12
     }
 
     /// A directory entry changed: the table it pointed to serves these contexts no more.
-    fn forget_child(&mut self, old: u64, size: u64, base: u64, contexts: u64) {
-        let address = if size == 4 { 0xFFFF_F000 } else { 0x000F_FFFF_FFFF_F000 };
+    fn forget_child(&mut self, old: u64, gone: TableUse) {
+        let address = if gone.entry_size == 4 { 0xFFFF_F000 } else { 0x000F_FFFF_FFFF_F000 };
         let gpa = old & address & self.a20_mask;
-        let Backing::Frames(child) = self.maps[0].lookup(gpa).0 else { return };
-        let info = self.info.get(child);
-        if info.traps & TABLE != 0 && self.tables.forget(info.table, base, contexts) {
-            self.unmark(Marked { frame: child, slot: self.info.get(child).table });
+        for view in 0..self.maps.len() {
+            let gone = TableUse { contexts: self.tlb.of_view(gone.contexts, view as u8), ..gone };
+            let Backing::Frames(child) = self.maps[view].lookup(gpa).0 else { continue };
+            let info = self.info.get(child);
+            if gone.contexts != 0 && info.traps & TABLE != 0 && self.tables.forget(info.table, &gone) {
+                self.unmark(Marked { frame: child, slot: info.table });
+            }
         }
     }
 
@@ -569,6 +601,66 @@ impl Mmu {
         }
     }
 
+    /// Makes `line`, an aligned guest-physical address, the one `processor` monitors; `None` ends that. From then on
+    /// the first store to it, by whomever, is reported by [`Self::take_triggered`]. False if stores there go to no memory.
+    pub fn monitor(&mut self, processor: u32, view: ViewId, line: Option<u64>) -> bool {
+        self.triggered.retain(|other| *other != processor);
+        self.end_monitors(|monitored| monitored.processor == processor);
+        let Some(line) = line else { return true };
+        let Backing::Frames(frame) = self.map(view).lookup(line).1 else { return false };
+        self.monitored.push(Monitored { processor, line, frame });
+        let info = self.info.at(frame);
+        info.traps |= MONITORED;
+        info.aliases.revoke(&mut self.tlb, Revoke::Write);
+        true
+    }
+
+    /// The line `processor` monitors, until it is stored to.
+    pub fn monitored(&self, processor: u32) -> Option<u64> {
+        self.monitored.iter().find(|monitored| monitored.processor == processor).map(|found| found.line)
+    }
+
+    /// Whether [`Self::take_triggered`] has anything to report.
+    #[inline(always)]
+    pub fn any_triggered(&self) -> bool {
+        !self.triggered.is_empty()
+    }
+
+    /// Processors whose line was stored to since the last call. They monitor nothing any more.
+    pub fn take_triggered(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.triggered)
+    }
+
+    /// Forgets what is monitored; whoever knows it calls [`Self::monitor`] again.
+    pub fn drop_monitors(&mut self) {
+        self.end_monitors(|_| true);
+        self.triggered.clear();
+    }
+
+    fn end_monitors(&mut self, ends: impl Fn(&Monitored) -> bool) {
+        let Self { monitored, info, .. } = self;
+        if !monitored.iter().any(&ends) {
+            return;
+        }
+        for gone in monitored.extract_if(.., |monitored| ends(monitored)) {
+            info.at(gone.frame).traps &= !MONITORED;
+        }
+        for left in monitored {
+            info.at(left.frame).traps |= MONITORED;
+        }
+    }
+
+    #[cold]
+    fn note_monitored_store(&mut self, frame: FrameId, offset: usize, len: usize) {
+        let touched = granules(offset, len);
+        let hit = |monitored: &Monitored| {
+            monitored.frame == frame && touched >> (monitored.line % PAGE / MONITOR_LINE) & 1 != 0
+        };
+        let hits = self.monitored.iter().filter(|monitored| hit(monitored)).map(|found| found.processor);
+        self.triggered.extend(hits);
+        self.end_monitors(hit);
+    }
+
     /// Writes inside one frame, keeping TLB, decoded code and generations true.
     ///
     /// # Panics
@@ -577,6 +669,9 @@ impl Mmu {
         let traps = self.info.get(frame).traps;
         if traps & CODE != 0 {
             self.note_code_store(frame, offset, bytes.len());
+        }
+        if traps & MONITORED != 0 {
+            self.note_monitored_store(frame, offset, bytes.len());
         }
         if traps & TABLE != 0
             && !bytes.is_empty()

@@ -251,6 +251,21 @@ fn random_registers_do_no_harm() {
     }
 }
 
+/// A breakpoint outlives the reset that the guest asks for.
+#[test]
+fn a_reset_keeps_breakpoints() {
+    // nop; mov dx, CF9h; mov al, 6; out dx, al; hlt
+    let program = [0x90, 0x66, 0xBA, 0xF9, 0x0C, 0xB0, 0x06, 0xEE, 0xF4];
+    let (debugged, _scratch) = start("rsp-reset", &program);
+    let mut remote = Remote::connect(&debugged.address).unwrap();
+    assert_eq!(remote.ask("Z1,100001,1").unwrap(), "OK");
+    for _ in 0..3 {
+        let stop = remote.ask("vCont;c").unwrap();
+        assert!(stop.starts_with("T05") && stop.contains("hwbreak"), "{stop}");
+    }
+    remote.send("k").unwrap();
+}
+
 /// Acceptance: gdb attaches to a booting Debian kernel. `tests/fetch-debian.sh` fetches it.
 #[test]
 #[ignore = "takes half a minute; needs gdb and a kernel"]

@@ -26,10 +26,13 @@ fn a_failure_shows_in_exit_code_and_reports() {
     let endless = "firmware = \"paging\"\nlimit = 100\n";
     scratch.file("test.toml", endless.as_bytes());
     let output = run(&["test", &scratch.0.display().to_string(), "--json"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(8));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("\"verdict\": \"limit\""), "{text}");
     assert!(text.contains("\"steps\": 100"), "{text}");
+    scratch.file("test.toml", b"firmware = \"paging\"\nexpect = { exit = 7 }\n");
+    let output = run(&["test", &scratch.0.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

@@ -62,11 +62,29 @@ pub fn x87_waiting(cx: &mut Cx) -> Exec {
     if cx.cpu.x87.pending() { numeric_error(cx) } else { Ok(()) }
 }
 
-/// A waiting instruction found an unmasked exception pending. With CR0.NE = 0 the processor asserts FERR#, which no
-/// chipset of ours listens to: it is as if IGNNE# were held low, and the instruction goes on (SDM volume 1, D.2.1).
+/// A waiting instruction found an unmasked exception pending: #MF, or with CR0.NE = 0 what the AT did (SDM volume 1,
+/// D.2.1). FERR# is asserted, and unless IGNNE# is, the processor stands still before the instruction until an interrupt.
 #[cold]
 pub fn numeric_error(cx: &mut Cx) -> Exec {
-    if cx.cpu.system.cr0 & cr::CR0_NE != 0 { Err(cx.raise(MF)) } else { Ok(()) }
+    if cx.cpu.system.cr0 & cr::CR0_NE != 0 {
+        return Err(cx.raise(MF));
+    }
+    if !cx.cpu.system.ferr {
+        cx.set_ferr(true);
+    }
+    if cx.cpu.system.ignne {
+        return Ok(());
+    }
+    cx.cpu.freeze = true;
+    Err(Fault)
+}
+
+/// After an instruction that may have cleared the error summary: FERR# goes with it.
+#[inline]
+pub fn follow_error_summary(cx: &mut Cx) {
+    if cx.cpu.system.ferr && !cx.cpu.x87.pending() {
+        cx.set_ferr(false);
+    }
 }
 
 /// The fault for an unmasked SIMD floating-point exception.

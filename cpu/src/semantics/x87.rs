@@ -2,7 +2,7 @@
 //! instruction; what they compute is in [`crate::x87`].
 
 use super::sse_fp::relation_flags;
-use super::vector::{numeric_error, read, write, x87_ready, x87_waiting};
+use super::vector::{follow_error_summary, numeric_error, read, write, x87_ready, x87_waiting};
 use crate::event::NM;
 use crate::exec::{Cx, Exec, Fault, Handler, Insn};
 use crate::flags::bit;
@@ -11,6 +11,21 @@ use crate::state::{CodeSize, cr, seg};
 use crate::x87::{Arith, Constant, Format, SAVE_MAX, X87};
 use amber_mmu::Word;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
+
+/// What FOP keeps of an x87 instruction (SDM volume 1, 8.1.9): the low 3 bits of the opcode's first byte, which is D8H
+/// to DFH, and its second byte. `None` for other instructions.
+pub fn opcode(bytes: &[u8], size: CodeSize) -> Option<u16> {
+    let prefix = |byte: &u8| match byte {
+        0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3 => true,
+        0x40..=0x4F => size == CodeSize::Bits64,
+        _ => false,
+    };
+    let start = bytes.iter().position(|byte| !prefix(byte))?;
+    match bytes[start..] {
+        [first @ 0xD8..=0xDF, second, ..] => Some(u16::from(first & 7) << 8 | u16::from(second)),
+        _ => None,
+    }
+}
 
 /// The handler of an instruction of this group.
 pub fn select(instr: &Instruction) -> Option<Handler> {
@@ -29,12 +44,14 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
         .or_else(|| control(instr))
 }
 
-/// Notes the instruction's address; its opcode is not kept, as on processors that only do so for exceptions.
+/// Notes the instruction's address and opcode: for every non-control instruction, whether or not it raises an unmasked
+/// exception (SDM volume 1, 8.1.9; as with the fopcode compatibility mode of IA32_MISC_ENABLE).
 #[inline(always)]
 fn note_instruction(cx: &mut Cx, i: &Insn) {
     let rip = cx.this_rip(i);
     cx.cpu.x87.fip = if cx.cpu.code_size == CodeSize::Bits64 { rip } else { rip & 0xFFFF_FFFF };
     cx.cpu.x87.fcs = cx.cpu.system.seg[seg::CS].selector;
+    cx.cpu.x87.opcode = i.imm as u16;
 }
 
 /// Notes the memory operand's address.
@@ -376,6 +393,7 @@ fn wait(cx: &mut Cx, _: &Insn) -> Exec {
 fn without_wait(cx: &mut Cx, f: fn(&mut X87)) -> Exec {
     x87_ready(cx)?;
     f(&mut cx.cpu.x87);
+    follow_error_summary(cx);
     Ok(())
 }
 
@@ -414,6 +432,7 @@ fn fldcw(cx: &mut Cx, i: &Insn) -> Exec {
     x87_waiting(cx)?;
     let control = cx.read::<u16>(i)?;
     cx.cpu.x87.fldcw(control);
+    follow_error_summary(cx);
     Ok(())
 }
 
@@ -466,6 +485,7 @@ fn store_environment(
     fill(&mut after, format, &mut image[..size]);
     store_image(cx, linear, i.seg, &image[..size])?;
     cx.cpu.x87 = after;
+    follow_error_summary(cx);
     Ok(())
 }
 
@@ -481,6 +501,7 @@ fn load_environment(
     let mut image = [0; SAVE_MAX];
     load_image(cx, linear, i.seg, &mut image[..size])?;
     take(&mut cx.cpu.x87, format, &image[..size]);
+    follow_error_summary(cx);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use amber_cpu::apic::Message;
 use amber_cpu::cpuid::MODELS;
 use amber_cpu::state::{Activity, CodeSize, Segment, cr, seg};
-use amber_cpu::{Bus, CodeCache, Vcpu};
+use amber_cpu::{Bus, CodeCache, Exit, Vcpu};
 use amber_mmu::{AddressMap, Backing, MapRange, Mmu, ViewId};
 
 pub const MEMORY: ViewId = ViewId(0);
@@ -15,7 +15,7 @@ const PT: u64 = 0x4000;
 const GDT: u64 = 0x5000;
 const IDT: u64 = 0x6000;
 const TSS: u64 = 0x7000;
-const HANDLERS: u64 = 0x8000;
+pub const HANDLERS: u64 = 0x8000;
 const KERNEL_STACK: u64 = 0xF000;
 /// Where the instruction lies.
 pub const CODE: u64 = 0x1_0000;
@@ -29,7 +29,15 @@ pub const READ_ONLY: u64 = 0xA_1000;
 pub const SUPERVISOR: u64 = 0xA_2000;
 
 /// No devices.
-pub struct NoBus;
+#[derive(Default)]
+pub struct NoBus {
+    /// FERR#.
+    pub ferr: bool,
+    /// INTR.
+    pub intr: bool,
+    /// Reads of device memory.
+    pub accesses: u32,
+}
 
 impl Bus for NoBus {
     fn pio_read(&mut self, _: &mut Mmu, _: u64, port: u16, _: u8) -> u32 {
@@ -37,16 +45,20 @@ impl Bus for NoBus {
     }
     fn pio_write(&mut self, _: &mut Mmu, _: u64, _: u16, _: u8, _: u32) {}
     fn mmio_read(&mut self, _: &mut Mmu, _: u64, _: u64, _: u8) -> u64 {
+        self.accesses += 1;
         !0
     }
     fn mmio_write(&mut self, _: &mut Mmu, _: u64, _: u64, _: u8, _: u64) {}
     fn intr(&self) -> bool {
-        false
+        self.intr
     }
     fn intack(&mut self, _: &mut Mmu, _: u64) -> u8 {
         0
     }
     fn eoi(&mut self, _: &mut Mmu, _: u64, _: u8) {}
+    fn ferr(&mut self, _: &mut Mmu, _: u64, asserted: bool) {
+        self.ferr = asserted;
+    }
     fn send(&mut self, _: Message) {}
     fn deadline(&self) -> u64 {
         u64::MAX
@@ -73,7 +85,8 @@ pub struct Exception {
 pub struct Machine {
     pub cpu: Vcpu,
     pub mmu: Mmu,
-    code: CodeCache,
+    pub bus: NoBus,
+    pub code: CodeCache,
     mode: Mode,
 }
 
@@ -83,10 +96,20 @@ impl Machine {
         let frames = Backing::Frames(mmu.allocate(FRAMES - 1).expect("frames"));
         let len = u64::from(FRAMES - 1) * 4096;
         mmu.set_map(MEMORY, AddressMap::new(vec![MapRange { base: 0, len, read: frames, write: frames }]));
-        let mut machine = Self { cpu: Vcpu::new(MODELS[0], 0, 1, 0), mmu, code: CodeCache::new(), mode };
+        let mut machine = Self {
+            cpu: Vcpu::new(MODELS[0], 0, 1, 0),
+            mmu,
+            bus: NoBus::default(),
+            code: CodeCache::new(),
+            mode,
+        };
         machine.tables();
         machine.reset();
         machine
+    }
+
+    pub fn is_real(&self) -> bool {
+        self.mode.size == CodeSize::Bits16
     }
 
     pub fn write(&mut self, address: u64, bytes: &[u8]) {
@@ -183,10 +206,15 @@ impl Machine {
         self.cpu.derive();
     }
 
+    /// Runs on for some steps.
+    pub fn run(&mut self, steps: u64) -> Exit {
+        self.cpu.run(&mut self.code, &mut self.mmu, &mut self.bus, 0, u64::MAX, steps).exit
+    }
+
     /// Runs one instruction, or one chunk of a repeated one.
     pub fn step(&mut self) -> Option<Exception> {
         let faults = self.cpu.counters.faults;
-        self.cpu.run(&mut self.code, &mut self.mmu, &mut NoBus, 0, u64::MAX, 1);
+        self.run(1);
         // INT n and its kin get there without a fault.
         let at = self.cpu.rip.wrapping_sub(HANDLERS);
         if self.cpu.counters.faults == faults && at >= 32 {

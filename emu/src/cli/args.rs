@@ -1,8 +1,9 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
+use super::snapshot_args::{BenchArgs, SnapshotArgs};
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineConfig, MachineType,
-    MemorySize, Pace, RtcDate, Seed,
+    MemorySize, Pace, RtcDate, SaveAt, Seed,
 };
 use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
@@ -67,6 +68,10 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Run test images and report one result for each.
     Test(TestArgs),
+    /// List, show, move and remove snapshots.
+    Snapshot(SnapshotArgs),
+    /// Measure what Amber costs here.
+    Bench(BenchArgs),
 }
 
 /// Arguments of `amber run`.
@@ -112,6 +117,9 @@ pub struct GuestArgs {
     /// Built-in image: monitor, selftest, interrupts, paging or smp.
     #[arg(long, value_name = "NAME")]
     pub firmware: Option<Firmware>,
+    /// Snapshot to go on from: a name or the start of an id in the store, or a .amber file.
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub from: Option<String>,
 }
 
 /// What the machine is.
@@ -145,7 +153,8 @@ pub struct MachineArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Running")]
 pub struct RunningArgs {
-    /// Sleep to keep to the wall clock: none or real [default: real at a terminal, none with --headless].
+    /// Sleep when virtual time is ahead of the wall clock: none or real [default: real at a terminal, none with
+    /// --headless].
     #[arg(long, value_name = "PACE")]
     pub pace: Option<Pace>,
     /// What executes instructions: interp.
@@ -160,6 +169,18 @@ pub struct RunningArgs {
     /// Stop at this step, counted since power-up.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub stop_at: Option<u64>,
+    /// End the run with exit code 8 at this step, if it has not ended before.
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    pub limit: Option<u64>,
+    /// Folder of the snapshots [default: $AMBER_STORE, else amber/store in the user's data folder].
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Save a snapshot at this step; may be given several times.
+    #[arg(long, value_name = "STEP=NAME")]
+    pub save_at: Vec<SaveAt>,
+    /// Save a snapshot when the run ends, however it does.
+    #[arg(long, value_name = "NAME")]
+    pub save_on_exit: Option<String>,
     /// Print `state-hash <64 hex>` as the last line on standard error.
     #[arg(long)]
     pub hash: bool,
@@ -237,8 +258,9 @@ fn set_some<T: Clone>(to: &mut Option<T>, given: &Option<T>) {
 
 impl GuestArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { kernel, initrd, append, bios, rom, flat, firmware } = self;
-        let other_kind = bios.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
+        let Self { kernel, initrd, append, bios, rom, flat, firmware, from } = self;
+        let images = bios.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
+        let other_kind = images || from.is_some();
         if other_kind || (kernel.is_some() && config.kernel.is_none()) {
             config.clear_guest();
         }
@@ -249,6 +271,7 @@ impl GuestArgs {
         set_some(&mut config.rom, rom);
         set_some(&mut config.flat, flat);
         set_some(&mut config.firmware, firmware);
+        set_some(&mut config.from, from);
     }
 }
 
@@ -273,6 +296,10 @@ impl RunningArgs {
             headless,
             no_reboot,
             stop_at,
+            limit,
+            store,
+            save_at,
+            save_on_exit,
             hash,
             stats,
             json,
@@ -287,6 +314,12 @@ impl RunningArgs {
         config.headless |= headless;
         config.no_reboot |= no_reboot;
         set_some(&mut config.stop_at, stop_at);
+        set_some(&mut config.limit, limit);
+        set_some(&mut config.store, store);
+        if !save_at.is_empty() {
+            config.save_at.clone_from(save_at);
+        }
+        set_some(&mut config.save_on_exit, save_on_exit);
         config.hash |= hash;
         config.stats |= stats;
         config.json |= json;
@@ -326,7 +359,7 @@ mod tests {
         assert_eq!(config.cpus, 2);
         assert_eq!(config.log, [LogCategory::Int, LogCategory::Exc]);
         assert_eq!(config.gdb.as_deref(), Some(DEFAULT_GDB));
-        assert_eq!(config.effective_pace(), Pace::None);
+        assert_eq!(config.effective_pace(true), Pace::None);
         assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "x", .. })));
     }
 

@@ -1,5 +1,6 @@
 //! The host's side of a headless machine: serial port 0 on standard input and output, the debug console in a file.
 
+use super::pace::Pacer;
 use crate::machine::HostIo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -23,6 +24,7 @@ pub struct Console {
     interactive: bool,
     escaped: bool,
     quit: bool,
+    pacer: Option<Pacer>,
     /// Typed and not asked for yet.
     pending: VecDeque<u8>,
     _terminal: Option<RawTerminal>,
@@ -35,7 +37,7 @@ const CHUNK: usize = 64;
 
 impl Console {
     /// A console on standard input and output. A terminal is put into raw mode until the console is dropped.
-    pub fn new(debug: Option<Box<dyn Write>>, end_of_input: Option<u8>) -> Self {
+    pub fn new(debug: Option<Box<dyn Write>>, end_of_input: Option<u8>, pacer: Option<Pacer>) -> Self {
         let interactive = std::io::stdin().is_terminal();
         let terminal = if interactive { RawTerminal::new() } else { None };
         Self {
@@ -46,6 +48,7 @@ impl Console {
             interactive,
             escaped: false,
             quit: false,
+            pacer,
             pending: VecDeque::new(),
             _terminal: terminal,
         }
@@ -189,6 +192,14 @@ impl HostIo for Console {
         if self.interactive {
             self.flush();
             self.listen(0);
+        }
+    }
+
+    fn pace(&mut self, now: u64) {
+        let ahead = self.pacer.map(|pacer| pacer.ahead(now)).unwrap_or_default();
+        if !ahead.is_zero() {
+            self.flush();
+            std::thread::sleep(ahead);
         }
     }
 

@@ -16,14 +16,30 @@ const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
 pub fn death(machine: &Machine, stop: Stop, symbols: Option<&Symbols>) -> String {
     let (reason, vcpu) = match stop {
         Stop::TripleFault(n) => ("guest died: triple fault", n),
+        Stop::Step => ("guest stopped: it still runs at the limit", machine.current()),
         _ => ("guest hung: every processor is halted and nothing can wake it", machine.current()),
     };
     let mut text = format!("{reason}, cpu{vcpu}, step {}, {} ns\n", machine.step(), machine.now());
-    let cpu = &machine.vcpus()[vcpu];
-    registers(&mut text, cpu);
-    code(&mut text, machine, cpu, symbols);
-    stack(&mut text, machine, cpu, symbols);
+    processor(&mut text, machine, &machine.vcpus()[vcpu], symbols);
     text
+}
+
+/// Every processor of a machine.
+pub fn processors(machine: &Machine) -> String {
+    let mut text =
+        format!("step {}, {} ns, slice of cpu{}\n", machine.step(), machine.now(), machine.current());
+    for (n, cpu) in machine.vcpus().iter().enumerate() {
+        let system = &cpu.system;
+        let _ = writeln!(text, "\ncpu{n}: {:?}, retired {}", system.activity, system.retired);
+        processor(&mut text, machine, cpu, None);
+    }
+    text
+}
+
+fn processor(text: &mut String, machine: &Machine, cpu: &Vcpu, symbols: Option<&Symbols>) {
+    registers(text, cpu);
+    code(text, machine, cpu, symbols);
+    stack(text, machine, cpu, symbols);
 }
 
 fn registers(text: &mut String, cpu: &Vcpu) {

@@ -22,6 +22,7 @@ fn file_reads_every_key_and_writes_itself_back() {
         headless = true
         no-reboot = true
         stop-at = 123456
+        limit = 234567
         hash = true
         stats = true
         json = true

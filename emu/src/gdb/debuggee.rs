@@ -76,20 +76,7 @@ impl<'a> Debuggee<'a> {
 
     /// Runs to the next stop.
     pub(super) fn proceed(&mut self, host: &mut dyn HostIo) -> Stop {
-        self.run(self.until, host)
-    }
-
-    /// Runs to step `until`. A reset renews the processors, so the machine stops there to be watched anew.
-    fn run(&mut self, until: u64, host: &mut dyn HostIo) -> Stop {
-        loop {
-            match self.machine.run(until, host, true) {
-                Stop::Reset if !self.no_reboot => {
-                    self.machine.reset();
-                    self.watch();
-                }
-                stop => return stop,
-            }
-        }
+        self.machine.run(self.until, host, self.no_reboot)
     }
 
     /// Runs until one of the processors gdb steps has taken a step. The schedule stays what it is, so others may run
@@ -99,7 +86,7 @@ impl<'a> Debuggee<'a> {
             let before = self.machine.step();
             let jumps = self.machine.position.idle_jumps;
             let next = before.saturating_add(1).min(self.until);
-            match self.run(next, host) {
+            match self.machine.run(next, host, self.no_reboot) {
                 Stop::Step if next < self.until || self.machine.step() != before => {}
                 stop => return stop,
             }

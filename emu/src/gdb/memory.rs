@@ -48,5 +48,6 @@ pub fn write(machine: &mut Machine, n: usize, linear: u64, from: &[u8]) -> Optio
     for (gpa, piece) in pieces {
         machine.mmu_mut().write_physical(view, gpa, piece);
     }
+    machine.end_waits();
     Some(())
 }

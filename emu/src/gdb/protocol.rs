@@ -230,6 +230,8 @@ impl ThreadExtraInfo for Debuggee<'_> {
             Activity::Running => "running",
             Activity::Halted => "halted",
             Activity::Shutdown => "shut down",
+            Activity::Waiting { .. } => "waits in MWAIT",
+            Activity::Frozen => "stands before an x87 instruction",
             Activity::WaitForSipi => "waits for a start-up IPI",
         };
         let bits = cpu.code_size().bits();

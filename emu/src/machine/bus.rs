@@ -25,6 +25,8 @@ pub trait HostIo {
     }
     /// A look at the person at the console, each ms of virtual time, also while the guest takes no input.
     fn attend(&mut self) {}
+    /// Virtual time has come to `now`, ns; asked as often as for input. A host that keeps to the wall clock sleeps here.
+    fn pace(&mut self, _now: u64) {}
     /// Whether the person at the console asked to end the run.
     fn stop_requested(&self) -> bool {
         false
@@ -51,6 +53,8 @@ pub(crate) struct PlatformBus<'a> {
     pub until: u64,
     /// APIC id of the processor.
     pub processor: u32,
+    /// FERR# of this processor is wired to the chipset.
+    pub ferr_wired: bool,
 }
 
 impl PlatformBus<'_> {
@@ -82,6 +86,11 @@ impl Bus for PlatformBus<'_> {
     }
     fn eoi(&mut self, _mmu: &mut Mmu, now: u64, vector: u8) {
         self.at(now).eoi_broadcast(vector);
+    }
+    fn ferr(&mut self, mmu: &mut Mmu, now: u64, asserted: bool) {
+        if self.ferr_wired {
+            self.at(now).ferr(&mut GuestDma(mmu), asserted);
+        }
     }
     fn send(&mut self, message: Message) {
         self.messages.push(message);

@@ -151,8 +151,14 @@ impl Machine {
         self.position.clone_from(&frozen.position);
         self.messages.clear();
         self.mmu.rewind(&frozen.frames);
+        self.mmu.drop_monitors();
         self.mmu.set_a20(self.platform.a20());
         self.map_changed();
+    }
+
+    /// Pages of a region, if the machine has one of that name.
+    pub fn region_pages(&self, name: &str) -> Option<u64> {
+        self.regions.iter().find(|region| region.name == name).map(|region| u64::from(region.pages))
     }
 
     /// Every section, in a fixed order.

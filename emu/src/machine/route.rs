@@ -2,7 +2,6 @@
 
 use super::{Ending, HostIo, Machine, Stop};
 use amber_cpu::apic::{Delivery, Message};
-use amber_cpu::state::Activity;
 use amber_devices::Effect;
 
 impl Machine {
@@ -47,8 +46,14 @@ impl Machine {
             // Without firmware there is nothing at the reset vector that could tell a warm start: start anew.
             Effect::Init if !self.has_firmware() => self.end(Ending::Reset),
             Effect::Init => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.init = true),
+            // Wired, like FERR#, to the first processor alone.
+            Effect::Ignne(asserted) => self.vcpus[0].system.ignne = asserted,
             Effect::A20(open) => self.mmu.set_a20(open),
-            Effect::MapChanged => self.map_changed(),
+            Effect::MapChanged => {
+                self.map_changed();
+                // Stores may go elsewhere from now on. MWAIT may always end early.
+                self.end_monitors();
+            }
             Effect::Reset => self.end(Ending::Reset),
             Effect::PowerOff => self.end(Ending::PowerOff),
             Effect::DebugExit(value) => self.end(Ending::DebugExit(value)),
@@ -76,16 +81,8 @@ impl Machine {
                 }
                 Delivery::Smi => pending.smi = true,
                 Delivery::Nmi => pending.nmi = true,
-                Delivery::Init => {
-                    pending.init = true;
-                    pending.sipi = None;
-                }
-                Delivery::Startup => {
-                    // An INIT that has arrived puts the processor there before it looks at anything else.
-                    if pending.init || vcpu.system.activity == Activity::WaitForSipi {
-                        pending.sipi = Some(message.vector);
-                    }
-                }
+                Delivery::Init => vcpu.accept_init(),
+                Delivery::Startup => vcpu.accept_sipi(message.vector),
                 // The 8259's INTR is looked at directly.
                 Delivery::ExtInt => {}
             }

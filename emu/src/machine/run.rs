@@ -34,6 +34,7 @@ impl Machine {
     /// Runs until step `until`, or until something else ends the run. Wherever it stops, what the steps so far caused
     /// and what is due at that time has been carried out: the state at a step is the same whatever stopped the run there.
     pub fn run(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
+        self.arm_monitors();
         let stop = self.advance(until, host, no_reboot);
         self.catch_up(host, no_reboot).unwrap_or(stop)
     }
@@ -89,8 +90,37 @@ impl Machine {
         }
         if now >= self.position.poll_at {
             self.position.poll_at = now - now % POLL_NS + POLL_NS;
+            host.pace(now);
             host.attend();
             self.input(host, None);
+        }
+        self.end_waits();
+    }
+
+    /// Tells memory again what processors monitor: that it knows is derived.
+    pub(crate) fn arm_monitors(&mut self) {
+        self.end_waits();
+        for vcpu in &mut self.vcpus {
+            let (id, line) = (vcpu.apic.id(), vcpu.system.monitor);
+            if self.mmu.monitored(id) != line && !self.mmu.monitor(id, vcpu.view(), line) {
+                vcpu.system.monitor = None;
+            }
+        }
+    }
+
+    /// Disarms every monitor.
+    pub(crate) fn end_monitors(&mut self) {
+        self.mmu.drop_monitors();
+        self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.monitor = None);
+    }
+
+    /// Stores to monitored lines reach the processors that monitor them.
+    pub(crate) fn end_waits(&mut self) {
+        if self.mmu.any_triggered() {
+            let triggered = self.mmu.take_triggered();
+            for vcpu in self.vcpus.iter_mut().filter(|vcpu| triggered.contains(&vcpu.apic.id())) {
+                vcpu.system.monitor = None;
+            }
         }
     }
 
@@ -144,13 +174,19 @@ impl Machine {
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires()).min().unwrap_or(u64::MAX);
         let end = slice.min(self.position.poll_at).min(timers);
         let processor = self.vcpus[current].apic.id();
-        let mut bus =
-            PlatformBus { platform: &mut self.platform, messages: &mut self.messages, until: end, processor };
+        let mut bus = PlatformBus {
+            platform: &mut self.platform,
+            messages: &mut self.messages,
+            until: end,
+            processor,
+            ferr_wired: current == 0,
+        };
         let deadline = amber_cpu::Bus::deadline(&bus);
         let steps = until - self.position.step;
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
+        self.end_waits();
         if self.mmu.damaged().is_some() {
             return Some(Stop::Damaged);
         }

@@ -14,6 +14,7 @@ pub use execute::{Outcome, Verdict, execute};
 pub use report::{json, junit, table};
 
 use crate::cli::args::TestArgs;
+use crate::cli::run::{exit, write_out};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -36,17 +37,30 @@ pub fn run(args: &TestArgs) -> Result<i32> {
     let outcomes = run_all(&cases, jobs.map_or(1, NonZeroUsize::get), &bar);
     bar.finish_and_clear();
     if args.json {
-        println!("{}", json(&outcomes));
+        write_out(&(json(&outcomes) + "\n"));
     } else {
-        print!("{}", table(&outcomes));
+        write_out(&table(&outcomes));
     }
     // After the verdicts were told: they must not be lost with a file that cannot be written.
     if let Some(file) = &args.junit {
         let name = || format!("--junit {}", file.display());
         std::fs::write(file, junit(&outcomes)).with_context(name)?;
     }
-    let all = outcomes.iter().all(|outcome| outcome.verdict.is_fine());
-    Ok(if all { 0 } else { NOT_ALL_PASS })
+    Ok(exit_code(&outcomes))
+}
+
+/// What all outcomes together come to: a fault of Amber's outweighs a failure, a failure a limit.
+fn exit_code(outcomes: &[Outcome]) -> i32 {
+    let bad = || outcomes.iter().map(|outcome| outcome.verdict).filter(|verdict| !verdict.is_fine());
+    if bad().any(|verdict| verdict == Verdict::Internal) {
+        exit::INTERNAL
+    } else if bad().any(|verdict| verdict != Verdict::Limit) {
+        NOT_ALL_PASS
+    } else if bad().next().is_some() {
+        exit::LIMIT
+    } else {
+        0
+    }
 }
 
 fn progress(count: usize) -> ProgressBar {

@@ -123,3 +123,19 @@ fn what_was_said_long_ago_counts() {
     let outcome = judged(Case { limit: 200_000_000, ..program("long-regex", &code, matched) });
     assert_eq!(outcome.verdict, Verdict::Pass);
 }
+
+#[test]
+fn the_worst_verdict_decides_the_exit_code() {
+    let code = |verdicts: &[Verdict]| {
+        let case = program("none", &[], Expectation::default());
+        let outcome = |verdict: &Verdict| Outcome::failed_to_run(&case, *verdict, String::new());
+        let code = exit_code(&verdicts.iter().map(outcome).collect::<Vec<_>>());
+        std::fs::remove_file(case.config.flat.unwrap().file).unwrap();
+        code
+    };
+    use Verdict::*;
+    assert_eq!(code(&[Pass, KnownFailure]), 0);
+    assert_eq!(code(&[Pass, Limit]), 8);
+    assert_eq!(code(&[Limit, Hung]), 1);
+    assert_eq!(code(&[Limit, Internal, Fail]), 10);
+}

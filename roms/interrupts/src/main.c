@@ -366,6 +366,69 @@ static void check_clocks(void)
         skip("CPUID 15h", "not there");
 }
 
+/* Divides by zero with that exception unmasked; the WAIT finds it pending. */
+static void divide_by_zero(void)
+{
+    u16 control = 0x37B;
+    asm volatile("fninit\n fldcw %0\n fldz\n fld1\n fdiv %%st(1), %%st\n fwait\n nop\n nop" : : "m"(control));
+    delay_us(10);
+}
+
+static u16 fpu_status(void)
+{
+    u16 status;
+    asm volatile("fnstsw %0" : "=a"(status));
+    return status;
+}
+
+static volatile u8 ignore_error;
+
+static void on_ferr(struct frame64 *frame)
+{
+    outb(0xF0, 0);
+    if (!ignore_error)
+        asm volatile("fnclex");
+    on_pic(frame);
+}
+
+static void check_ferr(void)
+{
+    set_mode("ferr");
+    if (is_tcg()) {
+        skip("numeric errors", "QEMU TCG aborts");
+        return;
+    }
+    u64 cr0;
+    asm volatile("movq %%cr0, %0" : "=r"(cr0));
+    lapic_write(LAPIC_LINT0, 0x700);
+    vector(0x2D, on_ferr);
+    asm volatile("movq %0, %%cr0" : : "r"(cr0 & ~0x2Cull));
+    outb(0x21, 0xFB);
+    outb(0xA1, 0xDF);
+    asm volatile("sti");
+    divide_by_zero();
+    check("an unmasked error is IRQ13 with CR0.NE clear", count[0x2D], 1);
+    check("the handler cleared it", fpu_status() & 0x80, 0);
+    ignore_error = 1;
+    divide_by_zero();
+    asm volatile("fwait\n fld1\n fwait");
+    check("port F0h lets instructions go on", count[0x2D], 2);
+    check("with the error pending", fpu_status() & 0x80, 0x80);
+    asm volatile("fnclex");
+    ignore_error = 0;
+    divide_by_zero();
+    check("but only this once", count[0x2D], 3);
+    asm volatile("cli");
+    outb(0x21, 0xFF);
+    outb(0xA1, 0xFF);
+    asm volatile("movq %0, %%cr0" : : "r"((cr0 & ~0xCull) | 0x20));
+    EXPECT("exception 16 with CR0.NE set", 16, divide_by_zero());
+    check("and no IRQ13", count[0x2D], 3);
+    asm volatile("fnclex\n fninit");
+    asm volatile("movq %0, %%cr0" : : "r"(cr0));
+    lapic_write(LAPIC_LINT0, LVT_MASKED);
+}
+
 void main64(void)
 {
     uart_init();
@@ -381,5 +444,6 @@ void main64(void)
     check_nmi();
     check_ioapic();
     check_hpet();
+    check_ferr();
     finish();
 }

@@ -10,13 +10,18 @@ extern u8 ap_start[], ap_end[];
 void ap_main(u64 index);
 
 /* What the boot processor asks the others to do; they answer by raising `done`. */
-enum phase { IDLE, XADD, CMPXCHG, SPINLOCK, TSC, PING, PARK };
+enum phase { IDLE, XADD, CMPXCHG, SPINLOCK, TSC, MWAIT, PING, PARK };
 static volatile u32 phase, generation, done, alive, asked;
 static volatile u32 apic_ids[MAX_CPUS];
 static volatile u64 xadd_sum, cmpxchg_sum, locked_sum, last_tsc;
 static volatile u32 lock, tsc_warps;
 static volatile u32 ping_turn, ipis[MAX_CPUS];
 static u32 cpus;
+
+#define TURNS 50
+/* The line that is monitored; what lies beside it in its page is stored to all the time. */
+static volatile struct { u32 turn, unused[15]; } __attribute__((aligned(64))) watched;
+static volatile u32 beside;
 
 static void acquire(void)
 {
@@ -83,16 +88,6 @@ static void work_tsc(void)
     }
 }
 
-static void work(u32 what)
-{
-    switch (what) {
-    case XADD: work_xadd(); break;
-    case CMPXCHG: work_cmpxchg(); break;
-    case SPINLOCK: work_spinlock(); break;
-    case TSC: work_tsc(); break;
-    }
-}
-
 static u32 own_index(void)
 {
     u32 id = lapic_read(LAPIC_ID) >> 24;
@@ -100,6 +95,35 @@ static u32 own_index(void)
         if (apic_ids[i] == id)
             return i;
     return 0;
+}
+
+/* Everyone waits in MWAIT for its turn, which the one before gives it. */
+static void work_mwait(void)
+{
+    u32 index = own_index();
+    for (u32 round = 0; round < TURNS; round++) {
+        u32 mine = round * cpus + index;
+        for (;;) {
+            asm volatile("monitor" : : "a"(&watched), "c"(0), "d"(0) : "memory");
+            if (watched.turn == mine)
+                break;
+            asm volatile("mwait" : : "a"(0), "c"(0) : "memory");
+        }
+        for (int i = 0; i < 10; i++)
+            beside++;
+        watched.turn = mine + 1;
+    }
+}
+
+static void work(u32 what)
+{
+    switch (what) {
+    case XADD: work_xadd(); break;
+    case CMPXCHG: work_cmpxchg(); break;
+    case SPINLOCK: work_spinlock(); break;
+    case TSC: work_tsc(); break;
+    case MWAIT: work_mwait(); break;
+    }
 }
 
 static void send_ipi(u32 index, u32 low)
@@ -240,6 +264,14 @@ void main64(void)
     check("the lock excludes", locked_sum, (u64)ROUNDS / 4 * cpus);
     check("TSC phase ends", all_do(TSC), 1);
     check("the TSC never warps", tsc_warps, 0);
+    u32 id[4];
+    cpuid(1, 0, id);
+    if (id[2] & 8) {
+        check("MWAIT phase ends", all_do(MWAIT), 1);
+        check("everyone had its turns", watched.turn, TURNS * cpus);
+    } else {
+        skip("MWAIT", "CPUID says there is none");
+    }
     check_ipis();
     finish();
 }

@@ -84,6 +84,7 @@ impl Bus for NoBus {
         0
     }
     fn eoi(&mut self, _: &mut Mmu, _: u64, _: u8) {}
+    fn ferr(&mut self, _: &mut Mmu, _: u64, _: bool) {}
     fn send(&mut self, _: Message) {}
     fn deadline(&self) -> u64 {
         u64::MAX

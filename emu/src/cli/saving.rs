@@ -1,0 +1,62 @@
+//! Saving a machine while it runs: the guest waits only until its state is frozen, the rest goes on beside it.
+
+use crate::machine::{Frozen, Machine};
+use amber_snapshot::{Saved, SnapshotId, Store, StoreError};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Saves the snapshots of one run, one after the other.
+pub struct Saver {
+    store: Arc<Store>,
+    /// The snapshot the run went on from.
+    parent: Option<SnapshotId>,
+    under_way: Option<JoinHandle<(Frozen, Result<Saved, StoreError>)>>,
+    name: String,
+}
+
+impl Saver {
+    /// A saver into `store`, for a run that goes on from `parent`.
+    pub fn new(store: Arc<Store>, parent: Option<SnapshotId>) -> Self {
+        Self { store, parent, under_way: None, name: String::new() }
+    }
+
+    /// Saves the machine as it is now, under `name`. Returns when the state is frozen; what became of an earlier save
+    /// is known then.
+    ///
+    /// # Errors
+    /// When the name is taken or is none, or the earlier save failed: the sentence to tell. The machine can go on.
+    pub fn save(&mut self, machine: &mut Machine, name: &str, inputs: u64) -> Result<(), StoreError> {
+        let earlier = self.finish(machine);
+        self.store.check_name(name)?;
+        let mut frozen = machine.freeze();
+        let (store, parent, named) = (Arc::clone(&self.store), self.parent, name.to_owned());
+        self.name = named.clone();
+        self.under_way = Some(std::thread::spawn(move || {
+            let saved = frozen.save(&store, parent, inputs).and_then(|saved| {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+                store.name(&named, saved.id, now, false).map(|()| saved)
+            });
+            (frozen, saved)
+        }));
+        earlier.map(|_| ())
+    }
+
+    /// Waits for the save under way, if any.
+    ///
+    /// # Errors
+    /// When it failed. The machine can go on.
+    pub fn finish(&mut self, machine: &mut Machine) -> Result<Option<Saved>, StoreError> {
+        let Some(thread) = self.under_way.take() else { return Ok(None) };
+        let (frozen, saved) = match thread.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let step = frozen.step();
+        machine.adopt_trees(frozen);
+        let saved = saved?;
+        self.parent = Some(saved.id);
+        tracing::info!(target: "snapshot", "saved {} at step {step}, {} bytes", self.name, saved.written);
+        Ok(Some(saved))
+    }
+}

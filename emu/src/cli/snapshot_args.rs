@@ -1,0 +1,87 @@
+//! Arguments of `amber snapshot` and `amber bench`.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+A snapshot is meant by its name, the start of its id (4 digits or more), or a .amber file.
+
+Examples:
+  amber run --kernel vmlinuz --initrd initrd.img --headless --save-at 2000000000=booted
+  amber snapshot list
+  amber run --from booted --headless
+  amber snapshot export booted booted.amber      one file, to take elsewhere
+  amber run --from booted.amber --headless";
+
+/// Arguments of `amber snapshot`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SnapshotArgs {
+    /// Folder of the snapshots [default: $AMBER_STORE, else amber/store in the user's data folder].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: SnapshotCommand,
+}
+
+/// What to do with snapshots.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// List the snapshots by name.
+    List,
+    /// Show which snapshot went on from which.
+    Tree,
+    /// Show what a snapshot is.
+    Show { snapshot: String },
+    /// Write a snapshot to a file that holds all of it.
+    Export {
+        snapshot: String,
+        /// File to write, by custom with the ending .amber.
+        file: PathBuf,
+    },
+    /// Take a snapshot out of a .amber file into the store.
+    Import {
+        file: PathBuf,
+        /// Name to give it [default: the one it had].
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Read everything a snapshot needs and check it (all snapshots, if none is named).
+    Verify { snapshots: Vec<String> },
+    /// Give a snapshot another name.
+    Rename { snapshot: String, name: String },
+    /// Remove snapshots. What they alone needed goes with the next gc.
+    Remove {
+        #[arg(required = true)]
+        snapshots: Vec<String>,
+    },
+    /// Free what no snapshot needs.
+    Gc,
+}
+
+/// Arguments of `amber bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[arg(value_enum)]
+    pub what: BenchSubject,
+    /// Snapshot to measure with [default: the embedded monitor].
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub from: Option<String>,
+    /// Folder of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchSubject {
+    /// Freezing, saving, loading, forking, resetting.
+    Snapshot,
+}
