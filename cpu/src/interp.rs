@@ -313,6 +313,11 @@ impl Cx<'_> {
             self.cpu.attention = true;
             return Due::Leave(Exit::Watchpoint);
         }
+        // What is due by now on the machine comes before events are looked at, as it does when a run begins here.
+        if self.cpu.timing.room() == 0 {
+            self.cpu.attention = true;
+            return Due::Leave(Exit::Budget);
+        }
         let now = self.now();
         if self.cpu.apic.timer_expires().is_some_and(|at| at <= now) {
             self.cpu.apic.run_timer(now);

@@ -5,16 +5,16 @@
 
 mod values;
 
+use crate::files;
+use amber_devices::CPUS_MAX;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{
-    CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_MEMORY, MIN_MEMORY, MachineType,
-    MemorySize, Pace, RtcDate, SaveAt, Seed, ValueError,
+    CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineType, MemorySize, Pace, RtcDate,
+    SaveAt, Seed, ValueError,
 };
 
-/// Most vCPUs a machine can have: xAPIC identifiers 0 to 254, 255 being the broadcast.
-pub const MAX_CPUS: u32 = 255;
-/// Steps one vCPU executes before the next one's turn, unless said otherwise.
+/// Virtual time one vCPU has before the next one's turn, ns, unless said otherwise.
 pub const DEFAULT_QUANTUM: u64 = 20_000;
 
 /// Everything a run depends on. Paths in a file are relative to the file's folder.
@@ -56,13 +56,13 @@ pub struct MachineConfig {
     pub save_on_exit: Option<String>,
     pub machine: MachineType,
     pub cpu: CpuChoice,
-    /// Number of vCPUs, 1 to [`MAX_CPUS`].
+    /// Number of vCPUs, 1 to [`CPUS_MAX`].
     pub cpus: u32,
     pub memory: MemorySize,
     pub seed: Seed,
     /// What the RTC shows at reset (UTC).
     pub rtc: RtcDate,
-    /// Steps per slice of a vCPU, at least 1.
+    /// Virtual time of a vCPU's slice, ns, at least 1.
     pub quantum: u64,
     /// Unset: real at a terminal, none when headless.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +78,8 @@ pub struct MachineConfig {
     pub limit: Option<u64>,
     pub hash: bool,
     pub stats: bool,
+    /// Counters as JSON.
+    pub json: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<PathBuf>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -121,6 +123,7 @@ impl Default for MachineConfig {
             limit: None,
             hash: false,
             stats: false,
+            json: false,
             trace: None,
             log: Vec::new(),
             debugcon: None,
@@ -170,8 +173,8 @@ impl MachineConfig {
     /// # Errors
     /// When the file cannot be read, is no TOML, or has an unknown key or a bad value (named, with its line).
     pub fn from_file(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        let text =
+            files::read_text(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
         let mut config = Self::from_toml(&text, file)?;
         config.rebase_paths(file.parent().unwrap_or(Path::new("")));
         Ok(config)
@@ -272,7 +275,7 @@ impl MachineConfig {
                 Err(ConfigError::OutOfRange { key, value, min, max })
             }
         };
-        range("cpus", self.cpus.into(), 1, MAX_CPUS.into())?;
+        range("cpus", self.cpus.into(), 1, CPUS_MAX.into())?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)

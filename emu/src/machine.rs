@@ -9,6 +9,8 @@ mod run;
 mod spec;
 mod start;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 pub use bus::HostIo;
 pub use frozen::{Frozen, RegionSnapshot};
@@ -25,8 +27,9 @@ use amber_snapshot::{RegionTree, Schema, Section};
 use serde::{Deserialize, Serialize};
 use start::Start;
 
-/// Raised when a fix changes what a run computes.
-pub const SEMANTICS_EPOCH: u32 = 2;
+/// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
+/// cost, how often the host is asked for input, how fast serial characters and the TSC go.
+pub const SEMANTICS_EPOCH: u32 = 3;
 
 /// Index of RAM among the regions.
 pub(crate) const RAM: usize = 0;
@@ -57,6 +60,18 @@ pub enum MachineError {
     Start(String),
 }
 
+/// How a guest ended itself. A machine that has ended does not go on: a run of it ends at once, in the same way. Only a
+/// reset begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub(crate) enum Ending {
+    /// ACPI S5 or S4.
+    PowerOff,
+    /// It asked for a reset, and the run allowed none.
+    Reset,
+    /// It wrote this to isa-debug-exit.
+    DebugExit(u32),
+}
+
 /// Position in history and in the round of slices. The section `machine`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(crate) struct Position {
@@ -66,19 +81,23 @@ pub(crate) struct Position {
     pub epoch: u32,
     /// Processor whose slice it is.
     pub current: u32,
-    /// Virtual time at which the slice ends, ns.
+    /// Virtual time at which the slice ends, ns. With one processor there are no slices, and this is 0.
     pub slice_end: u64,
     /// Virtual time at which the host is next asked for input, ns.
     pub poll_at: u64,
     /// Bytes from the host that the serial port has not taken yet.
     pub serial_queue: Vec<u8>,
+    /// The guest was told that there is no more input.
+    pub input_ended: bool,
     /// Steps spent idle (time jumps).
     pub idle_jumps: u64,
+    /// The guest ended itself like this.
+    pub ended: Option<Ending>,
 }
 
 impl Section for Position {
     const KIND: &'static str = "machine";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// A region of frames.
@@ -153,10 +172,12 @@ impl Machine {
             step: 0,
             epoch: SEMANTICS_EPOCH,
             current: 0,
-            slice_end: spec.quantum,
+            slice_end: if spec.cpus == 1 { 0 } else { spec.quantum },
             poll_at: POLL_NS,
             serial_queue: Vec::new(),
+            input_ended: false,
             idle_jumps: 0,
+            ended: None,
         };
         Ok(Self {
             spec,
@@ -169,6 +190,11 @@ impl Machine {
             regions,
             messages: Vec::new(),
         })
+    }
+
+    /// Whether there is something at the reset vector.
+    pub(crate) fn has_firmware(&self) -> bool {
+        self.spec.firmware_len != 0
     }
 
     pub(crate) fn region(&self, index: usize) -> &Region {
@@ -192,18 +218,27 @@ impl Machine {
             *vcpu = Vcpu::new(self.model, id as u32, self.spec.cpus, self.spec.seed);
             vcpu.system.random = random;
             vcpu.system.retired = retired;
+            // The TSC restarts at 0 (SDM table 9-1).
+            vcpu.system.msrs.tsc_offset = now.wrapping_neg();
             // The debugger's, not the machine's.
             vcpu.set_watch(watch);
         }
+        // Whatever the life before still wanted is void.
         self.messages.clear();
+        self.platform.effects().drain().for_each(drop);
+        self.position.ended = None;
         self.with_dma(|platform, dma| platform.reset(dma));
-        self.mmu.set_a20(true);
+        self.platform.effects().drain().for_each(drop);
+        self.mmu.set_a20(self.platform.a20());
         self.map_changed();
         self.end_monitors();
         self.position.current = 0;
-        self.position.slice_end = now + self.spec.quantum;
+        self.position.slice_end = if self.vcpus.len() == 1 { 0 } else { now + self.spec.quantum };
         match self.saved_start() {
-            Ok(start) if start.starts_anew() => self.start(&start),
+            Ok(start) if start.starts_anew() => {
+                self.clear(&start);
+                self.start(&start);
+            }
             Ok(_) => {}
             Err(error) => self.mmu.damage(error.to_string()),
         }

@@ -137,7 +137,7 @@ impl Cutter {
 
     /// The machine as another process would have it.
     fn save_and_load(&mut self) -> Machine {
-        if self.cuts % CUTS_PER_STORE == 0 {
+        if self.cuts.is_multiple_of(CUTS_PER_STORE) {
             self.store = folder();
             self.parent = None;
         }

@@ -5,8 +5,7 @@ use crate::config::{Firmware, Guest};
 use std::path::Path;
 
 /// Content of a first-party image, built from `roms/`.
-#[must_use]
-pub fn embedded(firmware: Firmware) -> &'static [u8] {
+fn embedded(firmware: Firmware) -> &'static [u8] {
     match firmware {
         Firmware::Monitor => include_bytes!("../../../roms/monitor/image.bin"),
         Firmware::Selftest => include_bytes!("../../../roms/selftest/image.bin"),

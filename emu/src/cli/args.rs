@@ -2,9 +2,10 @@
 
 use super::snapshot_args::{BenchArgs, SnapshotArgs};
 use crate::config::{
-    ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_CPUS, MachineConfig,
-    MachineType, MemorySize, Pace, RtcDate, SaveAt, Seed,
+    ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineConfig, MachineType,
+    MemorySize, Pace, RtcDate, SaveAt, Seed,
 };
+use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -132,9 +133,9 @@ pub struct MachineArgs {
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<CpuChoice>,
     /// Number of vCPUs, 1 to 255 [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CPUS_MAX)))]
     pub cpus: Option<u32>,
-    /// RAM, 64K to 64G: 512M, 1G [default: 512M].
+    /// RAM, 2M to 64G: 512M, 1G [default: 512M].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<MemorySize>,
     /// Seed of all the machine's randomness [default: 0].
@@ -143,7 +144,7 @@ pub struct MachineArgs {
     /// What the real-time clock shows at reset, UTC [default: 2026-01-01T00:00:00].
     #[arg(long, value_name = "DATE")]
     pub rtc: Option<RtcDate>,
-    /// Steps of one vCPU before the next one's turn.
+    /// Virtual time of one vCPU before the next one's turn, ns [default: 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub quantum: Option<u64>,
 }
@@ -165,7 +166,7 @@ pub struct RunningArgs {
     /// A guest reset ends the run with exit code 0.
     #[arg(long)]
     pub no_reboot: bool,
-    /// Stop at this step, counted since reset.
+    /// Stop at this step, counted since power-up.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub stop_at: Option<u64>,
     /// End the run with exit code 8 at this step, if it has not ended before.
@@ -186,6 +187,9 @@ pub struct RunningArgs {
     /// Print counts and speed at the end.
     #[arg(long)]
     pub stats: bool,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
     /// Write every step to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -298,6 +302,7 @@ impl RunningArgs {
             save_on_exit,
             hash,
             stats,
+            json,
             trace,
             log,
             debugcon,
@@ -317,6 +322,7 @@ impl RunningArgs {
         set_some(&mut config.save_on_exit, save_on_exit);
         config.hash |= hash;
         config.stats |= stats;
+        config.json |= json;
         set_some(&mut config.trace, trace);
         if !log.is_empty() {
             config.log.clone_from(log);

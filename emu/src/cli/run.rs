@@ -91,7 +91,8 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     }
     let saved = finish_saving(&mut machine, saver, config.save_on_exit.as_deref());
     if config.stats {
-        eprint!("{}", report::stats(&machine, started.elapsed().as_secs_f64()));
+        let write = if config.json { report::stats_json } else { report::stats };
+        eprint!("{}", write(&machine, started.elapsed().as_secs_f64()));
     }
     if config.hash {
         eprintln!("state-hash {}", machine.state_hash());
