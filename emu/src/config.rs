@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{
     CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_MEMORY, MIN_MEMORY, MachineType,
-    MemorySize, Pace, RtcDate, Seed, ValueError,
+    MemorySize, Pace, RtcDate, SaveAt, Seed, ValueError,
 };
 
 /// Most vCPUs a machine can have: xAPIC identifiers 0 to 254, 255 being the broadcast.
@@ -42,6 +42,18 @@ pub struct MachineConfig {
     /// Embedded first-party image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
+    /// Snapshot to go on from: a name or the start of an id in the store, or a .amber file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Folder of the snapshots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<PathBuf>,
+    /// Snapshots to save on the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub save_at: Vec<SaveAt>,
+    /// Name of the snapshot to save at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_on_exit: Option<String>,
     pub machine: MachineType,
     pub cpu: CpuChoice,
     /// Number of vCPUs, 1 to [`MAX_CPUS`].
@@ -90,6 +102,10 @@ impl Default for MachineConfig {
             rom: None,
             flat: None,
             firmware: None,
+            from: None,
+            store: None,
+            save_at: Vec::new(),
+            save_on_exit: None,
             machine: MachineType::default(),
             cpu: CpuChoice::default(),
             cpus: 1,
@@ -117,11 +133,17 @@ impl Default for MachineConfig {
 /// The guest a configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guest<'a> {
-    Kernel { kernel: &'a Path, initrd: Option<&'a Path>, append: &'a str },
+    Kernel {
+        kernel: &'a Path,
+        initrd: Option<&'a Path>,
+        append: &'a str,
+    },
     Bios(&'a Path),
     Rom(&'a Path),
     Flat(&'a FlatImage),
     Embedded(Firmware),
+    /// The state a snapshot holds.
+    Snapshot(&'a str),
 }
 
 /// A configuration that cannot be run.
@@ -205,6 +227,8 @@ impl MachineConfig {
             Guest::Rom(rom)
         } else if let Some(flat) = &self.flat {
             Guest::Flat(flat)
+        } else if let Some(snapshot) = &self.from {
+            Guest::Snapshot(snapshot)
         } else {
             Guest::Embedded(self.firmware.unwrap_or_default())
         })
@@ -219,6 +243,7 @@ impl MachineConfig {
         self.rom = None;
         self.flat = None;
         self.firmware = None;
+        self.from = None;
     }
 
     /// Pacing in effect: what was asked, else real with a person at a `terminal` and none when headless.
@@ -234,6 +259,7 @@ impl MachineConfig {
             ("--rom", self.rom.is_some()),
             ("--flat", self.flat.is_some()),
             ("--firmware", self.firmware.is_some()),
+            ("--from", self.from.is_some()),
         ];
         all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
     }
@@ -264,6 +290,7 @@ impl MachineConfig {
             &mut self.initrd,
             &mut self.bios,
             &mut self.rom,
+            &mut self.store,
             &mut self.trace,
             &mut self.symbols,
         ];

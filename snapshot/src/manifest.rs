@@ -135,9 +135,9 @@ impl RegionTable {
                 return Err(inconsistent(format!("group {n} lists {} bytes of page ids", bytes.len())));
             }
             let ids = bytes.chunks_exact(32).map(|id| ObjectId(id.try_into().unwrap_or_default())).collect();
-            groups.push(Some(ids));
+            groups.push(Some((*id, ids)));
         }
-        Ok(RegionTree::known(pages, self.absent(), &groups, generation))
+        Ok(RegionTree::known(pages, self.absent(), groups, generation))
     }
 }
 

@@ -49,12 +49,33 @@ struct Index {
     entries: Vec<Entry>,
 }
 
+/// Objects that are to be compressed together.
+#[derive(Default)]
+struct Filling {
+    raw: Vec<u8>,
+    objects: Vec<(ObjectId, u32, u32)>,
+}
+
+impl Filling {
+    fn add(&mut self, id: ObjectId, bytes: &[u8]) {
+        self.objects.push((id, self.raw.len() as u32, bytes.len() as u32));
+        self.raw.extend_from_slice(bytes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.raw.len() >= BLOCK
+    }
+}
+
 /// Writes a pack.
 pub(crate) struct PackWriter {
     file: PathBuf,
     out: BufWriter<File>,
     at: u64,
-    raw: Vec<u8>,
+    /// Pages of the block being filled.
+    pages: Filling,
+    /// Lists of page ids: they come together, after the pages, as a load needs all of them at once.
+    lists: Vec<Filling>,
     index: Index,
     have: HashSet<ObjectId>,
     compressor: zstd::bulk::Compressor<'static>,
@@ -68,7 +89,8 @@ impl PackWriter {
             file: file.to_owned(),
             out: BufWriter::with_capacity(1 << 20, out),
             at: 0,
-            raw: Vec::with_capacity(MAX_RAW),
+            pages: Filling::default(),
+            lists: Vec::new(),
             index: Index::default(),
             have: HashSet::new(),
             compressor,
@@ -91,34 +113,63 @@ impl PackWriter {
         self.have.contains(&id)
     }
 
-    /// Adds an object, once.
-    pub fn add(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Adds a page, once.
+    pub fn add_page(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), StoreError> {
         if !self.have.insert(id) {
             return Ok(());
         }
-        let (block, offset) = (self.index.blocks.len() as u32, self.raw.len() as u32);
-        self.index.entries.push(Entry { id, block, offset, len: bytes.len() as u32 });
-        self.raw.extend_from_slice(bytes);
-        if self.raw.len() >= BLOCK { self.flush_block() } else { Ok(()) }
+        self.pages.add(id, bytes);
+        if self.pages.is_full() {
+            let full = std::mem::take(&mut self.pages);
+            self.put_block(&full)?;
+        }
+        Ok(())
     }
 
-    fn flush_block(&mut self) -> Result<(), StoreError> {
-        if self.raw.is_empty() {
+    /// Adds a list of page ids, once.
+    pub fn add_list(&mut self, id: ObjectId, bytes: &[u8]) {
+        if !self.have.insert(id) {
+            return;
+        }
+        match self.lists.last_mut().filter(|last| !last.is_full()) {
+            Some(last) => last.add(id, bytes),
+            None => {
+                let mut fresh = Filling::default();
+                fresh.add(id, bytes);
+                self.lists.push(fresh);
+            }
+        }
+    }
+
+    /// Adds an object, once: a page if it has the size of one.
+    pub fn add(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), StoreError> {
+        if bytes.len() == 4096 {
+            return self.add_page(id, bytes);
+        }
+        self.add_list(id, bytes);
+        Ok(())
+    }
+
+    fn put_block(&mut self, filling: &Filling) -> Result<(), StoreError> {
+        if filling.raw.is_empty() {
             return Ok(());
         }
-        let stored = self.compressor.compress(&self.raw).map_err(StoreError::write(&self.file))?;
-        self.index.blocks.push(Block {
-            offset: self.at,
-            stored: stored.len() as u32,
-            raw: self.raw.len() as u32,
-        });
-        self.raw.clear();
+        let block = self.index.blocks.len() as u32;
+        let entry =
+            |(id, offset, len): &(ObjectId, u32, u32)| Entry { id: *id, block, offset: *offset, len: *len };
+        self.index.entries.extend(filling.objects.iter().map(entry));
+        let stored = self.compressor.compress(&filling.raw).map_err(StoreError::write(&self.file))?;
+        let raw = filling.raw.len() as u32;
+        self.index.blocks.push(Block { offset: self.at, stored: stored.len() as u32, raw });
         self.put(&stored)
     }
 
     /// Writes index, `extra` and footer, and sees to it that all of it is on the disk.
     pub fn finish(mut self, extra: &[u8]) -> Result<PackId, StoreError> {
-        self.flush_block()?;
+        let last = std::mem::take(&mut self.pages);
+        for filling in std::iter::once(last).chain(std::mem::take(&mut self.lists)) {
+            self.put_block(&filling)?;
+        }
         self.index.entries.sort_unstable_by_key(|entry| entry.id);
         let index = postcard::to_stdvec(&self.index).expect("plain data always serialises to memory");
         let id = PackId(*blake3::hash(&index).as_bytes());

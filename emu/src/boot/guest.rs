@@ -36,6 +36,7 @@ pub fn load_guest(guest: &Guest, memory: &BootMemory) -> Result<BootImage, BootE
             let file = BootFile { name: &name(&image.file), bytes: &read_file(&image.file)? };
             flat::load(file, image.address, memory)
         }
+        Guest::Snapshot(name) => Err(BootError::Snapshot(name.to_owned())),
         Guest::Embedded(firmware) => {
             rom::load(BootFile { name: &firmware.to_string(), bytes: embedded(firmware) })
         }

@@ -3,7 +3,7 @@
 use super::snapshot_args::{BenchArgs, SnapshotArgs};
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_CPUS, MachineConfig,
-    MachineType, MemorySize, Pace, RtcDate, Seed,
+    MachineType, MemorySize, Pace, RtcDate, SaveAt, Seed,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -116,6 +116,9 @@ pub struct GuestArgs {
     /// Built-in image: monitor, selftest, interrupts, paging or smp.
     #[arg(long, value_name = "NAME")]
     pub firmware: Option<Firmware>,
+    /// Snapshot to go on from: a name or the start of an id in the store, or a .amber file.
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub from: Option<String>,
 }
 
 /// What the machine is.
@@ -168,6 +171,15 @@ pub struct RunningArgs {
     /// End the run with exit code 8 at this step, if it has not ended before.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub limit: Option<u64>,
+    /// Folder of the snapshots [default: $AMBER_STORE, else amber/store in the user's data folder].
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Save a snapshot at this step; may be given several times.
+    #[arg(long, value_name = "STEP=NAME")]
+    pub save_at: Vec<SaveAt>,
+    /// Save a snapshot when the run ends, however it does.
+    #[arg(long, value_name = "NAME")]
+    pub save_on_exit: Option<String>,
     /// Print `state-hash <64 hex>` as the last line on standard error.
     #[arg(long)]
     pub hash: bool,
@@ -242,8 +254,9 @@ fn set_some<T: Clone>(to: &mut Option<T>, given: &Option<T>) {
 
 impl GuestArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { kernel, initrd, append, bios, rom, flat, firmware } = self;
-        let other_kind = bios.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
+        let Self { kernel, initrd, append, bios, rom, flat, firmware, from } = self;
+        let images = bios.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
+        let other_kind = images || from.is_some();
         if other_kind || (kernel.is_some() && config.kernel.is_none()) {
             config.clear_guest();
         }
@@ -254,6 +267,7 @@ impl GuestArgs {
         set_some(&mut config.rom, rom);
         set_some(&mut config.flat, flat);
         set_some(&mut config.firmware, firmware);
+        set_some(&mut config.from, from);
     }
 }
 
@@ -279,6 +293,9 @@ impl RunningArgs {
             no_reboot,
             stop_at,
             limit,
+            store,
+            save_at,
+            save_on_exit,
             hash,
             stats,
             trace,
@@ -293,6 +310,11 @@ impl RunningArgs {
         config.no_reboot |= no_reboot;
         set_some(&mut config.stop_at, stop_at);
         set_some(&mut config.limit, limit);
+        set_some(&mut config.store, store);
+        if !save_at.is_empty() {
+            config.save_at.clone_from(save_at);
+        }
+        set_some(&mut config.save_on_exit, save_on_exit);
         config.hash |= hash;
         config.stats |= stats;
         set_some(&mut config.trace, trace);

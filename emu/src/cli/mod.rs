@@ -5,6 +5,7 @@ pub mod bench;
 pub mod build;
 pub mod console;
 pub mod fault;
+pub mod from;
 mod log;
 pub mod pace;
 pub mod report;

@@ -489,6 +489,31 @@ impl Display for Debugcon {
 }
 
 /// Gives types their text form in files.
+/// When to save a snapshot, and its name: `STEP=NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SaveAt {
+    /// Absolute step the machine is saved before.
+    pub step: u64,
+    pub name: String,
+}
+
+impl FromStr for SaveAt {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let parts = text.split_once('=').and_then(|(step, name)| Some((step.parse().ok()?, name)));
+        match parts {
+            Some((step, name)) if !name.is_empty() => Ok(Self { step, name: name.to_owned() }),
+            _ => wrong(format!("save-at `{text}`: write STEP=NAME, e.g. 2000000=booted")),
+        }
+    }
+}
+
+impl Display for SaveAt {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        write!(f, "{}={}", self.step, self.name)
+    }
+}
+
 macro_rules! text_form {
     ($($kind:ty),*) => {$(
         impl Serialize for $kind {
@@ -513,5 +538,6 @@ text_form!(
     CpuChoice,
     RtcDate,
     FlatImage,
+    SaveAt,
     Debugcon
 );
