@@ -95,8 +95,8 @@ fn a_walk_that_changes_the_block_it_is_for_is_seen() {
     assert_eq!(machine.read(STACK - 8, 8), [0x27, 0, 0, 0, 0, 0, 0, 0]);
 }
 
-#[test]
-fn code_at_the_end_of_the_address_space_goes_on_at_its_start() {
+/// With the last page of the address space mapped to CODE.
+fn with_last_page() -> Machine {
     let mut machine = Machine::new(LONG);
     for (entry, value) in
         [(0x1000 + 511 * 8, 0x2007u64), (0x2000 + 511 * 8, 0x3007), (0x3000 + 511 * 8, 0x4007)]
@@ -104,6 +104,25 @@ fn code_at_the_end_of_the_address_space_goes_on_at_its_start() {
         machine.write(entry, &value.to_le_bytes());
     }
     machine.write(PT + 511 * 8, &(CODE | 7).to_le_bytes());
+    machine
+}
+
+#[test]
+fn images_may_wrap_at_the_end_of_the_address_space() {
+    // xsave [rdi]
+    let mut machine = with_last_page();
+    machine.write(CODE, &[0x0F, 0xAE, 0x27]);
+    machine.cpu.system.cr4 |= cr::CR4_OSXSAVE;
+    machine.cpu.system.xcr0 = 3;
+    machine.cpu.xmm[0] = 1;
+    (machine.cpu.gpr[0], machine.cpu.gpr[7]) = (3, 0u64.wrapping_sub(512));
+    assert_eq!(machine.step(), None);
+    assert_eq!(machine.read(0, 1)[0] & 2, 2);
+}
+
+#[test]
+fn code_at_the_end_of_the_address_space_goes_on_at_its_start() {
+    let mut machine = with_last_page();
     machine.write(CODE + 0xFFF, &[0x90]);
     machine.cpu.rip = u64::MAX;
     assert_eq!(machine.step(), None);
