@@ -7,3 +7,4 @@ pub mod gdb;
 pub mod machine;
 pub mod symbols;
 pub mod test;
+pub mod vmcore;
