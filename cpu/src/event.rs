@@ -319,17 +319,21 @@ impl Cx<'_> {
         self.enter_code(selector, target, cpl, offset);
     }
 
+    fn deliver_task(&mut self, event: &Event, selector: u16) -> Exec {
+        self.task_switch(selector, Reason::Interrupt { rip: event.rip })?;
+        if let Some(code) = event.error {
+            self.select_context();
+            let size = if self.cpu.task_is_32_bit() { 4 } else { 2 };
+            let pushed = self.push_sized(u64::from(code), size);
+            pushed.inspect_err(|_| self.cpu.task_committed())?;
+        }
+        Ok(())
+    }
+
     fn deliver_protected(&mut self, event: &Event) -> Exec {
         let gate = self.gate(event, 8)?;
         if gate.kind() == st::TASK_GATE {
-            self.task_switch(gate.gate_selector(), Reason::Interrupt { rip: event.rip })?;
-            if let Some(code) = event.error {
-                self.select_context();
-                let size = if self.cpu.task_is_32_bit() { 4 } else { 2 };
-                let pushed = self.push_sized(u64::from(code), size);
-                pushed.inspect_err(|_| self.cpu.task_committed())?;
-            }
-            return Ok(());
+            return self.deliver_task(event, gate.gate_selector());
         }
         let (selector, mut target, cpl) = self.interrupt_target(&gate)?;
         let offset = gate.gate_offset(false);

@@ -2,7 +2,7 @@
 
 use crate::bare::{CODE, DATA, MEMORY, Machine, Mode, STACK, SUPERVISOR};
 use amber_cpu::flags::bit;
-use amber_cpu::state::{Activity, CodeSize, ar, cr, seg};
+use amber_cpu::state::{Activity, CodeSize, Segment, ar, cr, seg};
 use amber_mmu::ViewId;
 
 const LONG: Mode = Mode { size: CodeSize::Bits64, user: false };
@@ -95,8 +95,8 @@ fn a_walk_that_changes_the_block_it_is_for_is_seen() {
     assert_eq!(machine.read(STACK - 8, 8), [0x27, 0, 0, 0, 0, 0, 0, 0]);
 }
 
-#[test]
-fn code_at_the_end_of_the_address_space_goes_on_at_its_start() {
+/// With the last page of the address space mapped to CODE.
+fn with_last_page() -> Machine {
     let mut machine = Machine::new(LONG);
     for (entry, value) in
         [(0x1000 + 511 * 8, 0x2007u64), (0x2000 + 511 * 8, 0x3007), (0x3000 + 511 * 8, 0x4007)]
@@ -104,6 +104,25 @@ fn code_at_the_end_of_the_address_space_goes_on_at_its_start() {
         machine.write(entry, &value.to_le_bytes());
     }
     machine.write(PT + 511 * 8, &(CODE | 7).to_le_bytes());
+    machine
+}
+
+#[test]
+fn images_may_wrap_at_the_end_of_the_address_space() {
+    // xsave [rdi]
+    let mut machine = with_last_page();
+    machine.write(CODE, &[0x0F, 0xAE, 0x27]);
+    machine.cpu.system.cr4 |= cr::CR4_OSXSAVE;
+    machine.cpu.system.xcr0 = 3;
+    machine.cpu.xmm[0] = 1;
+    (machine.cpu.gpr[0], machine.cpu.gpr[7]) = (3, 0u64.wrapping_sub(512));
+    assert_eq!(machine.step(), None);
+    assert_eq!(machine.read(0, 1)[0] & 2, 2);
+}
+
+#[test]
+fn code_at_the_end_of_the_address_space_goes_on_at_its_start() {
+    let mut machine = with_last_page();
     machine.write(CODE + 0xFFF, &[0x90]);
     machine.cpu.rip = u64::MAX;
     assert_eq!(machine.step(), None);
@@ -117,23 +136,25 @@ fn code_at_the_end_of_the_address_space_goes_on_at_its_start() {
 }
 
 #[test]
-fn software_interrupts_of_8086_programs_need_a_bitmap_below_the_io_map() {
-    let mut machine = Machine::new(Mode { size: CodeSize::Bits32, user: false });
-    machine.write(CODE, &[0xCD, 0x04]);
-    // An I/O map base that leaves no room for the bitmap below it.
-    machine.write(0x7066, &[31, 0]);
-    machine.cpu.system.cr4 |= cr::CR4_VME;
-    machine.cpu.system.cpl = 3;
-    machine.cpu.flags.set(bit::VM | bit::IOPL, true);
-    for segment in &mut machine.cpu.system.seg {
-        *segment =
-            amber_cpu::state::Segment { access: 0xF3, ..amber_cpu::state::Segment::real((CODE >> 4) as u16) };
+fn the_redirection_bitmap_of_8086_programs_may_begin_before_the_tss() {
+    // An I/O map base that leaves 31 bytes for the bitmap below it: vectors 0 to 7 have none.
+    for (vector, fault) in [(4, Some((13, Some(0)))), (8, None)] {
+        let mut machine = Machine::new(Mode { size: CodeSize::Bits32, user: false });
+        machine.write(CODE, &[0xCD, vector]);
+        machine.write(0x7066, &[31, 0]);
+        machine.write(u64::from(vector) * 4, &[0x34, 0x12, 0, 0]);
+        machine.cpu.system.cr4 |= cr::CR4_VME;
+        machine.cpu.system.cpl = 3;
+        machine.cpu.flags.set(bit::VM | bit::IOPL, true);
+        for segment in &mut machine.cpu.system.seg {
+            *segment = Segment { access: 0xF3, ..Segment::real((CODE >> 4) as u16) };
+        }
+        machine.cpu.rip = 0;
+        machine.cpu.gpr[4] = 0x800;
+        machine.cpu.derive();
+        assert_eq!(machine.step().map(|exception| (exception.vector, exception.error)), fault);
+        assert!(fault.is_some() || machine.cpu.rip == 0x1234);
     }
-    machine.cpu.rip = 0;
-    machine.cpu.gpr[4] = 0x800;
-    machine.cpu.derive();
-    let raised = machine.step().expect("#GP(0)");
-    assert_eq!((raised.vector, raised.error), (13, Some(0)));
 }
 
 #[test]
