@@ -96,6 +96,8 @@ impl Machine {
             system.seg[register] = Segment::real(value(ours));
         }
         system.activity = Activity::Running;
+        // The recorded processor had no x87: no case may leave an error behind for the next.
+        self.cpu.x87.status = 0;
         system.idtr.base = 0;
         self.cpu.rip = u64::from(value(IP));
         // IOPL and NT are random in the files, and cannot be set in a real 286 in real mode.
