@@ -17,9 +17,10 @@ const MAGIC: [u8; 8] = *b"AMBERPAK";
 /// Version of the pack's layout.
 pub const PACK_FORMAT: u32 = 1;
 const HEADER: u64 = 12;
+const PAGE: usize = 4096;
 const FOOTER: u64 = 8 + 8 + 8 + 32 + 8;
 /// Bytes compressed together: one page fetched costs the decompression of so much.
-const BLOCK: usize = 16 * 4096;
+const BLOCK: usize = 16 * PAGE;
 /// Largest object: the ids of 512 pages.
 pub(crate) const MAX_OBJECT: usize = 512 * 32;
 const MAX_RAW: usize = BLOCK + MAX_OBJECT;
@@ -49,12 +50,22 @@ struct Index {
     entries: Vec<Entry>,
 }
 
+/// Objects of a block that is not written yet.
+#[derive(Default)]
+struct Filling {
+    raw: Vec<u8>,
+    /// Number of the block, if it has any objects.
+    block: Option<u32>,
+}
+
 /// Writes a pack.
 pub(crate) struct PackWriter {
     file: PathBuf,
     out: BufWriter<File>,
     at: u64,
-    raw: Vec<u8>,
+    pages: Filling,
+    /// Apart from pages, so that reading one costs the decompression of no pages.
+    nodes: Filling,
     index: Index,
     have: HashSet<ObjectId>,
     compressor: zstd::bulk::Compressor<'static>,
@@ -68,7 +79,8 @@ impl PackWriter {
             file: file.to_owned(),
             out: BufWriter::with_capacity(1 << 20, out),
             at: 0,
-            raw: Vec::with_capacity(MAX_RAW),
+            pages: Filling::default(),
+            nodes: Filling::default(),
             index: Index::default(),
             have: HashSet::new(),
             compressor,
@@ -96,29 +108,34 @@ impl PackWriter {
         if !self.have.insert(id) {
             return Ok(());
         }
-        let (block, offset) = (self.index.blocks.len() as u32, self.raw.len() as u32);
+        let filling = if bytes.len() == PAGE { &mut self.pages } else { &mut self.nodes };
+        let block = *filling.block.get_or_insert_with(|| {
+            self.index.blocks.push(Block { offset: 0, stored: 0, raw: 0 });
+            self.index.blocks.len() as u32 - 1
+        });
+        let offset = filling.raw.len() as u32;
         self.index.entries.push(Entry { id, block, offset, len: bytes.len() as u32 });
-        self.raw.extend_from_slice(bytes);
-        if self.raw.len() >= BLOCK { self.flush_block() } else { Ok(()) }
-    }
-
-    fn flush_block(&mut self) -> Result<(), StoreError> {
-        if self.raw.is_empty() {
+        filling.raw.extend_from_slice(bytes);
+        if filling.raw.len() < BLOCK {
             return Ok(());
         }
-        let stored = self.compressor.compress(&self.raw).map_err(StoreError::write(&self.file))?;
-        self.index.blocks.push(Block {
-            offset: self.at,
-            stored: stored.len() as u32,
-            raw: self.raw.len() as u32,
-        });
-        self.raw.clear();
+        let full = std::mem::take(filling);
+        self.write_block(full)
+    }
+
+    fn write_block(&mut self, Filling { raw, block }: Filling) -> Result<(), StoreError> {
+        let Some(block) = block else { return Ok(()) };
+        let stored = self.compressor.compress(&raw).map_err(StoreError::write(&self.file))?;
+        self.index.blocks[block as usize] =
+            Block { offset: self.at, stored: stored.len() as u32, raw: raw.len() as u32 };
         self.put(&stored)
     }
 
     /// Writes index, `extra` and footer, and sees to it that all of it is on the disk.
     pub fn finish(mut self, extra: &[u8]) -> Result<PackId, StoreError> {
-        self.flush_block()?;
+        let (pages, nodes) = (std::mem::take(&mut self.pages), std::mem::take(&mut self.nodes));
+        self.write_block(pages)?;
+        self.write_block(nodes)?;
         self.index.entries.sort_unstable_by_key(|entry| entry.id);
         let index = postcard::to_stdvec(&self.index).expect("plain data always serialises to memory");
         let id = PackId(*blake3::hash(&index).as_bytes());
