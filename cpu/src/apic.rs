@@ -185,16 +185,12 @@ impl LocalApic {
         if value & reserved != 0 || refused {
             return false;
         }
-        let was = self.x2apic();
         if self.enabled() && value & BASE_ENABLE == 0 {
             self.base = value & !BASE_BSP | self.base & BASE_BSP;
             self.init();
             return true;
         }
         self.base = value;
-        if !was && self.x2apic() {
-            self.ldr = (self.id >> 4) << 16 | 1 << (self.id & 15);
-        }
         true
     }
 
@@ -210,11 +206,17 @@ impl LocalApic {
         }
     }
 
+    /// The logical id. In x2APIC mode it follows from the id (SDM 11.12.10.2).
+    fn ldr(&self) -> u32 {
+        if self.x2apic() { (self.id >> 4) << 16 | 1 << (self.id & 15) } else { self.ldr }
+    }
+
     fn matches_logical(&self, mask: u32) -> bool {
+        let ldr = self.ldr();
         if self.x2apic() {
-            return mask == !0 || (mask >> 16 == self.ldr >> 16 && mask & self.ldr & 0xFFFF != 0);
+            return mask == !0 || (mask >> 16 == ldr >> 16 && mask & ldr & 0xFFFF != 0);
         }
-        let own = (self.ldr >> 24) as u8;
+        let own = (ldr >> 24) as u8;
         let mask = mask as u8;
         match self.dfr >> 28 {
             0xF => mask & own != 0,
@@ -351,6 +353,10 @@ impl LocalApic {
             self.expires = expires;
         }
     }
+    /// Whether a TSC deadline is still to come.
+    pub fn deadline_armed(&self) -> bool {
+        self.deadline_mode() && self.expires.is_some()
+    }
     /// Whether LVT timer is in TSC-deadline mode.
     pub fn deadline_mode(&self) -> bool {
         self.timer_mode() == 2
@@ -367,7 +373,7 @@ impl LocalApic {
             0x03 => 0x14 | 5 << 16 | 1 << 24,
             0x08 => u32::from(self.tpr),
             0x0A => u32::from(self.ppr()),
-            0x0D => self.ldr,
+            0x0D => self.ldr(),
             0x0E => self.dfr,
             0x0F => self.svr,
             0x10..=0x17 => self.isr[register as usize - 0x10],
@@ -424,15 +430,9 @@ impl LocalApic {
     }
 
     fn write_lvt(&mut self, index: usize, value: u32) {
-        let writable = match index {
-            0 => 0x0007_00FF,
-            1 | 2 => 0x0001_07FF,
-            3 | 4 => 0x0001_A7FF,
-            _ => 0x0001_00FF,
-        };
         let old_mode = self.timer_mode();
         let masked = if self.software_enabled() { 0 } else { MASKED };
-        self.lvt[index] = value & writable | masked;
+        self.lvt[index] = value & lvt_writable(index) | masked;
         if index == 0 && (old_mode == 2) != (self.timer_mode() == 2) {
             self.expires = None;
             self.initial = 0;
@@ -475,6 +475,32 @@ impl LocalApic {
         }
         Wish::Send(Message { destination, delivery, vector: low as u8, level: false })
     }
+}
+
+/// Bits of an LVT entry that can be written.
+fn lvt_writable(index: usize) -> u32 {
+    match index {
+        0 => 0x0007_00FF,
+        1 | 2 => 0x0001_07FF,
+        3 | 4 => 0x0001_A7FF,
+        _ => 0x0001_00FF,
+    }
+}
+
+/// Bits that WRMSR may set in a register in x2APIC mode (SDM table 11-6); `None` if it is not written at all. The
+/// status bits of LVT entries are ignored rather than refused.
+pub(crate) fn x2apic_writable(register: u32) -> Option<u32> {
+    Some(match register {
+        // TPR, SELF IPI; EOI, ESR; SVR; ICR, initial count; divide configuration.
+        0x08 | 0x3F => 0xFF,
+        0x0B | 0x28 => 0,
+        0x0F => 0x13FF,
+        0x30 | 0x38 => !0,
+        0x3E => 0xB,
+        0x32 | 0x33 | 0x34 | 0x37 => lvt_writable(register as usize - 0x32) | 1 << 12,
+        0x35 | 0x36 => lvt_writable(register as usize - 0x32) | 1 << 12 | 1 << 14,
+        _ => return None,
+    })
 }
 
 fn highest(bits: &[u32; 8]) -> Option<u8> {

@@ -2,7 +2,7 @@
 //! Derived from memory, so it may be dropped at any moment.
 
 use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
-use crate::exec::{Cx, Fault, Insn};
+use crate::exec::{Cx, Fault, Insn, is_canonical};
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
 use amber_mmu::{ExecPage, FrameId, PAGE, Smc};
@@ -158,6 +158,10 @@ impl CodeCache {
         cx.check_fetch()?;
         let context = cx.active_context();
         let page = cx.mmu.exec_page(context, linear).map_err(|fault| cx.fetch_fault(fault.code, linear))?;
+        if cx.mmu.disturbed() {
+            // The flags that the walk set were in decoded code.
+            self.invalidate(cx);
+        }
         let ExecPage::Frame(frame) = page else { return self.loose(cx, linear) };
         let key = ((linear & 0xFFF) as u16) << 2 | cx.cpu.code_size as u16;
         let id = match self.lookup(frame, key) {
@@ -190,15 +194,13 @@ impl CodeCache {
     fn build(&mut self, cx: &mut Cx, frame: FrameId, linear: u64) -> Option<usize> {
         let start = (linear & 0xFFF) as usize;
         let size = cx.cpu.code_size;
+        self.make_room(cx, BLOCK_INSNS);
         let bytes = &cx.mmu.frame(frame)[start..];
-        if self.insns.len() + BLOCK_INSNS > MAX_INSNS {
-            self.clear();
-        }
         let first = self.insns.len();
         let mut at = 0;
         let mut fusible = None;
         while self.insns.len() - first < BLOCK_INSNS && at < bytes.len() {
-            match decode(&bytes[at..], at as u16, size) {
+            match decode(&bytes[at..], at as u16, size, &cx.cpu.model) {
                 Decoded::Insn(insn, ends, pair) => {
                     at += usize::from(insn.len);
                     let before = (self.insns.len() > first).then(|| self.insns.last_mut()).flatten();
@@ -231,6 +233,14 @@ impl CodeCache {
         Some(self.insert(Block { span, granules, slots: [NO_SLOT; 2], more_slots: false, home, tail: None }))
     }
 
+    /// Drops all decoded code if there is no room for `count` more instructions.
+    fn make_room(&mut self, cx: &mut Cx, count: usize) {
+        if self.insns.len() + count > MAX_INSNS {
+            self.clear();
+            cx.mmu.drop_code_marks();
+        }
+    }
+
     fn insert(&mut self, block: Block) -> usize {
         let (frame, key) = block.home;
         let id = match self.free.pop() {
@@ -258,9 +268,7 @@ impl CodeCache {
 
     /// Caches an instruction that begins at the end of one frame and ends at the start of another.
     fn insert_crossing(&mut self, cx: &mut Cx, insn: Insn, linear: u64, frames: [FrameId; 2]) -> usize {
-        if self.insns.len() + 1 > MAX_INSNS {
-            self.clear();
-        }
+        self.make_room(cx, 1);
         let span = Span { first: self.insns.len() as u32, count: 1, bytes: u16::from(insn.len) };
         self.insns.push(insn);
         let granules = 1 << 63;
@@ -287,11 +295,14 @@ impl CodeCache {
         cx.fetch(linear, &mut bytes[..first])?;
         let mut have = first.min(allowed);
         let insn = loop {
-            match decode(&bytes[..have], 0, cx.cpu.code_size) {
+            match decode(&bytes[..have], 0, cx.cpu.code_size, &cx.cpu.model) {
                 Decoded::Insn(insn, ..) => break insn,
                 Decoded::Truncated if have >= allowed => return Err(cx.gp(0)),
                 Decoded::Truncated => {
-                    let next = cx.wrap_linear(linear + have as u64);
+                    let next = cx.wrap_linear(linear.wrapping_add(have as u64));
+                    if cx.cpu.long_mode() && !is_canonical(next) {
+                        return Err(cx.gp(0));
+                    }
                     cx.fetch(next, &mut bytes[have..])?;
                     have = MAX_LENGTH.min(allowed);
                 }
@@ -307,7 +318,7 @@ impl CodeCache {
     /// Puts a page-crossing instruction into the jump cache, which forgets it when either page's mapping changes.
     fn remember_crossing(&mut self, cx: &mut Cx, insn: Insn, linear: u64) {
         let context = cx.active_context();
-        let second = cx.wrap_linear((linear | 0xFFF) + 1);
+        let second = cx.wrap_linear((linear | 0xFFF).wrapping_add(1));
         let frames = [cx.mmu.exec_page(context, linear), cx.mmu.exec_page(context, second)];
         let [Ok(ExecPage::Frame(head)), Ok(ExecPage::Frame(tail))] = frames else { return };
         let key = ((linear & 0xFFF) as u16) << 2 | cx.cpu.code_size as u16;
@@ -337,7 +348,11 @@ impl CodeCache {
     /// Drops the blocks that stores have hit.
     pub(crate) fn invalidate(&mut self, cx: &mut Cx) {
         for Smc { frame, granules } in cx.mmu.take_smc() {
-            let Some(page) = self.pages.get(frame.0 as usize) else { continue };
+            let Some(page) = self.pages.get(frame.0 as usize) else {
+                // The code was dropped and its marks were not.
+                cx.mmu.set_code(frame, 0);
+                continue;
+            };
             let granules_of =
                 |key: u16, id: u32| if key == TAIL { 1 } else { self.blocks[id as usize].granules };
             let hit: Vec<u32> = page
@@ -382,7 +397,7 @@ impl Cx<'_> {
 
     fn check_fetch(&mut self) -> Result<(), Fault> {
         let legal = match self.cpu.code_size {
-            CodeSize::Bits64 => crate::exec::is_canonical(self.cpu.rip),
+            CodeSize::Bits64 => is_canonical(self.cpu.rip),
             _ => self.cpu.rip <= u64::from(self.cpu.system.seg[seg::CS].limit),
         };
         if legal { Ok(()) } else { Err(self.gp(0)) }

@@ -3,24 +3,26 @@
 use crate::exec::{Cx, Exec};
 use crate::state::{ar, cr, seg};
 
+/// CR0 as `value` written there makes it. `None` if it has reserved bits or an illegal combination of bits.
+pub(crate) fn legal_cr0(value: u64) -> Option<u64> {
+    let on = |bit: u64| value & bit != 0;
+    let bad = value >> 32 != 0 || on(cr::CR0_PG) && !on(cr::CR0_PE) || on(cr::CR0_NW) && !on(cr::CR0_CD);
+    (!bad).then_some(value & 0xE005_003F | cr::CR0_ET)
+}
+
 impl Cx<'_> {
     /// MOV to CR0, LMSW.
     pub fn write_cr0(&mut self, value: u64) -> Exec {
         let old = self.cpu.system.cr0;
-        let value = value | cr::CR0_ET;
-        let on = |bit: u64| value & bit != 0;
-        let bad = value >> 32 != 0 || on(cr::CR0_PG) && !on(cr::CR0_PE) || on(cr::CR0_NW) && !on(cr::CR0_CD);
-        if bad {
-            return Err(self.gp(0));
-        }
-        let value = value & 0xE005_003F;
+        let Some(value) = legal_cr0(value) else { return Err(self.gp(0)) };
         let system = &self.cpu.system;
         let toggles_pg = (value ^ old) & cr::CR0_PG != 0;
         let enabling = toggles_pg && value & cr::CR0_PG != 0;
         let mut efer = system.efer;
         if enabling && efer & cr::EFER_LME != 0 {
             let code_64 = system.seg[seg::CS].access & ar::L != 0;
-            if system.cr4 & cr::CR4_PAE == 0 || code_64 {
+            let task_16 = !self.cpu.task_is_32_bit();
+            if system.cr4 & cr::CR4_PAE == 0 || code_64 || task_16 {
                 return Err(self.gp(0));
             }
             efer |= cr::EFER_LMA;
@@ -53,8 +55,7 @@ impl Cx<'_> {
         if self.cpu.long_mode() && value >> self.cpu.model.physical_bits != 0 {
             return Err(self.gp(0));
         }
-        let system = &self.cpu.system;
-        if system.cr0 & cr::CR0_PG != 0 && system.cr4 & cr::CR4_PAE != 0 && !self.cpu.long_mode() {
+        if self.cpu.uses_pdptes() {
             self.load_pdptes(value)?;
         }
         self.cpu.system.cr3 = value;
@@ -66,29 +67,12 @@ impl Cx<'_> {
 
     /// MOV to CR4.
     pub fn write_cr4(&mut self, value: u64) -> Exec {
-        let known = cr::CR4_VME
-            | cr::CR4_PVI
-            | cr::CR4_TSD
-            | cr::CR4_DE
-            | cr::CR4_PSE
-            | cr::CR4_PAE
-            | cr::CR4_MCE
-            | cr::CR4_PGE
-            | cr::CR4_PCE
-            | cr::CR4_OSFXSR
-            | cr::CR4_OSXMMEXCPT
-            | cr::CR4_UMIP
-            | cr::CR4_FSGSBASE
-            | cr::CR4_PCIDE
-            | cr::CR4_OSXSAVE
-            | cr::CR4_SMEP
-            | cr::CR4_SMAP;
         let old = self.cpu.system.cr4;
         let long = self.cpu.long_mode();
         let drops_pae = long && value & cr::CR4_PAE == 0;
         let enables_pcid = value & !old & cr::CR4_PCIDE != 0;
         let pcid_wrong = enables_pcid && (!long || self.cpu.system.cr3 & 0xFFF != 0);
-        if value & !known != 0 || drops_pae || pcid_wrong {
+        if value & !self.cpu.model.cr4_bits() != 0 || drops_pae || pcid_wrong {
             return Err(self.gp(0));
         }
         let paging = cr::CR4_PAE | cr::CR4_PSE | cr::CR4_PGE | cr::CR4_SMEP;

@@ -1,6 +1,7 @@
 //! CPU models: what CPUID, the capability MSRs and feature checks say. A model is a row of this table; models are
 //! versioned and never change once released.
 
+use crate::state::cr;
 use amber_mmu::MONITOR_LINE;
 
 /// CPUID registers of one leaf.
@@ -67,10 +68,17 @@ pub mod feature {
     /// FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS.
     pub const BASE_EDX: u32 = 0x0F8B_FBFF;
     pub const HTT: u32 = 1 << 28;
-    /// FSGSBASE, SMEP, ERMS, RDSEED, SMAP.
-    pub const SEVEN_EBX: u32 = 1 | 1 << 7 | 1 << 9 | 1 << 18 | 1 << 20;
-    /// UMIP.
-    pub const SEVEN_ECX: u32 = 1 << 2;
+    /// CPUID.07H.0:EBX from here on.
+    pub const FSGSBASE: u32 = 1;
+    pub const SMEP: u32 = 1 << 7;
+    pub const ERMS: u32 = 1 << 9;
+    pub const INVPCID: u32 = 1 << 10;
+    pub const RDSEED: u32 = 1 << 18;
+    pub const SMAP: u32 = 1 << 20;
+    pub const SEVEN_EBX: u32 = FSGSBASE | SMEP | ERMS | RDSEED | SMAP;
+    /// CPUID.07H.0:ECX.
+    pub const UMIP: u32 = 1 << 2;
+    pub const SEVEN_ECX: u32 = UMIP;
     /// ARCH_CAPABILITIES.
     pub const SEVEN_EDX: u32 = 1 << 29;
     /// XSAVEOPT, XSAVEC.
@@ -175,12 +183,12 @@ impl CpuModel {
             "xsave" => (&mut self.features_1_ecx, feature::XSAVE),
             "rdrand" => (&mut self.features_1_ecx, feature::RDRAND),
             "hypervisor" => (&mut self.features_1_ecx, feature::HYPERVISOR),
-            "fsgsbase" => (&mut self.features_7_ebx, 1),
-            "smep" => (&mut self.features_7_ebx, 1 << 7),
-            "erms" => (&mut self.features_7_ebx, 1 << 9),
-            "rdseed" => (&mut self.features_7_ebx, 1 << 18),
-            "smap" => (&mut self.features_7_ebx, 1 << 20),
-            "umip" => (&mut self.features_7_ecx, 1 << 2),
+            "fsgsbase" => (&mut self.features_7_ebx, feature::FSGSBASE),
+            "smep" => (&mut self.features_7_ebx, feature::SMEP),
+            "erms" => (&mut self.features_7_ebx, feature::ERMS),
+            "rdseed" => (&mut self.features_7_ebx, feature::RDSEED),
+            "smap" => (&mut self.features_7_ebx, feature::SMAP),
+            "umip" => (&mut self.features_7_ecx, feature::UMIP),
             _ => return false,
         };
         if on {
@@ -189,6 +197,28 @@ impl CpuModel {
             *word &= !bit
         }
         true
+    }
+
+    /// CR4 bits that may be set.
+    pub fn cr4_bits(&self) -> u64 {
+        let with = |word: u32, feature: u32, bit: u64| if word & feature != 0 { bit } else { 0 };
+        cr::CR4_VME
+            | cr::CR4_PVI
+            | cr::CR4_TSD
+            | cr::CR4_DE
+            | cr::CR4_PSE
+            | cr::CR4_PAE
+            | cr::CR4_MCE
+            | cr::CR4_PGE
+            | cr::CR4_PCE
+            | cr::CR4_OSFXSR
+            | cr::CR4_OSXMMEXCPT
+            | with(self.features_7_ecx, feature::UMIP, cr::CR4_UMIP)
+            | with(self.features_7_ebx, feature::FSGSBASE, cr::CR4_FSGSBASE)
+            | with(self.features_1_ecx, feature::PCID, cr::CR4_PCIDE)
+            | with(self.features_1_ecx, feature::XSAVE, cr::CR4_OSXSAVE)
+            | with(self.features_7_ebx, feature::SMEP, cr::CR4_SMEP)
+            | with(self.features_7_ebx, feature::SMAP, cr::CR4_SMAP)
     }
 
     /// Size of the XSAVE area for the state components in `mask`.

@@ -1,9 +1,12 @@
 //! From iced-x86's instructions to our own: operands resolved, semantics function chosen.
 
+use crate::cpuid::{CpuModel, feature};
 use crate::exec::{Cx, Exec, Handler, Insn, iflag};
 use crate::semantics;
-use crate::state::{BLOCK_RIP, CodeSize, ZERO, seg};
-use iced_x86::{Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+use crate::state::{BLOCK_RIP, CodeSize, FAR, FAR_BY, ZERO, seg};
+use iced_x86::{
+    CpuidFeature, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, OpKind, Register,
+};
 
 /// Longest instruction (SDM Vol. 2A, 2.3.11).
 pub const MAX_LENGTH: usize = 15;
@@ -130,8 +133,30 @@ fn too_long(cx: &mut Cx, _i: &Insn) -> Exec {
     Err(cx.gp(0))
 }
 
+/// Whether the model has what the instruction needs, as far as models differ in that and no register turns it off.
+fn available(instr: &Instruction, model: &CpuModel) -> bool {
+    instr.cpuid_features().iter().all(|needed| {
+        let (word, bit) = match needed {
+            CpuidFeature::SSE3 => (model.features_1_ecx, feature::SSE3),
+            CpuidFeature::PCLMULQDQ => (model.features_1_ecx, feature::PCLMULQDQ),
+            CpuidFeature::SSSE3 => (model.features_1_ecx, feature::SSSE3),
+            CpuidFeature::CMPXCHG16B => (model.features_1_ecx, feature::CX16),
+            CpuidFeature::SSE4_1 => (model.features_1_ecx, feature::SSE41),
+            CpuidFeature::SSE4_2 => (model.features_1_ecx, feature::SSE42),
+            CpuidFeature::MOVBE => (model.features_1_ecx, feature::MOVBE),
+            CpuidFeature::POPCNT => (model.features_1_ecx, feature::POPCNT),
+            CpuidFeature::AES => (model.features_1_ecx, feature::AES),
+            CpuidFeature::RDRAND => (model.features_1_ecx, feature::RDRAND),
+            CpuidFeature::RDSEED => (model.features_7_ebx, feature::RDSEED),
+            CpuidFeature::INVPCID => (model.features_7_ebx, feature::INVPCID),
+            _ => return true,
+        };
+        word & bit != 0
+    })
+}
+
 /// Decodes the instruction at the start of `bytes`, which lies `offset` bytes into its block.
-pub fn decode(bytes: &[u8], offset: u16, size: CodeSize) -> Decoded {
+pub fn decode(bytes: &[u8], offset: u16, size: CodeSize, model: &CpuModel) -> Decoded {
     let window = &bytes[..bytes.len().min(MAX_LENGTH)];
     let mut decoder = Decoder::with_ip(size.bits(), window, 0, DecoderOptions::NONE);
     let instr = decoder.decode();
@@ -141,11 +166,14 @@ pub fn decode(bytes: &[u8], offset: u16, size: CodeSize) -> Decoded {
             DecoderError::NoMoreBytes => {
                 Decoded::Insn(blank(too_long, offset, window.len()), true, Pair::None)
             }
-            _ => Decoded::Insn(blank(ud, offset, 1), true, Pair::None),
+            // Any of the bytes may have decided.
+            _ => Decoded::Insn(blank(ud, offset, window.len()), true, Pair::None),
         };
     }
     let flat = flat_operand(&instr);
-    let handler = semantics::flat::select(&instr, flat).or_else(|| semantics::select(&instr, size));
+    let handler = semantics::flat::select(&instr, flat)
+        .or_else(|| semantics::select(&instr, size))
+        .filter(|_| available(&instr, model));
     let mut insn = blank(handler.unwrap_or(ud), offset, instr.len());
     operands(&mut insn, &instr, size);
     if let Some(opcode) = semantics::x87::opcode(window, size) {
@@ -170,7 +198,7 @@ fn flat_operand(instr: &Instruction) -> bool {
     let (base, index) = (instr.memory_base(), instr.memory_index());
     let wide = match (base, index) {
         (Register::None, Register::None) => {
-            instr.memory_displ_size() == 8 && !semantics::mov::is_moffs(instr)
+            instr.memory_displ_size() == 8 && !semantics::mov::is_moffs64(instr)
         }
         (Register::None, index) => index.size() == 8,
         (base, _) => base.size() == 8 && base != Register::EIP,
@@ -283,7 +311,7 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
     insn.seg = segment_code(instr.memory_segment(), size);
     let displacement = instr.memory_displacement64();
     insn.disp = displacement as u32 as i32;
-    if semantics::mov::is_moffs(instr) && size == CodeSize::Bits64 {
+    if semantics::mov::is_moffs64(instr) {
         // moffs64 does not fit `disp`; it has no base or index.
         insn.imm = displacement;
         insn.disp = 0;
@@ -294,6 +322,10 @@ fn memory(insn: &mut Insn, instr: &Instruction, size: CodeSize) {
             // iced gives the target for IP 0; ours is relative to the start of the block.
             let start = u32::from(insn.next) - u32::from(insn.len);
             insn.disp = insn.disp.wrapping_add(start as i32);
+            if base == Register::RIP && (displacement as i64) + i64::from(start) > i64::from(i32::MAX) {
+                insn.disp = insn.disp.wrapping_sub(FAR_BY as i32);
+                insn.index = FAR;
+            }
             BLOCK_RIP
         }
         register => register.number() as u8,

@@ -1,6 +1,6 @@
 //! Descriptors and selectors (SDM Vol. 3A, 3.4.5 and 5.8).
 
-use crate::exec::{Cx, Exec, Fault};
+use crate::exec::{Cx, Exec, Fault, is_canonical};
 use crate::state::{Segment, ar};
 
 /// Selector without its RPL: what error codes carry.
@@ -134,7 +134,22 @@ impl Cx<'_> {
             return Err(self.raise_code(vector, index(selector)));
         }
         let high = self.load_system::<u64>(found.linear.wrapping_add(8))?;
+        // The upper half has type 0, so that nothing takes it for a descriptor.
+        if high >> 40 & 0x1F != 0 {
+            return Err(self.raise_code(vector, index(selector)));
+        }
         Ok(Descriptor { high: high & 0xFFFF_FFFF, ..found })
+    }
+
+    /// Reads the upper half of an LDT's or TSS's descriptor in IA-32e mode.
+    pub fn widen_segment(
+        &mut self,
+        selector: u16,
+        found: Descriptor,
+        vector: u8,
+    ) -> Result<Descriptor, Fault> {
+        let found = self.widen_descriptor(selector, found, vector)?;
+        if is_canonical(found.base()) { Ok(found) } else { Err(self.raise_code(vector, index(selector))) }
     }
 
     /// Sets the accessed bit of a code or data descriptor in memory.

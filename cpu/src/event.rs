@@ -16,6 +16,9 @@ pub const MF: u8 = 16;
 pub const AC: u8 = 17;
 pub const XM: u8 = 19;
 
+/// DR7.GD: #DB at an access to a debug register; the #DB handler may access them.
+pub const DR7_GD: u64 = 1 << 13;
+
 /// Where an event comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -49,10 +52,27 @@ pub struct InnerStack {
 }
 
 impl InnerStack {
+    /// Offset and linear address of what the `n`-th push from here on writes.
+    fn slot(&self, cx: &mut Cx, n: u64, size: u8) -> Result<(u64, u64), Fault> {
+        let pointer = self.pointer.wrapping_sub(n * u64::from(size)) & self.mask;
+        let linear = if self.flat { pointer } else { cx.stack_range(&self.segment, pointer, size)? };
+        Ok((pointer, linear))
+    }
+
+    /// Checks that `count` pushes will succeed: a transfer that faults leaves memory alone.
+    pub fn reserve(&self, cx: &mut Cx, count: usize, size: u8) -> Exec {
+        cx.at_level(self.segment.dpl(), |cx| {
+            for n in 1..=count as u64 {
+                let (_, linear) = self.slot(cx, n, size)?;
+                cx.check_store(linear, seg::SS as u8, usize::from(size))?;
+            }
+            Ok(())
+        })
+    }
+
     /// Pushes with the rights of the new privilege level.
     pub fn push(&mut self, cx: &mut Cx, value: u64, size: u8) -> Exec {
-        let pointer = self.pointer.wrapping_sub(u64::from(size)) & self.mask;
-        let linear = if self.flat { pointer } else { cx.stack_range(&self.segment, pointer, size)? };
+        let (pointer, linear) = self.slot(cx, 1, size)?;
         match size {
             2 => cx.store_at(self.segment.dpl(), linear, value as u16)?,
             4 => cx.store_at(self.segment.dpl(), linear, value as u32)?,
@@ -132,8 +152,8 @@ impl Cx<'_> {
             self.cpu.system.cr2 = raised.address;
         }
         if raised.vector == DB {
-            self.cpu.system.dr6 = self.cpu.system.dr6 & !0xE00F | raised.address;
-            self.cpu.system.dr7 &= !(1 << 13);
+            // Only the breakpoint bits tell of this exception alone (SDM 18.2.3).
+            self.cpu.system.dr6 = self.cpu.system.dr6 & !0xF | raised.address;
         }
     }
 
@@ -169,7 +189,11 @@ impl Cx<'_> {
             self.deliver_long(event)
         } else {
             self.deliver_protected(event)
+        }?;
+        if event.vector == DB && matches!(event.source, Source::Exception | Source::Privileged) {
+            self.cpu.system.dr7 &= !DR7_GD;
         }
+        Ok(())
     }
 
     /// RFLAGS as pushed: faults have RF set so that a code breakpoint does not hit again (SDM 17.3.1.1).
@@ -186,12 +210,12 @@ impl Cx<'_> {
             return Err(self.gp(entry as u32 * 2 + 2));
         }
         let target = self.load_system::<u32>(idtr.base.wrapping_add(entry) & 0xFFFF_FFFF)?;
-        let before = self.cpu.gpr[4];
         let image = self.cpu.flags.bits();
         let cs = self.cpu.system.seg[seg::CS].selector;
-        let pushed =
-            self.push(image as u16).and_then(|()| self.push(cs)).and_then(|()| self.push(event.rip as u16));
-        pushed.inspect_err(|_| self.cpu.gpr[4] = before)?;
+        self.check_pushes(3, 2)?;
+        self.push(image as u16)?;
+        self.push(cs)?;
+        self.push(event.rip as u16)?;
         self.cpu.flags = Flags::from_bits(image & !(bit::IF | bit::TF | bit::AC | bit::RF));
         let code = &mut self.cpu.system.seg[seg::CS];
         code.selector = (target >> 16) as u16;
@@ -252,6 +276,9 @@ impl Cx<'_> {
         let gate = self.gate(event, 16)?;
         let (selector, mut target, cpl) = self.interrupt_target(&gate)?;
         let offset = gate.gate_offset(true);
+        if !is_canonical(offset) {
+            return Err(self.gp(0));
+        }
         let ist = gate.gate_ist();
         let old_ss = self.cpu.system.seg[seg::SS];
         let old_rsp = self.cpu.gpr[4];
@@ -265,16 +292,14 @@ impl Cx<'_> {
         stack.pointer &= !15;
         let cs = self.cpu.system.seg[seg::CS].selector;
         let frame = [u64::from(old_ss.selector), old_rsp, self.pushed_flags(event), u64::from(cs), event.rip];
+        stack.reserve(self, frame.len() + usize::from(event.error.is_some()), 8)?;
+        self.mark_accessed(&mut target)?;
         for value in frame {
             stack.push(self, value, 8)?;
         }
         if let Some(code) = event.error {
             stack.push(self, u64::from(code), 8)?;
         }
-        if !is_canonical(offset) {
-            return Err(self.gp(0));
-        }
-        self.mark_accessed(&mut target)?;
         if changes {
             let access = ar::UNUSABLE | u32::from(cpl) << ar::DPL_SHIFT;
             self.cpu.system.seg[seg::SS] = Segment { selector: u16::from(cpl), base: 0, limit: 0, access };
@@ -294,17 +319,21 @@ impl Cx<'_> {
         self.enter_code(selector, target, cpl, offset);
     }
 
+    fn deliver_task(&mut self, event: &Event, selector: u16) -> Exec {
+        self.task_switch(selector, Reason::Interrupt { rip: event.rip })?;
+        if let Some(code) = event.error {
+            self.select_context();
+            let size = if self.cpu.task_is_32_bit() { 4 } else { 2 };
+            let pushed = self.push_sized(u64::from(code), size);
+            pushed.inspect_err(|_| self.cpu.task_committed())?;
+        }
+        Ok(())
+    }
+
     fn deliver_protected(&mut self, event: &Event) -> Exec {
         let gate = self.gate(event, 8)?;
         if gate.kind() == st::TASK_GATE {
-            self.task_switch(gate.gate_selector(), Reason::Interrupt { rip: event.rip })?;
-            if let Some(code) = event.error {
-                self.select_context();
-                let size = if self.cpu.task_is_32_bit() { 4 } else { 2 };
-                let pushed = self.push_sized(u64::from(code), size);
-                pushed.inspect_err(|_| self.cpu.task_committed())?;
-            }
-            return Ok(());
+            return self.deliver_task(event, gate.gate_selector());
         }
         let (selector, mut target, cpl) = self.interrupt_target(&gate)?;
         let offset = gate.gate_offset(false);
@@ -322,6 +351,9 @@ impl Cx<'_> {
             let (pointer, mask) = (self.cpu.gpr[4], self.cpu.stack_mask);
             InnerStack { segment: old_ss, pointer, mask, flat: false }
         };
+        let pushes = 3 + 2 * usize::from(changes) + 4 * usize::from(v86) + usize::from(event.error.is_some());
+        stack.reserve(self, pushes, size)?;
+        self.mark_accessed(&mut target)?;
         if v86 {
             for register in [seg::GS, seg::FS, seg::DS, seg::ES] {
                 stack.push(self, u64::from(self.cpu.system.seg[register].selector), size)?;
@@ -339,7 +371,6 @@ impl Cx<'_> {
         if let Some(code) = event.error {
             stack.push(self, u64::from(code), size)?;
         }
-        self.mark_accessed(&mut target)?;
         if v86 {
             for register in [seg::GS, seg::FS, seg::DS, seg::ES] {
                 self.cpu.system.seg[register] =
@@ -354,8 +385,8 @@ impl Cx<'_> {
         Ok(())
     }
 
-    /// ESP as an inter-privilege event pushes it: all 32 bits.
-    fn stack_pointer_image(&self) -> u64 {
+    /// ESP as an inter-privilege event or call pushes it: all 32 bits.
+    pub fn stack_pointer_image(&self) -> u64 {
         self.cpu.gpr[4] & 0xFFFF_FFFF
     }
 
@@ -508,6 +539,9 @@ impl Cx<'_> {
     }
 
     fn iret_to_v86(&mut self, rip: u64, selector: u16, image: u64) -> Exec {
+        if rip > 0xFFFF {
+            return Err(self.gp(0));
+        }
         let sp = self.peek_sized(12, 4)?;
         let mut selectors = [0u16; 5];
         for (n, value) in selectors.iter_mut().enumerate() {
@@ -522,7 +556,7 @@ impl Cx<'_> {
         self.cpu.system.seg[seg::CS] = v86(selector);
         self.cpu.system.cpl = 3;
         self.cpu.gpr[4] = sp;
-        self.cpu.rip = rip & 0xFFFF;
+        self.cpu.rip = rip;
         self.cpu.mode_changed();
         self.cpu.flags_changed();
         self.recheck();

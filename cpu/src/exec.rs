@@ -334,7 +334,13 @@ impl Cx<'_> {
     fn place(&mut self, linear: u64, access: Access) -> Result<Place, Fault> {
         let context = self.active_context();
         match self.mmu.place(context, linear, access) {
-            Ok(place) => Ok(place),
+            Ok(place) => {
+                // The flags the walk set may lie in this block's bytes.
+                if self.mmu.disturbed() {
+                    self.leave();
+                }
+                Ok(place)
+            }
             Err(fault) => {
                 self.cpu.raised = Raised { vector: 14, error: Some(fault.code), address: linear };
                 Err(Fault)
@@ -363,16 +369,21 @@ impl Cx<'_> {
     /// Reads up to 16 bytes the slow way.
     pub fn load_bytes(&mut self, linear: u64, segment: u8, into: &mut [u8]) -> Exec {
         let linear = self.canonical(linear, into.len(), segment)?;
-        if self.cpu.watched {
-            self.watch_access(linear, into.len(), false)?;
+        let size = into.len();
+        let watched = self.cpu.watched;
+        if watched {
+            self.check_alignment(linear, size)?;
         }
-        let mut done = 0;
-        for (at, len) in self.pieces(linear, into.len()) {
-            if len != 0 {
-                let place = self.place(at, Access::Read)?;
-                self.load_piece(place, at, &mut into[done..done + len]);
-                done += len;
-            }
+        let [(first, len), (second, rest)] = self.pieces(linear, size);
+        let place = self.place(first, Access::Read)?;
+        // A device is read only once nothing can fault any more.
+        let next = if rest != 0 { Some(self.place(second, Access::Read)?) } else { None };
+        if watched {
+            self.watch_access(linear, size, false);
+        }
+        self.load_piece(place, first, &mut into[..len]);
+        if let Some(next) = next {
+            self.load_piece(next, second, &mut into[len..]);
         }
         Ok(())
     }
@@ -402,16 +413,18 @@ impl Cx<'_> {
     /// Writes up to 16 bytes the slow way; nothing is written if any of it faults.
     pub fn store_bytes(&mut self, linear: u64, segment: u8, from: &[u8]) -> Exec {
         let linear = self.canonical(linear, from.len(), segment)?;
-        if self.cpu.watched {
-            self.watch_access(linear, from.len(), true)?;
+        let watched = self.cpu.watched;
+        if watched {
+            self.check_alignment(linear, from.len())?;
         }
         let [(first, len), (second, rest)] = self.pieces(linear, from.len());
         let place = self.place(first, Access::Write)?;
-        if rest == 0 {
-            self.store_piece(place, first, from);
-        } else {
-            let next = self.place(second, Access::Write)?;
-            self.store_piece(place, first, &from[..len]);
+        let next = if rest != 0 { Some(self.place(second, Access::Write)?) } else { None };
+        if watched {
+            self.watch_access(linear, from.len(), true);
+        }
+        self.store_piece(place, first, &from[..len]);
+        if let Some(next) = next {
             self.store_piece(next, second, &from[len..]);
         }
         Ok(())
@@ -434,6 +447,15 @@ impl Cx<'_> {
                 }
             }
         }
+    }
+
+    /// Checks that a store of `size` bytes will succeed, without the TLB's help only where it must.
+    pub fn check_store(&mut self, linear: u64, segment: u8, size: usize) -> Exec {
+        let held = |at: u64| self.mmu.modify_fast::<u8>(at).is_some();
+        if held(linear) && held(linear.wrapping_add(size as u64 - 1)) {
+            return Ok(());
+        }
+        self.check_writable(linear, segment, size)
     }
 
     /// Checks that a range may be written at the current privilege, as a read-modify-write does before it reads.

@@ -4,7 +4,7 @@ use crate::block::{CodeCache, Found};
 use crate::event::{DB, Event, Source};
 use crate::exec::{Bus, Cx, Insn, iflag};
 use crate::flags::bit;
-use crate::state::{Activity, BLOCK_RIP, CodeSize, Shadow, Vcpu};
+use crate::state::{Activity, BLOCK_RIP, CodeSize, Raised, Shadow, Vcpu};
 use amber_mmu::Mmu;
 
 /// DR6.BS: single-step.
@@ -148,6 +148,8 @@ impl Vcpu {
             exit => exit,
         };
         let timing = self.timing;
+        let idle = matches!(exit, Exit::Halted | Exit::Shutdown) && timing.steps == steps;
+        debug_assert!(!idle || !self.runnable(bus.intr()), "a processor that can run makes a step");
         self.system.retired += steps - timing.steps - timing.events;
         if exit == Exit::Breakpoint {
             self.watch.reported = Some((self.linear_rip(), self.system.retired));
@@ -221,11 +223,20 @@ impl Cx<'_> {
         }
     }
 
+    /// Whether a single-step trap follows an instruction depends on the TF it loads (SYSCALL, SYSRET).
+    pub(crate) fn step_by_new_flags(&mut self) {
+        self.cpu.suppress_trap = true;
+        if self.cpu.flags.has(bit::TF) {
+            self.cpu.system.pending.debug |= SINGLE_STEP;
+        }
+    }
+
     /// The fetch itself faulted.
     #[cold]
     fn fetch_faulted(&mut self) {
         let rip = self.cpu.rip;
         self.cpu.fault_rip = None;
+        self.cpu.system.pending.debug = 0;
         self.cpu.counters.faults += 1;
         self.take_fault(rip);
         self.cpu.timing.commit(1);
@@ -252,7 +263,7 @@ impl Cx<'_> {
         n += std::mem::take(&mut self.cpu.timing.extra);
         let last = &insns[n as usize - 1];
         if last.flags & iflag::BRANCH == 0 {
-            self.cpu.rip = base + u64::from(last.next);
+            self.cpu.rip = base.wrapping_add(u64::from(last.next));
         }
         self.cpu.timing.commit(u64::from(n));
     }
@@ -260,10 +271,13 @@ impl Cx<'_> {
     /// Instruction `n` of a block faulted: those before it have retired; delivery is one step. So is standing still.
     #[cold]
     fn fault_in_block(&mut self, base: u64, insn: &Insn, n: u64) {
-        let rip = base + u64::from(insn.next) - u64::from(insn.len);
+        let rip = base.wrapping_add(u64::from(insn.next) - u64::from(insn.len));
         let rip = self.cpu.fault_rip.take().unwrap_or(rip);
         self.cpu.rip = rip;
         self.cpu.suppress_trap = true;
+        // Debug traps follow an instruction that completed (SDM 18.3.1.4); what this one touched it will touch again.
+        self.cpu.system.pending.debug = 0;
+        self.cpu.watch.hit = None;
         if std::mem::take(&mut self.cpu.freeze) {
             self.cpu.system.activity = Activity::Frozen;
             self.recheck();
@@ -299,6 +313,11 @@ impl Cx<'_> {
             self.cpu.attention = true;
             return Due::Leave(Exit::Watchpoint);
         }
+        // What is due by now on the machine comes before events are looked at, as it does when a run begins here.
+        if self.cpu.timing.room() == 0 {
+            self.cpu.attention = true;
+            return Due::Leave(Exit::Budget);
+        }
         let now = self.now();
         if self.cpu.apic.timer_expires().is_some_and(|at| at <= now) {
             self.cpu.apic.run_timer(now);
@@ -306,26 +325,42 @@ impl Cx<'_> {
                 self.cpu.timing.lower_deadline(at);
             }
         }
-        if self.cpu.system.pending.init && !self.cpu.system.smm {
+        if self.cpu.init_due() {
             self.disarm_monitor();
             self.cpu.init();
             return self.delivered();
         }
+        // An SMI does not end HLT: RSM goes back to it.
         if self.cpu.system.activity != Activity::Running
+            && !self.cpu.smi_due()
             && let Some(exit) = self.wake()
         {
             return Due::Leave(exit);
         }
-        if self.cpu.system.pending.smi && !self.cpu.system.smm {
+        if self.cpu.smi_due() {
             self.enter_smm();
             return self.delivered();
         }
-        if self.cpu.system.shadow != Shadow::None {
-            self.cpu.system.shadow = Shadow::None;
-            self.cpu.attention = true;
+        self.events_due()
+    }
+
+    /// Traps, interrupts and instruction breakpoints, as far as the instruction before does not hold them off: MOV SS all
+    /// of them, STI interrupts alone (SDM 6.8.3).
+    fn events_due(&mut self) -> Due {
+        let shadow = std::mem::take(&mut self.cpu.system.shadow);
+        self.cpu.attention |= shadow != Shadow::None;
+        if shadow == Shadow::MovSs {
             return Due::Run { single: true };
         }
-        self.event_due().unwrap_or_else(|| self.debug_due())
+        if let Some(due) = self.trap_due() {
+            return due;
+        }
+        if shadow == Shadow::None
+            && let Some(due) = self.interrupt_due()
+        {
+            return due;
+        }
+        self.debug_due(shadow != Shadow::None)
     }
 
     /// A step was spent on an event.
@@ -338,13 +373,13 @@ impl Cx<'_> {
 
     /// Leaves HLT, shutdown or wait-for-SIPI if an event says so; else says why not to run.
     fn wake(&mut self) -> Option<Exit> {
-        if self.cpu.system.activity == Activity::WaitForSipi {
-            if let Some(vector) = self.cpu.system.pending.sipi.take() {
+        if self.cpu.runnable(self.bus.intr()) {
+            if self.cpu.system.activity == Activity::WaitForSipi
+                && let Some(vector) = self.cpu.system.pending.sipi.take()
+            {
                 self.cpu.start_up(vector);
                 self.select_context();
-                return None;
             }
-        } else if self.cpu.runnable(self.bus.intr()) {
             if let Activity::Waiting { .. } = self.cpu.system.activity {
                 self.disarm_monitor();
             }
@@ -355,15 +390,21 @@ impl Cx<'_> {
         Some(if self.cpu.system.activity == Activity::Shutdown { Exit::Shutdown } else { Exit::Halted })
     }
 
-    /// Delivers a debug trap, NMI or interrupt.
-    fn event_due(&mut self) -> Option<Due> {
-        let rip = self.cpu.rip;
-        if self.cpu.system.pending.debug != 0 {
-            let bits = std::mem::take(&mut self.cpu.system.pending.debug);
-            self.cpu.system.dr6 = self.cpu.system.dr6 & !0xF | bits;
-            self.take_event(Event { vector: DB, error: None, source: Source::Exception, rip });
-            return Some(self.delivered());
+    /// Delivers a debug trap.
+    fn trap_due(&mut self) -> Option<Due> {
+        let bits = std::mem::take(&mut self.cpu.system.pending.debug);
+        if bits == 0 {
+            return None;
         }
+        let rip = self.cpu.rip;
+        self.cpu.raised = Raised { vector: DB, error: None, address: bits };
+        self.take_fault(rip);
+        Some(self.delivered())
+    }
+
+    /// Delivers an NMI or interrupt.
+    fn interrupt_due(&mut self) -> Option<Due> {
+        let rip = self.cpu.rip;
         if self.cpu.system.pending.nmi && !self.cpu.system.nmi_blocked {
             self.cpu.system.pending.nmi = false;
             self.cpu.system.nmi_blocked = true;
@@ -387,14 +428,14 @@ impl Cx<'_> {
         Some(self.delivered())
     }
 
-    /// Instruction breakpoints, RF and TF: whether the next instruction must run alone.
-    fn debug_due(&mut self) -> Due {
+    /// Instruction breakpoints, RF and TF: whether the next instruction must run alone, which it does if `single`.
+    fn debug_due(&mut self, single: bool) -> Due {
         let linear = self.cpu.linear_rip();
         let resume = self.cpu.flags.has(bit::RF);
         if self.cpu.code_breakpoints() && !resume {
             let hit = self.cpu.code_breakpoint_at(linear);
             if hit != 0 {
-                self.cpu.raised = crate::state::Raised { vector: DB, error: None, address: hit };
+                self.cpu.raised = Raised { vector: DB, error: None, address: hit };
                 let rip = self.cpu.rip;
                 // A code breakpoint is a fault: RF is set in the image pushed.
                 self.cpu.flags.set(bit::RF, true);
@@ -413,7 +454,7 @@ impl Cx<'_> {
                 return Due::Leave(Exit::Breakpoint);
             }
         }
-        let single = resume || self.cpu.flags.has(bit::TF) || self.cpu.code_breakpoints();
+        let single = single || resume || self.cpu.flags.has(bit::TF) || self.cpu.code_breakpoints();
         self.cpu.attention |= single;
         Due::Run { single }
     }

@@ -1,9 +1,10 @@
 //! Model-specific registers (SDM Vol. 4, table 2-2).
 
-use crate::apic::Wish;
-use crate::cpuid::TSC_HZ;
+use crate::apic::{BASE_ENABLE, BASE_X2, Wish, x2apic_writable};
+use crate::cpuid::{TSC_HZ, feature};
 use crate::exec::{Cx, Exec, Fault, is_canonical};
 use crate::state::{cr, seg};
+use amber_mmu::Backing;
 use amber_snapshot::Schema;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,22 @@ const EFER: u32 = 0xC000_0080;
 /// IA32_MISC_ENABLE: MONITOR and MWAIT are there.
 pub(crate) const ENABLE_MONITOR_FSM: u64 = 1 << 18;
 
+/// IA32_MISC_ENABLE bits that can be written: fast strings, thermal control, performance monitoring, BTS and PEBS
+/// unavailable, SpeedStep, MONITOR, limit CPUID, xTPR, no XD, no turbo.
+const MISC_ENABLE: u64 = 1
+    | 1 << 3
+    | 1 << 7
+    | 1 << 11
+    | 1 << 12
+    | 1 << 16
+    | ENABLE_MONITOR_FSM
+    | 1 << 22
+    | 1 << 23
+    | 1 << 34
+    | 1 << 38;
+/// APIC registers, as offsets from MSR 800H.
+const ICR: u32 = 0x30;
+const LVT_TIMER: u32 = 0x32;
 const FIXED: [u32; 11] = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26A, 0x26B, 0x26C, 0x26D, 0x26E, 0x26F];
 /// Variable-range MTRRs: IA32_MTRRCAP.VCNT.
 const VARIABLE: u32 = 8;
@@ -86,8 +103,9 @@ impl Cx<'_> {
             0x200..=0x20F => msrs.mtrr_variable[index as usize - 0x200],
             0x277 => msrs.pat,
             0x2FF => msrs.mtrr_def_type,
+            IA32_TSC_DEADLINE if !self.has_tsc_deadline() => return Err(self.unknown_msr(index)),
             // Reads as 0 once the timer has fired (SDM 11.5.4.1).
-            IA32_TSC_DEADLINE if self.cpu.apic.timer_expires().is_none() => 0,
+            IA32_TSC_DEADLINE if !self.cpu.apic.deadline_armed() => 0,
             IA32_TSC_DEADLINE => msrs.tsc_deadline,
             0x800..=0x8FF => return self.x2apic_read(index),
             EFER => system.efer,
@@ -115,7 +133,7 @@ impl Cx<'_> {
     pub fn wrmsr(&mut self, index: u32, value: u64) -> Exec {
         let msrs = &mut self.cpu.system.msrs;
         match index {
-            IA32_TSC => self.cpu.system.msrs.tsc_offset = value.wrapping_sub(self.now()),
+            IA32_TSC => self.write_tsc(value),
             IA32_APIC_BASE => self.write_apic_base(value)?,
             0x3A if msrs.feature_control & 1 == 0 => msrs.feature_control = value & 7,
             0x8B => {}
@@ -124,24 +142,30 @@ impl Cx<'_> {
             0x175 => self.cpu.system.msrs.sysenter_esp = self.canonical_value(value)?,
             0x176 => self.cpu.system.msrs.sysenter_eip = self.canonical_value(value)?,
             0x17A => msrs.mcg_status = value & 7,
-            0x1A0 => msrs.misc_enable = value,
-            0x1D9 => msrs.debugctl = value & 3,
-            0x200..=0x20F => msrs.mtrr_variable[index as usize - 0x200] = value,
+            0x1A0 => self.cpu.system.msrs.misc_enable = self.without_reserved(value, MISC_ENABLE)?,
+            0x1D9 => self.cpu.system.msrs.debugctl = self.without_reserved(value, 3)?,
+            0x200..=0x20F => self.write_variable_mtrr(index, value)?,
             0x277 => self.write_pat(value)?,
-            0x2FF => msrs.mtrr_def_type = value & 0xCFF,
-            IA32_TSC_DEADLINE => self.write_tsc_deadline(value),
+            0x2FF => {
+                self.memory_types(value, 1)?;
+                self.cpu.system.msrs.mtrr_def_type = self.without_reserved(value, 0xCFF)?;
+            }
+            IA32_TSC_DEADLINE => self.write_tsc_deadline(value)?,
             0x800..=0x8FF => self.x2apic_write(index, value)?,
             EFER => self.write_efer(value)?,
             0xC000_0081 => msrs.star = value,
             0xC000_0082 => self.cpu.system.msrs.lstar = self.canonical_value(value)?,
             0xC000_0083 => self.cpu.system.msrs.cstar = self.canonical_value(value)?,
-            0xC000_0084 => msrs.sfmask = value & 0xFFFF_FFFF,
+            0xC000_0084 => self.cpu.system.msrs.sfmask = self.without_reserved(value, 0xFFFF_FFFF)?,
             0xC000_0100 => self.write_segment_base(seg::FS, value)?,
             0xC000_0101 => self.write_segment_base(seg::GS, value)?,
             0xC000_0102 => self.cpu.system.msrs.kernel_gs_base = self.canonical_value(value)?,
-            0xC000_0103 => msrs.tsc_aux = value as u32,
+            0xC000_0103 => self.cpu.system.msrs.tsc_aux = self.without_reserved(value, 0xFFFF_FFFF)? as u32,
             _ => match FIXED.iter().position(|fixed| *fixed == index) {
-                Some(i) => msrs.mtrr_fixed[i] = value,
+                Some(i) => {
+                    self.memory_types(value, 8)?;
+                    self.cpu.system.msrs.mtrr_fixed[i] = value;
+                }
                 None => return Err(self.unknown_msr(index)),
             },
         }
@@ -150,6 +174,29 @@ impl Cx<'_> {
 
     fn canonical_value(&mut self, value: u64) -> Result<u64, Fault> {
         if is_canonical(value) { Ok(value) } else { Err(self.gp(0)) }
+    }
+
+    /// `value`, or #GP(0) if it has other bits than `writable`.
+    fn without_reserved(&mut self, value: u64, writable: u64) -> Result<u64, Fault> {
+        if value & !writable == 0 { Ok(value) } else { Err(self.gp(0)) }
+    }
+
+    /// #GP(0) unless the low `count` bytes are memory types that an MTRR can give (SDM table 12-8).
+    fn memory_types(&mut self, value: u64, count: usize) -> Exec {
+        let known = value.to_le_bytes()[..count].iter().all(|kind| matches!(kind, 0 | 1 | 4..=6));
+        if known { Ok(()) } else { Err(self.gp(0)) }
+    }
+
+    fn write_variable_mtrr(&mut self, index: u32, value: u64) -> Exec {
+        let address = (1u64 << self.cpu.model.physical_bits) - 1 & !0xFFF;
+        // Base and type in even registers; mask and valid bit in odd ones.
+        let writable = if index & 1 == 0 { address | 0xFF } else { address | 1 << 11 };
+        let value = self.without_reserved(value, writable)?;
+        if index & 1 == 0 {
+            self.memory_types(value, 1)?;
+        }
+        self.cpu.system.msrs.mtrr_variable[index as usize - 0x200] = value;
+        Ok(())
     }
 
     /// WRMSR or WRFSBASE/WRGSBASE.
@@ -169,10 +216,9 @@ impl Cx<'_> {
     }
 
     fn write_efer(&mut self, value: u64) -> Exec {
-        let allowed = cr::EFER_SCE | cr::EFER_LME | cr::EFER_LMA | cr::EFER_NXE;
         let efer = self.cpu.system.efer;
         let toggles_lme = (value ^ efer) & cr::EFER_LME != 0;
-        if value & !allowed != 0 || toggles_lme && self.cpu.system.cr0 & cr::CR0_PG != 0 {
+        if value & !cr::EFER_BITS != 0 || toggles_lme && self.cpu.system.cr0 & cr::CR0_PG != 0 {
             return Err(self.gp(0));
         }
         self.cpu.system.efer = value & !cr::EFER_LMA | efer & cr::EFER_LMA;
@@ -180,18 +226,48 @@ impl Cx<'_> {
         Ok(())
     }
 
-    fn write_tsc_deadline(&mut self, value: u64) {
-        if !self.cpu.apic.deadline_mode() {
-            return;
+    fn write_tsc_deadline(&mut self, value: u64) -> Exec {
+        if !self.has_tsc_deadline() {
+            return Err(self.unknown_msr(IA32_TSC_DEADLINE));
         }
-        self.cpu.system.msrs.tsc_deadline = value;
-        let at = value.wrapping_sub(self.cpu.system.msrs.tsc_offset);
-        self.cpu.apic.set_deadline((value != 0).then_some(at));
+        if self.cpu.apic.deadline_mode() {
+            self.cpu.system.msrs.tsc_deadline = value;
+            self.arm_deadline();
+        }
+        Ok(())
+    }
+
+    /// Arms the timer for when the TSC reaches the deadline; at once if it has. A deadline of 0 disarms it.
+    fn arm_deadline(&mut self) {
+        let deadline = self.cpu.system.msrs.tsc_deadline;
+        let at = self.now().saturating_add(deadline.saturating_sub(self.tsc()));
+        self.cpu.apic.set_deadline((deadline != 0).then_some(at));
         self.apic_changed();
+    }
+
+    fn write_tsc(&mut self, value: u64) {
+        self.cpu.system.msrs.tsc_offset = value.wrapping_sub(self.now());
+        if self.cpu.apic.deadline_armed() {
+            self.arm_deadline();
+        }
+    }
+
+    fn has_tsc_deadline(&self) -> bool {
+        self.cpu.model.features_1_ecx & feature::TSC_DEADLINE != 0
     }
 
     fn write_apic_base(&mut self, value: u64) -> Exec {
         let bits = self.cpu.model.physical_bits;
+        let x2 = value & BASE_X2 != 0;
+        if x2 && self.cpu.model.features_1_ecx & feature::X2APIC == 0 {
+            return Err(self.gp(0));
+        }
+        let page = value & !0xFFF & ((1 << bits) - 1);
+        let backing = self.mmu.map(self.cpu.view).lookup(page);
+        if value & BASE_ENABLE != 0 && !x2 && backing != (Backing::Device, Backing::Device) {
+            tracing::debug!(target: "msr", "no local APIC at {page:#x}, where memory is: #GP(0)");
+            return Err(self.gp(0));
+        }
         if !self.cpu.apic.set_base(value, bits) {
             return Err(self.gp(0));
         }
@@ -209,20 +285,20 @@ impl Cx<'_> {
             return Err(self.gp(0));
         }
         let now = self.now();
-        Ok(if register == 0x30 { self.cpu.apic.icr() } else { u64::from(self.cpu.apic.read(register, now)) })
+        Ok(if register == ICR { self.cpu.apic.icr() } else { u64::from(self.cpu.apic.read(register, now)) })
     }
 
     fn x2apic_write(&mut self, index: u32, value: u64) -> Exec {
         let register = index - 0x800;
-        let writable = matches!(register, 0x08 | 0x0B | 0x0F | 0x28 | 0x30 | 0x32..=0x38 | 0x3E | 0x3F);
-        let zero_only = matches!(register, 0x0B | 0x28);
-        let too_wide = register != 0x30 && value >> 32 != 0;
-        if !self.cpu.apic.x2apic() || !writable || (zero_only && value != 0) || too_wide {
+        let Some(writable) = x2apic_writable(register).filter(|_| self.cpu.apic.x2apic()) else {
             return Err(self.gp(0));
-        }
+        };
+        // The upper half of ICR is the destination.
+        let low = if register == ICR { value & 0xFFFF_FFFF } else { value };
+        self.without_reserved(low, u64::from(writable & self.timer_modes(register)))?;
         let now = self.now();
         let wish = match register {
-            0x30 => self.cpu.apic.write_icr(value),
+            ICR => self.cpu.apic.write_icr(value),
             // SELF IPI.
             0x3F => {
                 let own = u64::from(self.cpu.apic.id()) << 32;
@@ -237,6 +313,11 @@ impl Cx<'_> {
         Ok(())
     }
 
+    /// Bits of a register that this model may have: TSC-deadline mode in the timer's LVT entry is optional.
+    fn timer_modes(&self, register: u32) -> u32 {
+        if register == LVT_TIMER && !self.has_tsc_deadline() { !(1 << 18) } else { !0 }
+    }
+
     /// Reads the APIC page; registers are 32 bits at 16-byte steps.
     pub(crate) fn apic_mmio_read(&mut self, offset: u64, size: u8) -> u64 {
         let now = self.now();
@@ -249,7 +330,8 @@ impl Cx<'_> {
     pub(crate) fn apic_mmio_write(&mut self, offset: u64, _size: u8, value: u64) {
         if offset & 0xF == 0 {
             let now = self.now();
-            let wish = self.cpu.apic.write((offset >> 4) as u32, value as u32, now);
+            let register = (offset >> 4) as u32;
+            let wish = self.cpu.apic.write(register, value as u32 & self.timer_modes(register), now);
             self.grant(wish);
         }
     }

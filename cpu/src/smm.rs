@@ -1,9 +1,10 @@
 //! System-management mode: entry, RSM and the state-save map (SDM Vol. 3C, chapter 32). The map has the AMD64
 //! layout with revision 0x20064, which is what stock firmware for this chipset looks for.
 
+use crate::control::legal_cr0;
 use crate::exec::{Cx, Exec};
 use crate::flags::{Flags, bit};
-use crate::state::{Activity, Segment, ar, cr, seg};
+use crate::state::{Activity, Segment, Shadow, ar, cr, seg};
 use amber_mmu::ViewId;
 
 /// Offset of the save area from SMBASE.
@@ -92,18 +93,23 @@ impl Cx<'_> {
             raw.copy_from_slice(&save[offset..offset + 8]);
             u64::from_le_bytes(raw)
         };
+        let (cr4, efer) = (get(0x148), get(0x0D0));
+        let Some(cr0) = legal_cr0(get(0x158)).filter(|cr0| self.restorable(*cr0, cr4, efer)) else {
+            self.shut_down();
+            return Ok(());
+        };
         for n in 0..16 {
             self.cpu.gpr[n] = get(gpr_offset(n));
         }
         self.cpu.rip = get(0x178);
         self.cpu.flags = Flags::from_bits(get(0x170));
         let system = &mut self.cpu.system;
-        system.dr6 = get(0x168);
-        system.dr7 = get(0x160);
-        system.cr0 = get(0x158);
+        system.set_dr6(get(0x168));
+        system.set_dr7(get(0x160));
+        system.cr0 = cr0;
         system.cr3 = get(0x150);
-        system.cr4 = get(0x148);
-        system.efer = get(0x0D0);
+        system.cr4 = cr4;
+        system.efer = efer;
         system.smbase = get(0x100) as u32;
         system.activity = if save[0x0C9] & 1 != 0 { Activity::Halted } else { Activity::Running };
         system.cpl = save[0x0CB] & 3;
@@ -124,11 +130,33 @@ impl Cx<'_> {
         system.tr = loaded[7];
         system.smm = false;
         system.nmi_blocked = false;
-        self.cpu.view = ViewId(0);
+        // What the handler left is not the program's.
+        (system.shadow, system.pending.debug) = (Shadow::None, 0);
+        self.cpu.suppress_trap = true;
         self.cpu.derive();
+        if self.cpu.uses_pdptes() && self.load_pdptes(self.cpu.system.cr3).is_err() {
+            self.shut_down();
+        }
         self.select_context();
         self.recheck();
         Ok(())
+    }
+
+    /// Whether RSM takes these control registers beside a CR0 that is legal in itself.
+    fn restorable(&self, cr0: u64, cr4: u64, efer: u64) -> bool {
+        let on = |register: u64, bit: u64| register & bit != 0;
+        let long = on(efer, cr::EFER_LMA);
+        cr4 & !self.cpu.model.cr4_bits() == 0
+            && efer & !cr::EFER_BITS == 0
+            && long == (on(efer, cr::EFER_LME) && on(cr0, cr::CR0_PG))
+            && (!long || on(cr4, cr::CR4_PAE))
+            && (long || !on(cr4, cr::CR4_PCIDE))
+    }
+
+    /// The state to return to makes no sense (SDM Vol. 3C, 32.3.2).
+    fn shut_down(&mut self) {
+        self.cpu.system.activity = Activity::Shutdown;
+        self.recheck();
     }
 }
 

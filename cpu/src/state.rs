@@ -53,6 +53,8 @@ pub mod cr {
     pub const EFER_LME: u64 = 1 << 8;
     pub const EFER_LMA: u64 = 1 << 10;
     pub const EFER_NXE: u64 = 1 << 11;
+    /// The bits that exist.
+    pub const EFER_BITS: u64 = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 }
 
 /// Access-rights bits of a segment: descriptor bits 47:40 and 55:52 (in 15:12), and "unusable" in bit 16, as in a VMCS.
@@ -189,6 +191,18 @@ pub struct System {
     pub retired: u64,
 }
 
+impl System {
+    /// Writes DR6; reserved bits keep their values.
+    pub fn set_dr6(&mut self, value: u64) {
+        self.dr6 = value & 0xE00F | 0xFFFF_0FF0;
+    }
+
+    /// Writes DR7; reserved bits keep their values.
+    pub fn set_dr7(&mut self, value: u64) {
+        self.dr7 = value & 0xFFFF_2BFF | 0x400;
+    }
+}
+
 /// The section of one processor.
 #[derive(Clone, Debug, Serialize, Deserialize, Schema)]
 pub struct CpuSection {
@@ -211,6 +225,19 @@ impl Section for CpuSection {
 pub const ZERO: u8 = 16;
 /// Index into `Vcpu::gpr` that holds the RIP of the block being run (for RIP-relative operands).
 pub const BLOCK_RIP: u8 = 17;
+
+/// Index into `Vcpu::gpr` that always reads [`FAR_BY`] (the index register where a RIP-relative displacement and the
+/// length of the block before it do not fit [`crate::exec::Insn::disp`]).
+pub const FAR: u8 = 18;
+/// More than a block is long.
+pub const FAR_BY: u64 = 1 << 13;
+
+/// `Vcpu::gpr` with all general registers 0.
+pub(crate) const NO_GPR: [u64; 32] = {
+    let mut gpr = [0; 32];
+    gpr[FAR as usize] = FAR_BY;
+    gpr
+};
 
 /// Width of the code being run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -240,7 +267,7 @@ pub struct Raised {
 /// One logical processor: architectural state, and what is derived from it.
 #[derive(Clone)]
 pub struct Vcpu {
-    /// RAX..R15 in encoding order, then [`ZERO`], [`BLOCK_RIP`] and padding.
+    /// RAX..R15 in encoding order, then [`ZERO`], [`BLOCK_RIP`], [`FAR`] and padding.
     pub gpr: [u64; 32],
     /// Address of the next instruction; inside a block, of the block.
     pub rip: u64,

@@ -6,8 +6,8 @@ use crate::exec::{Cx, Exec, Fault};
 use crate::flags::{Flags, bit};
 use crate::msr::Msrs;
 use crate::state::{
-    Activity, BLOCK_RIP, CodeSize, CpuSection, Pending, Raised, Segment, Shadow, System, TableRegister, Vcpu,
-    ar, cr, seg,
+    Activity, BLOCK_RIP, CodeSize, CpuSection, NO_GPR, Pending, Raised, Segment, Shadow, System,
+    TableRegister, Vcpu, ar, cr, seg,
 };
 use crate::x87::X87;
 use amber_mmu::{AddressSpace, ContextId, PagingMode, Rights, ViewId, Word};
@@ -58,7 +58,7 @@ impl Vcpu {
     pub fn new(model: CpuModel, id: u32, cpus: u32, seed: u64) -> Self {
         let bsp = id == 0;
         let mut vcpu = Self {
-            gpr: [0; 32],
+            gpr: NO_GPR,
             rip: 0,
             flags: Flags::from_bits(bit::ONE),
             xmm: [0; 16],
@@ -99,7 +99,7 @@ impl Vcpu {
 
     /// Registers as RESET and INIT leave them (SDM table 9-1).
     fn reset_registers(&mut self) {
-        self.gpr = [0; 32];
+        self.gpr = NO_GPR;
         self.gpr[2] = u64::from(self.model.signature);
         self.rip = 0xFFF0;
         self.flags = Flags::from_bits(bit::ONE);
@@ -108,7 +108,8 @@ impl Vcpu {
         self.derive();
     }
 
-    /// INIT: as RESET, but x87, SSE, MSRs, the TSC and CD/NW stay (SDM 9.1, table 9-1).
+    /// INIT: as RESET, but x87, SSE, MSRs, the TSC and CD/NW stay (SDM 9.1, table 9-1). So does a start-up IPI that came
+    /// after it.
     pub(crate) fn init(&mut self) {
         let bsp = self.apic.base & crate::apic::BASE_BSP != 0;
         let fresh = System::power_up(bsp, self.system.random);
@@ -122,7 +123,11 @@ impl Vcpu {
             xcr0: old.xcr0,
             ferr: old.ferr,
             ignne: old.ignne,
-            pending: Pending { nmi: false, smi: old.pending.smi, ..Pending::default() },
+            pending: Pending {
+                smi: old.pending.smi,
+                sipi: old.pending.sipi.filter(|_| !bsp),
+                ..Pending::default()
+            },
             ..fresh
         };
         self.apic.init();
@@ -154,6 +159,11 @@ impl Vcpu {
     pub fn long_mode(&self) -> bool {
         self.system.efer & cr::EFER_LMA != 0
     }
+    /// PAE paging: the PDPTEs are registers.
+    pub fn uses_pdptes(&self) -> bool {
+        let System { cr0, cr4, .. } = self.system;
+        cr0 & cr::CR0_PG != 0 && cr4 & cr::CR4_PAE != 0 && !self.long_mode()
+    }
     /// Whether the current TSS is a 32-bit one.
     pub fn task_is_32_bit(&self) -> bool {
         self.system.tr.access & 8 != 0
@@ -180,26 +190,51 @@ impl Vcpu {
     /// Whether the processor executes instructions (or has an event that would make it).
     pub fn runnable(&self, external: bool) -> bool {
         let pending = &self.system.pending;
+        let (init, smi) = (self.init_due(), self.smi_due());
+        let nmi = pending.nmi && !self.system.nmi_blocked;
         match self.system.activity {
             Activity::Running => true,
-            Activity::Shutdown => pending.init || pending.nmi || pending.smi,
-            Activity::WaitForSipi => pending.sipi.is_some() || pending.init || pending.smi,
+            Activity::Shutdown => init || nmi || smi,
+            Activity::WaitForSipi => pending.sipi.is_some() || init,
             Activity::Frozen if self.system.ignne => true,
             Activity::Waiting { .. } if self.system.monitor.is_none() => true,
-            Activity::Waiting { despite_if: true } => self.event_waits(true, external),
-            _ => self.event_waits(self.flags.has(bit::IF), external),
+            activity => {
+                let always = activity == (Activity::Waiting { despite_if: true });
+                let maskable = always || self.flags.has(bit::IF);
+                let interrupt =
+                    || self.apic.deliverable().is_some() || external && self.apic.external_interrupts();
+                maskable && interrupt() || init || smi || nmi || pending.debug != 0
+            }
         }
     }
 
-    /// Whether an event waits that ends HLT, where `maskable` interrupts are among them.
-    fn event_waits(&self, maskable: bool, external: bool) -> bool {
-        let pending = &self.system.pending;
-        let interrupt = || self.apic.deliverable().is_some() || external && self.apic.external_interrupts();
-        maskable && interrupt()
-            || pending.init
-            || pending.smi
-            || pending.debug != 0
-            || pending.nmi && !self.system.nmi_blocked
+    /// Whether an INIT is to be taken at the next boundary: SMM blocks it.
+    pub(crate) fn init_due(&self) -> bool {
+        self.system.pending.init && !self.system.smm
+    }
+
+    /// Whether an SMI is to be taken at the next boundary. It waits for a start-up IPI, and until an interrupt shadow
+    /// and debug traps of the interrupted program are over: the handler's program must not get them.
+    pub(crate) fn smi_due(&self) -> bool {
+        let System { pending, shadow, smm, activity, .. } = &self.system;
+        pending.smi
+            && !smm
+            && *activity != Activity::WaitForSipi
+            && *shadow == Shadow::None
+            && pending.debug == 0
+    }
+
+    /// An INIT arrives. A start-up IPI that arrived before it has lost its meaning.
+    pub fn accept_init(&mut self) {
+        self.system.pending.init = true;
+        self.system.pending.sipi = None;
+    }
+
+    /// A start-up IPI arrives. It counts while the processor waits for one, or is about to when it takes an INIT.
+    pub fn accept_sipi(&mut self, vector: u8) {
+        if self.system.activity == Activity::WaitForSipi || self.system.pending.init {
+            self.system.pending.sipi.get_or_insert(vector);
+        }
     }
 
     /// Whether the processor waits for what may come with time: an interrupt that it will take, or a store by a device.
@@ -379,7 +414,7 @@ impl Vcpu {
     pub fn restore(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
         let CpuSection { gpr, rip, rflags, system, x87, xmm, mxcsr, apic } =
             CpuSection::from_section(section)?;
-        self.gpr = [0; 32];
+        self.gpr = NO_GPR;
         self.gpr[..16].copy_from_slice(&gpr);
         self.gpr[BLOCK_RIP as usize] = rip;
         self.rip = rip;
@@ -480,8 +515,17 @@ impl Cx<'_> {
 
     /// Writes with the rights of privilege level `cpl` (the stack of a level being entered).
     pub fn store_at<T: Word>(&mut self, cpl: u8, linear: u64, value: T) -> Exec {
+        self.at_level(cpl, |cx| cx.store(cx.system_linear(linear), seg::SS as u8, value))
+    }
+
+    /// Runs an access with the rights of privilege level `cpl`.
+    pub fn at_level<R>(
+        &mut self,
+        cpl: u8,
+        access: impl FnOnce(&mut Self) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
         let rights = self.rights(cpl == 3, cpl != 3);
-        self.with_rights(rights, |cx| cx.store(cx.system_linear(linear), seg::SS as u8, value))
+        self.with_rights(rights, access)
     }
 
     /// Linear address of `size` stack bytes at `offset` of a stack segment not yet loaded.

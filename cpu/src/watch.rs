@@ -81,11 +81,16 @@ impl Vcpu {
 }
 
 impl Cx<'_> {
-    /// Looks at an access in a watched context.
-    pub(crate) fn watch_access(&mut self, linear: u64, size: usize, write: bool) -> Exec {
+    /// Checks the alignment of an access.
+    pub(crate) fn check_alignment(&mut self, linear: u64, size: usize) -> Exec {
         if self.alignment_checked() && linear & (size as u64 - 1) != 0 && size.is_power_of_two() {
             return Err(self.raise_code(AC, 0));
         }
+        Ok(())
+    }
+
+    /// Looks at an access in a watched context, which will not fault.
+    pub(crate) fn watch_access(&mut self, linear: u64, size: usize, write: bool) {
         for n in 0..4 {
             let Some((kind, len)) = self.cpu.breakpoint(n) else { continue };
             let start = self.cpu.system.dr[n] & !(len - 1);
@@ -96,7 +101,6 @@ impl Cx<'_> {
             }
         }
         self.watch_debugger(linear, size, write);
-        Ok(())
     }
 
     /// I/O breakpoints (CR4.DE), after a port access.

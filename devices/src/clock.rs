@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 /// Nanoseconds in a second of virtual time.
 pub const NS_PER_SECOND: u64 = 1_000_000_000;
 
+/// Latest time, and most timers ever armed, that a state read from a file may have: 146 years. Sums of it and anything
+/// that is added to it do not overflow.
+pub const TIME_MAX: u64 = 1 << 62;
+
+/// Timers a device may have: their numbers are below it.
+pub(crate) const TIMERS: u16 = 8;
+
 /// Frequency of the 8254's CLK inputs, in Hz.
 pub const PIT_HZ: u64 = 1_193_182;
 
@@ -84,8 +91,23 @@ impl Clock {
         self.queue.pop().map(|armed| (armed.at, armed.timer))
     }
 
-    /// Whether the queue is in order and holds no timer twice, as one read from a file may not.
-    pub(crate) fn is_consistent(&self) -> bool {
+    /// The first field that holds what a clock never comes to, as one read from a file may.
+    pub(crate) fn impossible(&self) -> Option<(&'static str, String)> {
+        if self.now > TIME_MAX {
+            return Some(("now", self.now.to_string()));
+        }
+        if self.sequence > TIME_MAX {
+            return Some(("sequence", self.sequence.to_string()));
+        }
+        let wild = self.queue.iter().find(|armed| armed.timer.timer >= TIMERS);
+        if let Some(armed) = wild {
+            return Some(("queue", format!("{:?}", armed.timer)));
+        }
+        (!self.in_order()).then(|| ("queue", "timers out of order".to_owned()))
+    }
+
+    /// Whether the queue is in order and holds no timer twice.
+    fn in_order(&self) -> bool {
         let ordered =
             self.queue.windows(2).all(|pair| (pair[0].at, pair[0].sequence) > (pair[1].at, pair[1].sequence));
         let mut timers: Vec<Timer> = self.queue.iter().map(|armed| armed.timer).collect();
@@ -126,7 +148,23 @@ mod tests {
         clock.advance_to(50);
         let order: Vec<_> = std::iter::from_fn(|| clock.pop_due()).collect();
         assert_eq!(order, [(20, timer(1)), (50, timer(2)), (50, timer(0))]);
-        assert!(clock.is_consistent());
+        assert_eq!(clock.impossible(), None);
+    }
+
+    #[test]
+    fn what_no_clock_comes_to_is_named() {
+        let mut clock = Clock::default();
+        clock.arm(timer(1), 7);
+        assert_eq!(clock.impossible(), None);
+        let wrong = |change: fn(&mut Clock)| {
+            let mut clock = clock.clone();
+            change(&mut clock);
+            clock.impossible().map(|(field, _)| field)
+        };
+        assert_eq!(wrong(|clock| clock.now = u64::MAX), Some("now"));
+        assert_eq!(wrong(|clock| clock.sequence = u64::MAX), Some("sequence"));
+        assert_eq!(wrong(|clock| clock.queue[0].timer.timer = 8), Some("queue"));
+        assert_eq!(wrong(|clock| clock.sequence = 0), Some("queue"));
     }
 
     #[test]

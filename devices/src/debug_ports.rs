@@ -21,7 +21,7 @@ const PORT92_INIT_NOW: u8 = 0x01;
 const PORT92_ALT_A20_GATE: u8 = 0x02;
 const RST_CNT_SYS_RST: u8 = 0x02;
 const RST_CNT_RST_CPU: u8 = 0x04;
-const RST_CNT_WRITABLE: u8 = 0x0e;
+const RST_CNT_WRITABLE: u8 = 0x0a;
 
 /// The registers behind these ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -53,9 +53,9 @@ impl DebugPorts {
     }
 
     fn write_rst_cnt(&mut self, cx: &mut DeviceCtx, value: u8) {
-        let pulse = value & !self.rst_cnt & RST_CNT_RST_CPU != 0;
+        // RST_CPU starts the reset and is not kept: after an INIT, which leaves this register alone, it can be set again.
         self.rst_cnt = value & RST_CNT_WRITABLE;
-        if !pulse {
+        if value & RST_CNT_RST_CPU == 0 {
             return;
         }
         let hard = value & RST_CNT_SYS_RST != 0;
@@ -105,11 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn reset_control_pulses_once_per_rising_edge() {
+    fn reset_control_can_be_used_again() {
         let (mut ports, mut bench) = (DebugPorts::new(), Bench::new());
-        for value in [0x02, 0x06, 0x06] {
+        for value in [0x02, 0x06, 0x00, 0x04, 0x04] {
             ports.pio_write(&mut bench.cx(), 0xcf9, 1, value);
         }
-        assert_eq!(bench.effects.drain().collect::<Vec<_>>(), [Effect::Reset]);
+        let effects: Vec<_> = bench.effects.drain().collect();
+        assert_eq!(effects, [Effect::Reset, Effect::Init, Effect::Init]);
+        assert_eq!(ports.pio_read(&mut bench.cx(), 0xcf9, 1), 0);
     }
 }

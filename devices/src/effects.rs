@@ -2,27 +2,15 @@
 
 use std::collections::VecDeque;
 
-/// ACPI sleep states a guest can enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SleepState {
-    /// Standby with the processor context kept.
-    S1,
-    /// Suspend to RAM.
-    S3,
-    /// Suspend to disk: power goes off, the guest expects to resume from its image.
-    S4,
-}
-
 /// Something a device does to the world outside the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// An interrupt message of the IOAPIC or a message-signalled interrupt, for the local APICs to decode
     /// (SDM vol. 3, 11.11).
     Msi { address: u64, data: u32 },
-    /// NMI# is pulsed.
-    Nmi,
-    /// SMI# is pulsed.
-    Smi,
+    /// SMI# is pulsed to one processor, by its APIC id. The ICH9 drives one pin for all; like QEMU's q35, on which no
+    /// firmware negotiated broadcasts, only the processor whose access asked for it takes part.
+    Smi { processor: u32 },
     /// INIT# is pulsed to every processor.
     Init,
     /// IGNNE# is asserted (true) or released.
@@ -33,10 +21,8 @@ pub enum Effect {
     MapChanged,
     /// The platform asks for PLTRST#. The machine answers with [`crate::Platform::reset`].
     Reset,
-    /// Soft off (S5).
+    /// Soft off (S5), or suspended to disk (S4).
     PowerOff,
-    /// The guest entered a sleep state.
-    Sleep(SleepState),
     /// The guest wrote this value to isa-debug-exit.
     DebugExit(u32),
     /// A serial port sent a byte.
@@ -49,12 +35,19 @@ pub enum Effect {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     list: VecDeque<Effect>,
+    /// APIC id of the processor whose access is under way. Set before each: no part of a saved state.
+    pub(crate) processor: u32,
 }
 
 impl Effects {
     /// Appends `effect`.
     pub fn push(&mut self, effect: Effect) {
         self.list.push_back(effect);
+    }
+
+    /// Pulses SMI# to the processor whose access is under way.
+    pub(crate) fn smi(&mut self) {
+        self.push(Effect::Smi { processor: self.processor });
     }
 
     /// Whether there is nothing to take.

@@ -133,11 +133,30 @@ impl Hpet {
         cx.set_timer(DeviceId::Hpet, index as u16, at);
     }
 
-    fn line(&self, index: usize) -> Line {
+    /// Where the interrupts of a comparator go; nowhere if it is routed to a pin it cannot reach.
+    fn line(&self, index: usize) -> Option<Line> {
+        let conf = self.comparators[index].conf;
+        let pin = conf >> 9 & 0x1f;
         match index {
-            0 if self.gen_conf & LEG_RT_CNF != 0 => Line::Isa(0),
-            1 if self.gen_conf & LEG_RT_CNF != 0 => Line::Isa(8),
-            _ => Line::Pin((self.comparators[index].conf >> 9 & 0x1f) as u8),
+            0 if self.gen_conf & LEG_RT_CNF != 0 => Some(Line::Isa(0)),
+            1 if self.gen_conf & LEG_RT_CNF != 0 => Some(Line::Isa(8)),
+            _ => (INT_ROUTE_CAP >> 32 >> pin & 1 != 0).then_some(Line::Pin(pin as u8)),
+        }
+    }
+
+    fn set_line(&self, cx: &mut DeviceCtx, index: usize, level: bool) {
+        if let Some(line) = self.line(index) {
+            cx.irqs.set(line, Self::source(index), level);
+        }
+    }
+
+    /// An edge. An IOAPIC takes a pulse; an 8259 forgets a request whose line falls before its acknowledge, so there the
+    /// line stays up until the next edge is due, as OUT of an 8254 does.
+    fn edge(&self, cx: &mut DeviceCtx, index: usize) {
+        self.set_line(cx, index, false);
+        self.set_line(cx, index, true);
+        if !matches!(self.line(index), Some(Line::Isa(_))) {
+            self.set_line(cx, index, false);
         }
     }
 
@@ -153,13 +172,13 @@ impl Hpet {
     fn update_level(&self, cx: &mut DeviceCtx, index: usize) {
         let conf = self.comparators[index].conf;
         let asserted = self.gintr_sta & 1 << index != 0 && conf & INT_ENB != 0 && conf & INT_TYPE_LEVEL != 0;
-        cx.irqs.set(self.line(index), Self::source(index), asserted && self.counts());
+        self.set_line(cx, index, asserted && self.counts());
     }
 
     fn write_conf(&mut self, cx: &mut DeviceCtx, value: u64) {
         let before = self.counter_at(cx.now());
         for index in 0..COMPARATORS {
-            cx.irqs.set(self.line(index), Self::source(index), false);
+            self.set_line(cx, index, false);
         }
         self.gen_conf = value & (ENABLE_CNF | LEG_RT_CNF);
         self.counter = before;
@@ -180,7 +199,7 @@ impl Hpet {
     }
 
     fn write_timer_conf(&mut self, cx: &mut DeviceCtx, index: usize, value: u64) {
-        cx.irqs.set(self.line(index), Self::source(index), false);
+        self.set_line(cx, index, false);
         let comparator = &mut self.comparators[index];
         comparator.conf = comparator.conf & !CONF_WRITABLE | value & CONF_WRITABLE;
         if comparator.conf & MODE_32 != 0 {
@@ -276,8 +295,7 @@ impl Device for Hpet {
             self.gintr_sta |= 1 << index;
             self.update_level(cx, index);
         } else {
-            cx.irqs.set(self.line(index), Self::source(index), true);
-            cx.irqs.set(self.line(index), Self::source(index), false);
+            self.edge(cx, index);
         }
         self.arm(cx, index, true);
     }
@@ -343,6 +361,16 @@ mod tests {
         assert_eq!(hpet.mmio_read(&mut bench.cx(), 0x20, 4), 2);
         write(&mut hpet, &mut bench, 0x20, 2);
         assert!(!bench.irqs.level(Line::Pin(20), IrqSource::Hpet1));
+    }
+
+    #[test]
+    fn a_pin_beyond_the_capability_is_not_reached() {
+        let (mut hpet, mut bench) = (Hpet::new(), Bench::new());
+        write(&mut hpet, &mut bench, 0x100, INT_ENB | 26 << 9);
+        write(&mut hpet, &mut bench, 0x108, 100);
+        write(&mut hpet, &mut bench, 0x10, 1);
+        fire(&mut hpet, &mut bench);
+        assert_eq!(bench.irqs.take_change(), None, "26 is not pin 2");
     }
 
     #[test]

@@ -61,6 +61,11 @@ impl Ioapic {
         }
     }
 
+    /// Whether an unmasked pin has delivery mode SMI, NMI or INIT.
+    pub(crate) fn unmaskable_pins(&self) -> bool {
+        self.ioredtbl.iter().any(|entry| entry & MASKED == 0 && matches!(entry >> 8 & 7, 2 | 4 | 5))
+    }
+
     /// An EOI for `vector` reached the bus: level pins with it may interrupt again.
     pub(crate) fn eoi(&mut self, effects: &mut Effects, vector: u8) {
         for pin in 0..self.ioredtbl.len() {

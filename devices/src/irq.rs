@@ -1,7 +1,8 @@
 //! Interrupt lines between the devices and the two interrupt controllers, and the A20 gates.
 //!
 //! A line is the OR of its sources. Each change of a level is recorded; the platform applies the changes to
-//! the 8259A pair and the IOAPIC in order after each access, so a pulse within one access is an edge.
+//! the 8259A pair and the IOAPIC in order after each access, so a pulse within one access is an edge to the IOAPIC; an
+//! 8259A input that falls again withdraws its request.
 //! Levels are state: a restore sets them and re-drives nothing.
 
 use amber_snapshot::{Schema, Section};

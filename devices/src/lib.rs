@@ -33,10 +33,9 @@ mod uart;
 mod vga;
 
 pub use acpi::place_tables;
-pub use clock::Clock;
+pub use clock::{Clock, TIME_MAX};
 pub use device::Dma;
-pub use effects::{Effect, Effects, SleepState};
-pub use fw_cfg::KernelImages;
+pub use effects::{Effect, Effects};
 pub use i8042::{Key, MouseEvent};
 pub use map::{Backing, MapRange, RegionId};
-pub use platform::{ConfigError, Platform, PlatformConfig, RamLayout};
+pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};

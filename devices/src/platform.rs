@@ -5,7 +5,7 @@ use crate::coprocessor::Coprocessor;
 use crate::debug_ports::DebugPorts;
 use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
 use crate::effects::{Effect, Effects};
-use crate::fw_cfg::{FwCfg, Items, KernelImages};
+use crate::fw_cfg::{FwCfg, Items};
 use crate::hpet::{HPET_BASE, Hpet};
 use crate::i8042::{I8042, Key, MouseEvent};
 use crate::ioapic::{IOAPIC_BASE, Ioapic};
@@ -15,7 +15,7 @@ use crate::pci::{Pci, RCRB_LEN, SMBUS_IO};
 use crate::pic::Pic;
 use crate::pit::Pit;
 use crate::pm::{PM_LEN, Pm};
-use crate::rtc::{CmosLayout, Rtc};
+use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
 use crate::vga::Vga;
 
@@ -24,17 +24,19 @@ const PAGE: u64 = 0x1000;
 /// With this much RAM QEMU's q35 moves what would lie above 2 GiB above 4 GiB, to leave room for PCI.
 const LOW_RAM_LIMIT: u64 = 0xb000_0000;
 const LOW_RAM_SPLIT: u64 = 0x8000_0000;
-/// Smallest and largest RAM a platform is built with.
-const MEMORY_MIN: u64 = 2 << 20;
-const MEMORY_MAX: u64 = 1 << 40;
+/// Smallest RAM a platform is built with, in bytes.
+pub const MEMORY_MIN: u64 = 2 << 20;
+/// Largest RAM a platform is built with, in bytes.
+pub const MEMORY_MAX: u64 = 64 << 30;
 /// Largest firmware image: below it are the I/O APIC and the local APICs.
 const FIRMWARE_MAX: u64 = 16 << 20;
-const CPUS_MAX: u32 = 255;
+/// Most processors: xAPIC ids 0 to 254, 255 being the broadcast.
+pub const CPUS_MAX: u32 = 255;
 
 /// What a platform is built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformConfig {
-    /// RAM in bytes: a multiple of 4 KiB, 2 MiB to 1 TiB.
+    /// RAM in bytes: a multiple of 4 KiB, 2 MiB to 64 GiB.
     pub memory_size: u64,
     /// Processors, 1 to 255. Their local APIC ids are 0 and up.
     pub cpus: u32,
@@ -45,8 +47,6 @@ pub struct PlatformConfig {
     pub firmware_len: u64,
     /// The processors have system management mode. Firmware is told to leave SMM alone if not.
     pub smm: bool,
-    /// A Linux kernel for firmware to boot.
-    pub kernel: Option<KernelImages>,
     /// More files for fw_cfg (name of at most 55 bytes, contents); they replace built-in ones of the same name.
     pub fw_cfg_files: Vec<(String, Vec<u8>)>,
 }
@@ -59,7 +59,6 @@ impl Default for PlatformConfig {
             rtc_start: 0,
             firmware_len: 0,
             smm: true,
-            kernel: None,
             fw_cfg_files: Vec::new(),
         }
     }
@@ -69,7 +68,7 @@ impl Default for PlatformConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The size of RAM.
-    #[error("memory of {0} bytes: it must be a multiple of 4 KiB from 2 MiB to 1 TiB")]
+    #[error("memory of {0} bytes: it must be a multiple of 4 KiB from 2 MiB to 64 GiB")]
     Memory(u64),
     /// The number of processors.
     #[error("{0} processors: a platform has 1 to 255")]
@@ -80,9 +79,9 @@ pub enum ConfigError {
     /// The name of a fw_cfg file.
     #[error("fw_cfg file name {0:?}: it must have 1 to 55 bytes")]
     FileName(String),
-    /// The kernel for firmware.
-    #[error("the kernel for the firmware is not a bzImage")]
-    Kernel,
+    /// The date of the real-time clock.
+    #[error("a real-time clock that shows {0} seconds since 1970: it must be within 2 million years")]
+    Rtc(i64),
 }
 
 impl PlatformConfig {
@@ -99,8 +98,8 @@ impl PlatformConfig {
         if let Some((name, _)) = self.fw_cfg_files.iter().find(|(name, _)| !(1..56).contains(&name.len())) {
             return Err(ConfigError::FileName(name.clone()));
         }
-        if self.kernel.as_ref().is_some_and(|images| !images.is_bzimage()) {
-            return Err(ConfigError::Kernel);
+        if self.rtc_start.unsigned_abs() > SECONDS_MAX {
+            return Err(ConfigError::Rtc(self.rtc_start));
         }
         Ok(())
     }
@@ -120,6 +119,11 @@ impl RamLayout {
     pub fn new(memory_size: u64) -> Self {
         let low = if memory_size >= LOW_RAM_LIMIT { LOW_RAM_SPLIT } else { memory_size };
         Self { low, high: memory_size - low }
+    }
+
+    /// The first address behind all RAM.
+    pub fn end(&self) -> u64 {
+        if self.high == 0 { self.low } else { 4 * GIB + self.high }
     }
 }
 
@@ -179,7 +183,7 @@ impl Platform {
             i8042: I8042::new(),
             debug_ports: DebugPorts::new(),
             pci: Pci::new(ram.low),
-            fw_cfg: FwCfg::new(Items::new(config)),
+            fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             vga: Vga::new(),
             coprocessor: Coprocessor::default(),
             ram,
@@ -265,9 +269,19 @@ impl Platform {
         self.pic.intack()
     }
 
+    /// Whether an input of the IOAPIC can bring a processor an NMI, SMI or INIT, which no interrupt flag holds off.
+    pub fn unmaskable_pins(&self) -> bool {
+        self.ioapic.unmaskable_pins()
+    }
+
     /// A local APIC ended a level-triggered interrupt.
     pub fn eoi_broadcast(&mut self, vector: u8) {
         self.ioapic.eoi(&mut self.effects, vector);
+    }
+
+    /// Says whose accesses follow, by APIC id.
+    pub fn accessed_by(&mut self, processor: u32) {
+        self.effects.processor = processor;
     }
 
     /// What left the platform, to be drained after every call that may change anything.
@@ -321,11 +335,6 @@ impl Platform {
         self.irqs.a20()
     }
 
-    /// Whether port 0x70 masks NMI.
-    pub fn nmi_masked(&self) -> bool {
-        self.rtc.nmi_masked()
-    }
-
     /// Start of the shown text and the cursor, in characters from 0xB8000.
     pub fn text_position(&self) -> (u16, u16) {
         self.vga.text_position()
@@ -340,7 +349,7 @@ impl Platform {
     pub fn reset(&mut self, dma: &mut dyn Dma) {
         self.irqs = IrqLines::new();
         for device in ALL {
-            for timer in 0..8 {
+            for timer in 0..crate::clock::TIMERS {
                 self.clock.cancel(crate::clock::Timer { device, timer });
             }
             self.with(dma, device, |device, cx| device.reset(cx));

@@ -3,7 +3,7 @@
 
 use crate::clock::{PM_TIMER_HZ, tick_ns, ticks};
 use crate::device::{Device, DeviceCtx, DeviceId, size_mask};
-use crate::effects::{Effect, SleepState};
+use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
 use amber_snapshot::{Schema, Section};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,6 @@ pub(crate) const ACPI_ENABLE: u8 = 2;
 pub(crate) const ACPI_DISABLE: u8 = 3;
 /// SLP_TYP of the sleep states in the DSDT, as QEMU numbers them.
 pub(crate) const SLP_TYP_S5: u16 = 0;
-const SLP_TYP_S3: u16 = 1;
 const SLP_TYP_S4: u16 = 2;
 /// ISA IRQ of the system control interrupt.
 pub(crate) const SCI_IRQ: u8 = 9;
@@ -89,6 +88,11 @@ impl Pm {
             smi_lock: false,
             smm,
         }
+    }
+
+    /// Whether the processors have system management mode. Configuration.
+    pub(crate) fn smm(&self) -> bool {
+        self.smm
     }
 
     pub(crate) fn set_smi_lock(&mut self, lock: bool) {
@@ -177,9 +181,8 @@ impl Pm {
             return;
         }
         match value >> 10 & 7 {
-            SLP_TYP_S5 => cx.effects.push(Effect::PowerOff),
-            SLP_TYP_S3 => cx.effects.push(Effect::Sleep(SleepState::S3)),
-            SLP_TYP_S4 => cx.effects.push(Effect::Sleep(SleepState::S4)),
+            SLP_TYP_S5 | SLP_TYP_S4 => cx.effects.push(Effect::PowerOff),
+            // S3 is not offered: whoever tries it goes on.
             _ => {}
         }
     }
@@ -194,7 +197,7 @@ impl Pm {
         let enabled = APMC_EN | GBL_SMI_EN;
         if self.smm && self.smi_en & enabled == enabled {
             self.smi_sts |= APM_STS;
-            cx.effects.push(Effect::Smi);
+            cx.effects.smi();
         }
     }
 }
@@ -279,13 +282,23 @@ mod tests {
     }
 
     #[test]
+    fn suspending_to_disk_is_off_and_to_ram_nothing() {
+        let (mut pm, mut bench) = (Pm::new(true), Bench::new());
+        pm.pio_write(&mut bench.cx(), PM1_CNT, 2, 0x2001 | SLP_TYP_S4 as u32 * 0x400);
+        assert_eq!(bench.effects.pop(), Some(Effect::PowerOff));
+        pm.pio_write(&mut bench.cx(), PM1_CNT, 2, 0x2401);
+        assert!(bench.effects.is_empty());
+    }
+
+    #[test]
     fn apm_raises_smi_when_enabled() {
         let (mut pm, mut bench) = (Pm::new(true), Bench::new());
         pm.pio_write(&mut bench.cx(), 0xb2, 1, 0);
         assert!(bench.effects.is_empty());
         pm.pio_write(&mut bench.cx(), SMI_EN, 4, APMC_EN | GBL_SMI_EN);
+        bench.effects.processor = 3;
         pm.pio_write(&mut bench.cx(), 0xb2, 1, 0);
-        assert_eq!(bench.effects.pop(), Some(Effect::Smi));
+        assert_eq!(bench.effects.pop(), Some(Effect::Smi { processor: 3 }));
     }
 
     #[test]

@@ -52,6 +52,9 @@ const UIP_NS: u64 = (244 + 1984) * 1000;
 const DIVIDER_RESET_NS: u64 = NS_PER_SECOND / 2;
 const CRYSTAL_HZ: u64 = 32_768;
 
+/// Seconds a clock may be away from 1970, about 2 million years: keeps the arithmetic on dates far from its ends.
+pub(crate) const SECONDS_MAX: u64 = 1 << 46;
+
 const TIMER_PERIODIC: u16 = 0;
 const TIMER_UPDATE: u16 = 1;
 
@@ -69,7 +72,7 @@ pub struct CmosLayout {
 /// The clock, both banks of CMOS memory and the index registers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Rtc {
-    /// Index of the standard bank; bit 7 masks NMI.
+    /// Index of the standard bank. Bit 7 would mask NMI#, which nothing drives here.
     index: u8,
     index_extended: u8,
     /// Registers and memory; the time registers in it count only while SET stops the clock.
@@ -107,11 +110,6 @@ impl Rtc {
             settled_ns: 0,
             periodic_ns: 0,
         }
-    }
-
-    /// Whether port 0x70 bit 7 masks NMI.
-    pub fn nmi_masked(&self) -> bool {
-        self.index & 0x80 != 0
     }
 
     fn runs(&self) -> bool {
@@ -169,9 +167,9 @@ impl Rtc {
             let (first, last) = (self.second_at(from.max(self.second_ns)), self.second_at(now));
             if last > first {
                 flags |= C_UF;
-            }
-            if self.next_alarm(first).is_some_and(|alarm| alarm <= last) {
-                flags |= C_AF;
+                if self.next_alarm(first).is_some_and(|alarm| alarm <= last) {
+                    flags |= C_AF;
+                }
             }
         }
         self.cmos[REGISTER_C] |= flags;
@@ -180,6 +178,17 @@ impl Rtc {
     /// The first second after `after` that the alarm registers match, within a day: the alarm repeats daily.
     fn next_alarm(&self, after: i64) -> Option<i64> {
         let matches = |alarm: u8, shown: u8| alarm & 0xc0 == 0xc0 || alarm == shown;
+        // An alarm that no second, minute or hour shows never comes. Any other is at most 24 hours, 60 minutes and 60
+        // seconds of steps away.
+        let shown_by = |alarm: u8, most: u8, shown: &dyn Fn(u8) -> u8| {
+            (0..most).any(|value| matches(alarm, shown(value)))
+        };
+        if !shown_by(self.cmos[SECONDS_ALARM], 60, &|second| self.encode(second))
+            || !shown_by(self.cmos[MINUTES_ALARM], 60, &|minute| self.encode(minute))
+            || !shown_by(self.cmos[HOURS_ALARM], 24, &|hour| self.encode_hour(hour))
+        {
+            return None;
+        }
         let end = after.saturating_add(SECONDS_PER_DAY);
         let mut second = after.saturating_add(1);
         while second <= end {
@@ -432,8 +441,7 @@ impl Device for Rtc {
         if self.extended.len() != 128 {
             return Some(("extended", format!("{} bytes", self.extended.len())));
         }
-        // About 3 million years: keeps the arithmetic on dates far from its ends.
-        (self.second.unsigned_abs() > 1 << 46).then(|| ("second", self.second.to_string()))
+        (self.second.unsigned_abs() > SECONDS_MAX).then(|| ("second", self.second.to_string()))
     }
 }
 
@@ -510,6 +518,23 @@ mod tests {
         bench.clock.pop_due();
         rtc.timer(&mut bench.cx(), TIMER_UPDATE);
         assert_eq!(read(&mut rtc, &mut bench, 12), 0xf0, "PF is set whether it interrupts or not");
+    }
+
+    #[test]
+    fn an_alarm_no_clock_shows_never_comes_and_costs_nothing() {
+        let (mut rtc, mut bench) = (rtc(), Bench::new());
+        for (seconds, minutes, hours) in [(0x7f, 0xff, 0xff), (0x00, 0x7f, 0xff), (0x00, 0x00, 0x7f)] {
+            write(&mut rtc, &mut bench, 1, seconds);
+            write(&mut rtc, &mut bench, 3, minutes);
+            write(&mut rtc, &mut bench, 5, hours);
+            assert_eq!(rtc.next_alarm(1_709_251_198), None);
+        }
+        let started = std::time::Instant::now();
+        write(&mut rtc, &mut bench, 1, 0x7f);
+        for _ in 0..20_000 {
+            read(&mut rtc, &mut bench, 13);
+        }
+        assert!(started.elapsed().as_secs() < 2, "20,000 accesses take {:?}", started.elapsed());
     }
 
     #[test]

@@ -6,6 +6,8 @@ use crate::fw_cfg::FwCfgRegisters;
 use crate::irq::Levels;
 use crate::pci::{ConfigAddress, HostBridge, Lpc, Pci, Smbus};
 use crate::platform::Platform;
+use crate::pm::Pm;
+use crate::uart::Uart;
 use amber_snapshot::{OwnedSection, Section, SectionError};
 
 /// Names of the sections below a platform's path.
@@ -129,8 +131,8 @@ impl Platform {
         let saved = Saved { path, sections };
         saved.refuse_unknown()?;
         let clock: Clock = saved.take("clock")?;
-        if !clock.is_consistent() {
-            return Err(saved.refuse("clock", "queue", "timers out of order".to_owned()));
+        if let Some((field, value)) = clock.impossible() {
+            return Err(saved.refuse("clock", field, value));
         }
         let levels: Levels = saved.take("irq-lines")?;
         let registers: FwCfgRegisters = saved.take("fw-cfg")?;
@@ -139,8 +141,15 @@ impl Platform {
             return Err(saved.refuse("fw-cfg", "items_digest", value));
         }
         let (pic, pit, rtc) = (saved.device("pic")?, saved.device("pit")?, saved.device("rtc")?);
-        let (ioapic, hpet, pm) = (saved.device("ioapic0")?, saved.device("hpet")?, saved.device("pm")?);
-        let uarts = [saved.device("uart0")?, saved.device("uart1")?];
+        let (ioapic, hpet) = (saved.device("ioapic0")?, saved.device("hpet")?);
+        let pm: Pm = saved.device("pm")?;
+        if pm.smm() != self.pm.smm() {
+            return Err(saved.refuse("pm", "smm", pm.smm().to_string()));
+        }
+        let uarts: [Uart; 2] = [saved.device("uart0")?, saved.device("uart1")?];
+        if let Some((port, uart)) = (0..).zip(&uarts).find(|(port, uart)| uart.port() != *port) {
+            return Err(saved.refuse(&format!("uart{port}"), "port", uart.port().to_string()));
+        }
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
         let (pci, vga) = (saved.pci(self.ram.low)?, saved.device("vga")?);
         let coprocessor = saved.device("coprocessor")?;

@@ -117,6 +117,11 @@ impl Uart {
         taken
     }
 
+    /// Which port it is: 0 is COM1.
+    pub(crate) fn port(&self) -> u8 {
+        self.port
+    }
+
     fn id(&self) -> DeviceId {
         if self.port == 0 { DeviceId::Uart0 } else { DeviceId::Uart1 }
     }
@@ -379,10 +384,13 @@ impl Device for Uart {
     }
 
     fn impossible(&self) -> Option<(&'static str, String)> {
-        if self.rx.len() > FIFO_LEN || self.tx.len() > FIFO_LEN {
-            return Some(("rx or tx", "more bytes than the FIFO".to_owned()));
-        }
-        (self.port > 1).then(|| ("port", self.port.to_string()))
+        let queues = [
+            ("rx", self.rx.len(), FIFO_LEN),
+            ("tx", self.tx.len(), FIFO_LEN),
+            ("incoming", self.incoming.len(), HOST_QUEUE_LEN),
+        ];
+        let too_long = queues.into_iter().find(|(_, len, most)| len > most);
+        too_long.map(|(name, len, _)| (name, format!("{len} bytes")))
     }
 }
 

@@ -302,3 +302,30 @@ fn missing_and_unknown_sections_are_refused_by_name() {
     let other = PlatformConfig { memory_size: 64 << 20, ..config() };
     assert!(Platform::new(&other).unwrap().restore("platform0", &saved).is_err());
 }
+
+#[test]
+fn sections_of_another_configuration_or_place_are_refused_by_name() {
+    let (mut platform, _) = machine();
+    let saved = platform.sections("platform0");
+    let at = |path: &str| saved.iter().position(|section| section.path == path).unwrap();
+    let mut refused = |sections: &[amber_snapshot::OwnedSection]| {
+        platform.restore("platform0", sections).unwrap_err().to_string()
+    };
+    let without_smm = Platform::new(&PlatformConfig { smm: false, ..config() }).unwrap();
+    let mut other = saved.clone();
+    other[at("platform0/pm")] = without_smm.sections("platform0")[at("platform0/pm")].clone();
+    assert!(refused(&other).contains("smm"));
+    let mut swapped = saved.clone();
+    let (uart0, uart1) = (at("platform0/uart0"), at("platform0/uart1"));
+    swapped[uart0].bytes = saved[uart1].bytes.clone();
+    swapped[uart1].bytes = saved[uart0].bytes.clone();
+    assert!(refused(&swapped).contains("platform0/uart0: field port"));
+    // The last field is the list of routes: its length comes first.
+    let mut short = saved.clone();
+    let lpc = &mut short[at("platform0/pci/lpc")].bytes;
+    let routes = lpc.len() - 0x14 - 1;
+    assert_eq!(lpc[routes], 0x14);
+    lpc[routes] = 0x13;
+    lpc.pop();
+    assert!(refused(&short).contains("routes"));
+}

@@ -63,6 +63,33 @@ fn a_timer_tick_reaches_both_interrupt_controllers() {
 }
 
 #[test]
+fn hpet_edges_reach_the_8259_in_legacy_mode() {
+    const HPET: u64 = 0xfed0_0000;
+    for (periodic, edges) in [(0, 1), (1 << 3, 3)] {
+        let mut platform = platform(&PlatformConfig::default());
+        let write = |platform: &mut Platform, offset: u64, value: u64| {
+            platform.mmio_write(&mut NoMemory, HPET + offset, 8, value);
+        };
+        out(&mut platform, 0x21, 0xfe);
+        write(&mut platform, 0x100, 1 << 2 | periodic | 1 << 6);
+        write(&mut platform, 0x108, 1000);
+        write(&mut platform, 0x108, 1000);
+        write(&mut platform, 0x10, 3);
+        for n in 1..=edges {
+            run_until(&mut platform, n * 10_000);
+            assert!(platform.intr(), "edge {n}");
+            assert_eq!(platform.intack(), 0x08);
+            out(&mut platform, 0x20, 0x20);
+            assert!(!platform.intr(), "one edge, one interrupt");
+        }
+        // Whoever stops the counter takes the line down.
+        write(&mut platform, 0x10, 2);
+        run_until(&mut platform, 100_000);
+        assert!(!platform.intr());
+    }
+}
+
+#[test]
 fn the_power_button_is_a_level_interrupt_until_it_is_acknowledged() {
     let mut platform = platform(&PlatformConfig::default());
     platform.mmio_write(&mut NoMemory, 0xfec0_0000, 4, 0x22);

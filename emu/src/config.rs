@@ -5,16 +5,16 @@
 
 mod values;
 
+use crate::files;
+use amber_devices::CPUS_MAX;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{
-    CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_MEMORY, MIN_MEMORY, MachineType,
-    MemorySize, Pace, RtcDate, Seed, ValueError,
+    CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineType, MemorySize, Pace, RtcDate,
+    SaveAt, Seed, ValueError,
 };
 
-/// Most vCPUs a machine can have: xAPIC identifiers 0 to 254, 255 being the broadcast.
-pub const MAX_CPUS: u32 = 255;
-/// Steps one vCPU executes before the next one's turn, unless said otherwise.
+/// Virtual time one vCPU has before the next one's turn, ns, unless said otherwise.
 pub const DEFAULT_QUANTUM: u64 = 20_000;
 
 /// Everything a run depends on. Paths in a file are relative to the file's folder.
@@ -42,15 +42,27 @@ pub struct MachineConfig {
     /// Embedded first-party image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
+    /// Snapshot to go on from: a name or the start of an id in the store, or a .amber file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Folder of the snapshots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<PathBuf>,
+    /// Snapshots to save on the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub save_at: Vec<SaveAt>,
+    /// Name of the snapshot to save at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_on_exit: Option<String>,
     pub machine: MachineType,
     pub cpu: CpuChoice,
-    /// Number of vCPUs, 1 to [`MAX_CPUS`].
+    /// Number of vCPUs, 1 to [`CPUS_MAX`].
     pub cpus: u32,
     pub memory: MemorySize,
     pub seed: Seed,
     /// What the RTC shows at reset (UTC).
     pub rtc: RtcDate,
-    /// Steps per slice of a vCPU, at least 1.
+    /// Virtual time of a vCPU's slice, ns, at least 1.
     pub quantum: u64,
     /// Unset: real at a terminal, none when headless.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +78,8 @@ pub struct MachineConfig {
     pub limit: Option<u64>,
     pub hash: bool,
     pub stats: bool,
+    /// Counters as JSON.
+    pub json: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<PathBuf>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -90,6 +104,10 @@ impl Default for MachineConfig {
             rom: None,
             flat: None,
             firmware: None,
+            from: None,
+            store: None,
+            save_at: Vec::new(),
+            save_on_exit: None,
             machine: MachineType::default(),
             cpu: CpuChoice::default(),
             cpus: 1,
@@ -105,6 +123,7 @@ impl Default for MachineConfig {
             limit: None,
             hash: false,
             stats: false,
+            json: false,
             trace: None,
             log: Vec::new(),
             debugcon: None,
@@ -117,11 +136,17 @@ impl Default for MachineConfig {
 /// The guest a configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guest<'a> {
-    Kernel { kernel: &'a Path, initrd: Option<&'a Path>, append: &'a str },
+    Kernel {
+        kernel: &'a Path,
+        initrd: Option<&'a Path>,
+        append: &'a str,
+    },
     Bios(&'a Path),
     Rom(&'a Path),
     Flat(&'a FlatImage),
     Embedded(Firmware),
+    /// The state a snapshot holds.
+    Snapshot(&'a str),
 }
 
 /// A configuration that cannot be run.
@@ -148,8 +173,8 @@ impl MachineConfig {
     /// # Errors
     /// When the file cannot be read, is no TOML, or has an unknown key or a bad value (named, with its line).
     pub fn from_file(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        let text =
+            files::read_text(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
         let mut config = Self::from_toml(&text, file)?;
         config.rebase_paths(file.parent().unwrap_or(Path::new("")));
         Ok(config)
@@ -205,6 +230,8 @@ impl MachineConfig {
             Guest::Rom(rom)
         } else if let Some(flat) = &self.flat {
             Guest::Flat(flat)
+        } else if let Some(snapshot) = &self.from {
+            Guest::Snapshot(snapshot)
         } else {
             Guest::Embedded(self.firmware.unwrap_or_default())
         })
@@ -219,6 +246,7 @@ impl MachineConfig {
         self.rom = None;
         self.flat = None;
         self.firmware = None;
+        self.from = None;
     }
 
     /// Pacing in effect: what was asked, else real with a person at a `terminal` and none when headless.
@@ -234,6 +262,7 @@ impl MachineConfig {
             ("--rom", self.rom.is_some()),
             ("--flat", self.flat.is_some()),
             ("--firmware", self.firmware.is_some()),
+            ("--from", self.from.is_some()),
         ];
         all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
     }
@@ -246,7 +275,7 @@ impl MachineConfig {
                 Err(ConfigError::OutOfRange { key, value, min, max })
             }
         };
-        range("cpus", self.cpus.into(), 1, MAX_CPUS.into())?;
+        range("cpus", self.cpus.into(), 1, CPUS_MAX.into())?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
@@ -264,6 +293,7 @@ impl MachineConfig {
             &mut self.initrd,
             &mut self.bios,
             &mut self.rom,
+            &mut self.store,
             &mut self.trace,
             &mut self.symbols,
         ];

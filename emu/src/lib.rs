@@ -3,7 +3,9 @@
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod files;
 pub mod gdb;
 pub mod machine;
 pub mod symbols;
 pub mod test;
+pub mod vmcore;

@@ -9,6 +9,8 @@ mod run;
 mod spec;
 mod start;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 pub use bus::HostIo;
 pub use frozen::{Frozen, RegionSnapshot};
@@ -26,8 +28,9 @@ use amber_snapshot::{RegionTree, Schema, Section};
 use serde::{Deserialize, Serialize};
 use start::Start;
 
-/// Raised when a fix changes what a run computes.
-pub const SEMANTICS_EPOCH: u32 = 2;
+/// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
+/// cost, how often the host is asked for input, how fast serial characters and the TSC go.
+pub const SEMANTICS_EPOCH: u32 = 3;
 
 /// Index of RAM among the regions.
 pub(crate) const RAM: usize = 0;
@@ -58,6 +61,18 @@ pub enum MachineError {
     Start(String),
 }
 
+/// How a guest ended itself. A machine that has ended does not go on: a run of it ends at once, in the same way. Only a
+/// reset begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub(crate) enum Ending {
+    /// ACPI S5 or S4.
+    PowerOff,
+    /// It asked for a reset, and the run allowed none.
+    Reset,
+    /// It wrote this to isa-debug-exit.
+    DebugExit(u32),
+}
+
 /// Position in history and in the round of slices. The section `machine`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(crate) struct Position {
@@ -67,19 +82,23 @@ pub(crate) struct Position {
     pub epoch: u32,
     /// Processor whose slice it is.
     pub current: u32,
-    /// Virtual time at which the slice ends, ns.
+    /// Virtual time at which the slice ends, ns. With one processor there are no slices, and this is 0.
     pub slice_end: u64,
     /// Virtual time at which the host is next asked for input, ns.
     pub poll_at: u64,
     /// Bytes from the host that the serial port has not taken yet.
     pub serial_queue: Vec<u8>,
+    /// The guest was told that there is no more input.
+    pub input_ended: bool,
     /// Steps spent idle (time jumps).
     pub idle_jumps: u64,
+    /// The guest ended itself like this.
+    pub ended: Option<Ending>,
 }
 
 impl Section for Position {
     const KIND: &'static str = "machine";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// A region of frames.
@@ -154,10 +173,12 @@ impl Machine {
             step: 0,
             epoch: SEMANTICS_EPOCH,
             current: 0,
-            slice_end: spec.quantum,
+            slice_end: if spec.cpus == 1 { 0 } else { spec.quantum },
             poll_at: POLL_NS,
             serial_queue: Vec::new(),
+            input_ended: false,
             idle_jumps: 0,
+            ended: None,
         };
         Ok(Self {
             spec,
@@ -170,6 +191,11 @@ impl Machine {
             regions,
             messages: Vec::new(),
         })
+    }
+
+    /// Whether there is something at the reset vector.
+    pub(crate) fn has_firmware(&self) -> bool {
+        self.spec.firmware_len != 0
     }
 
     pub(crate) fn region(&self, index: usize) -> &Region {
@@ -193,18 +219,27 @@ impl Machine {
             *vcpu = Vcpu::new(self.model, id as u32, self.spec.cpus, self.spec.seed);
             vcpu.system.random = random;
             vcpu.system.retired = retired;
+            // The TSC restarts at 0 (SDM table 9-1).
+            vcpu.system.msrs.tsc_offset = now.wrapping_neg();
             // The debugger's, not the machine's.
             vcpu.set_watch(watch);
         }
+        // Whatever the life before still wanted is void.
         self.messages.clear();
+        self.platform.effects().drain().for_each(drop);
+        self.position.ended = None;
         self.with_dma(|platform, dma| platform.reset(dma));
-        self.mmu.set_a20(true);
+        self.platform.effects().drain().for_each(drop);
+        self.mmu.set_a20(self.platform.a20());
         self.map_changed();
         self.end_monitors();
         self.position.current = 0;
-        self.position.slice_end = now + self.spec.quantum;
+        self.position.slice_end = if self.vcpus.len() == 1 { 0 } else { now + self.spec.quantum };
         match self.saved_start() {
-            Ok(start) if start.starts_anew() => self.start(&start),
+            Ok(start) if start.starts_anew() => {
+                self.clear(&start);
+                self.start(&start);
+            }
             Ok(_) => {}
             Err(error) => self.mmu.damage(error.to_string()),
         }
@@ -248,6 +283,29 @@ impl Machine {
     /// Index of the processor whose slice it is.
     pub fn current(&self) -> usize {
         self.position.current as usize
+    }
+
+    /// RAM from address 0 and from 4 GiB, bytes.
+    pub fn ram_layout(&self) -> (u64, u64) {
+        let layout = amber_devices::RamLayout::new(self.spec.memory);
+        (layout.low, layout.high)
+    }
+
+    /// Whether the page of RAM at a guest-physical address was ever written: it reads as zero otherwise.
+    pub fn ram_was_written(&self, gpa: u64) -> bool {
+        let (low, high) = self.ram_layout();
+        let at = if gpa < low {
+            Some(gpa)
+        } else {
+            gpa.checked_sub(1 << 32).filter(|at| *at < high).map(|at| low + at)
+        };
+        let frame = |at: u64| FrameId(self.region(RAM).first.0 + (at / PAGE) as u32);
+        at.is_some_and(|at| self.mmu.generation(frame(at)).is_some())
+    }
+
+    /// Whether the slice of the current processor is used up: another one runs next, if it has something to do.
+    pub fn slice_is_over(&self) -> bool {
+        self.now() >= self.position.slice_end
     }
 
     /// Drops every cache: decoded code, translations. The guest cannot tell.

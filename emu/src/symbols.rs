@@ -1,5 +1,7 @@
 //! Names for guest addresses, from a System.map or an ELF symbol table.
 
+use crate::boot::MAX_FILE;
+use crate::files;
 use object::{Object, ObjectSymbol, SymbolKind};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,8 +64,8 @@ impl Symbols {
     /// # Errors
     /// When the file cannot be read or understood, or has no symbols.
     pub fn from_file(file: &Path) -> Result<Self, SymbolError> {
-        let bytes =
-            std::fs::read(file).map_err(|source| SymbolError::Read { file: file.to_owned(), source })?;
+        let bytes = files::read(file, MAX_FILE)
+            .map_err(|source| SymbolError::Read { file: file.to_owned(), source })?;
         Self::parse(&file.display().to_string(), &bytes)
     }
 

@@ -6,7 +6,7 @@ use crate::pending::{Health, PageSource, Pending};
 use crate::pool::{FrameId, FramesError, GROUP, HostFrame, Pool};
 use std::sync::Arc;
 
-/// Generation of what is written to fresh memory.
+/// Generation of what is written to fresh memory, and of what is still to come.
 pub const FIRST_EPOCH: u64 = 1;
 
 /// Where 512 consecutive guest frames are, and when each was last written.
@@ -157,14 +157,15 @@ impl Frames {
         base: u64,
         pages: [u64; GROUP / 64],
     ) {
-        let epoch = self.epoch;
+        // What is written from now on is newer than what comes.
+        self.epoch = self.epoch.max(FIRST_EPOCH + 1);
         let Some(group) = Arc::get_mut(&mut self.groups[first.0 as usize / GROUP]) else {
             unreachable!("a group that was just allocated is shared with nobody")
         };
         for (index, generation) in group.generations.iter_mut().enumerate() {
             if pages[index / 64] >> (index % 64) & 1 != 0 {
-                *generation = epoch;
-                group.newest = epoch;
+                *generation = FIRST_EPOCH;
+                group.newest = FIRST_EPOCH;
             }
         }
         let pool = Arc::clone(&group.pool);

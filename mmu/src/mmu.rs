@@ -1,13 +1,15 @@
 //! The memory of a machine: frames, maps, TLB and the bookkeeping that keeps the TLB and decoded code coherent.
 
+mod coherence;
+
 use crate::aliases::{Aliases, Revoke};
 use crate::frames::{Frames, FrozenFrames};
 use crate::info::{CODE, FrameInfos, MONITORED, TABLE};
 use crate::map::{AddressMap, Backing};
-use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, NX, PageFault, Used, Walk};
+use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, PageFault, Used, Walk};
 use crate::pending::{PageSource, Pending};
 use crate::pool::{FrameId, FramesError, GROUP, PAGE, Word};
-use crate::tables::{Marked, TableUse, Tables};
+use crate::tables::Tables;
 use crate::tlb::{CONTEXTS, Claim, ContextId, ContextKey, Tlb, bits};
 use std::sync::Arc;
 
@@ -83,9 +85,6 @@ fn executed_bit(linear: u64) -> (usize, u64) {
     let page = (linear >> 12 ^ linear >> 24) as usize % EXECUTED;
     (page / 64, 1 << (page % 64))
 }
-
-/// Bytes of one store that say a frame is no table any more.
-const BULK: usize = 512;
 
 /// Bytes MONITOR watches, naturally aligned.
 pub const MONITOR_LINE: u64 = 64;
@@ -320,8 +319,8 @@ impl Mmu {
         true
     }
 
-    /// Whether the bytes at `from` and at `to` might overlap, where `to` need not be in the TLB: the page offsets
-    /// decide.
+    /// Whether a copy inside one page each from `from` to `to` might overwrite what it has yet to read, where `to` need
+    /// not be in the TLB: the page offsets decide. At equal ones both are the same bytes or in different frames.
     pub fn overlaps_frame(&self, from: u64, to: u64, len: usize) -> bool {
         (from & 0xFFF).abs_diff(to & 0xFFF) < len as u64 && from & 0xFFF != to & 0xFFF
     }
@@ -441,108 +440,6 @@ impl Mmu {
                 self.note_monitored_store(frame, offset, size as usize);
             }
             self.store(frame, offset, &value.to_le_bytes()[..size as usize]);
-        }
-    }
-
-    fn mark_tables(&mut self, key: &ContextKey, context: ContextId, linear: u64, walk: &Walk) {
-        let entry_size = key.space.entry_size();
-        let index_bits = if entry_size == 4 { 10 } else { 9 };
-        for used in &walk.used[..walk.levels] {
-            let gpa = used.entry & self.a20_mask;
-            let Backing::Frames(frame) = self.maps[usize::from(key.view & 1)].lookup(gpa).0 else { continue };
-            let covered = u32::from(used.shift) + index_bits;
-            let base = if covered >= 48 { 0 } else { linear & !((1u64 << covered) - 1) };
-            let slot = self.mark(frame);
-            let new =
-                TableUse { base, shift: used.shift, entry_size: entry_size as u8, contexts: context.bit() };
-            if let Some(gone) = self.tables.add(slot, new) {
-                self.drop_table(&gone);
-            }
-        }
-    }
-
-    fn mark(&mut self, frame: FrameId) -> u32 {
-        let info = self.info.at(frame);
-        if info.traps & TABLE == 0 {
-            info.table = self.tables.open();
-            info.traps |= TABLE;
-            info.aliases.revoke(&mut self.tlb, Revoke::Write);
-            self.counters.tables_marked += 1;
-        }
-        self.info.get(frame).table
-    }
-
-    fn unmark(&mut self, marked: Marked) {
-        self.info.at(marked.frame).traps &= !TABLE;
-        for gone in self.tables.close(marked.slot) {
-            self.drop_table(&gone);
-        }
-    }
-
-    /// Drops every translation that depends on one use of a table.
-    fn drop_table(&mut self, gone: &TableUse) {
-        let covered = gone.shift + if gone.entry_size == 4 { 10 } else { 9 };
-        self.counters.dropped += self.tlb.drop_range(gone.contexts, gone.base, covered);
-        self.exec_changed(gone.contexts);
-    }
-
-    /// Drops what depends on the entries that a store to a table frame is about to change.
-    fn table_store(&mut self, frame: FrameId, offset: usize, new: &[u8]) {
-        self.counters.table_stores += 1;
-        let slot = self.info.get(frame).table;
-        let mut effective = false;
-        let mut nth = 0;
-        while let Some(table) = self.tables.nth(slot, nth) {
-            nth += 1;
-            let size = usize::from(table.entry_size);
-            for index in offset / size..=(offset + new.len() - 1) / size {
-                effective |= self.entry_store(frame, &table, index as u64);
-            }
-        }
-        // A frame filled or copied over in bulk is a page being recycled.
-        if self.tables.note_store(slot, effective) || new.len() >= BULK {
-            self.unmark(Marked { frame, slot });
-        }
-    }
-
-    /// Drops what depends on one table entry. False if nothing could.
-    fn entry_store(&mut self, frame: FrameId, table: &TableUse, index: u64) -> bool {
-        let size = u64::from(table.entry_size);
-        let address = self.frames.address(frame) + (index * size) as usize;
-        let old = if size == 4 {
-            u64::from(self.frames.memory().load::<u32>(address))
-        } else {
-            self.frames.memory().load(address)
-        };
-        // A walk sets the accessed flag of every entry it uses, and an entry without it was never cached.
-        if old & 1 == 0 || old & ACCESSED == 0 {
-            return false;
-        }
-        let base = table.base.wrapping_add(index << table.shift);
-        let dropped = self.tlb.drop_range(table.contexts, base, table.shift);
-        self.counters.dropped += dropped;
-        let executable = size == 4 || old & NX == 0;
-        if executable {
-            let fetched =
-                if table.shift > 12 { table.contexts } else { self.executing(table.contexts, base) };
-            if fetched != 0 {
-                self.exec_changed(fetched);
-            }
-        }
-        if table.shift == 21 || (table.shift == 22 && size == 4) {
-            self.forget_child(old, size, base, table.contexts);
-        }
-        dropped != 0 || table.shift > 12
-    }
-
-    /// A directory entry changed: the table it pointed to serves these contexts no more.
-    fn forget_child(&mut self, old: u64, size: u64, base: u64, contexts: u64) {
-        let address = if size == 4 { 0xFFFF_F000 } else { 0x000F_FFFF_FFFF_F000 };
-        let gpa = old & address & self.a20_mask;
-        let Backing::Frames(child) = self.maps[0].lookup(gpa).0 else { return };
-        let info = self.info.get(child);
-        if info.traps & TABLE != 0 && self.tables.forget(info.table, base, contexts) {
-            self.unmark(Marked { frame: child, slot: self.info.get(child).table });
         }
     }
 

@@ -37,7 +37,10 @@ pub enum FramesError {
 }
 
 /// An integer that moves between guest memory and registers in one access.
-pub trait Word: Copy + Default + Send + Sync + 'static {
+///
+/// # Safety
+/// Every pattern of `SIZE` bytes is a value, `SIZE` is the size of the type, and the type has no padding.
+pub unsafe trait Word: Copy + Default + Send + Sync + 'static {
     /// Size in bytes: 1, 2, 4, 8 or 16.
     const SIZE: usize;
     /// From little-endian bytes, `SIZE` of them.
@@ -52,7 +55,8 @@ pub trait Word: Copy + Default + Send + Sync + 'static {
 
 macro_rules! word {
     ($($t:ty),*) => {$(
-        impl Word for $t {
+        // SAFETY: these are the unsigned integers.
+        unsafe impl Word for $t {
             const SIZE: usize = size_of::<$t>();
             #[inline(always)]
             fn from_le(bytes: &[u8]) -> Self {

@@ -18,10 +18,19 @@ pub(crate) struct TableUse {
     pub entry_size: u8,
     /// Contexts that read it.
     pub contexts: u64,
+    /// Its entries may be used without their accessed flag, which could not be written.
+    pub unflagged: bool,
+}
+
+impl TableUse {
+    fn same(&self, other: &Self) -> bool {
+        self.base == other.base && self.shift == other.shift && self.entry_size == other.entry_size
+    }
 }
 
 #[derive(Default)]
 struct TableFrame {
+    /// The one last relied on is last.
     uses: Vec<TableUse>,
     idle: u32,
 }
@@ -44,6 +53,7 @@ impl Tables {
 
     /// Gives the slot back; returns the uses it still had.
     pub fn close(&mut self, slot: u32) -> Vec<TableUse> {
+        debug_assert!(!self.free.contains(&slot), "a slot is closed once");
         self.free.push(slot);
         std::mem::take(&mut self.slots[slot as usize]).uses
     }
@@ -52,28 +62,34 @@ impl Tables {
     #[inline]
     pub fn add(&mut self, slot: u32, new: TableUse) -> Option<TableUse> {
         let table = &mut self.slots[slot as usize];
-        let same = |have: &&mut TableUse| {
-            have.base == new.base && have.shift == new.shift && have.entry_size == new.entry_size
-        };
-        if let Some(known) = table.uses.iter_mut().find(same) {
-            known.contexts |= new.contexts;
-            table.idle = 0;
+        table.idle = 0;
+        if let Some(at) = table.uses.iter().position(|known| known.same(&new)) {
+            // At the back a walk with fewer levels than USES evicts nothing that it has relied on itself.
+            table.uses[at..].rotate_left(1);
+            if let Some(known) = table.uses.last_mut() {
+                known.contexts |= new.contexts;
+                known.unflagged |= new.unflagged;
+            }
             return None;
         }
-        table.idle = 0;
         let evicted = (table.uses.len() >= USES).then(|| table.uses.remove(0));
         table.uses.push(new);
         evicted
     }
 
-    /// Removes `contexts` from the use at `base`. True when no use is left.
-    pub fn forget(&mut self, slot: u32, base: u64, contexts: u64) -> bool {
+    /// Removes the contexts of `gone` from that use. True when no use is left.
+    pub fn forget(&mut self, slot: u32, gone: &TableUse) -> bool {
         let table = &mut self.slots[slot as usize];
-        for known in table.uses.iter_mut().filter(|known| known.base == base) {
-            known.contexts &= !contexts;
+        for known in table.uses.iter_mut().filter(|known| known.same(gone)) {
+            known.contexts &= !gone.contexts;
         }
         table.uses.retain(|known| known.contexts != 0);
         table.uses.is_empty()
+    }
+
+    /// How many uses a slot has.
+    pub fn uses(&self, slot: u32) -> usize {
+        self.slots[slot as usize].uses.len()
     }
 
     /// The i-th use of a slot.

@@ -120,3 +120,122 @@ fn frames_come_from_their_source_when_first_touched() {
     mmu.pending().iter().for_each(|pending| pending.complete());
     assert_eq!(mmu.damaged(), Some("page 13 is unreadable"));
 }
+
+/// A 32-bit or 64-bit space whose root is frame 1.
+fn space(mode: PagingMode) -> AddressSpace {
+    AddressSpace { mode, root: 0x1000, ..SPACE }
+}
+
+fn paged(mmu: &mut Mmu, space: &AddressSpace) -> ContextId {
+    let context = mmu.context(space, Rights::default(), ViewId(0));
+    mmu.activate(context);
+    context
+}
+
+fn put32(mmu: &mut Mmu, at: u64, value: u32) {
+    mmu.write_physical(ViewId(0), at, &value.to_le_bytes());
+}
+fn put64(mmu: &mut Mmu, at: u64, value: u64) {
+    mmu.write_physical(ViewId(0), at, &value.to_le_bytes());
+}
+
+/// A page directory that is its own first table, with another table behind its second entry.
+fn self_mapped() -> (Mmu, ContextId) {
+    let (mut mmu, _) = machine(600);
+    put32(&mut mmu, 0x1000, 0x1003);
+    put32(&mut mmu, 0x1004, 0x2003);
+    put32(&mut mmu, 0x2000, 0x5003);
+    put32(&mut mmu, 0x3000, 0x6003);
+    put64(&mut mmu, 0x5000, 5);
+    put64(&mut mmu, 0x6000, 6);
+    let context = paged(&mut mmu, &space(PagingMode::Bits32 { pse: false }));
+    assert_eq!(read(&mut mmu, context, 0x40_0000), 5);
+    // Through the self-map, so that the frame serves as directory and as table.
+    assert_eq!(read(&mut mmu, context, 0) as u32 & 0xFFFF_F000, 0x1000);
+    (mmu, context)
+}
+
+#[test]
+fn a_directory_that_is_its_own_table_stays_a_directory() {
+    let (mut mmu, context) = self_mapped();
+    put32(&mut mmu, 0x1000, 0x7003);
+    put32(&mut mmu, 0x1004, 0x3003);
+    assert_eq!(read(&mut mmu, context, 0x40_0000), 6);
+}
+
+#[test]
+fn a_directory_that_is_its_own_table_is_recycled_once() {
+    let (mut mmu, context) = self_mapped();
+    mmu.write_physical(ViewId(0), 0x1000, &[0; 4096]);
+    assert_eq!(mmu.marked_tables(), 0);
+    assert!(mmu.place(context, 0x40_0000, Access::Read).is_err());
+    put32(&mut mmu, 0x1004, 0x3003);
+    assert_eq!(read(&mut mmu, context, 0x40_0000), 6);
+}
+
+#[test]
+fn a_walk_keeps_the_uses_it_relies_on() {
+    let (mut mmu, _) = machine(600);
+    // The root is the directory of 1 GiB ranges 1 to 8 of its first 512 GiB, whose table of those is frame 2.
+    put64(&mut mmu, 0x1000, 0x2003);
+    for range in 1..9 {
+        put64(&mut mmu, 0x2000 + 8 * range, 0x1003);
+    }
+    // As a directory its entry 1 leads to frame 3.
+    put64(&mut mmu, 0x1008, 0x3003);
+    put64(&mut mmu, 0x3000, 0x5003);
+    put64(&mut mmu, 0x5000, 5);
+    let context = paged(&mut mmu, &space(PagingMode::Level4));
+    let address = |range: u64| range << 30 | 1 << 21;
+    for range in 1..9 {
+        assert_eq!(read(&mut mmu, context, address(range)), 5);
+    }
+    put64(&mut mmu, 0x1000, 0);
+    assert!(mmu.read_fast::<u64>(address(8)).is_none(), "its root entry is gone");
+}
+
+#[test]
+fn tables_whose_flags_cannot_be_written_are_followed() {
+    let (mut mmu, _) = machine(600);
+    // Frames 1 and 2, the tables, are read-only memory.
+    let whole = mmu.map(ViewId(0)).ranges()[0];
+    let part = |first: u64, pages: u64, writable: bool| {
+        let frames = Backing::Frames(FrameId(first as u32));
+        let write = if writable { frames } else { Backing::Open };
+        MapRange { base: first * PAGE, len: pages * PAGE, read: frames, write }
+    };
+    put32(&mut mmu, 0x1000, 0x2003);
+    put32(&mut mmu, 0x2000, 0x5003);
+    put64(&mut mmu, 0x5000, 5);
+    put64(&mut mmu, 0x6000, 6);
+    let ranges = vec![part(0, 1, true), part(1, 2, false), part(3, whole.len / PAGE - 3, true)];
+    mmu.set_map(ViewId(0), AddressMap::new(ranges));
+    let context = paged(&mut mmu, &space(PagingMode::Bits32 { pse: false }));
+    assert_eq!(read(&mut mmu, context, 0), 5);
+    // A flash chip is programmed.
+    mmu.write_frame(FrameId(2), 0, &0x6003u32.to_le_bytes());
+    assert_eq!(read(&mut mmu, context, 0), 6);
+}
+
+#[test]
+fn a_table_seen_by_another_view_is_forgotten_there() {
+    let (mut mmu, _) = machine(600);
+    // View 1 has frame 4 where view 0 has frame 2.
+    let whole = mmu.map(ViewId(0)).ranges()[0];
+    let part = |base: u64, pages: u64, first: u32| {
+        let frames = Backing::Frames(FrameId(first));
+        MapRange { base: base * PAGE, len: pages * PAGE, read: frames, write: frames }
+    };
+    let ranges = vec![part(0, 2, 0), part(2, 1, 4), part(3, whole.len / PAGE - 3, 3)];
+    mmu.set_map(ViewId(1), AddressMap::new(ranges));
+    put32(&mut mmu, 0x1000, 0x2003);
+    put32(&mut mmu, 0x2000, 0x5003);
+    put32(&mut mmu, 0x4000, 0x6003);
+    let space = space(PagingMode::Bits32 { pse: false });
+    let context = mmu.context(&space, Rights::default(), ViewId(1));
+    mmu.activate(context);
+    read(&mut mmu, context, 0);
+    assert_eq!(mmu.marked_tables(), 2);
+    put32(&mut mmu, 0x1000, 0x8003);
+    assert_eq!(mmu.marked_tables(), 1, "the directory");
+}

@@ -120,6 +120,13 @@ impl Tlb {
         self.keys[context.0 as usize % CONTEXTS].as_ref()
     }
 
+    /// Those of `contexts` that see the address map of `view`.
+    pub fn of_view(&self, contexts: u64, view: u8) -> u64 {
+        bits(contexts)
+            .filter(|context| self.keys[*context].is_some_and(|key| key.view == view))
+            .fold(0, |found, context| found | 1 << context)
+    }
+
     /// The context for `key`, and what became of the table of contexts.
     pub fn context(&mut self, key: &ContextKey) -> (ContextId, Claim) {
         self.stamp += 1;

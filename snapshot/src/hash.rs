@@ -142,15 +142,19 @@ impl TreeGroup {
 }
 
 impl RegionTree {
-    /// The tree of a region of `pages` pages whose page ids are known already: those below each inner node, `None`
+    /// The tree of a region of `pages` pages whose ids are known already: each inner node's with those below it, `None`
     /// where all are `absent`. `generation` is that of the pages which are not.
-    pub fn known(pages: usize, absent: ObjectId, groups: &[Option<Vec<ObjectId>>], generation: u64) -> Self {
+    pub fn known(
+        pages: usize,
+        absent: ObjectId,
+        groups: Vec<Option<(ObjectId, Vec<ObjectId>)>>,
+        generation: u64,
+    ) -> Self {
         let mut tree = Self::blank(pages, absent);
         for (group, ids) in tree.groups.iter_mut().zip(groups) {
-            let Some(ids) = ids else { continue };
+            let Some((id, ids)) = ids else { continue };
             let generations = ids.iter().map(|id| (*id != absent).then_some(generation)).collect();
-            *group =
-                Arc::new(TreeGroup { newest: generation, generations, ids: ids.clone(), id: group_id(ids) });
+            *group = Arc::new(TreeGroup { newest: generation, generations, ids, id });
         }
         tree
     }
@@ -275,9 +279,9 @@ mod tests {
         ram.write(4, 3, 1);
         let mut tree = RegionTree::default();
         tree.update(&ram);
-        let ids: Vec<_> = tree.groups().map(|(_, ids)| ids.to_vec()).collect();
-        let groups = [Some(ids[0].clone()), None, Some(ids[2].clone())];
-        let mut known = RegionTree::known(1030, ObjectId::ZERO, &groups, 1);
+        let mut groups: Vec<_> = tree.groups().map(|(id, ids)| Some((id, ids.to_vec()))).collect();
+        groups[1] = None;
+        let mut known = RegionTree::known(1030, ObjectId::ZERO, groups, 1);
         assert_eq!(known.root(), tree.root());
         ram.write(5, 1, 2);
         known.update(&ram);

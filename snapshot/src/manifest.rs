@@ -125,9 +125,10 @@ impl RegionTable {
         let pages = self.pages as usize;
         let mut groups = Vec::with_capacity(self.groups.len());
         for (n, group) in self.groups.iter().enumerate() {
-            groups.push(group.map(|id| self.node(objects, n, id)).transpose()?);
+            let read = |id| self.node(objects, n, id).map(|ids| (id, ids));
+            groups.push(group.map(read).transpose()?);
         }
-        Ok(RegionTree::known(pages, self.absent(), &groups, generation))
+        Ok(RegionTree::known(pages, self.absent(), groups, generation))
     }
 
     /// Ids of the pages below an inner node of the table.

@@ -17,10 +17,9 @@ const MAGIC: [u8; 8] = *b"AMBERPAK";
 /// Version of the pack's layout.
 pub const PACK_FORMAT: u32 = 1;
 const HEADER: u64 = 12;
-const PAGE: usize = 4096;
 const FOOTER: u64 = 8 + 8 + 8 + 32 + 8;
 /// Bytes compressed together: one page fetched costs the decompression of so much.
-const BLOCK: usize = 16 * PAGE;
+const BLOCK: usize = 16 * 4096;
 /// Largest object: the ids of 512 pages.
 pub(crate) const MAX_OBJECT: usize = 512 * 32;
 const MAX_RAW: usize = BLOCK + MAX_OBJECT;
@@ -50,12 +49,22 @@ struct Index {
     entries: Vec<Entry>,
 }
 
-/// Objects of a block that is not written yet.
+/// Objects that are to be compressed together.
 #[derive(Default)]
 struct Filling {
     raw: Vec<u8>,
-    /// Number of the block, if it has any objects.
-    block: Option<u32>,
+    objects: Vec<(ObjectId, u32, u32)>,
+}
+
+impl Filling {
+    fn add(&mut self, id: ObjectId, bytes: &[u8]) {
+        self.objects.push((id, self.raw.len() as u32, bytes.len() as u32));
+        self.raw.extend_from_slice(bytes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.raw.len() >= BLOCK
+    }
 }
 
 /// Writes a pack.
@@ -63,9 +72,10 @@ pub(crate) struct PackWriter {
     file: PathBuf,
     out: BufWriter<File>,
     at: u64,
+    /// Pages of the block being filled.
     pages: Filling,
-    /// Apart from pages, so that reading one costs the decompression of no pages.
-    nodes: Filling,
+    /// Lists of page ids: they come together, after the pages, as a load needs all of them at once.
+    lists: Vec<Filling>,
     index: Index,
     have: HashSet<ObjectId>,
     compressor: zstd::bulk::Compressor<'static>,
@@ -80,7 +90,7 @@ impl PackWriter {
             out: BufWriter::with_capacity(1 << 20, out),
             at: 0,
             pages: Filling::default(),
-            nodes: Filling::default(),
+            lists: Vec::new(),
             index: Index::default(),
             have: HashSet::new(),
             compressor,
@@ -103,39 +113,63 @@ impl PackWriter {
         self.have.contains(&id)
     }
 
-    /// Adds an object, once.
-    pub fn add(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Adds a page, once.
+    pub fn add_page(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), StoreError> {
         if !self.have.insert(id) {
             return Ok(());
         }
-        let filling = if bytes.len() == PAGE { &mut self.pages } else { &mut self.nodes };
-        let block = *filling.block.get_or_insert_with(|| {
-            self.index.blocks.push(Block { offset: 0, stored: 0, raw: 0 });
-            self.index.blocks.len() as u32 - 1
-        });
-        let offset = filling.raw.len() as u32;
-        self.index.entries.push(Entry { id, block, offset, len: bytes.len() as u32 });
-        filling.raw.extend_from_slice(bytes);
-        if filling.raw.len() < BLOCK {
-            return Ok(());
+        self.pages.add(id, bytes);
+        if self.pages.is_full() {
+            let full = std::mem::take(&mut self.pages);
+            self.put_block(&full)?;
         }
-        let full = std::mem::take(filling);
-        self.write_block(full)
+        Ok(())
     }
 
-    fn write_block(&mut self, Filling { raw, block }: Filling) -> Result<(), StoreError> {
-        let Some(block) = block else { return Ok(()) };
-        let stored = self.compressor.compress(&raw).map_err(StoreError::write(&self.file))?;
-        self.index.blocks[block as usize] =
-            Block { offset: self.at, stored: stored.len() as u32, raw: raw.len() as u32 };
+    /// Adds a list of page ids, once.
+    pub fn add_list(&mut self, id: ObjectId, bytes: &[u8]) {
+        if !self.have.insert(id) {
+            return;
+        }
+        match self.lists.last_mut().filter(|last| !last.is_full()) {
+            Some(last) => last.add(id, bytes),
+            None => {
+                let mut fresh = Filling::default();
+                fresh.add(id, bytes);
+                self.lists.push(fresh);
+            }
+        }
+    }
+
+    /// Adds an object, once: a page if it has the size of one.
+    pub fn add(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), StoreError> {
+        if bytes.len() == 4096 {
+            return self.add_page(id, bytes);
+        }
+        self.add_list(id, bytes);
+        Ok(())
+    }
+
+    fn put_block(&mut self, filling: &Filling) -> Result<(), StoreError> {
+        if filling.raw.is_empty() {
+            return Ok(());
+        }
+        let block = self.index.blocks.len() as u32;
+        let entry =
+            |(id, offset, len): &(ObjectId, u32, u32)| Entry { id: *id, block, offset: *offset, len: *len };
+        self.index.entries.extend(filling.objects.iter().map(entry));
+        let stored = self.compressor.compress(&filling.raw).map_err(StoreError::write(&self.file))?;
+        let raw = filling.raw.len() as u32;
+        self.index.blocks.push(Block { offset: self.at, stored: stored.len() as u32, raw });
         self.put(&stored)
     }
 
     /// Writes index, `extra` and footer, and sees to it that all of it is on the disk.
     pub fn finish(mut self, extra: &[u8]) -> Result<PackId, StoreError> {
-        let (pages, nodes) = (std::mem::take(&mut self.pages), std::mem::take(&mut self.nodes));
-        self.write_block(pages)?;
-        self.write_block(nodes)?;
+        let last = std::mem::take(&mut self.pages);
+        for filling in std::iter::once(last).chain(std::mem::take(&mut self.lists)) {
+            self.put_block(&filling)?;
+        }
         self.index.entries.sort_unstable_by_key(|entry| entry.id);
         let index = postcard::to_stdvec(&self.index).expect("plain data always serialises to memory");
         let id = PackId(*blake3::hash(&index).as_bytes());

@@ -25,7 +25,7 @@ pub trait Section: Serialize + DeserializeOwned + Schema {
     /// Reads the section back.
     ///
     /// # Errors
-    /// A sentence naming the section if its kind or version is another one, or its bytes do not parse.
+    /// A sentence naming the section if its kind, version or schema is another one, or its bytes do not parse.
     fn from_section(section: &OwnedSection) -> Result<Self, SectionError> {
         if section.kind != Self::KIND {
             return Err(SectionError::Kind {
@@ -40,6 +40,13 @@ pub trait Section: Serialize + DeserializeOwned + Schema {
                 kind: Self::KIND,
                 found: section.version,
                 expected: Self::VERSION,
+            });
+        }
+        if section.schema != schema_of::<Self>() {
+            return Err(SectionError::Schema {
+                path: section.path.clone(),
+                kind: Self::KIND,
+                version: Self::VERSION,
             });
         }
         match postcard::take_from_bytes(&section.bytes) {
@@ -78,6 +85,9 @@ pub enum SectionError {
     /// The section was written by another version.
     #[error("section {path} ({kind}) has version {found}, this build reads version {expected}")]
     Version { path: String, kind: &'static str, found: u32, expected: u32 },
+    /// The section has other fields than this build knows for its version.
+    #[error("section {path} ({kind}) has other fields than version {version} has in this build")]
+    Schema { path: String, kind: &'static str, version: u32 },
     /// The bytes do not parse.
     #[error("section {path} does not parse: {why}")]
     Bytes { path: String, why: String },

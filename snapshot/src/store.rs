@@ -189,12 +189,12 @@ impl Store {
             }
             for (i, id) in ids.iter().enumerate().filter(|(_, id)| **id != absent) {
                 if !pack.contains(*id) && !self.note_pack(*id, used)? {
-                    pack.add(*id, region.pages.bytes(group * crate::GROUP_PAGES + i))?;
+                    pack.add_page(*id, region.pages.bytes(group * crate::GROUP_PAGES + i))?;
                     new_pages += 1;
                 }
             }
             let list: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
-            pack.add(node, &list)?;
+            pack.add_list(node, &list);
         }
         Ok(new_pages)
     }

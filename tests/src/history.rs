@@ -3,7 +3,7 @@
 use crate::{Quiet, Random};
 use amber_cpu::Watch;
 use amber_cpu::state::CpuSection;
-use amber_emu::machine::{Machine, Stop};
+use amber_emu::machine::{HostIo, Machine, Stop};
 use amber_snapshot::{OwnedSection, Section, StateHash};
 
 /// Steps at which a run is looked at.
@@ -47,13 +47,24 @@ pub fn points(length: u64) -> Vec<u64> {
     (1..=POINTS).map(|n| length * n / POINTS).collect()
 }
 
+/// Runs a machine through `points`, without input.
+pub fn record(machine: Machine, points: &[u64], disturbance: Disturbance, seed: u64) -> History {
+    record_with(machine, &mut Quiet::default(), points, disturbance, seed)
+}
+
 /// Runs a machine through `points`.
-pub fn record(mut machine: Machine, points: &[u64], disturbance: Disturbance, seed: u64) -> History {
+pub fn record_with(
+    mut machine: Machine,
+    host: &mut dyn HostIo,
+    points: &[u64],
+    disturbance: Disturbance,
+    seed: u64,
+) -> History {
     let mut random = Random(seed);
     let mut history =
         History { points: points.to_vec(), hashes: Vec::new(), sections: Vec::new(), end: None };
     for point in points {
-        let stop = advance(&mut machine, *point, disturbance, &mut random);
+        let stop = advance(&mut machine, host, *point, disturbance, &mut random);
         history.hashes.push(machine.state_hash());
         history.sections.push(machine.sections());
         if stop != Stop::Step {
@@ -144,11 +155,16 @@ pub fn narrow(
 }
 
 /// Runs to step `to` or the end of the run.
-pub fn advance(machine: &mut Machine, to: u64, disturbance: Disturbance, random: &mut Random) -> Stop {
-    let mut host = Quiet::default();
+pub fn advance(
+    machine: &mut Machine,
+    host: &mut dyn HostIo,
+    to: u64,
+    disturbance: Disturbance,
+    random: &mut Random,
+) -> Stop {
     loop {
         disturb(machine, disturbance, random);
-        let stop = machine.run(next(machine.step(), to, disturbance, random), &mut host, true);
+        let stop = machine.run(next(machine.step(), to, disturbance, random), host, true);
         let goes_on = match stop {
             Stop::Step => machine.step() < to,
             Stop::Breakpoint(_) | Stop::Watchpoint(..) => true,

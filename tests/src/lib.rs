@@ -1,6 +1,7 @@
 //! What the suites beside this crate share: machines, a quiet host, the program `amber`, and a source of random numbers
 //! that is the same every time.
 
+pub mod cuts;
 pub mod history;
 pub mod program;
 pub mod remote;
@@ -27,6 +28,32 @@ impl HostIo for Quiet {
     }
     fn may_input(&self) -> bool {
         false
+    }
+}
+
+/// A host with so much input, as from a file: a little at a time whenever it is asked, then its end.
+#[derive(Clone, Debug, Default)]
+pub struct Typed {
+    pub input: std::collections::VecDeque<u8>,
+    pub serial: Vec<u8>,
+}
+
+impl HostIo for Typed {
+    fn serial_output(&mut self, port: u8, byte: u8) {
+        if port == 0 {
+            self.serial.push(byte);
+        }
+    }
+    fn debug_output(&mut self, _byte: u8) {}
+    fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
+        let chunk = self.input.len().min(64);
+        self.input.drain(..chunk).collect()
+    }
+    fn may_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+    fn end_of_input(&self) -> Option<u8> {
+        Some(0x04)
     }
 }
 

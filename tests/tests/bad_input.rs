@@ -69,6 +69,11 @@ fn options_out_of_range() {
     assert!(sentence(&["run", "--cpu", "amber-v2.1,+warp"]).contains("warp"));
     assert!(sentence(&["run", "--rom", "a", "--bios", "b"]).contains("--bios"));
     assert!(sentence(&["run", "--gdb", "nowhere:x"]).contains("--gdb"));
+    assert!(sentence(&["run", "--gdb", "machine.toml"]).contains("goes before"));
+    assert!(sentence(&["run", "--memory", "64K"]).contains("2M"));
+    assert!(sentence(&["run", "--rom", "/dev/zero"]).contains("/dev/zero"));
+    assert!(sentence(&["run", "--symbols", "/dev/zero"]).contains("/dev/zero"));
+    assert!(sentence(&["run", "/dev/zero"]).contains("/dev/zero"));
     sentence(&["fly"]);
     sentence(&["test"]);
 }

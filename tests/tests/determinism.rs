@@ -1,8 +1,9 @@
 //! I1, I2 and I4 on the first-party images: a run is a function of its initial state, whatever happens around it.
 
 use amber_emu::config::Firmware;
-use amber_tests::history::{Disturbance, History, difference, length, narrow, points, record};
-use amber_tests::rom;
+use amber_emu::machine::Stop;
+use amber_tests::history::{Disturbance, History, difference, length, narrow, points, record, record_with};
+use amber_tests::{Typed, rom};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Images and numbers of processors. The monitor waits for input, so its runs end as hung.
@@ -69,6 +70,30 @@ fn breakpoints_are_invisible() {
 #[test]
 fn watchpoints_are_invisible() {
     check(Disturbance::Watched, 1);
+}
+
+/// Input from a file: polls, the queue of bytes that wait, the receiver, the end of input.
+#[test]
+fn input_is_taken_at_the_same_steps() {
+    let typed = || Typed { input: "time\rhelp\rpci\r".repeat(12).into_bytes().into(), ..Typed::default() };
+    let mut host = typed();
+    let mut machine = rom(Firmware::Monitor, 1);
+    assert_eq!(machine.run(BOUND, &mut host, true), Stop::Step);
+    let text = String::from_utf8_lossy(&host.serial);
+    assert!(
+        text.matches("PM timer").count() > 5 && text.contains("end of input"),
+        "all input is read: {text}"
+    );
+    let points = points(BOUND);
+    let recorded =
+        |disturbance, seed| record_with(rom(Firmware::Monitor, 1), &mut typed(), &points, disturbance, seed);
+    let quiet = recorded(Disturbance::Nothing, 0);
+    for disturbance in [Disturbance::DropCaches, Disturbance::Split, Disturbance::Breakpoints] {
+        for seed in 0..2 {
+            let difference = difference(&quiet, &recorded(disturbance, seed));
+            assert!(difference.is_none(), "{disturbance:?}, seed {seed}: {}", difference.unwrap());
+        }
+    }
 }
 
 #[test]

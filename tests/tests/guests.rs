@@ -43,3 +43,20 @@ fn a_single_image_is_a_test() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("2 passed, 0 did not"), "{text}");
 }
+
+#[test]
+fn verdicts_outlive_a_report_that_cannot_be_written() {
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../roms/paging/image.bin");
+    let output = run(&["test", image, "--junit", "/no/such/folder/results.xml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed, 0 did not"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--junit /no/such/folder"));
+}
+
+#[test]
+fn counters_come_as_json_too() {
+    let output =
+        run(&["run", "--firmware", "paging", "--headless", "--stop-at", "1000", "--stats", "--json"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.starts_with('{') && text.contains("\"steps\": 1000,"), "{text}");
+}

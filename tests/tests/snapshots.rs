@@ -84,7 +84,10 @@ fn cut(way: Way, cuts: u64) {
             run(&mut machine, at);
             let hash = machine.state_hash();
             let mut other = way(&mut machine, &mut random);
-            assert_eq!(other.state_hash(), hash, "{firmware}, {cpus} vCPUs, at the cut at {at}");
+            // Not always: asking for the hash must not be what makes it right afterwards.
+            if seed % 2 == 0 {
+                assert_eq!(other.state_hash(), hash, "{firmware}, {cpus} vCPUs, at the cut at {at}");
+            }
             run(&mut other, end);
             assert_eq!(other.state_hash(), expected, "{firmware}, {cpus} vCPUs, {end} after the cut at {at}");
             assert_eq!(other.damage(), None);

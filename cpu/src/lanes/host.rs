@@ -214,7 +214,8 @@ impl From<u128> for Vector {
     }
 }
 
-impl Word for Vector {
+// SAFETY: a vector register is 16 bytes, and every pattern of them a value.
+unsafe impl Word for Vector {
     const SIZE: usize = 16;
     fn from_le(bytes: &[u8]) -> Vector {
         <u128 as Word>::from_le(bytes).into()

@@ -12,7 +12,7 @@ const DATA: u64 = 0x8_0000;
 
 /// Runs one instruction whose memory operand, if any, is [RSI]. `Err` is the vector and the error code.
 fn attempt(cpu: &mut Vcpu, mmu: &mut Mmu, bytes: &[u8]) -> Result<(), (u8, Option<u32>)> {
-    let Decoded::Insn(insn, ..) = decode(bytes, 0, CodeSize::Bits64) else {
+    let Decoded::Insn(insn, ..) = decode(bytes, 0, CodeSize::Bits64, &cpu.model) else {
         panic!("{bytes:02x?} is not a whole instruction");
     };
     let mut cx = Cx { cpu, mmu, bus: &mut NoBus };
@@ -97,6 +97,21 @@ fn unmasked_exceptions_reach_the_right_instruction() {
     }
     assert_eq!(attempt(&mut cpu, &mut mmu, FNSTSW), Ok(()));
     assert_eq!(cpu.gpr[0] & 0xFFFF, 0x80C1);
+}
+
+#[test]
+fn a_conversion_that_faults_leaves_mmx_state_alone() {
+    let (mut cpu, mut mmu) = machine();
+    cpu.mxcsr = 0x1F80 & !0x1000;
+    cpu.x87.set_mm(1, 0x7FFF_FFFF);
+    cpu.x87.fninit();
+    let before = cpu.x87;
+    // cvtpi2ps xmm0, mm1 and xmm0, [rsi]
+    mmu.write_physical(ViewId(0), DATA, &0x7FFF_FFFFu64.to_le_bytes());
+    for bytes in [&[0x0F, 0x2A, 0xC1][..], &[0x0F, 0x2A, 0x06]] {
+        assert_eq!(attempt(&mut cpu, &mut mmu, bytes), XM);
+        assert_eq!(cpu.x87, before);
+    }
 }
 
 #[test]

@@ -166,21 +166,21 @@ fn save(cx: &mut Cx, i: &Insn, saved: u64, mxcsr: bool, header: impl FnOnce(u64)
     if saved & X87_COMPONENT != 0 {
         put_x87(cx, i, &mut image);
         store_image(cx, linear, i.seg, &image[..24])?;
-        store_image(cx, linear + 32, i.seg, &image[32..LEGACY_SIZE])?;
+        store_image(cx, linear.wrapping_add(32), i.seg, &image[32..LEGACY_SIZE])?;
     }
     if mxcsr {
         put_mxcsr(cx, &mut image);
-        store_image(cx, linear + 24, i.seg, &image[24..32])?;
+        store_image(cx, linear.wrapping_add(24), i.seg, &image[24..32])?;
     }
     if saved & SSE_COMPONENT != 0 {
         put_xmm(cx, &mut image);
         let end = XMM_START + 16 * registers(cx);
-        store_image(cx, linear + XMM_START as u64, i.seg, &image[XMM_START..end])?;
+        store_image(cx, linear.wrapping_add(XMM_START as u64), i.seg, &image[XMM_START..end])?;
     }
     let [xstate_bv, xcomp_bv] = header(qword(&image, 512));
-    cx.store(linear + 512, i.seg, xstate_bv)?;
+    cx.store(linear.wrapping_add(512), i.seg, xstate_bv)?;
     if xcomp_bv & COMPACTED != 0 {
-        cx.store(linear + 520, i.seg, xcomp_bv)?;
+        cx.store(linear.wrapping_add(520), i.seg, xcomp_bv)?;
     }
     Ok(())
 }

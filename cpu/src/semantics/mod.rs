@@ -21,6 +21,7 @@ pub mod sse_moves;
 pub mod stack;
 pub mod string;
 pub mod system;
+pub mod tables;
 pub mod task;
 pub mod vector;
 pub mod x87;
@@ -47,6 +48,7 @@ pub fn select(instr: &Instruction, size: CodeSize) -> Option<Handler> {
         .or_else(|| segment::select(instr, size))
         .or_else(|| io::select(instr))
         .or_else(|| system::select(instr))
+        .or_else(|| tables::select(instr))
         .or_else(|| mmx::select(instr))
         .or_else(|| sse::select(instr))
         .or_else(|| sse_fp::select(instr))
@@ -128,6 +130,7 @@ pub fn ends_block(mnemonic: Mnemonic) -> bool {
             | Lldt
             | Ltr
             | Wbinvd
+            | Wbnoinvd
             | Invd
             | Xsetbv
             | Stac

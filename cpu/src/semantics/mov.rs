@@ -227,7 +227,7 @@ fn moves(instr: &Instruction) -> Option<Handler> {
     if special(0) || special(1) {
         return None;
     }
-    if is_moffs(instr) && instr.memory_displ_size() == 8 {
+    if is_moffs64(instr) {
         let variants: [Handler; 4] = if form(instr) == Form::RegMem {
             [load_moffs::<u8>, load_moffs::<u16>, load_moffs::<u32>, load_moffs::<u64>]
         } else {
@@ -246,9 +246,9 @@ fn moves(instr: &Instruction) -> Option<Handler> {
 }
 
 /// Whether this is one of the opcodes A0..A3 with a 64-bit offset.
-pub fn is_moffs(instr: &Instruction) -> bool {
+pub fn is_moffs64(instr: &Instruction) -> bool {
     use iced_x86::Code::*;
-    matches!(
+    let moffs = matches!(
         instr.code(),
         Mov_AL_moffs8
             | Mov_AX_moffs16
@@ -258,7 +258,8 @@ pub fn is_moffs(instr: &Instruction) -> bool {
             | Mov_moffs16_AX
             | Mov_moffs32_EAX
             | Mov_moffs64_RAX
-    )
+    );
+    moffs && instr.memory_displ_size() == 8
 }
 
 fn conditional(instr: &Instruction) -> Option<Handler> {
@@ -314,6 +315,12 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
         | M::Prefetcht2
         | M::Prefetchw
         | M::Prefetch
+        | M::Prefetchwt1
+        | M::Prefetchit0
+        | M::Prefetchit1
+        | M::Cldemote
+        | M::Rdsspd
+        | M::Rdsspq
         | M::Reservednop
         | M::Endbr64
         | M::Endbr32 => Some(nop),

@@ -198,14 +198,12 @@ impl Cx<'_> {
     /// Far CALL with an operand size of `size` bytes; `back` is the return RIP.
     pub fn call_far(&mut self, selector: u16, offset: u64, size: u8, back: u64) -> Exec {
         let cs = u64::from(self.cpu.system.seg[seg::CS].selector);
-        let before = self.cpu.gpr[4];
         if !self.cpu.protected() || self.cpu.virtual_8086() {
             if offset > u64::from(self.cpu.system.seg[seg::CS].limit) {
                 return Err(self.gp(0));
             }
-            return self
-                .push_return(cs, back, size, before)
-                .and_then(|()| self.jump_far_real(selector, offset));
+            self.push_return(cs, back, size)?;
+            return self.jump_far_real(selector, offset);
         }
         if is_null(selector) {
             return Err(self.gp(0));
@@ -214,8 +212,8 @@ impl Cx<'_> {
         if !found.is_system() {
             self.check_code(selector, &found)?;
             self.check_offset(&found, offset)?;
-            self.push_return(cs, back, size, before)?;
             self.mark_accessed(&mut found)?;
+            self.push_return(cs, back, size)?;
             self.enter_code(selector, &found, self.cpu.system.cpl, offset);
             return Ok(());
         }
@@ -230,9 +228,10 @@ impl Cx<'_> {
         }
     }
 
-    fn push_return(&mut self, cs: u64, back: u64, size: u8, rsp: u64) -> Exec {
-        let pushed = self.push_sized(cs, size).and_then(|()| self.push_sized(back, size));
-        pushed.inspect_err(|_| self.cpu.gpr[4] = rsp)
+    fn push_return(&mut self, cs: u64, back: u64, size: u8) -> Exec {
+        self.check_pushes(2, size)?;
+        self.push_sized(cs, size)?;
+        self.push_sized(back, size)
     }
 
     fn call_gate(&mut self, gate: &Descriptor, back: u64) -> Exec {
@@ -249,26 +248,26 @@ impl Cx<'_> {
         self.check_offset(&target, offset)?;
         let cs = u64::from(self.cpu.system.seg[seg::CS].selector);
         if target.is_conforming() || target.dpl() == self.cpu.system.cpl {
-            let before = self.cpu.gpr[4];
-            self.push_return(cs, back, size, before)?;
             self.mark_accessed(&mut target)?;
+            self.push_return(cs, back, size)?;
             self.enter_code(selector, &target, self.cpu.system.cpl, offset);
             return Ok(());
         }
         let inner = target.dpl();
         let mut stack = self.inner_stack(inner, 0)?;
-        let (ss, sp) = (self.cpu.system.seg[seg::SS].selector, self.stack_pointer());
-        stack.push(self, u64::from(ss), size)?;
-        stack.push(self, if long { self.cpu.gpr[4] } else { sp }, size)?;
-        if !long {
-            for n in (0..u64::from(gate.gate_parameters())).rev() {
-                let value = self.peek_sized(n * u64::from(size), size)?;
-                stack.push(self, value, size)?;
-            }
+        let ss = self.cpu.system.seg[seg::SS].selector;
+        let sp = if long { self.cpu.gpr[4] } else { self.stack_pointer_image() };
+        let mut frame = vec![u64::from(ss), sp];
+        let parameters = if long { 0 } else { u64::from(gate.gate_parameters()) };
+        for n in (0..parameters).rev() {
+            frame.push(self.peek_sized(n * u64::from(size), size)?);
         }
-        stack.push(self, cs, size)?;
-        stack.push(self, back, size)?;
+        frame.extend([cs, back]);
+        stack.reserve(self, frame.len(), size)?;
         self.mark_accessed(&mut target)?;
+        for value in frame {
+            stack.push(self, value, size)?;
+        }
         self.cpu.system.seg[seg::SS] = stack.segment;
         self.enter_code(selector, &target, inner, offset);
         self.set_stack_pointer(stack.pointer);

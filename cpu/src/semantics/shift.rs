@@ -36,7 +36,7 @@ impl Shift for Shr {
         let value = value.to_u64();
         let result = value.checked_shr(count).unwrap_or(0);
         let carry = value.checked_shr(count - 1).unwrap_or(0) & 1 != 0;
-        // OF is the sign of the operand, which for longer shifts is that of the last step.
+        // OF is the top bit of what the last step shifts: 0 for counts above 1.
         let before = value.checked_shr(count - 1).unwrap_or(0);
         let overflow = before >> (T::BITS - 1) & 1 != 0;
         flags.set_result_cf_of(result, T::BITS, carry, overflow);
@@ -50,6 +50,7 @@ impl Shift for Sar {
         let signed = (value.to_u64() << extend) as i64 >> extend;
         let carry = signed >> (count - 1).min(63) & 1 != 0;
         let result = T::from_u64((signed >> count.min(63)) as u64);
+        // No step changes the sign, so OF is 0.
         flags.set_result_cf_of(result.to_u64(), T::BITS, carry, false);
         result
     }

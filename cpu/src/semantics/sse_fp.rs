@@ -357,9 +357,7 @@ fn from_mm<const MEMORY: bool>(cx: &mut Cx, i: &Insn) -> Result<u64, crate::exec
         return cx.read::<u64>(i);
     }
     mmx_ready(cx)?;
-    let value = cx.cpu.x87.mm(i.rm);
-    cx.cpu.x87.enter_mmx();
-    Ok(value)
+    Ok(cx.cpu.x87.mm(i.rm))
 }
 
 fn pi2ps<const MEMORY: bool>(cx: &mut Cx, i: &Insn) -> Exec {
@@ -367,10 +365,8 @@ fn pi2ps<const MEMORY: bool>(cx: &mut Cx, i: &Insn) -> Exec {
         mmx_ready(cx)?;
     }
     let source = from_mm::<MEMORY>(cx, i)?;
-    if MEMORY {
-        cx.cpu.x87.enter_mmx();
-    }
     let value = under_mxcsr(cx, |m| float::pi2ps(source, m))?;
+    cx.cpu.x87.enter_mmx();
     let merged = xmm(cx, i.reg) & !LOW_64 | u128::from(value);
     set_xmm(cx, i.reg, merged);
     Ok(())
@@ -378,6 +374,9 @@ fn pi2ps<const MEMORY: bool>(cx: &mut Cx, i: &Insn) -> Exec {
 
 fn pi2pd<const MEMORY: bool>(cx: &mut Cx, i: &Insn) -> Exec {
     let source = from_mm::<MEMORY>(cx, i)?;
+    if !MEMORY {
+        cx.cpu.x87.enter_mmx();
+    }
     set_xmm(cx, i.reg, float::dq2pd(source));
     Ok(())
 }

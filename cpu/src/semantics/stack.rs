@@ -46,6 +46,16 @@ impl Cx<'_> {
         Ok(())
     }
 
+    /// Checks that `count` pushes of `size` bytes each will succeed, so that none is done if one cannot.
+    pub fn check_pushes(&mut self, count: u64, size: u8) -> Exec {
+        for n in 1..=count {
+            let sp = self.stack_pointer().wrapping_sub(n * u64::from(size)) & self.cpu.stack_mask;
+            let linear = self.stack_linear(sp, u64::from(size), true)?;
+            self.check_store(linear, SS, usize::from(size))?;
+        }
+        Ok(())
+    }
+
     /// Reads the value `depth` bytes below the top of the stack.
     #[inline(always)]
     pub fn peek<T: Word>(&mut self, depth: u64) -> Result<T, Fault> {
@@ -127,9 +137,10 @@ fn pop_m<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
 
 fn pusha<T: Width>(cx: &mut Cx, _i: &Insn) -> Exec {
     let before = cx.cpu.gpr[RSP];
+    cx.check_pushes(8, T::SIZE as u8)?;
     for code in 0..8u8 {
         let value = if usize::from(code) == RSP { T::from_u64(before) } else { cx.get::<T>(code) };
-        cx.push(value).inspect_err(|_| cx.cpu.gpr[RSP] = before)?;
+        cx.push(value)?;
     }
     Ok(())
 }
@@ -207,6 +218,7 @@ fn enter<T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
 fn enter_frame<T: Width>(cx: &mut Cx, i: &Insn, level: u64) -> Exec {
     let mask = cx.cpu.stack_mask;
     let rbp = cx.get::<T>(RBP as u8);
+    cx.check_pushes(1 + level, T::SIZE as u8)?;
     cx.push(rbp)?;
     let frame = cx.cpu.gpr[RSP];
     let mut base = cx.cpu.gpr[RBP];

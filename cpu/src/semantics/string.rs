@@ -305,6 +305,11 @@ fn repeat<E: Element, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     };
     cx.charge(done * T::SIZE as u64 / 32);
     cx.cpu.rip = if finished { cx.next_rip(i) } else { cx.this_rip(i) };
+    if !finished {
+        // Until the last iteration no code breakpoint hits, not even on the way back from an interrupt (SDM 18.3.1.1).
+        cx.cpu.flags.set(bit::RF, true);
+        cx.recheck();
+    }
     Ok(())
 }
 
@@ -319,7 +324,9 @@ fn one_by_one<E: Element, T: Width>(
     let charged = cx.cpu.timing.charged();
     let mut done = 0;
     loop {
+        let (traps, hit) = (cx.cpu.system.pending.debug, cx.cpu.watch.hit);
         if let Err(fault) = E::step::<T>(cx, i) {
+            (cx.cpu.system.pending.debug, cx.cpu.watch.hit) = (traps, hit);
             return if done == 0 { Err(fault) } else { Ok((done, false)) };
         }
         done += 1;

@@ -1,16 +1,13 @@
-//! Flags, control and debug registers, descriptor-table registers, system calls, interrupts by instruction, CPUID,
-//! HLT and the like (SDM Vol. 2).
+//! Flags, control and debug registers, system calls, interrupts by instruction, CPUID, HLT and the like (SDM Vol. 2).
 
-use crate::cpuid::CpuidInputs;
+use crate::cpuid::{CpuidInputs, feature};
 use crate::decode::{Form, form, operand_size};
-use crate::descriptor::{Descriptor, index, is_null, system_type as st};
-use crate::event::{Event, Source};
+use crate::event::{DB, DR7_GD, Event, Source};
 use crate::exec::{Cx, Exec, Fault, Handler, Insn, is_canonical};
 use crate::flags::bit;
-use crate::semantics::segment::{GP, NP};
-use crate::state::{Activity, CodeSize, Segment, Shadow, ar, cr, seg};
+use crate::state::{Activity, CodeSize, Raised, Segment, Shadow, ar, cr, seg};
 use amber_mmu::MONITOR_LINE;
-use iced_x86::{Instruction, Mnemonic, OpKind};
+use iced_x86::{Instruction, Mnemonic};
 
 const RAX: u8 = 0;
 const RCX: u8 = 1;
@@ -22,17 +19,6 @@ impl Cx<'_> {
     /// #GP(0) unless CPL is 0.
     pub fn privileged(&mut self) -> Exec {
         if self.cpu.system.cpl == 0 { Ok(()) } else { Err(self.gp(0)) }
-    }
-
-    /// #UD outside protected mode and in virtual-8086 mode.
-    fn needs_protected(&mut self) -> Exec {
-        if self.cpu.protected() && !self.cpu.virtual_8086() { Ok(()) } else { Err(self.ud()) }
-    }
-
-    /// #GP(0) where CR4.UMIP keeps descriptor-table registers from applications.
-    fn user_mode_prevented(&mut self) -> Exec {
-        let prevented = self.cpu.system.cpl != 0 && self.cpu.system.cr4 & cr::CR4_UMIP != 0;
-        if prevented { Err(self.gp(0)) } else { Ok(()) }
     }
 }
 
@@ -104,7 +90,7 @@ fn sti(cx: &mut Cx, _i: &Insn) -> Exec {
     Ok(())
 }
 fn set_ac<const ON: bool>(cx: &mut Cx, _i: &Insn) -> Exec {
-    if cx.cpu.model.features_7_ebx & 1 << 20 == 0 || cx.cpu.system.cpl != 0 {
+    if cx.cpu.model.features_7_ebx & feature::SMAP == 0 || cx.cpu.system.cpl != 0 {
         return Err(cx.ud());
     }
     cx.cpu.flags.set(bit::AC, ON);
@@ -139,10 +125,9 @@ fn software_interrupt(cx: &mut Cx, i: &Insn, vector: u8, source: Source) -> Exec
 fn redirected(cx: &mut Cx, vector: u8) -> Result<bool, Fault> {
     let tr = cx.cpu.system.tr;
     let map = u64::from(cx.load_system::<u16>(tr.base.wrapping_add(0x66))?);
-    let byte = map.wrapping_sub(32) + u64::from(vector / 8);
-    if byte > u64::from(tr.limit) {
-        return Err(cx.gp(0));
-    }
+    // The bitmap ends where the I/O map begins.
+    let byte = (map + u64::from(vector / 8)).checked_sub(32);
+    let Some(byte) = byte.filter(|byte| *byte <= u64::from(tr.limit)) else { return Err(cx.gp(0)) };
     let bits = cx.load_system::<u8>(tr.base.wrapping_add(byte))?;
     Ok(bits >> (vector & 7) & 1 != 0)
 }
@@ -155,11 +140,12 @@ fn int_v86(cx: &mut Cx, i: &Insn, vector: u8) -> Exec {
         let virtual_if = if image & bit::VIF != 0 { bit::IF } else { 0 };
         image = image & !bit::IF | virtual_if | bit::IOPL;
     }
-    let before = cx.cpu.gpr[4];
     let cs = cx.cpu.system.seg[seg::CS].selector;
     let back = cx.next_rip(i) as u16;
-    let pushed = cx.push(image as u16).and_then(|()| cx.push(cs)).and_then(|()| cx.push(back));
-    pushed.inspect_err(|_| cx.cpu.gpr[4] = before)?;
+    cx.check_pushes(3, 2)?;
+    cx.push(image as u16)?;
+    cx.push(cs)?;
+    cx.push(back)?;
     cx.cpu.flags.set(bit::TF | bit::NT | if virtualised { bit::VIF } else { bit::IF }, false);
     cx.cpu.flags_changed();
     cx.cpu.system.seg[seg::CS] = Segment { access: 0xF3, ..Segment::real((target >> 16) as u16) };
@@ -226,6 +212,7 @@ fn syscall(cx: &mut Cx, i: &Insn) -> Exec {
     cx.cpu.rip = target;
     cx.cpu.mode_changed();
     cx.load_flags(image & !mask, !0);
+    cx.step_by_new_flags();
     Ok(())
 }
 fn sysret<const WIDE: bool>(cx: &mut Cx, _i: &Insn) -> Exec {
@@ -246,6 +233,7 @@ fn sysret<const WIDE: bool>(cx: &mut Cx, _i: &Insn) -> Exec {
     let image = cx.cpu.gpr[11] & 0x3C_7FD7;
     cx.cpu.mode_changed();
     cx.load_flags(image, !0);
+    cx.step_by_new_flags();
     Ok(())
 }
 fn sysenter(cx: &mut Cx, _i: &Insn) -> Exec {
@@ -363,21 +351,16 @@ fn lmsw<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
 }
 fn debug_register(cx: &mut Cx, number: u8) -> Result<u8, Fault> {
     cx.privileged()?;
-    if matches!(number, 4 | 5) {
-        if cx.cpu.system.cr4 & cr::CR4_DE != 0 {
-            return Err(cx.ud());
-        }
-        return Ok(number + 2);
-    }
-    if number > 7 {
+    let alias = matches!(number, 4 | 5);
+    if number > 7 || alias && cx.cpu.system.cr4 & cr::CR4_DE != 0 {
         return Err(cx.ud());
     }
-    if cx.cpu.system.dr7 & 1 << 13 != 0 {
-        // General detect.
-        cx.cpu.raised = crate::state::Raised { vector: 1, error: None, address: 1 << 13 };
+    if cx.cpu.system.dr7 & DR7_GD != 0 {
+        // DR6.BD has the same place.
+        cx.cpu.raised = Raised { vector: DB, error: None, address: 1 << 13 };
         return Err(Fault);
     }
-    Ok(number)
+    Ok(if alias { number + 2 } else { number })
 }
 fn mov_from_dr(cx: &mut Cx, i: &Insn) -> Exec {
     let value = match debug_register(cx, i.rm)? {
@@ -400,168 +383,13 @@ fn mov_to_dr(cx: &mut Cx, i: &Insn) -> Exec {
         return Err(cx.gp(0));
     }
     match number {
-        6 => cx.cpu.system.dr6 = value & 0xE00F | 0xFFFF_0FF0,
-        7 => cx.cpu.system.dr7 = value & 0xFFFF_2BFF | 0x400,
+        6 => cx.cpu.system.set_dr6(value),
+        7 => cx.cpu.system.set_dr7(value),
         n => cx.cpu.system.dr[usize::from(n)] = value,
     }
     cx.cpu.debug_changed();
     cx.select_context();
     cx.recheck();
-    Ok(())
-}
-
-// ---- descriptor-table and task registers ----
-
-fn store_table<const INTERRUPT: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.user_mode_prevented()?;
-    let table = if INTERRUPT { cx.cpu.system.idtr } else { cx.cpu.system.gdtr };
-    let size = if cx.cpu.code_size == CodeSize::Bits64 { 10 } else { 6 };
-    let linear = cx.operand(i, size, true)?;
-    let mut bytes = [0; 10];
-    bytes[..2].copy_from_slice(&table.limit.to_le_bytes());
-    bytes[2..].copy_from_slice(&table.base.to_le_bytes());
-    cx.store_bytes(linear, i.seg, &bytes[..size as usize])
-}
-fn load_table<const INTERRUPT: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.privileged()?;
-    let wide = cx.cpu.code_size == CodeSize::Bits64;
-    let size = if wide { 10 } else { 6 };
-    let linear = cx.operand(i, size, false)?;
-    let mut bytes = [0; 10];
-    cx.load_bytes(linear, i.seg, &mut bytes[..size as usize])?;
-    let limit = u16::from_le_bytes([bytes[0], bytes[1]]);
-    let mut base =
-        u64::from_le_bytes([bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8], bytes[9]]);
-    if i.aux == 2 && !wide {
-        base &= 0xFF_FFFF;
-    }
-    if wide && !is_canonical(base) {
-        return Err(cx.gp(0));
-    }
-    let table = if INTERRUPT { &mut cx.cpu.system.idtr } else { &mut cx.cpu.system.gdtr };
-    table.base = base;
-    table.limit = limit;
-    Ok(())
-}
-fn store_selector<const TASK: bool, const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.needs_protected()?;
-    cx.user_mode_prevented()?;
-    let selector = if TASK { cx.cpu.system.tr.selector } else { cx.cpu.system.ldtr.selector };
-    match (MEM, i.aux) {
-        (true, _) => return cx.write(i, selector),
-        (_, 2) => cx.put(i.reg, selector),
-        (_, 4) => cx.put(i.reg, u32::from(selector)),
-        _ => cx.put(i.reg, u64::from(selector)),
-    }
-    Ok(())
-}
-fn selector_operand<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Result<u16, Fault> {
-    if MEM { cx.read::<u16>(i) } else { Ok(cx.get::<u16>(i.reg)) }
-}
-fn lldt<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.needs_protected()?;
-    cx.privileged()?;
-    let selector = selector_operand::<MEM>(cx, i)?;
-    cx.load_ldt(selector, GP)
-}
-fn ltr<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.needs_protected()?;
-    cx.privileged()?;
-    let selector = selector_operand::<MEM>(cx, i)?;
-    if is_null(selector) || selector & 4 != 0 {
-        return Err(cx.gp(index(selector)));
-    }
-    let mut found = cx.descriptor(selector, GP)?;
-    let long = cx.cpu.long_mode();
-    let available = found.is_system()
-        && (found.kind() == st::TSS_AVAILABLE || !long && found.kind() == st::TSS16_AVAILABLE);
-    if !available {
-        return Err(cx.gp(index(selector)));
-    }
-    if !found.present() {
-        return Err(cx.raise_code(NP, index(selector)));
-    }
-    if long {
-        found = cx.widen_descriptor(selector, found, GP)?;
-    }
-    cx.mark_busy(found.linear, true)?;
-    let mut tr = found.segment(selector);
-    tr.access |= 2;
-    cx.cpu.system.tr = tr;
-    Ok(())
-}
-
-/// The descriptor LAR, LSL, VERR or VERW looks at, if the current privilege may see it.
-fn visible(cx: &mut Cx, selector: u16, systems: &[u32]) -> Result<Option<Descriptor>, Fault> {
-    if is_null(selector) {
-        return Ok(None);
-    }
-    let Ok(found) = cx.descriptor(selector, GP) else {
-        // A table that ends before the selector is an answer; a page fault is not.
-        return if cx.cpu.raised.vector == GP { Ok(None) } else { Err(Fault) };
-    };
-    if found.is_system() && !systems.contains(&found.kind()) {
-        return Ok(None);
-    }
-    let seen = found.is_conforming() || found.dpl() >= cx.cpu.system.cpl.max(selector as u8 & 3);
-    Ok(seen.then_some(found))
-}
-fn selector_source<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Result<u16, Fault> {
-    if MEM { cx.read::<u16>(i) } else { Ok(cx.get::<u16>(i.rm)) }
-}
-fn put_sized(cx: &mut Cx, i: &Insn, value: u32) {
-    match i.aux {
-        2 => cx.put(i.reg, value as u16),
-        4 => cx.put(i.reg, value),
-        _ => cx.put(i.reg, u64::from(value)),
-    }
-}
-fn lar<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.needs_protected()?;
-    let selector = selector_source::<MEM>(cx, i)?;
-    let systems: &[u32] = if cx.cpu.long_mode() { &[2, 9, 11, 12] } else { &[1, 2, 3, 4, 5, 9, 11, 12] };
-    let found = visible(cx, selector, systems)?;
-    if let Some(found) = found {
-        put_sized(cx, i, (found.low >> 32) as u32 & 0x00FF_FF00);
-    }
-    cx.cpu.flags.set_zf(found.is_some());
-    Ok(())
-}
-fn lsl<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.needs_protected()?;
-    let selector = selector_source::<MEM>(cx, i)?;
-    let systems: &[u32] = if cx.cpu.long_mode() { &[2, 9, 11] } else { &[1, 2, 3, 9, 11] };
-    let found = visible(cx, selector, systems)?;
-    if let Some(found) = found {
-        put_sized(cx, i, found.limit());
-    }
-    cx.cpu.flags.set_zf(found.is_some());
-    Ok(())
-}
-fn verify<const WRITE: bool, const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.needs_protected()?;
-    let selector = selector_operand::<MEM>(cx, i)?;
-    let found = visible(cx, selector, &[])?;
-    let good = found.is_some_and(|found| {
-        if WRITE { !found.is_code() && found.has(ar::RW) } else { !found.is_code() || found.has(ar::RW) }
-    });
-    cx.cpu.flags.set_zf(good);
-    Ok(())
-}
-fn arpl<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {
-    cx.needs_protected()?;
-    let (target, source) = if MEM {
-        (cx.read::<u16>(i)?, cx.get::<u16>(i.reg))
-    } else {
-        (cx.get::<u16>(i.reg), cx.get::<u16>(i.rm))
-    };
-    let lower = target & 3 < source & 3;
-    if lower {
-        // The destination is written only if it changes: a read-only one may be compared.
-        let raised = target & !3 | source & 3;
-        if MEM { cx.write(i, raised)? } else { cx.put(i.reg, raised) }
-    }
-    cx.cpu.flags.set_zf(lower);
     Ok(())
 }
 
@@ -739,40 +567,6 @@ fn rsm(cx: &mut Cx, _i: &Insn) -> Exec {
     cx.resume_from_smm()
 }
 
-fn privileged_tables(instr: &Instruction) -> Option<Handler> {
-    use Mnemonic as M;
-    let mem = instr.op_count() > 0 && (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
-    Some(match (instr.mnemonic(), mem) {
-        (M::Sgdt, _) => store_table::<false>,
-        (M::Sidt, _) => store_table::<true>,
-        (M::Lgdt, _) => load_table::<false>,
-        (M::Lidt, _) => load_table::<true>,
-        (M::Sldt, true) => store_selector::<false, true>,
-        (M::Sldt, false) => store_selector::<false, false>,
-        (M::Str, true) => store_selector::<true, true>,
-        (M::Str, false) => store_selector::<true, false>,
-        (M::Lldt, true) => lldt::<true>,
-        (M::Lldt, false) => lldt::<false>,
-        (M::Ltr, true) => ltr::<true>,
-        (M::Ltr, false) => ltr::<false>,
-        (M::Lar, true) => lar::<true>,
-        (M::Lar, false) => lar::<false>,
-        (M::Lsl, true) => lsl::<true>,
-        (M::Lsl, false) => lsl::<false>,
-        (M::Verr, true) => verify::<false, true>,
-        (M::Verr, false) => verify::<false, false>,
-        (M::Verw, true) => verify::<true, true>,
-        (M::Verw, false) => verify::<true, false>,
-        (M::Arpl, true) => arpl::<true>,
-        (M::Arpl, false) => arpl::<false>,
-        (M::Smsw, true) => smsw::<true>,
-        (M::Smsw, false) => smsw::<false>,
-        (M::Lmsw, true) => lmsw::<true>,
-        (M::Lmsw, false) => lmsw::<false>,
-        _ => return None,
-    })
-}
-
 fn special_moves(instr: &Instruction) -> Option<Handler> {
     if form(instr) != Form::RegReg {
         return None;
@@ -839,6 +633,10 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
         M::Stac => set_ac::<true>,
         M::Clac => set_ac::<false>,
         M::Mov => return special_moves(instr),
+        M::Smsw if form(instr) == Form::Reg => smsw::<false>,
+        M::Smsw => smsw::<true>,
+        M::Lmsw if form(instr) == Form::Reg => lmsw::<false>,
+        M::Lmsw => lmsw::<true>,
         M::Swapgs => swapgs,
         M::Clts => clts,
         M::Hlt => hlt,
@@ -854,11 +652,11 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
         M::Xsetbv => xsetbv,
         M::Invlpg => invlpg,
         M::Invpcid => invpcid,
-        M::Wbinvd | M::Invd => cache_control,
+        M::Wbinvd | M::Wbnoinvd | M::Invd => cache_control,
         M::Clflush => clflush,
         M::Rdrand | M::Rdseed => sized(instr),
         M::Ud0 | M::Ud1 | M::Ud2 => return None,
         M::Lfence | M::Sfence | M::Mfence => nothing,
-        _ => return privileged_tables(instr).or_else(|| transfers(instr)),
+        _ => return transfers(instr),
     })
 }

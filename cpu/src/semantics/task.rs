@@ -159,6 +159,7 @@ impl Cx<'_> {
             if self.cpu.system.cr4 & cr::CR4_PAE != 0 {
                 self.load_pdptes(u64::from(new.cr3))?;
             }
+            self.cpu.paging_changed();
         }
         let mut flags = u64::from(new.eflags);
         if !wide {
@@ -251,7 +252,7 @@ impl Cx<'_> {
             return Err(self.raise_code(missing, index(selector)));
         }
         if self.cpu.long_mode() {
-            found = self.widen_descriptor(selector, found, vector)?;
+            found = self.widen_segment(selector, found, vector)?;
         }
         self.cpu.system.ldtr = found.segment(selector);
         Ok(())

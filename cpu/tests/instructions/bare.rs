@@ -35,6 +35,8 @@ pub struct NoBus {
     pub ferr: bool,
     /// INTR.
     pub intr: bool,
+    /// Reads of device memory.
+    pub accesses: u32,
 }
 
 impl Bus for NoBus {
@@ -43,6 +45,7 @@ impl Bus for NoBus {
     }
     fn pio_write(&mut self, _: &mut Mmu, _: u64, _: u16, _: u8, _: u32) {}
     fn mmio_read(&mut self, _: &mut Mmu, _: u64, _: u64, _: u8) -> u64 {
+        self.accesses += 1;
         !0
     }
     fn mmio_write(&mut self, _: &mut Mmu, _: u64, _: u64, _: u8, _: u64) {}
@@ -83,7 +86,7 @@ pub struct Machine {
     pub cpu: Vcpu,
     pub mmu: Mmu,
     pub bus: NoBus,
-    code: CodeCache,
+    pub code: CodeCache,
     mode: Mode,
 }
 

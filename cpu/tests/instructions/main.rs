@@ -3,7 +3,10 @@
 mod bare;
 mod coprocessor;
 mod definitions;
+mod events;
 #[cfg(target_arch = "x86_64")]
 mod host;
 mod monitor;
+mod msr;
+mod system;
 mod table;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const NAMES: [&str; 16] =
     ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
-const FLAGS: [(&str, u64); 8] = [
+const FLAGS: [(&str, u64); 9] = [
     ("CF", bit::CF),
     ("PF", bit::PF),
     ("AF", bit::AF),
@@ -16,6 +16,7 @@ const FLAGS: [(&str, u64); 8] = [
     ("OF", bit::OF),
     ("DF", bit::DF),
     ("IF", bit::IF),
+    ("RF", bit::RF),
 ];
 const EXCEPTIONS: [(&str, u8); 11] = [
     ("#DE", 0),

@@ -153,18 +153,23 @@ fn bridge_windows(config: &PlatformConfig) -> Vec<Raw> {
     windows
 }
 
-/// _OSC: the system may take over what it asks for (PCI firmware 3.3, 4.5.1).
+/// _OSC: the system may take over the PCI Express capability structures (bit 4). There are no ports, so there is no
+/// hot-plug, PME or AER to take over (PCI firmware 3.3, 4.5.1).
 fn osc() -> Raw {
     let uuid = Uuid::new("33DB4D5B-1FF7-401C-9657-7441C03DD766");
     let (status, control) = (Path::new("CDW1"), Path::new("CDW3"));
     let status_field = CreateDWordField::new(&status, &Arg(3), &ZERO);
     let control_field = CreateDWordField::new(&control, &Arg(3), &8u8);
-    let native = And::new(&control, &control, &0x1fu8);
+    let asked = Store::new(&Local(0), &control);
+    let native = And::new(&control, &control, &0x10u8);
+    let masked = Or::new(&status, &status, &0x10u8);
+    let less_than_asked = LessThan::new(&control, &Local(0));
+    let masked_check = If::new(&less_than_asked, vec![&masked]);
     let unknown_revision = Or::new(&status, &status, &8u8);
     let not_one = LessThan::new(&Arg(1), &ONE);
     let revision_check = If::new(&not_one, vec![&unknown_revision]);
     let is_pci = Equal::new(&Arg(0), &uuid);
-    let granted = If::new(&is_pci, vec![&control_field, &native, &revision_check]);
+    let granted = If::new(&is_pci, vec![&control_field, &asked, &native, &masked_check, &revision_check]);
     let unknown_uuid = Or::new(&status, &status, &4u8);
     let otherwise = Else::new(vec![&unknown_uuid]);
     let answer = Return::new(&Arg(3));

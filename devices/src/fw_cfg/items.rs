@@ -46,14 +46,11 @@ impl Items {
         items.set(BOOT_MENU, &[0; 2]);
         items.set(MAX_CPUS, &cpus.to_le_bytes());
         items.set(IRQ0_OVERRIDE, &[1]);
-        if let Some(images) = &config.kernel {
-            images.add_to(&mut items, RamLayout::new(config.memory_size).low);
-        }
         let mut files = BTreeMap::from([
             ("bootorder".to_owned(), Vec::new()),
             ("etc/e820".to_owned(), e820(config)),
-            // S3 is there, S4 is there, as value 1 and 2 of SLP_TYP; S5 is 0.
-            ("etc/system-states".to_owned(), vec![0x80, 0, 0, 0x81, 0x82, 0x80]),
+            // SLP_TYP of S0 to S5; bit 7 says that the state is there. S3 and S4 are not.
+            ("etc/system-states".to_owned(), vec![0x80, 0, 0, 0x01, 0x02, 0x80]),
         ]);
         files.extend(acpi::files(config));
         files.extend(smbios::files(config));
@@ -86,20 +83,15 @@ impl Items {
         self.items.insert(FILE_DIR, directory);
     }
 
-    /// FNV-1a over keys, lengths and bytes.
-    pub fn digest(&self) -> u64 {
-        let mut digest = 0xcbf2_9ce4_8422_2325;
-        let mut mix = |bytes: &[u8]| {
-            for byte in bytes {
-                digest = (digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-            }
-        };
+    /// blake3 over keys, lengths and bytes.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
         for (key, bytes) in &self.items {
-            mix(&key.to_le_bytes());
-            mix(&(bytes.len() as u64).to_le_bytes());
-            mix(bytes);
+            hasher.update(&key.to_le_bytes());
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
         }
-        digest
+        *hasher.finalize().as_bytes()
     }
 }
 

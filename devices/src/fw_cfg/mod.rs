@@ -5,12 +5,10 @@
 //! so that a restore into a platform that was configured otherwise is refused.
 
 mod items;
-mod kernel;
 
 use crate::device::{Device, DeviceCtx};
 use amber_snapshot::{Schema, Section};
 pub(crate) use items::Items;
-pub use kernel::KernelImages;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -36,13 +34,13 @@ pub(crate) struct FwCfgRegisters {
     offset: u32,
     /// High half of the DMA address, written first.
     dma_high: u32,
-    /// FNV-1a digest of all items.
-    items_digest: u64,
+    /// blake3 of all items.
+    items_digest: [u8; 32],
 }
 
 impl Section for FwCfgRegisters {
     const KIND: &'static str = "fw-cfg";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// Registers and items.
@@ -51,14 +49,17 @@ pub struct FwCfg {
     pub(crate) registers: FwCfgRegisters,
     /// Shared by all copies: it never changes.
     items: Arc<Items>,
+    /// First address behind RAM: nothing is written beyond. Configuration.
+    ram_end: u64,
 }
 
 impl FwCfg {
-    pub(crate) fn new(items: Items) -> Self {
+    pub(crate) fn new(items: Items, ram_end: u64) -> Self {
         let items_digest = items.digest();
         Self {
             registers: FwCfgRegisters { selector: 0, offset: 0, dma_high: 0, items_digest },
             items: Arc::new(items),
+            ram_end,
         }
     }
 
@@ -116,10 +117,11 @@ impl FwCfg {
         let rest = self.rest();
         let available = rest.len().min(len as usize);
         cx.dma.write(address, &rest[..available]);
-        let mut at = available;
-        while at < len as usize {
-            let chunk = ZEROS.len().min(len as usize - at);
-            cx.dma.write(address.wrapping_add(at as u64), &ZEROS[..chunk]);
+        let mut at = address.saturating_add(available as u64);
+        let end = address.saturating_add(u64::from(len)).min(self.ram_end);
+        while at < end {
+            let chunk = (ZEROS.len() as u64).min(end - at);
+            cx.dma.write(at, &ZEROS[..chunk as usize]);
             at += chunk;
         }
         self.advance(len);
@@ -165,7 +167,8 @@ mod tests {
 
     fn fw_cfg() -> FwCfg {
         let files = vec![("opt/hello".to_owned(), b"hello world".to_vec())];
-        FwCfg::new(Items::new(&PlatformConfig { fw_cfg_files: files, ..PlatformConfig::default() }))
+        let items = Items::new(&PlatformConfig { fw_cfg_files: files, ..PlatformConfig::default() });
+        FwCfg::new(items, 0x1_0000)
     }
 
     fn read(fw_cfg: &mut FwCfg, bench: &mut Bench, len: usize) -> Vec<u8> {
@@ -204,6 +207,33 @@ mod tests {
         fw_cfg.pio_write(&mut bench.cx(), DMA_LOW, 4, 0x1000u32.swap_bytes());
         assert_eq!(&bench.memory.0[0x2000..0x200e], b"hello world\0\0\xaa");
         assert_eq!(&bench.memory.0[0x1000..0x1004], [0; 4]);
+    }
+
+    #[test]
+    fn padding_ends_with_ram() {
+        struct Counted(Vec<u8>, u64);
+        impl crate::device::Dma for Counted {
+            fn read(&mut self, _gpa: u64, into: &mut [u8]) {
+                into.copy_from_slice(&self.0);
+            }
+            fn write(&mut self, gpa: u64, from: &[u8]) {
+                assert!(from.is_empty() || gpa + from.len() as u64 <= 0x1_0000, "{gpa:#x}");
+                self.1 += from.len() as u64;
+            }
+        }
+        let (mut fw_cfg, mut bench) = (fw_cfg(), Bench::new());
+        for address in [0x2000u64, u64::MAX - 5] {
+            // The item itself goes where it is sent: an empty one for the address that is nowhere.
+            let key = if address > 1 << 32 { 0x7777 } else { 0 };
+            let mut command = (key << 16 | CONTROL_SELECT | CONTROL_READ).to_be_bytes().to_vec();
+            command.extend(u32::MAX.to_be_bytes());
+            command.extend(address.to_be_bytes());
+            let mut memory = Counted(command, 0);
+            let Bench { clock, irqs, effects, .. } = &mut bench;
+            let mut cx = DeviceCtx { clock, irqs, effects, dma: &mut memory };
+            fw_cfg.pio_write(&mut cx, DMA_LOW, 4, 0x1000u32.swap_bytes());
+            assert!(memory.1 <= 0x1_0000, "{} bytes", memory.1);
+        }
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl Lpc {
         self.rcba() != before
     }
 
+    /// Whether the route registers are as many as there are, as in a section read from a file they may not be.
+    pub(crate) fn has_its_routes(&self) -> bool {
+        self.routes.len() == RCRB_ROUTES_LEN
+    }
+
     pub(crate) fn read_rcrb(&self, offset: u64) -> u8 {
         let index = offset.checked_sub(RCRB_ROUTES).and_then(|index| usize::try_from(index).ok());
         index.and_then(|index| self.routes.get(index)).copied().unwrap_or(0)

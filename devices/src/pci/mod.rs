@@ -195,6 +195,9 @@ impl Device for Pci {
     }
 
     fn impossible(&self) -> Option<(&'static str, String)> {
+        if !self.lpc.has_its_routes() {
+            return Some(("routes", "too few or too many registers".to_owned()));
+        }
         let spaces = [self.host_bridge.config(), self.lpc.config(), self.smbus.config()];
         let wrong = spaces.iter().any(|config| !config.is_consistent());
         wrong.then(|| ("config", "not 256 bytes".to_owned()))

@@ -103,7 +103,7 @@ pub fn load(
         writes.push((address, initrd.bytes.to_vec()));
     }
     writes.push((zero_page, params));
-    Ok(BootImage { writes, rom: None, entry })
+    Ok(BootImage { zeros: Vec::new(), writes, rom: None, entry })
 }
 
 impl Setup {
@@ -122,7 +122,7 @@ impl Setup {
         let version =
             u16_at(bytes, header::VERSION).ok_or_else(|| truncated("version", header::VERSION + 2))?;
         if version < MIN_VERSION {
-            let hint = "the 64-bit entry needs protocol 0x20c (Linux 3.8) or later; boot it through --bios";
+            let hint = "the 64-bit entry needs protocol 0x20c (Linux 3.8) or later";
             return Err(BootError::field(name, "boot protocol version", format!("{version:#x}"), hint));
         }
         if bytes.len() < header::END {
@@ -161,7 +161,7 @@ impl Setup {
             return Err(BootError::field(name, "loadflags", format!("{loadflags:#x}"), hint));
         }
         if self.xloadflags & XLF_KERNEL_64 == 0 {
-            let hint = "XLF_KERNEL_64 is clear: a 32-bit kernel; boot it through --bios";
+            let hint = "XLF_KERNEL_64 is clear: a 32-bit kernel; the entry used is the 64-bit one";
             return Err(BootError::field(name, "xloadflags", format!("{:#x}", self.xloadflags), hint));
         }
         if self.relocatable && !self.kernel_alignment.is_power_of_two() {

@@ -3,7 +3,7 @@
 use super::layout::Layout;
 use super::{BootError, BootFile};
 use object::Endianness;
-use object::elf::{FileHeader32, FileHeader64, PT_LOAD};
+use object::elf::{FileHeader32, FileHeader64, PF_X, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 /// A kernel has a handful of segments; a file that claims thousands is damaged or hostile.
@@ -12,7 +12,10 @@ const MAX_SEGMENTS: usize = 64;
 /// One `PT_LOAD` segment: bytes for the start of a range of physical memory, zero behind them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment<'a> {
+    pub vaddr: u64,
     pub paddr: u64,
+    /// It may hold code.
+    pub executable: bool,
     pub memsz: u64,
     pub bytes: &'a [u8],
 }
@@ -88,7 +91,8 @@ where
             ));
         }
         if memsz != 0 {
-            segments.push(Segment { paddr, memsz, bytes });
+            let (vaddr, executable) = (program.p_vaddr(endian).into(), program.p_flags(endian) & PF_X != 0);
+            segments.push(Segment { vaddr, paddr, executable, memsz, bytes });
         }
     }
     if segments.is_empty() || segments.len() > MAX_SEGMENTS {
@@ -98,18 +102,35 @@ where
     Ok((header.e_entry(endian).into(), segments))
 }
 
-/// Claims and writes all segments. RAM is zero at reset, so what lies behind a segment's bytes needs no write.
+/// The physical address of `entry`, which is a virtual one: that of the executable segment it lies in. GRUB and QEMU
+/// translate like this; kernels that are linked high rely on it.
+pub(super) fn physical_entry(entry: u64, segments: &[Segment]) -> u64 {
+    let inside = |segment: &&Segment| {
+        segment.executable && entry.checked_sub(segment.vaddr).is_some_and(|at| at < segment.memsz)
+    };
+    match segments.iter().find(inside) {
+        Some(segment) => (entry - segment.vaddr).wrapping_add(segment.paddr),
+        None => entry,
+    }
+}
+
+/// Claims and writes all segments. What lies behind a segment's bytes is zero. Returns those ranges.
 pub(super) fn place(
     segments: &[Segment],
     layout: &mut Layout,
     writes: &mut Vec<(u64, Vec<u8>)>,
-) -> Result<(), BootError> {
+) -> Result<Vec<(u64, u64)>, BootError> {
+    let mut zeros = Vec::new();
     for segment in segments {
         // Overlap is refused: it would also let a small file with many segments ask for many copies of itself.
         layout.claim_free("a segment", segment.paddr, segment.memsz)?;
         if !segment.bytes.is_empty() {
             writes.push((segment.paddr, segment.bytes.to_vec()));
         }
+        let filled = segment.bytes.len() as u64;
+        if filled < segment.memsz {
+            zeros.push((segment.paddr + filled, segment.memsz - filled));
+        }
     }
-    Ok(())
+    Ok(zeros)
 }

@@ -6,6 +6,8 @@
 pub enum BootError {
     #[error("{file}: cannot be read: {source}")]
     Read { file: String, source: std::io::Error },
+    #[error("snapshot {0} holds a machine that has started; --from goes on from it")]
+    Snapshot(String),
     #[error("{file}: is a directory; name the file inside it")]
     Directory { file: String },
     #[error("{file}: is empty (0 bytes); the download or the build that made it probably failed")]

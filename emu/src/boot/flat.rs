@@ -22,5 +22,5 @@ pub fn load(file: BootFile, address: u64, memory: &BootMemory) -> Result<BootIma
     layout.claim("the binary", address, size)?;
     writes.push((address, file.bytes.to_vec()));
     let entry = long_mode::enter(&mut layout, &mut writes, address, 0)?;
-    Ok(BootImage { writes, rom: None, entry })
+    Ok(BootImage { zeros: Vec::new(), writes, rom: None, entry })
 }

@@ -5,8 +5,7 @@ use crate::config::{Firmware, Guest};
 use std::path::Path;
 
 /// Content of a first-party image, built from `roms/`.
-#[must_use]
-pub fn embedded(firmware: Firmware) -> &'static [u8] {
+fn embedded(firmware: Firmware) -> &'static [u8] {
     match firmware {
         Firmware::Monitor => include_bytes!("../../../roms/monitor/image.bin"),
         Firmware::Selftest => include_bytes!("../../../roms/selftest/image.bin"),
@@ -36,6 +35,7 @@ pub fn load_guest(guest: &Guest, memory: &BootMemory) -> Result<BootImage, BootE
             let file = BootFile { name: &name(&image.file), bytes: &read_file(&image.file)? };
             flat::load(file, image.address, memory)
         }
+        Guest::Snapshot(name) => Err(BootError::Snapshot(name.to_owned())),
         Guest::Embedded(firmware) => {
             rom::load(BootFile { name: &firmware.to_string(), bytes: embedded(firmware) })
         }

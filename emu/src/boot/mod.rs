@@ -17,8 +17,9 @@ pub mod rom;
 #[cfg(test)]
 mod tests;
 
+use crate::files;
 pub use error::BootError;
-pub use guest::{embedded, load_guest};
+pub use guest::load_guest;
 pub use long_mode::DescriptorTable;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -90,6 +91,8 @@ impl BootMemory {
 /// Guest memory to write and the state to start the boot processor in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootImage {
+    /// RAM (guest-physical address, bytes) that must be zero before the writes, as it is at power-up.
+    pub zeros: Vec<(u64, u64)>,
     /// RAM writes (guest-physical address, bytes), in order.
     pub writes: Vec<(u64, Vec<u8>)>,
     /// Read-only memory to map.
@@ -185,7 +188,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, BootError> {
     if meta.len() > MAX_FILE {
         return Err(BootError::TooLarge { file: file(), size: meta.len(), limit: MAX_FILE });
     }
-    let bytes = std::fs::read(path).map_err(read_error)?;
+    let bytes = files::read(path, MAX_FILE).map_err(read_error)?;
     if bytes.is_empty() {
         return Err(BootError::Empty { file: file() });
     }

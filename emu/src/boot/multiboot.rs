@@ -22,6 +22,9 @@ const INFO_MMAP: u32 = 1 << 6;
 const INFO_LOADER_NAME: u32 = 1 << 9;
 const FOUR_GIB: u64 = 4 << 30;
 
+/// Ranges (address, bytes) the kernel is promised zero.
+type Zeros = Vec<(u64, u64)>;
+
 /// Where the multiboot header lies in the file and its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -62,27 +65,27 @@ pub fn load(
     }
     let mut layout = Layout::new(kernel.name, memory);
     let mut writes = Vec::new();
-    let eip = if header.flags & HAS_ADDRESSES != 0 {
+    let (eip, zeros) = if header.flags & HAS_ADDRESSES != 0 {
         place_by_addresses(kernel, header, &mut layout, &mut writes)?
     } else {
         place_elf(kernel, &mut layout, &mut writes)?
     };
     let ebx = place_info(kernel, initrd, append, memory, &mut layout, &mut writes)?;
-    Ok(BootImage { writes, rom: None, entry: BootEntry::Protected32 { eip, eax: LOADER_MAGIC, ebx } })
+    Ok(BootImage { zeros, writes, rom: None, entry: BootEntry::Protected32 { eip, eax: LOADER_MAGIC, ebx } })
 }
 
 fn place_elf(
     kernel: BootFile,
     layout: &mut Layout,
     writes: &mut Vec<(u64, Vec<u8>)>,
-) -> Result<u32, BootError> {
+) -> Result<(u32, Zeros), BootError> {
     if elf::is_elf64(kernel.bytes) {
         let hint = "multiboot 1 starts 32-bit ELFs only: objcopy -O elf32-i386";
         return Err(BootError::field(kernel.name, "ELF class", "64-bit", hint));
     }
     let (entry, segments) = elf::segments(kernel)?;
-    elf::place(&segments, layout, writes)?;
-    Ok(entry as u32)
+    let zeros = elf::place(&segments, layout, writes)?;
+    Ok((elf::physical_entry(entry, &segments) as u32, zeros))
 }
 
 fn place_by_addresses(
@@ -90,7 +93,7 @@ fn place_by_addresses(
     header: Header,
     layout: &mut Layout,
     writes: &mut Vec<(u64, Vec<u8>)>,
-) -> Result<u32, BootError> {
+) -> Result<(u32, Zeros), BootError> {
     let field = |at: usize, name| {
         let have = kernel.bytes.len() as u64;
         let truncated = || BootError::Truncated { file: kernel.name.into(), field: name, want: 32, have };
@@ -127,7 +130,7 @@ fn place_by_addresses(
     }
     layout.claim_free("the kernel", load_addr.into(), end - u64::from(load_addr))?;
     writes.push((load_addr.into(), bytes[..size].to_vec()));
-    Ok(entry)
+    Ok((entry, vec![(loaded_end, end - loaded_end)]))
 }
 
 fn place_info(

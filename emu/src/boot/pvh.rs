@@ -71,7 +71,7 @@ pub fn load(
     let mut layout = Layout::new(kernel.name, memory);
     let mut writes = Vec::new();
     let (_, segments) = elf::segments(kernel)?;
-    elf::place(&segments, &mut layout, &mut writes)?;
+    let zeros = elf::place(&segments, &mut layout, &mut writes)?;
     let mut place = |what, bytes: Vec<u8>| -> Result<u64, BootError> {
         let address = layout.lowest(what, bytes.len() as u64, 8, FOUR_GIB)?;
         writes.push((address, bytes));
@@ -100,7 +100,12 @@ pub fn load(
     put(&mut info, 40, memmap.to_le_bytes());
     put(&mut info, 48, (memory.e820.len() as u32).to_le_bytes());
     writes.push((start, info));
-    Ok(BootImage { writes, rom: None, entry: BootEntry::Protected32 { eip, eax: 0, ebx: start as u32 } })
+    Ok(BootImage {
+        zeros,
+        writes,
+        rom: None,
+        entry: BootEntry::Protected32 { eip, eax: 0, ebx: start as u32 },
+    })
 }
 
 fn memory_map(memory: &BootMemory) -> Vec<u8> {

@@ -1,29 +1,16 @@
-//! Raw firmware images: mapped to end at 4 GiB, with their last 128 KiB visible below 1 MiB as on a PC.
+//! Raw firmware images: mapped to end at 4 GiB; the chipset shows their last 128 KiB below 1 MiB as on a PC.
 
 use super::{BootEntry, BootError, BootFile, BootImage};
 
 /// Largest firmware image: the flash window of the ICH9 (datasheet 9.4, FWH range) is 16 MiB.
 pub const MAX_ROM: usize = 16 << 20;
 const PAGE: usize = 4096;
-const LOW_WINDOW: usize = 128 << 10;
 
 /// Read-only memory that ends at 4 GiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RomImage {
-    /// Guest-physical address of the first byte: 4 GiB - size.
-    pub base: u64,
     /// Content, a multiple of 4 KiB.
     pub bytes: Vec<u8>,
-    /// Guest-physical address of the copy below 1 MiB, subject to the PAM registers: 1 MiB - min(size, 128 KiB).
-    pub alias_base: u64,
-}
-
-impl RomImage {
-    /// The part of the image seen at `alias_base`.
-    #[must_use]
-    pub fn alias(&self) -> &[u8] {
-        &self.bytes[self.bytes.len() - self.bytes.len().min(LOW_WINDOW)..]
-    }
 }
 
 /// An image that starts at the reset vector. Used for both `--rom` and `--bios`. Sizes that are no multiple of 4 KiB are
@@ -50,10 +37,6 @@ pub fn load(file: BootFile) -> Result<BootImage, BootError> {
     let size = bytes.len().next_multiple_of(PAGE);
     let mut content = vec![0xFF; size - bytes.len()];
     content.extend_from_slice(bytes);
-    let rom = RomImage {
-        base: (4 << 30) - size as u64,
-        alias_base: (1 << 20) - size.min(LOW_WINDOW) as u64,
-        bytes: content,
-    };
-    Ok(BootImage { writes: Vec::new(), rom: Some(rom), entry: BootEntry::Reset })
+    let rom = RomImage { bytes: content };
+    Ok(BootImage { zeros: Vec::new(), writes: Vec::new(), rom: Some(rom), entry: BootEntry::Reset })
 }

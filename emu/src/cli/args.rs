@@ -2,9 +2,10 @@
 
 use super::snapshot_args::{BenchArgs, SnapshotArgs};
 use crate::config::{
-    ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MAX_CPUS, MachineConfig,
-    MachineType, MemorySize, Pace, RtcDate, Seed,
+    ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineConfig, MachineType,
+    MemorySize, Pace, RtcDate, SaveAt, Seed,
 };
+use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -116,6 +117,9 @@ pub struct GuestArgs {
     /// Built-in image: monitor, selftest, interrupts, paging or smp.
     #[arg(long, value_name = "NAME")]
     pub firmware: Option<Firmware>,
+    /// Snapshot to go on from: a name or the start of an id in the store, or a .amber file.
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub from: Option<String>,
 }
 
 /// What the machine is.
@@ -129,9 +133,9 @@ pub struct MachineArgs {
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<CpuChoice>,
     /// Number of vCPUs, 1 to 255 [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CPUS_MAX)))]
     pub cpus: Option<u32>,
-    /// RAM, 64K to 64G: 512M, 1G [default: 512M].
+    /// RAM, 2M to 64G: 512M, 1G [default: 512M].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<MemorySize>,
     /// Seed of all the machine's randomness [default: 0].
@@ -140,7 +144,7 @@ pub struct MachineArgs {
     /// What the real-time clock shows at reset, UTC [default: 2026-01-01T00:00:00].
     #[arg(long, value_name = "DATE")]
     pub rtc: Option<RtcDate>,
-    /// Steps of one vCPU before the next one's turn.
+    /// Virtual time of one vCPU before the next one's turn, ns [default: 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub quantum: Option<u64>,
 }
@@ -162,18 +166,30 @@ pub struct RunningArgs {
     /// A guest reset ends the run with exit code 0.
     #[arg(long)]
     pub no_reboot: bool,
-    /// Stop at this step, counted since reset.
+    /// Stop at this step, counted since power-up.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub stop_at: Option<u64>,
     /// End the run with exit code 8 at this step, if it has not ended before.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub limit: Option<u64>,
+    /// Folder of the snapshots [default: $AMBER_STORE, else amber/store in the user's data folder].
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Save a snapshot at this step; may be given several times.
+    #[arg(long, value_name = "STEP=NAME")]
+    pub save_at: Vec<SaveAt>,
+    /// Save a snapshot when the run ends, however it does.
+    #[arg(long, value_name = "NAME")]
+    pub save_on_exit: Option<String>,
     /// Print `state-hash <64 hex>` as the last line on standard error.
     #[arg(long)]
     pub hash: bool,
     /// Print counts and speed at the end.
     #[arg(long)]
     pub stats: bool,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
     /// Write every step to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -242,8 +258,9 @@ fn set_some<T: Clone>(to: &mut Option<T>, given: &Option<T>) {
 
 impl GuestArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { kernel, initrd, append, bios, rom, flat, firmware } = self;
-        let other_kind = bios.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
+        let Self { kernel, initrd, append, bios, rom, flat, firmware, from } = self;
+        let images = bios.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
+        let other_kind = images || from.is_some();
         if other_kind || (kernel.is_some() && config.kernel.is_none()) {
             config.clear_guest();
         }
@@ -254,6 +271,7 @@ impl GuestArgs {
         set_some(&mut config.rom, rom);
         set_some(&mut config.flat, flat);
         set_some(&mut config.firmware, firmware);
+        set_some(&mut config.from, from);
     }
 }
 
@@ -279,8 +297,12 @@ impl RunningArgs {
             no_reboot,
             stop_at,
             limit,
+            store,
+            save_at,
+            save_on_exit,
             hash,
             stats,
+            json,
             trace,
             log,
             debugcon,
@@ -293,8 +315,14 @@ impl RunningArgs {
         config.no_reboot |= no_reboot;
         set_some(&mut config.stop_at, stop_at);
         set_some(&mut config.limit, limit);
+        set_some(&mut config.store, store);
+        if !save_at.is_empty() {
+            config.save_at.clone_from(save_at);
+        }
+        set_some(&mut config.save_on_exit, save_on_exit);
         config.hash |= hash;
         config.stats |= stats;
+        config.json |= json;
         set_some(&mut config.trace, trace);
         if !log.is_empty() {
             config.log.clone_from(log);

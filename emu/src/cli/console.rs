@@ -3,7 +3,11 @@
 use super::pace::Pacer;
 use crate::machine::HostIo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 
@@ -21,17 +25,21 @@ pub struct Console {
     escaped: bool,
     quit: bool,
     pacer: Option<Pacer>,
+    /// Typed and not asked for yet.
     pending: VecDeque<u8>,
-    saved: Option<Termios>,
-    /// Bytes sent so far, for `--stats`.
-    pub sent: u64,
+    _terminal: Option<RawTerminal>,
 }
+
+/// Bytes typed that are kept for a guest that does not read; what is typed beyond is lost.
+const PENDING_MAX: usize = 4096;
+/// Most bytes the guest is given at once.
+const CHUNK: usize = 64;
 
 impl Console {
     /// A console on standard input and output. A terminal is put into raw mode until the console is dropped.
     pub fn new(debug: Option<Box<dyn Write>>, end_of_input: Option<u8>, pacer: Option<Pacer>) -> Self {
         let interactive = std::io::stdin().is_terminal();
-        let saved = if interactive { raw_mode() } else { None };
+        let terminal = if interactive { RawTerminal::new() } else { None };
         Self {
             output: Box::new(std::io::BufWriter::new(std::io::stdout())),
             debug,
@@ -42,14 +50,8 @@ impl Console {
             quit: false,
             pacer,
             pending: VecDeque::new(),
-            saved,
-            sent: 0,
+            _terminal: terminal,
         }
-    }
-
-    /// Whether the user asked to end the run (Ctrl-A x).
-    pub fn quit(&self) -> bool {
-        self.quit
     }
 
     /// Writes out what is buffered.
@@ -61,25 +63,36 @@ impl Console {
         }
     }
 
+    /// What standard input has now or within `wait_ns`. Signals that come in between change nothing: with a file, what
+    /// is read must not depend on them.
     fn read(&mut self, wait_ns: u64) -> Vec<u8> {
-        if self.ended {
-            return Vec::new();
-        }
         let stdin = std::io::stdin();
         let timeout = Timespec { tv_sec: 0, tv_nsec: wait_ns.min(999_999_999) as i64 };
-        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-        if !matches!(poll(&mut fds, Some(&timeout)), Ok(n) if n > 0) {
-            return Vec::new();
-        }
-        let mut bytes = [0; 64];
-        match rustix::io::read(&stdin, &mut bytes) {
-            Ok(0) | Err(_) => {
-                self.ended = true;
-                self.end_of_input.into_iter().collect()
+        let mut bytes = [0; CHUNK];
+        while !self.ended {
+            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(0) => break,
+                Err(Errno::INTR | Errno::AGAIN) => continue,
+                Ok(_) | Err(_) => {}
             }
-            Ok(n) if self.interactive => self.unescape(&bytes[..n]),
-            Ok(n) => bytes[..n].to_vec(),
+            match rustix::io::read(&stdin, &mut bytes) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                // A terminal that hung up, or no standard input at all.
+                Ok(0) | Err(_) => self.ended = true,
+                Ok(n) if self.interactive => return self.unescape(&bytes[..n]),
+                Ok(n) => return bytes[..n].to_vec(),
+            }
         }
+        Vec::new()
+    }
+
+    /// Takes in what was typed.
+    fn listen(&mut self, wait_ns: u64) {
+        let typed = self.read(wait_ns);
+        let room = PENDING_MAX - self.pending.len();
+        self.pending.extend(typed.into_iter().take(room));
     }
 
     /// Takes Ctrl-A commands out of what was typed: x quits, a second Ctrl-A sends one.
@@ -96,28 +109,49 @@ impl Console {
     }
 }
 
-fn raw_mode() -> Option<Termios> {
-    let stdin = std::io::stdin();
-    let saved = tcgetattr(&stdin).ok()?;
-    let mut raw = saved.clone();
-    raw.make_raw();
-    tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
-    Some(saved)
+/// The terminal in raw mode, and what it was before: it is so again when this is dropped or a signal ends the process.
+struct RawTerminal(Termios);
+
+impl RawTerminal {
+    fn new() -> Option<Self> {
+        let stdin = std::io::stdin();
+        let saved = tcgetattr(&stdin).ok()?;
+        let mut raw = saved.clone();
+        raw.make_raw();
+        // Output stays as it is: lines of the log go to the same terminal, and a second carriage return does no harm.
+        raw.output_modes = saved.output_modes;
+        restore_on_signal(saved.clone());
+        tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
+        Some(Self(saved))
+    }
+}
+
+/// From now on signals that end the process put the terminal back first.
+fn restore_on_signal(saved: Termios) {
+    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else { return };
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &saved);
+            let _ = emulate_default_handler(signal);
+        }
+    });
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
         self.flush();
-        if let Some(saved) = &self.saved {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, saved);
-        }
     }
 }
 
 impl HostIo for Console {
     fn serial_output(&mut self, port: u8, byte: u8) {
         if port == 0 {
-            self.sent += 1;
             let _ = self.output.write_all(&[byte]);
             if byte == b'\n' {
                 let _ = self.output.flush();
@@ -138,13 +172,27 @@ impl HostIo for Console {
         if idle.is_some() || self.interactive {
             self.flush();
         }
-        let bytes = self.read(idle.unwrap_or(0));
-        self.pending.extend(bytes);
-        self.pending.drain(..).collect()
+        if self.pending.is_empty() {
+            self.listen(idle.unwrap_or(0));
+        }
+        let chunk = self.pending.len().min(CHUNK);
+        self.pending.drain(..chunk).collect()
     }
 
     fn may_input(&self) -> bool {
-        !self.ended
+        !self.ended || !self.pending.is_empty()
+    }
+
+    fn end_of_input(&self) -> Option<u8> {
+        self.end_of_input
+    }
+
+    fn attend(&mut self) {
+        // Nothing else may be read before the guest asks for it: when it does so is part of the run.
+        if self.interactive {
+            self.flush();
+            self.listen(0);
+        }
     }
 
     fn pace(&mut self, now: u64) {

@@ -9,6 +9,7 @@ mod edit;
 mod export;
 pub mod fault;
 mod fields;
+pub mod from;
 mod log;
 pub mod pace;
 pub mod report;

@@ -127,18 +127,37 @@ fn stack(text: &mut String, machine: &Machine, cpu: &Vcpu, symbols: Option<&Symb
 
 /// The counters of a run as a table.
 pub fn stats(machine: &Machine, seconds: f64) -> String {
+    let rows = counters(machine, seconds);
+    rows.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<28} {value:>16}\n"))
+}
+
+/// The counters of a run as a JSON object. Keys are the labels of the table with underscores; what is not known is null.
+pub fn stats_json(machine: &Machine, seconds: f64) -> String {
+    let key = |label: &str| {
+        let words = label.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("_")
+    };
+    let number = |value: &str| serde_json::from_str(value).unwrap_or(serde_json::Value::Null);
+    let rows = counters(machine, seconds);
+    let object: serde_json::Map<_, _> =
+        rows.iter().map(|(label, value)| (key(label), number(value))).collect();
+    format!("{:#}\n", serde_json::Value::from(object))
+}
+
+fn counters(machine: &Machine, seconds: f64) -> [(&'static str, String); 17] {
     let counters = machine.mmu().counters;
     let code = machine.code();
     let retired: u64 = machine.vcpus().iter().map(|vcpu| vcpu.system.retired).sum();
     let blocks: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.blocks).sum();
     let faults: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.faults).sum();
     let interrupts: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.interrupts).sum();
-    let rows: [(&str, String); 17] = [
+    let speed = if seconds > 0.0 { format!("{:.1}", retired as f64 / seconds / 1e6) } else { "-".into() };
+    [
         ("steps", machine.step().to_string()),
         ("virtual time, ns", machine.now().to_string()),
-        ("host time, s", format!("{seconds:.3}")),
+        ("host time, s", if seconds > 0.0 { format!("{seconds:.3}") } else { "-".into() }),
         ("instructions retired", retired.to_string()),
-        ("million instructions/s", format!("{:.1}", retired as f64 / seconds / 1e6)),
+        ("million instructions/s", speed),
         ("blocks entered", blocks.to_string()),
         ("block look-ups missed", code.missed.to_string()),
         ("blocks decoded", code.built.to_string()),
@@ -151,6 +170,5 @@ pub fn stats(machine: &Machine, seconds: f64) -> String {
         ("translations dropped", counters.dropped.to_string()),
         ("stores to decoded code", counters.code_stores.to_string()),
         ("stores beside decoded code", counters.near_code_stores.to_string()),
-    ];
-    rows.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<28} {value:>16}\n"))
+    ]
 }

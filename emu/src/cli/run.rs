@@ -1,12 +1,13 @@
 //! `amber run`.
 
-use super::args::RunArgs;
+use super::args::{MachineArgs, RunArgs};
 use super::console::Console;
 use super::pace::Pacer;
-use super::{build, fault, log, report, trace};
-use crate::config::{Debugcon, Firmware, Guest, Pace};
+use super::saving::Saver;
+use super::{build, fault, from, log, report, stores, trace};
+use crate::config::{Debugcon, Firmware, Guest, MachineConfig, Pace, SaveAt};
 use crate::gdb;
-use crate::machine::Stop;
+use crate::machine::{HostIo, Machine, Stop};
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail};
 use std::io::{IsTerminal, Write};
@@ -55,9 +56,12 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     if config.gdb.is_some() && config.trace.is_some() {
         bail!("--gdb and --trace both want to drive the machine; keep one of them");
     }
+    if !config.save_at.is_empty() && (config.gdb.is_some() || config.trace.is_some()) {
+        bail!("--save-at does not go with --gdb or --trace; save in a run of its own");
+    }
     log::install(&config.log);
     let symbols = config.symbols.as_deref().map(Symbols::from_file).transpose()?;
-    let mut machine = build::machine(&config)?;
+    let (mut machine, mut saver) = start(&config, &args.machine)?;
     let debug = config.debugcon.as_ref().map(open_debugcon).transpose()?;
     // Before the console takes over the terminal, so that Ctrl-C ends the wait.
     let gdb = config.gdb.as_deref().map(gdb::Server::wait).transpose()?;
@@ -70,7 +74,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     let outcome = fault::guard(|| match (&config.trace, gdb) {
         (Some(file), _) => trace::run(&mut machine, until, &mut console, config.no_reboot, file),
         (None, Some(server)) => server.run(&mut machine, until, &mut console, config.no_reboot),
-        (None, None) => Ok(machine.run(until, &mut console, config.no_reboot)),
+        (None, None) => saves(&mut machine, until, &mut console, &config, saver.as_mut()),
     });
     console.flush();
     drop(console);
@@ -85,13 +89,74 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     if stop == Stop::Damaged {
         eprintln!("amber: the machine cannot go on: {}", machine.damage().unwrap_or("see the log"));
     }
+    let saved = finish_saving(&mut machine, saver, config.save_on_exit.as_deref());
     if config.stats {
-        eprint!("{}", report::stats(&machine, started.elapsed().as_secs_f64()));
+        let write = if config.json { report::stats_json } else { report::stats };
+        eprint!("{}", write(&machine, started.elapsed().as_secs_f64()));
     }
     if config.hash {
         eprintln!("state-hash {}", machine.state_hash());
     }
+    saved?;
     Ok(if limited { exit::LIMIT } else { exit::code(stop) })
+}
+
+/// Saves what is to be saved at the end, and waits until all is on the disk.
+fn finish_saving(machine: &mut Machine, saver: Option<Saver>, name: Option<&str>) -> Result<()> {
+    let Some(mut saver) = saver else { return Ok(()) };
+    let last = name.map_or(Ok(()), |name| saver.save(machine, name, 0));
+    saver.finish(machine)?;
+    Ok(last?)
+}
+
+/// The machine to run, and what saves its snapshots if any are wanted.
+fn start(config: &MachineConfig, asked: &MachineArgs) -> Result<(Machine, Option<Saver>)> {
+    let (machine, parent) = match config.guest()? {
+        Guest::Snapshot(snapshot) => {
+            let from::Origin { machine, id } = from::load(config, asked, snapshot)?;
+            (machine, Some(id))
+        }
+        _ => (build::machine(config)?, None),
+    };
+    let names: Vec<_> = config.save_at.iter().map(|point| &point.name).chain(&config.save_on_exit).collect();
+    if names.is_empty() {
+        return Ok((machine, None));
+    }
+    let store = stores::open(config.store.as_deref())?;
+    for (n, name) in names.iter().enumerate() {
+        store.check_name(name)?;
+        if names[..n].contains(name) {
+            bail!("two snapshots of this run are to be named {name}; give each a name of its own");
+        }
+    }
+    Ok((machine, Some(Saver::new(store, parent))))
+}
+
+/// Runs, saving on the way what is to be saved.
+fn saves(
+    machine: &mut Machine,
+    until: u64,
+    host: &mut dyn HostIo,
+    config: &MachineConfig,
+    mut saver: Option<&mut Saver>,
+) -> Result<Stop> {
+    let mut points = config.save_at.clone();
+    points.sort();
+    for SaveAt { step, name } in points.iter().filter(|point| point.step <= until) {
+        if machine.step() < *step {
+            let stop = machine.run(*step, host, config.no_reboot);
+            if stop != Stop::Step {
+                return Ok(stop);
+            }
+        }
+        // A failed save is told, and the machine runs on.
+        if let Some(saver) = saver.as_deref_mut()
+            && let Err(error) = saver.save(machine, name, 0)
+        {
+            eprintln!("amber: {error}; the machine runs on");
+        }
+    }
+    Ok(machine.run(until, host, config.no_reboot))
 }
 
 fn open_debugcon(target: &Debugcon) -> Result<Box<dyn Write>> {

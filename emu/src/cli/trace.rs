@@ -8,7 +8,8 @@ use std::io::Write;
 use std::path::Path;
 
 /// Runs the machine step by step to `until` and writes to `file` what each step starts with: step, processor, time,
-/// CS:RIP, instruction, and the registers that changed since the processor's last line.
+/// CS:RIP, instruction, and the registers that changed since the processor's last line. Of a step that retired no
+/// instruction but delivered an event (interrupt, exception, INIT, SMI), the line says so.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -22,21 +23,28 @@ pub fn run(
     let name = || format!("--trace {}", file.display());
     let mut out = std::io::BufWriter::new(std::fs::File::create(file).with_context(name)?);
     let mut last = vec![[0u64; 16]; machine.vcpus().len()];
-    loop {
-        let step = machine.step();
-        line(machine, &mut last, &mut out).with_context(name)?;
-        match machine.run(step.saturating_add(1).min(until), host, no_reboot) {
-            Stop::Step if machine.step() < until => {}
-            stop => {
-                out.flush().with_context(name)?;
-                return Ok(stop);
-            }
+    // What is due at the first step comes first.
+    let mut stop = machine.run(machine.step(), host, no_reboot);
+    while stop == Stop::Step && machine.step() < until {
+        let (step, processor) = (machine.step(), machine.next_processor());
+        let retired = processor.map_or(0, |n| machine.vcpus()[n].system.retired);
+        let text = match processor {
+            Some(n) => line(machine, n, &mut last[n]),
+            None => format!("{step} idle {}", machine.now()),
+        };
+        stop = machine.run(step + 1, host, no_reboot);
+        // The processor is a new one after a reset.
+        let event = processor.is_some_and(|n| machine.vcpus()[n].system.retired == retired);
+        if machine.step() != step {
+            writeln!(out, "{text}{}", if event { " (event)" } else { "" }).with_context(name)?;
         }
     }
+    out.flush().with_context(name)?;
+    Ok(stop)
 }
 
-fn line(machine: &Machine, last: &mut [[u64; 16]], out: &mut impl Write) -> std::io::Result<()> {
-    let n = machine.current();
+fn line(machine: &Machine, n: usize, last: &mut [u64; 16]) -> String {
+    use std::fmt::Write;
     let cpu = &machine.vcpus()[n];
     let mut bytes = [0; 15];
     let have =
@@ -49,12 +57,13 @@ fn line(machine: &Machine, last: &mut [[u64; 16]], out: &mut impl Write) -> std:
         FastFormatter::new().format(&instr, &mut text);
     }
     let cs = cpu.system.seg[1].selector;
-    write!(out, "{} cpu{n} {} {cs:04x}:{:x} {text}", machine.step(), machine.now(), cpu.rip)?;
+    let mut line = format!("{} cpu{n} {} {cs:04x}:{:x} {text}", machine.step(), machine.now(), cpu.rip);
     for (r, name) in super::report::GPR.iter().enumerate() {
-        if cpu.gpr[r] != last[n][r] {
-            write!(out, " {name}={:x}", cpu.gpr[r])?;
-            last[n][r] = cpu.gpr[r];
+        if cpu.gpr[r] != last[r] {
+            let _ = write!(line, " {name}={:x}", cpu.gpr[r]);
+            last[r] = cpu.gpr[r];
         }
     }
-    writeln!(out, " fl={:x}", cpu.flags.bits())
+    let _ = write!(line, " fl={:x}", cpu.flags.bits());
+    line
 }

@@ -25,6 +25,7 @@ fn file_reads_every_key_and_writes_itself_back() {
         limit = 234567
         hash = true
         stats = true
+        json = true
         trace = "/trace"
         log = ["int", "exc", "reset", "io"]
         debugcon = "stderr"
@@ -59,8 +60,8 @@ fn bad_values_say_what_would_be_right() {
         ("memory = \"65G\"", "64G"),
         ("memory = \"99999999999999999999G\"", "whole number"),
         ("memory = \"1T\"", "unknown unit"),
-        ("memory = \"1K\"", "64K"),
-        ("memory = \"65K\"", "multiple of 4K"),
+        ("memory = \"64K\"", "2M"),
+        ("memory = \"2049K\"", "multiple of 4K"),
         ("memory = \"\"", "write"),
         ("machine = \"pc\"", "q35-1"),
         ("engine = \"warp\"", "interp"),

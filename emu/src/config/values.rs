@@ -1,14 +1,11 @@
 //! Values of the configuration, each with the text form it has in a file and on the command line.
 
+use amber_devices::{MEMORY_MAX, MEMORY_MIN};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Smallest RAM: the vectors, a stack and a little code.
-pub const MIN_MEMORY: u64 = 64 << 10;
-/// Largest RAM.
-pub const MAX_MEMORY: u64 = 64 << 30;
 const PAGE: u64 = 4096;
 
 /// A value that is not understood; the sentence says what is wrong and what would be right.
@@ -175,7 +172,7 @@ impl Display for LogCategory {
     }
 }
 
-/// RAM size in bytes: a multiple of 4 KiB between [`MIN_MEMORY`] and [`MAX_MEMORY`].
+/// RAM size in bytes: a multiple of 4 KiB between [`MEMORY_MIN`] and [`MEMORY_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemorySize(u64);
 
@@ -205,20 +202,26 @@ impl FromStr for MemorySize {
                 return wrong(format!("memory `{text}` has no unit; write {text}M or {text}G"));
             }
             unit => {
-                return wrong(format!("memory `{text}`: unknown unit `{unit}`; write 65536K, 512M or 1G"));
+                return wrong(format!("memory `{text}`: unknown unit `{unit}`; write 2048K, 512M or 1G"));
             }
         };
         let Ok(count) = digits.parse::<u64>() else {
             return wrong(format!(
-                "memory `{text}`: `{digits}` is not a whole number; write 65536K, 512M or 1G"
+                "memory `{text}`: `{digits}` is not a whole number; write 2048K, 512M or 1G"
             ));
         };
         let bytes = count.saturating_mul(1 << shift);
-        if bytes > MAX_MEMORY {
-            return wrong(format!("memory `{text}` is too much; a machine can have up to 64G"));
+        if bytes > MEMORY_MAX {
+            return wrong(format!(
+                "memory `{text}` is too much; a machine can have up to {}",
+                Self(MEMORY_MAX)
+            ));
         }
-        if bytes < MIN_MEMORY {
-            return wrong(format!("memory `{text}` is too little; a machine needs at least 64K"));
+        if bytes < MEMORY_MIN {
+            return wrong(format!(
+                "memory `{text}` is too little; a machine needs at least {}",
+                Self(MEMORY_MIN)
+            ));
         }
         if bytes % PAGE != 0 {
             return wrong(format!("memory `{text}` is not a multiple of 4K"));
@@ -489,6 +492,31 @@ impl Display for Debugcon {
 }
 
 /// Gives types their text form in files.
+/// When to save a snapshot, and its name: `STEP=NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SaveAt {
+    /// Absolute step the machine is saved before.
+    pub step: u64,
+    pub name: String,
+}
+
+impl FromStr for SaveAt {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let parts = text.split_once('=').and_then(|(step, name)| Some((step.parse().ok()?, name)));
+        match parts {
+            Some((step, name)) if !name.is_empty() => Ok(Self { step, name: name.to_owned() }),
+            _ => wrong(format!("save-at `{text}`: write STEP=NAME, e.g. 2000000=booted")),
+        }
+    }
+}
+
+impl Display for SaveAt {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        write!(f, "{}={}", self.step, self.name)
+    }
+}
+
 macro_rules! text_form {
     ($($kind:ty),*) => {$(
         impl Serialize for $kind {
@@ -513,5 +541,6 @@ text_form!(
     CpuChoice,
     RtcDate,
     FlatImage,
+    SaveAt,
     Debugcon
 );

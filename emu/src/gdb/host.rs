@@ -58,6 +58,12 @@ impl HostIo for Listening<'_> {
     fn may_input(&self) -> bool {
         self.host.may_input()
     }
+    fn end_of_input(&self) -> Option<u8> {
+        self.host.end_of_input()
+    }
+    fn attend(&mut self) {
+        self.host.attend();
+    }
     fn stop_requested(&self) -> bool {
         if self.watchman.due() && self.wire.ready() {
             self.heard.set(true);
@@ -98,6 +104,12 @@ impl HostIo for AwaitingGdb<'_> {
     }
     fn may_input(&self) -> bool {
         self.host.may_input()
+    }
+    fn end_of_input(&self) -> Option<u8> {
+        self.host.end_of_input()
+    }
+    fn attend(&mut self) {
+        self.host.attend();
     }
     fn stop_requested(&self) -> bool {
         if self.watchman.due()

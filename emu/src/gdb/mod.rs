@@ -47,7 +47,11 @@ impl Server {
     /// # Errors
     /// When the address cannot be used.
     pub fn wait(address: &str) -> Result<Self> {
-        let listener = TcpListener::bind(address).with_context(|| format!("--gdb {address}"))?;
+        let listener = TcpListener::bind(address).with_context(|| match address.contains(':') {
+            true => format!("--gdb {address}"),
+            // Most likely the file, which --gdb took for its value.
+            false => format!("--gdb {address} (it takes HOST:PORT; a MACHINE.toml goes before it)"),
+        })?;
         let local = listener.local_addr().with_context(|| format!("--gdb {address}"))?;
         eprintln!("amber: waiting for gdb at {local} (target remote {local})");
         let (stream, _) = listener.accept().with_context(|| format!("--gdb {address}"))?;

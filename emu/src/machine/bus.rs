@@ -14,11 +14,17 @@ pub trait HostIo {
     fn serial_output(&mut self, port: u8, byte: u8);
     /// A byte written to the debug console (0xE9, 0x402).
     fn debug_output(&mut self, byte: u8);
-    /// Bytes for serial port 0, if any are waiting. With `idle` the guest has nothing to do until an event: the
-    /// host may wait up to `idle` ns of real time.
+    /// Bytes for serial port 0, if any are waiting: a few dozen at most, the next when the guest has taken them. With
+    /// `idle` the guest has nothing to do until an event: the host may wait up to `idle` ns of real time.
     fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8>;
     /// Whether input may still come.
     fn may_input(&self) -> bool;
+    /// What the guest is told once when no more input comes.
+    fn end_of_input(&self) -> Option<u8> {
+        None
+    }
+    /// A look at the person at the console, each ms of virtual time, also while the guest takes no input.
+    fn attend(&mut self) {}
     /// Virtual time has come to `now`, ns; asked as often as for input. A host that keeps to the wall clock sleeps here.
     fn pace(&mut self, _now: u64) {}
     /// Whether the person at the console asked to end the run.
@@ -45,6 +51,8 @@ pub(crate) struct PlatformBus<'a> {
     pub messages: &'a mut Vec<Message>,
     /// Time at which the slice ends.
     pub until: u64,
+    /// APIC id of the processor.
+    pub processor: u32,
     /// FERR# of this processor is wired to the chipset.
     pub ferr_wired: bool,
 }
@@ -52,6 +60,7 @@ pub(crate) struct PlatformBus<'a> {
 impl PlatformBus<'_> {
     fn at(&mut self, now: u64) -> &mut Platform {
         self.platform.clock.advance_to(now);
+        self.platform.accessed_by(self.processor);
         self.platform
     }
 }

@@ -1,6 +1,7 @@
 //! A machine from sections and regions read from elsewhere.
 
 use super::{Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
+use amber_devices::TIME_MAX;
 use amber_mmu::{FrameId, GROUP, PageSource};
 use amber_snapshot::{ObjectId, OwnedSection, RegionTree, Section, SectionError};
 use std::collections::BTreeSet;
@@ -33,6 +34,9 @@ pub enum RestoreError {
     Epoch { found: u32 },
 }
 
+/// Most bytes from the host that a state read from a file may have waiting.
+const SERIAL_QUEUE_MAX: u64 = 1 << 16;
+
 impl Machine {
     /// The configuration in a machine's sections.
     ///
@@ -48,6 +52,7 @@ impl Machine {
     /// Names the section, field or region that is missing, unknown, there twice or impossible.
     pub fn restore(sections: &[OwnedSection], regions: Vec<RegionSource>) -> Result<Self, RestoreError> {
         let spec = Self::spec_in(sections)?;
+        check_spec(&spec)?;
         check_paths(sections, &spec)?;
         check_regions(&regions, &spec)?;
         let position: Position = take(sections, "machine")?;
@@ -142,9 +147,29 @@ fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), Restore
     if position.current >= spec.cpus {
         return Err(value("current", position.current.into()).into());
     }
-    // The end of a 63-bit count of steps is beyond any run.
-    if position.step > i64::MAX as u64 {
-        return Err(value("step", position.step).into());
+    // Sums of these and of what is added to them must not overflow: no run comes so far.
+    let fields = [
+        ("step", position.step),
+        ("slice_end", position.slice_end),
+        ("poll_at", position.poll_at),
+        ("idle_jumps", position.idle_jumps),
+    ];
+    if let Some((field, found)) = fields.into_iter().find(|(_, found)| *found > TIME_MAX) {
+        return Err(value(field, found).into());
+    }
+    let waiting = position.serial_queue.len() as u64;
+    if waiting > SERIAL_QUEUE_MAX {
+        return Err(value("serial_queue", waiting).into());
     }
     Ok(())
+}
+
+/// Values of the configuration that are used as they are. The chipset and the processors look at theirs.
+fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
+    let known = (1..=TIME_MAX).contains(&spec.quantum);
+    if known {
+        return Ok(());
+    }
+    let value = spec.quantum.to_string();
+    Err(SectionError::Value { path: "config".to_owned(), field: "quantum", value }.into())
 }

@@ -1,24 +1,36 @@
 //! Effects and interrupt messages: from the platform and local APICs to processors and the host.
 
-use super::{HostIo, Machine, Stop};
+use super::{Ending, HostIo, Machine, Stop};
 use amber_cpu::apic::{Delivery, Message};
 use amber_devices::Effect;
 
 impl Machine {
     /// Carries out everything that waits, in order. `Some` ends the run; nothing is left waiting even then.
     pub(crate) fn settle(&mut self, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
-        let mut first = None;
         loop {
             for message in std::mem::take(&mut self.messages) {
                 self.deliver(&message);
             }
-            let Some(effect) = self.platform.effects().pop() else { return first };
-            let stop = self.carry_out(effect, host, no_reboot);
-            first = first.or(stop);
+            let Some(effect) = self.platform.effects().pop() else { break };
+            self.carry_out(effect, host);
+        }
+        match self.position.ended? {
+            Ending::Reset if !no_reboot => {
+                self.reset();
+                None
+            }
+            Ending::Reset => Some(Stop::Reset),
+            Ending::PowerOff => Some(Stop::PowerOff),
+            Ending::DebugExit(value) => Some(Stop::DebugExit(value)),
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
+    /// The guest ended itself. Who says so first is right.
+    fn end(&mut self, ending: Ending) {
+        self.position.ended.get_or_insert(ending);
+    }
+
+    fn carry_out(&mut self, effect: Effect, host: &mut dyn HostIo) {
         match effect {
             Effect::Msi { address, data } => match Message::from_msi(address, data) {
                 Some(message) => self.deliver(&message),
@@ -26,12 +38,13 @@ impl Machine {
                     tracing::debug!(target: "int", "message {data:#x} to {address:#x} reaches no local APIC")
                 }
             },
-            Effect::Nmi => {
-                for vcpu in self.vcpus.iter_mut().filter(|vcpu| vcpu.apic.lint1_is_nmi()) {
-                    vcpu.system.pending.nmi = true;
+            Effect::Smi { processor } => {
+                for vcpu in self.vcpus.iter_mut().filter(|vcpu| vcpu.apic.id() == processor) {
+                    vcpu.system.pending.smi = true;
                 }
             }
-            Effect::Smi => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.smi = true),
+            // Without firmware there is nothing at the reset vector that could tell a warm start: start anew.
+            Effect::Init if !self.has_firmware() => self.end(Ending::Reset),
             Effect::Init => self.vcpus.iter_mut().for_each(|vcpu| vcpu.system.pending.init = true),
             // Wired, like FERR#, to the first processor alone.
             Effect::Ignne(asserted) => self.vcpus[0].system.ignne = asserted,
@@ -41,17 +54,12 @@ impl Machine {
                 // Stores may go elsewhere from now on. MWAIT may always end early.
                 self.end_monitors();
             }
-            Effect::Reset if no_reboot => return Some(Stop::Reset),
-            Effect::Reset => self.reset(),
-            Effect::PowerOff => return Some(Stop::PowerOff),
-            Effect::Sleep(state) => {
-                tracing::warn!(target: "acpi", "sleep state {state:?} is not supported: the guest goes on");
-            }
-            Effect::DebugExit(value) => return Some(Stop::DebugExit(value)),
+            Effect::Reset => self.end(Ending::Reset),
+            Effect::PowerOff => self.end(Ending::PowerOff),
+            Effect::DebugExit(value) => self.end(Ending::DebugExit(value)),
             Effect::Serial { port, byte } => host.serial_output(port, byte),
             Effect::DebugConsole(byte) => host.debug_output(byte),
         }
-        None
     }
 
     /// Hands a message to the local APICs it addresses.
@@ -73,12 +81,8 @@ impl Machine {
                 }
                 Delivery::Smi => pending.smi = true,
                 Delivery::Nmi => pending.nmi = true,
-                Delivery::Init => pending.init = true,
-                Delivery::Startup => {
-                    if vcpu.system.activity == amber_cpu::state::Activity::WaitForSipi {
-                        pending.sipi = Some(message.vector);
-                    }
-                }
+                Delivery::Init => vcpu.accept_init(),
+                Delivery::Startup => vcpu.accept_sipi(message.vector),
                 // The 8259's INTR is looked at directly.
                 Delivery::ExtInt => {}
             }

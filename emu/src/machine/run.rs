@@ -31,12 +31,12 @@ pub enum Stop {
 }
 
 impl Machine {
-    /// Runs until step `until`, or until something else ends the run.
+    /// Runs until step `until`, or until something else ends the run. Wherever it stops, what the steps so far caused
+    /// and what is due at that time has been carried out: the state at a step is the same whatever stopped the run there.
     pub fn run(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
         self.arm_monitors();
         let stop = self.advance(until, host, no_reboot);
-        // What the last step caused is part of it.
-        self.settle(host, no_reboot).unwrap_or(stop)
+        self.catch_up(host, no_reboot).unwrap_or(stop)
     }
 
     /// What keeps the machine from going on after [`Stop::Damaged`].
@@ -46,18 +46,14 @@ impl Machine {
 
     fn advance(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
         loop {
-            if let Some(stop) = self.settle(host, no_reboot) {
+            if let Some(stop) = self.catch_up(host, no_reboot) {
                 return stop;
             }
             if self.position.step >= until {
                 return Stop::Step;
             }
-            self.run_due(host);
             if host.stop_requested() {
                 return Stop::User;
-            }
-            if !self.platform.effects().is_empty() || !self.messages.is_empty() {
-                continue;
             }
             let Some(current) = self.choose() else {
                 match self.idle(host) {
@@ -69,6 +65,18 @@ impl Machine {
                 return stop;
             }
         }
+    }
+
+    /// Carries out all that the steps so far caused and all that is due now. `Some` if the guest has ended.
+    fn catch_up(&mut self, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
+        let ended = self.settle(host, no_reboot);
+        self.run_due(host);
+        // Timers never arm themselves for the same time again, so this comes to rest.
+        while !self.platform.effects().is_empty() || !self.messages.is_empty() {
+            self.settle(host, no_reboot);
+            self.run_due(host);
+        }
+        ended.or_else(|| self.settle(host, no_reboot))
     }
 
     /// Timers and input that are due now.
@@ -83,8 +91,8 @@ impl Machine {
         if now >= self.position.poll_at {
             self.position.poll_at = now - now % POLL_NS + POLL_NS;
             host.pace(now);
-            let bytes = host.serial_input(None);
-            self.input(&bytes);
+            host.attend();
+            self.input(host, None);
         }
         self.end_waits();
     }
@@ -116,33 +124,46 @@ impl Machine {
         }
     }
 
-    /// Gives bytes to serial port 0, as many as it takes; the rest waits.
-    fn input(&mut self, bytes: &[u8]) {
-        self.position.serial_queue.extend(bytes);
-        if self.position.serial_queue.is_empty() {
-            return;
+    /// Gives serial port 0 as many of the bytes that wait as it takes, and asks the host for more only when none wait:
+    /// what the guest does not read stays with the host. How many bytes were taken.
+    fn input(&mut self, host: &mut dyn HostIo, idle: Option<u64>) -> usize {
+        let mut queue = std::mem::take(&mut self.position.serial_queue);
+        if queue.is_empty() {
+            queue = host.serial_input(idle);
+            if queue.is_empty() && !host.may_input() && !self.position.input_ended {
+                self.position.input_ended = true;
+                queue.extend(host.end_of_input());
+            }
         }
-        let queued = self.position.serial_queue.clone();
-        let taken = self.with_dma(|platform, dma| platform.serial_input(dma, 0, &queued));
-        self.position.serial_queue.drain(..taken.min(queued.len()));
+        let taken = self.with_dma(|platform, dma| platform.serial_input(dma, 0, &queue)).min(queue.len());
+        queue.drain(..taken);
+        self.position.serial_queue = queue;
+        taken
     }
 
-    /// The processor to run: the current one while its slice lasts, else the next that has something to do.
-    fn choose(&mut self) -> Option<usize> {
+    /// The processor that runs next: the current one while its slice lasts, else the next that has something to do.
+    /// None if all wait. Meaningful where [`Machine::run`] stops.
+    pub fn next_processor(&self) -> Option<usize> {
         let external = self.platform.intr();
-        let now = self.now();
         let count = self.vcpus.len();
-        if count == 1 {
-            // Slices mean nothing; where a run was stopped must not show in the state.
-            return self.vcpus[0].runnable(external).then_some(0);
-        }
         let current = self.position.current as usize;
-        if now < self.position.slice_end && self.vcpus[current].runnable(external) {
+        // With one processor slices mean nothing.
+        let stays = count == 1 || self.now() < self.position.slice_end;
+        if stays && self.vcpus[current].runnable(external) {
             return Some(current);
         }
-        let next = (1..=count).map(|n| (current + n) % count).find(|n| self.vcpus[*n].runnable(external))?;
-        self.position.current = next as u32;
-        self.position.slice_end = now + self.spec.quantum;
+        (1..=count).map(|n| (current + n) % count).find(|n| self.vcpus[*n].runnable(external))
+    }
+
+    /// Begins the next slice, if the current one is over.
+    fn choose(&mut self) -> Option<usize> {
+        let next = self.next_processor()?;
+        let now = self.now();
+        let stays = next == self.position.current as usize && now < self.position.slice_end;
+        if self.vcpus.len() > 1 && !stays {
+            self.position.current = next as u32;
+            self.position.slice_end = now + self.spec.quantum;
+        }
         Some(next)
     }
 
@@ -152,10 +173,12 @@ impl Machine {
         let slice = if alone { u64::MAX } else { self.position.slice_end };
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires()).min().unwrap_or(u64::MAX);
         let end = slice.min(self.position.poll_at).min(timers);
+        let processor = self.vcpus[current].apic.id();
         let mut bus = PlatformBus {
             platform: &mut self.platform,
             messages: &mut self.messages,
             until: end,
+            processor,
             ferr_wired: current == 0,
         };
         let deadline = amber_cpu::Bus::deadline(&bus);
@@ -168,6 +191,7 @@ impl Machine {
             return Some(Stop::Damaged);
         }
         match ran.exit {
+            Exit::Halted if ran.steps == 0 => Some(self.stuck(current)),
             Exit::Budget | Exit::Attention | Exit::Halted => None,
             Exit::Pause if alone => None,
             Exit::Pause => {
@@ -182,6 +206,13 @@ impl Machine {
         }
     }
 
+    /// A processor that was chosen because it has something to do did nothing: it would be chosen again for ever.
+    fn stuck(&mut self, current: usize) -> Stop {
+        let activity = self.vcpus[current].system.activity;
+        self.mmu.damage(format!("cpu{current} has something to do and does nothing ({activity:?})"));
+        Stop::Damaged
+    }
+
     /// A processor shut down. On a PC that asserts INIT or resets; here it ends the run with a report.
     fn shutdown(&mut self, current: usize) -> Option<Stop> {
         let activity = self.vcpus[current].system.activity;
@@ -193,19 +224,19 @@ impl Machine {
         if let Some(down) = self.vcpus.iter().position(|vcpu| vcpu.system.activity == Activity::Shutdown) {
             return Some(Stop::TripleFault(down));
         }
-        // With interrupts off everywhere no timer and no input can wake a processor.
-        if !self.vcpus.iter().any(Vcpu::interruptible) {
+        // With interrupts off everywhere no timer and no input can wake a processor, unless by an NMI, SMI or INIT.
+        if !self.vcpus.iter().any(Vcpu::interruptible) && !self.platform.unmaskable_pins() {
             return Some(Stop::Hung);
         }
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires());
         let next = timers.chain(self.platform.next_deadline()).min();
-        if next.is_none() {
-            if !host.may_input() && self.position.serial_queue.is_empty() {
+        // Nothing but input can wake the guest: wait for it without burning the host. If there is none, or the serial
+        // port has no room for it, nothing will ever change.
+        if next.is_none() && self.input(host, Some(100_000_000)) == 0 {
+            let waits = !self.position.serial_queue.is_empty();
+            if waits || !host.may_input() {
                 return Some(Stop::Hung);
             }
-            // Nothing but input can wake the guest: wait for it without burning the host.
-            let bytes = host.serial_input(Some(100_000_000));
-            self.input(&bytes);
         }
         // Jumps never pass a look at the host's input, so that their number does not depend on the host.
         let target = next.unwrap_or(u64::MAX).min(self.position.poll_at).max(self.now());

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Start {
     entry: BootEntry,
+    /// Ranges of memory (address, bytes) that are zero before the writes, as they are at power-up.
+    zeros: Vec<(u64, u64)>,
     writes: Vec<Write>,
 }
 
@@ -27,7 +29,7 @@ impl Start {
     pub fn new(image: BootImage, tables: Vec<(u64, Vec<u8>)>) -> Self {
         let writes =
             image.writes.into_iter().chain(tables).map(|(gpa, bytes)| Write { gpa, bytes }).collect();
-        Self { entry: image.entry, writes }
+        Self { entry: image.entry, zeros: image.zeros, writes }
     }
 
     /// Whether a reset enters the guest as a boot loader would, memory written again, not at the reset vector.
@@ -42,6 +44,24 @@ impl Start {
 }
 
 impl Machine {
+    /// Makes zero again what a guest is promised zero: a reset leaves memory as it was. Pages that are zero stay shared.
+    pub(super) fn clear(&mut self, start: &Start) {
+        const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+        let mut page = ZEROS;
+        for (gpa, len) in &start.zeros {
+            let (mut at, end) = (*gpa, gpa.saturating_add(*len));
+            while at < end {
+                let here = (end - at).min(PAGE - at % PAGE);
+                let bytes = &mut page[..here as usize];
+                self.mmu.read_physical(ViewId(0), at, bytes);
+                if bytes.iter().any(|byte| *byte != 0) {
+                    self.mmu.write_physical(ViewId(0), at, &ZEROS[..here as usize]);
+                }
+                at += here;
+            }
+        }
+    }
+
     /// Writes what the guest starts with and sets the boot processor's entry state.
     pub(super) fn start(&mut self, start: &Start) {
         for Write { gpa, bytes } in &start.writes {
@@ -49,6 +69,7 @@ impl Machine {
         }
         if start.entry != BootEntry::Reset {
             self.vcpus.iter_mut().for_each(set_mtrrs);
+            self.vcpus.iter_mut().for_each(wire_interrupts);
         }
         enter(&mut self.vcpus[0], &start.entry);
     }
@@ -76,6 +97,24 @@ fn set_mtrrs(vcpu: &mut Vcpu) {
     msrs.mtrr_def_type = ENABLE | WRITE_BACK;
     msrs.mtrr_variable[0] = 0xC000_0000 | UNCACHEABLE;
     msrs.mtrr_variable[1] = 0xFF_C000_0000 | ENABLE;
+}
+
+/// Virtual wire mode as firmware leaves it (MP specification 1.4, 3.6.2.1): the 8259's INTR reaches the boot processor
+/// through LINT0, NMI every processor through LINT1. Out of reset all entries are masked, as the SDM says (11.4.7.1), also
+/// under firmware: that sets them up itself.
+fn wire_interrupts(vcpu: &mut Vcpu) {
+    const SPURIOUS: u32 = 0x0F;
+    const LINT0: u32 = 0x35;
+    const LINT1: u32 = 0x36;
+    const ENABLE: u32 = 1 << 8;
+    const EXT_INT: u32 = 7 << 8;
+    const NMI: u32 = 4 << 8;
+    let apic = &mut vcpu.apic;
+    apic.write(SPURIOUS, ENABLE | 0xFF, 0);
+    if apic.base & amber_cpu::apic::BASE_BSP != 0 {
+        apic.write(LINT0, EXT_INT, 0);
+    }
+    apic.write(LINT1, NMI, 0);
 }
 
 /// Sets a processor to the entry state of a boot protocol.

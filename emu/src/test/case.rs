@@ -2,6 +2,7 @@
 
 use crate::boot::read_file;
 use crate::config::{CpuChoice, Firmware, FlatImage, MachineConfig, MemorySize, RtcDate, Seed};
+use crate::files::read_text;
 use anyhow::{Context, Result, anyhow, bail};
 use regex_lite::Regex;
 use serde::Deserialize;
@@ -108,8 +109,7 @@ impl Case {
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn from_file(file: &Path, name: &str) -> Result<Vec<Self>> {
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+        let text = read_text(file).with_context(|| format!("{}: cannot be read", file.display()))?;
         let parsed: TestFile = toml::from_str(&text).map_err(|error| {
             let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
             let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();

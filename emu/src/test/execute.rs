@@ -5,6 +5,7 @@ use crate::cli::build;
 use crate::cli::run::exit;
 use crate::config::Firmware;
 use crate::machine::{HostIo, Machine, Stop};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Value for isa-debug-exit that says pass.
@@ -76,17 +77,40 @@ impl Outcome {
     }
 }
 
-/// Input from the test, output kept.
-struct Recorder {
-    input: Vec<u8>,
+/// Bytes of input given at once.
+const CHUNK: usize = 64;
+
+/// Input from the test, output kept: its end, and whether what is expected was said before that.
+struct Recorder<'a> {
+    input: VecDeque<u8>,
+    end_of_input: Option<u8>,
     output: Vec<u8>,
+    expect: &'a Expectation,
+    said: Said,
 }
 
-impl HostIo for Recorder {
+/// Which of the expectations were met by output that is not kept any more.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    serial: bool,
+    regex: bool,
+    pass: bool,
+}
+
+impl Said {
+    fn add(&mut self, expect: &Expectation, text: &str) {
+        self.serial |= expect.serial.as_ref().is_some_and(|want| text.contains(want));
+        self.regex |= expect.regex.as_ref().is_some_and(|want| want.is_match(text));
+        self.pass |= text.lines().any(|line| line == "PASS" || line.starts_with("PASS "));
+    }
+}
+
+impl HostIo for Recorder<'_> {
     fn serial_output(&mut self, port: u8, byte: u8) {
         if port == 0 {
             // Twice the maximum before it is cut, so that cutting stays rare.
             if self.output.len() >= 2 * OUTPUT_MAX {
+                self.said.add(self.expect, &String::from_utf8_lossy(&self.output));
                 self.output.drain(..OUTPUT_MAX);
             }
             self.output.push(byte);
@@ -94,10 +118,14 @@ impl HostIo for Recorder {
     }
     fn debug_output(&mut self, _byte: u8) {}
     fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
-        std::mem::take(&mut self.input)
+        let chunk = self.input.len().min(CHUNK);
+        self.input.drain(..chunk).collect()
     }
     fn may_input(&self) -> bool {
         !self.input.is_empty()
+    }
+    fn end_of_input(&self) -> Option<u8> {
+        self.end_of_input
     }
 }
 
@@ -107,21 +135,25 @@ pub fn execute(case: &Case) -> Outcome {
         Ok(machine) => machine,
         Err(error) => return Outcome::failed_to_run(case, Verdict::Error, format!("{error:#}")),
     };
-    let mut input = case.input.clone();
-    if case.config.firmware == Some(Firmware::Monitor) {
-        input.push(END_OF_INPUT);
-    }
-    let mut host = Recorder { input, output: Vec::new() };
+    let monitor = case.config.firmware == Some(Firmware::Monitor);
+    let mut host = Recorder {
+        input: case.input.clone().into(),
+        end_of_input: monitor.then_some(END_OF_INPUT),
+        output: Vec::new(),
+        expect: &case.expect,
+        said: Said::default(),
+    };
     let started = Instant::now();
     let stop = machine.run(case.limit, &mut host, true);
     let seconds = started.elapsed().as_secs_f64();
     let serial = String::from_utf8_lossy(&host.output).into_owned();
-    let (verdict, reason) = known(case, judge(&case.expect, stop, &serial, &machine));
+    host.said.add(&case.expect, &serial);
+    let (verdict, reason) = known(case, judge(&case.expect, stop, host.said, &serial, &machine));
     let (steps, virtual_ns) = (machine.step(), machine.now());
     Outcome { name: case.name.clone(), verdict, reason, steps, virtual_ns, seconds, serial }
 }
 
-fn judge(expect: &Expectation, stop: Stop, serial: &str, machine: &Machine) -> (Verdict, String) {
+fn judge(expect: &Expectation, stop: Stop, said: Said, serial: &str, machine: &Machine) -> (Verdict, String) {
     if let Some(want) = expect.exit.filter(|want| *want != exit::code(stop) || stop == Stop::Step) {
         return (verdict_of(stop), format!("wanted exit code {want}, but {}", end(stop, serial, machine)));
     }
@@ -129,19 +161,17 @@ fn judge(expect: &Expectation, stop: Stop, serial: &str, machine: &Machine) -> (
         let quiet = expect.serial.is_none() && expect.regex.is_none();
         let passed = match stop {
             Stop::DebugExit(value) => value == DEBUG_EXIT_PASS,
-            Stop::PowerOff => {
-                !quiet || serial.lines().any(|line| line == "PASS" || line.starts_with("PASS "))
-            }
+            Stop::PowerOff => !quiet || said.pass,
             _ => false,
         };
         if !passed {
             return (verdict_of(stop), end(stop, serial, machine));
         }
     }
-    if let Some(want) = expect.serial.as_ref().filter(|want| !serial.contains(*want)) {
+    if let Some(want) = expect.serial.as_ref().filter(|_| !said.serial) {
         return (Verdict::Fail, format!("never said {want:?}"));
     }
-    if let Some(want) = expect.regex.as_ref().filter(|want| !want.is_match(serial)) {
+    if let Some(want) = expect.regex.as_ref().filter(|_| !said.regex) {
         return (Verdict::Fail, format!("said nothing that matches /{want}/"));
     }
     (Verdict::Pass, String::new())

@@ -36,14 +36,15 @@ pub fn run(args: &TestArgs) -> Result<i32> {
     let bar = progress(cases.len());
     let outcomes = run_all(&cases, jobs.map_or(1, NonZeroUsize::get), &bar);
     bar.finish_and_clear();
-    if let Some(file) = &args.junit {
-        let name = || format!("--junit {}", file.display());
-        std::fs::write(file, junit(&outcomes)).with_context(name)?;
-    }
     if args.json {
         write_out(&(json(&outcomes) + "\n"));
     } else {
         write_out(&table(&outcomes));
+    }
+    // After the verdicts were told: they must not be lost with a file that cannot be written.
+    if let Some(file) = &args.junit {
+        let name = || format!("--junit {}", file.display());
+        std::fs::write(file, junit(&outcomes)).with_context(name)?;
     }
     Ok(exit_code(&outcomes))
 }

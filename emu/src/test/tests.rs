@@ -106,6 +106,25 @@ fn reports_are_well_formed() {
 }
 
 #[test]
+fn what_was_said_long_ago_counts() {
+    // Says A, then 3 MiB of x, then passes.
+    let mut code = vec![0x66, 0xBA, 0xF8, 0x03, 0xB0, b'A', 0xEE, 0xB9];
+    code.extend(0x30_0000u32.to_le_bytes());
+    // Waits for room in the transmitter: in al, dx; test al, 20h; jz
+    code.extend([0x66, 0xBA, 0xFD, 0x03, 0xEC, 0xA8, 0x20, 0x74, 0xFB]);
+    code.extend([0x66, 0xBA, 0xF8, 0x03, 0xB0, b'x', 0xEE, 0xFF, 0xC9, 0x75, 0xEC]);
+    code.extend(exit_with(0x10));
+    let said = Expectation { serial: Some("A".into()), ..Expectation::default() };
+    let outcome = judged(Case { limit: 200_000_000, ..program("long", &code, said) });
+    assert_eq!((outcome.verdict, outcome.reason.as_str()), (Verdict::Pass, ""));
+    assert!(!outcome.serial.contains('A') && outcome.serial.len() > 1 << 20);
+    let regex = Some(regex_lite::Regex::new("A").unwrap());
+    let matched = Expectation { regex, ..Expectation::default() };
+    let outcome = judged(Case { limit: 200_000_000, ..program("long-regex", &code, matched) });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+}
+
+#[test]
 fn the_worst_verdict_decides_the_exit_code() {
     let code = |verdicts: &[Verdict]| {
         let case = program("none", &[], Expectation::default());

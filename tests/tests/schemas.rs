@@ -1,0 +1,36 @@
+//! A section's schema does not change without its version: a state saved before would be read as something else.
+
+use amber_cpu::state::CpuSection;
+use amber_emu::config::Firmware;
+use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
+use amber_tests::rom;
+use std::collections::BTreeSet;
+
+/// Kind, version and hash of the schema of every section, one a line.
+const PINNED: &str = include_str!("schemas.txt");
+
+#[test]
+fn schemas_change_with_their_versions() {
+    let line = |section: &OwnedSection| {
+        let id = ObjectId::of(format!("{:?}", section.schema).as_bytes());
+        format!("{} {} {id:?}", section.kind, section.version)
+    };
+    let now: BTreeSet<String> = rom(Firmware::Smp, 1).sections().iter().map(line).collect();
+    let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();
+    let new: Vec<&String> = now.difference(&pinned).collect();
+    let all: Vec<&str> = now.iter().map(String::as_str).collect();
+    assert!(
+        now == pinned,
+        "raise VERSION of a section whose schema changed ({new:?}), then tests/tests/schemas.txt is:\n{}\n",
+        all.join("\n")
+    );
+}
+
+#[test]
+fn another_schema_of_the_same_version_is_refused() {
+    let sections = rom(Firmware::Smp, 1).sections();
+    let cpu = sections.iter().find(|section| section.path == "cpu0").expect("a processor");
+    let odd = OwnedSection { schema: sections[0].schema.clone(), ..cpu.clone() };
+    assert!(matches!(CpuSection::from_section(&odd), Err(SectionError::Schema { .. })));
+    assert!(CpuSection::from_section(cpu).is_ok());
+}
