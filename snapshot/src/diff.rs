@@ -11,8 +11,10 @@ use std::ops::Range;
 /// Fields of a section that are listed; a section with more that differ is another thing altogether.
 const MAX_FIELDS: usize = 1 << 14;
 const PAGE: u64 = 4096;
-/// Pages below which a second thread is not worth its start.
+/// What a second thread is not worth its start for.
 const PAGES_PER_THREAD: usize = 128;
+const GROUPS_PER_THREAD: usize = 32;
+const MAX_THREADS: usize = 4;
 
 /// What differs between two snapshots.
 #[derive(Clone, Debug, Default)]
@@ -229,8 +231,8 @@ fn region<'a>(
         return Ok(None);
     }
     if let (Some(a), Some(b)) = (a, b) {
-        found.pages = pages_that_differ((a, b), objects, &wanted)?;
-        find_bytes(&mut found.pages, objects, &wanted)?;
+        let pages = pages_that_differ((a, b), objects, &wanted)?;
+        found.pages = find_bytes(pages, objects, &wanted)?;
     }
     let differ = !found.pages.is_empty() || pages(a) != pages(b) || found.bases_differ();
     Ok(differ.then_some(found))
@@ -242,28 +244,48 @@ fn pages_that_differ(
     objects: Sides,
     wanted: &[Range<u64>],
 ) -> Result<Vec<PageDiff>, StoreError> {
-    let mut found = Vec::new();
-    let common = a.pages.min(b.pages);
     let mut n = 0;
-    for (group, (node_a, node_b)) in a.groups.iter().zip(&b.groups).enumerate() {
+    let differ = |(group, (node_a, node_b)): (usize, (&Option<ObjectId>, &Option<ObjectId>))| {
         let first = (group * GROUP_PAGES) as u64;
-        if node_a == node_b && (node_a.is_some() || a.absent() == b.absent()) {
-            continue;
-        }
         let bytes = first * PAGE..(first + GROUP_PAGES as u64) * PAGE;
-        if !overlaps(wanted, &mut n, &bytes) {
-            continue;
-        }
-        let (ids_a, ids_b) = (a.ids(objects.0, group)?, b.ids(objects.1, group)?);
-        for (i, (a, b)) in ids_a.iter().zip(&ids_b).enumerate().filter(|(_, (a, b))| a != b) {
-            let page = first + i as u64;
-            let counts = wanted.iter().any(|w| w.start < (page + 1) * PAGE && page * PAGE < w.end);
-            if page < common && counts {
-                found.push(PageDiff { page, a: *a, b: *b, ranges: Vec::new() });
+        let same = node_a == node_b && (node_a.is_some() || a.absent() == b.absent());
+        (!same && overlaps(wanted, &mut n, &bytes)).then_some(group)
+    };
+    let groups: Vec<_> = a.groups.iter().zip(&b.groups).enumerate().filter_map(differ).collect();
+    let look = |groups: &[usize]| {
+        let mut found = Vec::new();
+        for group in groups {
+            let first = (group * GROUP_PAGES) as u64;
+            let (ids_a, ids_b) = (a.ids(objects.0, *group)?, b.ids(objects.1, *group)?);
+            for (i, (a, b)) in ids_a.iter().zip(&ids_b).enumerate().filter(|(_, (a, b))| a != b) {
+                let page = first + i as u64;
+                if wanted.iter().any(|w| w.start < (page + 1) * PAGE && page * PAGE < w.end) {
+                    found.push(PageDiff { page, a: *a, b: *b, ranges: Vec::new() });
+                }
             }
         }
-    }
-    Ok(found)
+        Ok(found)
+    };
+    share(&groups, GROUPS_PER_THREAD, &look)
+}
+
+/// Has threads do the work on a list, each with a part of it; the results, in order.
+fn share<T: Sync, R: Send>(
+    list: &[T],
+    at_least: usize,
+    work: &(impl Fn(&[T]) -> Result<Vec<R>, StoreError> + Sync),
+) -> Result<Vec<R>, StoreError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let mut parts = list.chunks(list.len().div_ceil(threads).max(at_least));
+    std::thread::scope(|scope| {
+        let first = parts.next();
+        let others: Vec<_> = parts.map(|part| scope.spawn(|| work(part))).collect();
+        let mut all = first.map_or_else(|| Ok(Vec::new()), work)?;
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
 }
 
 /// Whether some of `bytes` are in `ranges`; `n` is the first range that may matter from here on.
@@ -275,28 +297,18 @@ fn overlaps(ranges: &[Range<u64>], n: &mut usize, bytes: &Range<u64>) -> bool {
 }
 
 /// Reads the pages and finds the bytes that differ; pages without any in `wanted` are dropped.
-fn find_bytes(pages: &mut Vec<PageDiff>, objects: Sides, wanted: &[Range<u64>]) -> Result<(), StoreError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-    let share = pages.len().div_ceil(threads).max(PAGES_PER_THREAD);
-    std::thread::scope(|scope| {
-        let work = |part: &mut [PageDiff]| {
-            part.iter_mut().try_for_each(|page| {
-                page.ranges = ranges_of(page, objects, wanted)?;
-                Ok(())
-            })
-        };
-        let mut parts = pages.chunks_mut(share);
-        let first = parts.next();
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-        let mut outcome = first.map_or(Ok(()), work);
-        for other in others {
-            let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            outcome = outcome.and(other);
-        }
-        outcome
-    })?;
-    pages.retain(|page| !page.ranges.is_empty());
-    Ok(())
+fn find_bytes(
+    pages: Vec<PageDiff>,
+    objects: Sides,
+    wanted: &[Range<u64>],
+) -> Result<Vec<PageDiff>, StoreError> {
+    let look = |pages: &[PageDiff]| {
+        let read = |page: &PageDiff| Ok(PageDiff { ranges: ranges_of(page, objects, wanted)?, ..*page });
+        let with_bytes =
+            |page: &Result<PageDiff, _>| page.as_ref().map_or(true, |page| !page.ranges.is_empty());
+        pages.iter().map(read).filter(with_bytes).collect()
+    };
+    share(&pages, PAGES_PER_THREAD, &look)
 }
 
 fn ranges_of(page: &PageDiff, objects: Sides, wanted: &[Range<u64>]) -> Result<Vec<Range<u16>>, StoreError> {

@@ -217,6 +217,12 @@ fn map<'a>(
         });
         map.push(entry?);
     }
+    // JSON has them by their text; a map of ours has them by key.
+    map.sort_by(|(a, _), (b, _)| match (a, b) {
+        (Value::Unsigned(a, _), Value::Unsigned(b, _)) => a.cmp(b),
+        (Value::Signed(a, _), Value::Signed(b, _)) => a.cmp(b),
+        _ => std::cmp::Ordering::Equal,
+    });
     Ok(Value::Map(map))
 }
 

@@ -184,13 +184,15 @@ mod tests {
     fn every_type_is_read_as_it_was_written() {
         let field = |name: &str, ty| OwnedNamedValue { name: name.into(), ty };
         let scalars = [
-            schema_of::<(bool, i8, u8, i16, i32, i64, i128)>(),
-            schema_of::<(u16, u32, u64, u128, usize, isize)>(),
-            schema_of::<(f32, f64, char, String, Option<()>)>(),
+            schema_of::<((bool, i8, u8, i16), (i32, i64, i128))>(),
+            schema_of::<(u16, u32, u64, u128)>(),
+            schema_of::<(f32, f64, char, (String, Option<()>))>(),
             schema_of::<BTreeMap<u8, Vec<[u16; 3]>>>(),
             schema_of::<Result<u8, String>>(),
         ];
-        let more = [Model::ByteArray, Model::UnitStruct, Model::Schema, Model::Unit].map(named);
+        let more =
+            [Model::ByteArray, Model::UnitStruct, Model::Schema, Model::Unit, Model::Usize, Model::Isize]
+                .map(named);
         let variant = |name: &str, ty| OwnedNamedVariant { name: name.into(), ty };
         let variants = Model::Enum(vec![
             variant("a", ModelVariant::UnitVariant),

@@ -530,3 +530,215 @@ impl<'a> Value<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{assign, to_json};
+    use crate::{Schema, Section, schema_of};
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
+    enum Mode {
+        Idle,
+        Counting(u16),
+        Pair(u8, i64),
+        Waiting { until: u64, strict: bool },
+    }
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
+    struct Inner(u32);
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
+    struct Chip {
+        latch: u8,
+        wide: u128,
+        signed: (i8, i16, i128),
+        floats: (f32, f64),
+        name: String,
+        fifo: Vec<u8>,
+        mac: [u8; 6],
+        words: [u64; 3],
+        modes: Vec<Mode>,
+        armed: Option<Inner>,
+        deep: Option<Option<bool>>,
+        map: BTreeMap<u16, Mode>,
+        letter: char,
+        unit: (),
+    }
+    impl Section for Chip {
+        const KIND: &'static str = "chip";
+        const VERSION: u32 = 1;
+    }
+
+    fn chip() -> Chip {
+        Chip {
+            latch: 0xFF,
+            wide: u128::MAX,
+            signed: (-128, 300, i128::MIN),
+            floats: (-0.0, f64::NAN),
+            name: "héllo".into(),
+            fifo: vec![1, 0x80, 255],
+            mac: [2, 0, 0, 0, 0, 1],
+            words: [0, u64::MAX, 1 << 53],
+            modes: vec![
+                Mode::Idle,
+                Mode::Counting(300),
+                Mode::Pair(1, -1),
+                Mode::Waiting { until: 1 << 60, strict: true },
+            ],
+            armed: Some(Inner(70_000)),
+            deep: Some(None),
+            map: BTreeMap::from([(5, Mode::Idle), (1000, Mode::Counting(0))]),
+            letter: 'ß',
+            unit: (),
+        }
+    }
+
+    /// The chip's section with one field set.
+    fn set(path: &str, text: &str) -> Result<Chip, ValueError> {
+        let section = chip().to_section("x/chip");
+        let mut value = decode(&section)?;
+        let parts: Vec<Part> =
+            path.split('.').map(|part| part.parse().map_or(Part::Field(part), Part::Index)).collect();
+        assign(&mut value, Shape::of(&section.schema), &parts, &mut Place::new("x/chip"), text)?;
+        let bytes = encode(&section, &value)?;
+        Ok(Chip::from_section(&OwnedSection { bytes, ..section.clone() }).expect("it is a chip"))
+    }
+
+    #[test]
+    fn what_is_decoded_encodes_to_the_same_bytes() {
+        let section = chip().to_section("x/chip");
+        let value = decode(&section).unwrap();
+        assert_eq!(encode(&section, &value).unwrap(), section.bytes);
+        let json = to_json(&value);
+        assert_eq!(json["latch"], 255);
+        assert_eq!(json["wide"], u128::MAX.to_string());
+        assert_eq!(json["words"], json!([0, u64::MAX.to_string(), 1u64 << 53]));
+        assert_eq!(json["fifo"], "0180ff");
+        assert_eq!(json["modes"][3]["Waiting"]["until"], (1u64 << 60).to_string());
+        assert_eq!(json["map"]["1000"], json!({ "Counting": 0 }));
+        let mut paths = Vec::new();
+        value.leaves("x/chip", &mut |path, _| paths.push(path.to_owned()));
+        for path in ["x/chip.latch", "x/chip.words[1]", "x/chip.armed", "x/chip.map[5]", "x/chip.modes[3]"] {
+            assert!(paths.iter().any(|found| found == path), "{path} in {paths:?}");
+        }
+    }
+
+    #[test]
+    fn json_of_a_section_makes_the_section_again() {
+        let section = chip().to_section("x/chip");
+        let mut value = decode(&section).unwrap();
+        let Value::Struct(fields) = &value else { panic!("it is a struct") };
+        for (name, of) in fields.clone() {
+            // JSON has one null, and NaN goes as its bits.
+            if name == "deep" {
+                continue;
+            }
+            let text = match to_json(&of) {
+                serde_json::Value::Null => continue,
+                json => json.to_string(),
+            };
+            let parts = [Part::Field(name)];
+            assign(&mut value, Shape::of(&section.schema), &parts, &mut Place::new("x"), &text).unwrap();
+        }
+        assert_eq!(encode(&section, &value).unwrap(), section.bytes);
+    }
+
+    #[test]
+    fn fields_take_what_their_types_hold() {
+        assert_eq!(set("latch", "0x1f").unwrap().latch, 0x1F);
+        assert_eq!(set("wide", "1_000").unwrap().wide, 1000);
+        assert_eq!(set("signed.2", "-5").unwrap().signed.2, -5);
+        assert_eq!(set("signed.0", "-0x80").unwrap().signed.0, -128);
+        assert_eq!(set("fifo.1", "7").unwrap().fifo, [1, 7, 255]);
+        assert!(set("fifo", "").unwrap().fifo.is_empty());
+        assert_eq!(set("mac", "00 11 22 33 44 55").unwrap().mac, [0, 0x11, 0x22, 0x33, 0x44, 0x55]);
+        assert_eq!(set("words", "[1, \"0x2\", 3]").unwrap().words, [1, 2, 3]);
+        assert_eq!(set("modes.1", "Idle").unwrap().modes[1], Mode::Idle);
+        let waiting = Mode::Waiting { until: 3, strict: false };
+        assert_eq!(set("modes.0", r#"{"Waiting":{"until":3,"strict":false}}"#).unwrap().modes[0], waiting);
+        assert_eq!(
+            set("modes.3.strict", "false").unwrap().modes[3],
+            Mode::Waiting { until: 1 << 60, strict: false }
+        );
+        assert_eq!(set("modes", "[]").unwrap().modes, []);
+        assert_eq!(set("armed", "none").unwrap().armed, None);
+        assert_eq!(set("armed", "4").unwrap().armed, Some(Inner(4)));
+        assert_eq!(set("map.1000", "Idle").unwrap().map[&1000], Mode::Idle);
+        assert_eq!(set("letter", "q").unwrap().letter, 'q');
+        assert_eq!(set("name", "x y").unwrap().name, "x y");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_that_names_the_field() {
+        for (path, text, said) in [
+            ("latch", "256", "field x/chip.latch: 256 does not fit u8, which goes from 0 to 255"),
+            ("latch", "-1", "does not fit u8"),
+            ("latch", "many", "`many` is no integer"),
+            ("signed.0", "128", "which goes from -128 to 127"),
+            ("wide", "340282366920938463463374607431768211456", "is no integer"),
+            ("modes.0", "Asleep", "Asleep is none of Idle, Counting, Pair, Waiting"),
+            ("modes.4", "Idle", "it has 4"),
+            ("modes.1", "Counting", "field x/chip.modes[1]"),
+            ("words", "[1]", "is not a list of 3"),
+            ("words", "[", "is no JSON"),
+            ("mac", "0011", "it has 6 bytes"),
+            ("fifo", "abc", "pairs of hexadecimal digits"),
+            ("latches", "1", "there is no latches; there is latch, wide"),
+            ("latch.x", "1", "below it"),
+            ("unit", "1", "is not null"),
+            ("map.7", "Idle", "there is no [7]"),
+        ] {
+            let error = set(path, text).unwrap_err().to_string();
+            assert!(error.starts_with("section x/chip: ") && error.contains(said), "{path}={text}: {error}");
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_are_errors_or_values() {
+        let section = chip().to_section("x/chip");
+        for at in 0..section.bytes.len() {
+            for byte in [0, 1, 0x7F, 0x80, 0xFF] {
+                let mut bytes = section.bytes.clone();
+                bytes[at] = byte;
+                let damaged = OwnedSection { bytes, ..section.clone() };
+                match decode(&damaged) {
+                    Ok(value) => assert_eq!(encode(&damaged, &value).unwrap(), damaged.bytes),
+                    Err(error) => assert_eq!(error.section, "x/chip"),
+                }
+            }
+            let bytes = section.bytes[..at].to_vec();
+            assert!(decode(&OwnedSection { bytes, ..section.clone() }).is_err());
+        }
+        let bytes = [&section.bytes[..], &[0]].concat();
+        assert!(decode(&OwnedSection { bytes, ..section }).is_err());
+    }
+
+    #[test]
+    fn values_without_bytes_have_an_end() {
+        let schema = schema_of::<Vec<()>>();
+        let bytes = vec![0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1];
+        let section = OwnedSection { path: "x".into(), kind: "k".into(), version: 1, schema, bytes };
+        assert!(decode(&section).unwrap_err().to_string().contains("too many fields"));
+        let schema = schema_of::<Vec<u8>>();
+        let section = OwnedSection { schema, ..section };
+        assert!(decode(&section).unwrap_err().to_string().contains("ends within it"));
+    }
+
+    #[test]
+    fn only_the_shortest_form_of_an_integer_is_one() {
+        let read = |bytes: &[u8]| {
+            let schema = schema_of::<u16>();
+            let (path, kind) = ("x".into(), "k".into());
+            let section = OwnedSection { path, kind, version: 1, schema, bytes: bytes.to_vec() };
+            decode(&section).map(|value| value.to_string()).map_err(|error| error.why)
+        };
+        assert_eq!(read(&[0xFF, 0xFF, 3]), Ok("65535".into()));
+        assert!(read(&[0xFF, 0xFF, 7]).unwrap_err().contains("larger"));
+        assert!(read(&[0x80, 0]).unwrap_err().contains("shortest"));
+        assert!(read(&[0x80, 0x80, 0x80, 1]).unwrap_err().contains("longer"));
+    }
+}

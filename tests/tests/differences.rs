@@ -69,7 +69,11 @@ fn fill(machine: &mut Machine, random: &mut Random) {
         let mut bytes = [0u8; 4096];
         let kind = random.below(4);
         for word in bytes.as_chunks_mut::<8>().0.iter_mut().take([0, 512, 200, 512][kind as usize]) {
-            let value = if kind == 3 { random.below(u64::MAX) } else { 0xFFFF_8880_0000_0000 | random.below(1 << 12) };
+            let value = if kind == 3 {
+                random.below(u64::MAX)
+            } else {
+                0xFFFF_8880_0000_0000 | random.below(1 << 12)
+            };
             *word = value.to_le_bytes();
         }
         if kind > 0 {
@@ -95,7 +99,11 @@ fn a_gibibyte_is_compared_in_the_time_of_what_differs() {
         for _ in 0..pages / run {
             let first = random.below(200 * 1024 / run) * run + 4096;
             for page in first..first + run {
-                machine.mmu_mut().write_physical(amber_mmu::ViewId(0), page * 4096 + 64, &value.to_le_bytes());
+                machine.mmu_mut().write_physical(
+                    amber_mmu::ViewId(0),
+                    page * 4096 + 64,
+                    &value.to_le_bytes(),
+                );
             }
         }
     };
