@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// Fields of a section that are listed; a section with more that differ is another thing altogether.
 const MAX_FIELDS: usize = 1 << 14;
+/// Bytes of one field that are listed one by one.
+const MAX_BYTES: usize = 32;
 const PAGE: u64 = 4096;
 /// What a second thread is not worth its start for.
 const PAGES_PER_THREAD: usize = 128;
@@ -190,6 +192,12 @@ fn compare<'a>(
                 below(Part::Index(n), a.get(n), b.get(n));
             }
         }
+        (Some(Value::Bytes(a)), Some(Value::Bytes(b))) if few_differ(a, b) => {
+            for (n, (a, b)) in a.iter().zip(b.iter()).enumerate().filter(|(_, (a, b))| a != b) {
+                let byte = |byte: &u8| Value::Unsigned((*byte).into(), 8);
+                below(Part::Index(n), Some(&byte(a)), Some(&byte(b)));
+            }
+        }
         (Some(Value::Map(a)), Some(Value::Map(b))) => {
             for (key, value) in a {
                 let other = b.iter().find(|(other, _)| other == key).map(|(_, other)| other);
@@ -212,6 +220,11 @@ fn compare<'a>(
         }
         _ => {}
     }
+}
+
+/// Whether bytes are as many, and so few of them differ that each is worth a line.
+fn few_differ(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).filter(|(a, b)| a != b).count() <= MAX_BYTES
 }
 
 type Sides<'o> = (&'o Objects, &'o Objects);
@@ -314,7 +327,8 @@ fn find_bytes(
 fn ranges_of(page: &PageDiff, objects: Sides, wanted: &[Range<u64>]) -> Result<Vec<Range<u16>>, StoreError> {
     let (mut a, mut b) = ([0; PAGE as usize], [0; PAGE as usize]);
     let known = read(page.a, objects.0, &mut a)? && read(page.b, objects.1, &mut b)?;
-    let ranges = if known { differing(&a, &b) } else { vec![0..PAGE as u16] };
+    let whole = 0..PAGE as u16;
+    let ranges = if known { differing(&a, &b) } else { vec![whole] };
     let at = page.page * PAGE;
     if wanted.iter().any(|w| w.start <= at && at + PAGE <= w.end) {
         return Ok(ranges);

@@ -95,10 +95,10 @@ struct Variant {
 
 #[derive(Deserialize)]
 enum VariantType {
-    UnitVariant,
-    NewtypeVariant(Box<Named>),
-    TupleVariant(Vec<Named>),
-    StructVariant(Vec<Field>),
+    Unit,
+    Newtype(Box<Named>),
+    Tuple(Vec<Named>),
+    Struct(Vec<Field>),
 }
 
 fn boxed(named: Named) -> Box<OwnedNamedType> {
@@ -156,10 +156,10 @@ impl From<Type> for Model {
 impl From<VariantType> for ModelVariant {
     fn from(ty: VariantType) -> Self {
         match ty {
-            VariantType::UnitVariant => Self::UnitVariant,
-            VariantType::NewtypeVariant(of) => Self::NewtypeVariant(boxed(*of)),
-            VariantType::TupleVariant(of) => Self::TupleVariant(all(of)),
-            VariantType::StructVariant(of) => Self::StructVariant(fields(of)),
+            VariantType::Unit => Self::UnitVariant,
+            VariantType::Newtype(of) => Self::NewtypeVariant(boxed(*of)),
+            VariantType::Tuple(of) => Self::TupleVariant(all(of)),
+            VariantType::Struct(of) => Self::StructVariant(fields(of)),
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct CodePage {
 }
 
 /// Those of `wanted` (indices of pages of RAM) that are code to a processor of `machine`: it is mapped executable in
-/// long mode and read-only, or RIP is in it.
+/// long mode, and read-only or a function by its symbols; or RIP is in it.
 pub fn code_pages(
     machine: &Machine,
     wanted: &BTreeSet<u64>,
@@ -86,16 +86,14 @@ impl Walk<'_> {
 
     /// Looks at what an executable mapping maps.
     fn leaf(&mut self, gpa: u64, len: u64, linear: i64, writable: bool) {
-        if writable {
-            return;
-        }
         // A large page never lies across a border of the map that matters here.
         let Some(("ram", first)) = self.machine.region_at(gpa) else { return };
         for page in self.wanted.range(first / PAGE..(first + len) / PAGE) {
             let linear = (linear as u64).wrapping_add(page * PAGE - first);
-            let named = |linear| self.symbols.is_some_and(|symbols| symbols.locate(linear).is_some());
+            let symbol = |linear| self.symbols.and_then(|symbols| symbols.locate(linear));
+            let named = |linear| symbol(linear).is_some_and(|symbol| symbol.code);
             let better = |known: &CodePage| (named(linear), linear) > (named(known.linear), known.linear);
-            if self.found.get(page).is_none_or(better) {
+            if (!writable || named(linear)) && self.found.get(page).is_none_or(better) {
                 self.found.insert(*page, CodePage { linear, bits: 64 });
             }
         }
