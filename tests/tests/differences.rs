@@ -162,14 +162,18 @@ fn edits_change_what_they_name_and_nothing_else() {
     let paths: Vec<_> =
         found.sections.iter().flat_map(|section| &section.fields).map(|field| field.path.as_str()).collect();
     assert_eq!(paths, ["machine.step", "cpu0.gpr[0]", "platform0/pit.counters[0].mode"]);
-    let pages: Vec<_> = found.regions[0].pages.iter().map(|page| (page.page, page.ranges.clone())).collect();
+    let pages: Vec<_> = found.regions[0]
+        .pages
+        .iter()
+        .flat_map(|page| page.ranges.iter().map(|range| (page.page, range.start, range.end)))
+        .collect();
     let expected = [
-        (0x100, vec![0xFFE..0x1000]),
-        (0x101, vec![0..2]),
-        (0x200, vec![0xFF0..0x1000]),
-        (0x201, vec![0..4096]),
-        (0x202, vec![0..5000 - 16 - 4096]),
-        (0x300, vec![8..10]),
+        (0x100, 0xFFE, 0x1000),
+        (0x101, 0, 2),
+        (0x200, 0xFF0, 0x1000),
+        (0x201, 0, 4096),
+        (0x202, 0, 5000 - 16 - 4096),
+        (0x300, 8, 10),
     ];
     assert_eq!(pages, expected);
     // It runs, and its pages are what was written.

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 const CSS: &str = include_str!("page.css");
 /// Sections with more fields than this are closed at first.
-const OPEN_FIELDS: usize = 24;
+const OPEN_FIELDS: usize = 48;
 
 /// Text in a page.
 pub fn escape(text: &str) -> String {
