@@ -51,6 +51,12 @@ pub struct MachineConfig {
     /// Snapshots to save on the way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub save_at: Vec<SaveAt>,
+    /// File that every input is recorded to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<PathBuf>,
+    /// Unix socket to listen at for other programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<PathBuf>,
     /// Name of the snapshot to save at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save_on_exit: Option<String>,
@@ -107,6 +113,8 @@ impl Default for MachineConfig {
             from: None,
             store: None,
             save_at: Vec::new(),
+            record: None,
+            control: None,
             save_on_exit: None,
             machine: MachineType::default(),
             cpu: CpuChoice::default(),
@@ -294,6 +302,8 @@ impl MachineConfig {
             &mut self.bios,
             &mut self.rom,
             &mut self.store,
+            &mut self.record,
+            &mut self.control,
             &mut self.trace,
             &mut self.symbols,
         ];

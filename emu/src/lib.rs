@@ -3,8 +3,10 @@
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod files;
 pub mod gdb;
+pub mod input;
 pub mod machine;
 pub mod symbols;
 pub mod test;

@@ -92,13 +92,15 @@ pub(crate) struct Position {
     pub input_ended: bool,
     /// Steps spent idle (time jumps).
     pub idle_jumps: u64,
+    /// Inputs so far: the position in the input log.
+    pub inputs: u64,
     /// The guest ended itself like this.
     pub ended: Option<Ending>,
 }
 
 impl Section for Position {
     const KIND: &'static str = "machine";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 /// A region of frames.
@@ -178,6 +180,7 @@ impl Machine {
             serial_queue: Vec::new(),
             input_ended: false,
             idle_jumps: 0,
+            inputs: 0,
             ended: None,
         };
         Ok(Self {

@@ -306,18 +306,20 @@ fn a_gibibyte_is_compared_in_the_time_of_what_differs() {
         machine.rewind(&then);
         write(&mut machine, run, 500, 2);
         let b = save(&mut machine, &store, Some(base), &format!("b{run}"));
-        for _ in 0..3 {
+        let (mut best, mut opened, mut pages) = (Duration::MAX, Duration::MAX, 0);
+        // The best of some, as other programs run beside.
+        for _ in 0..20 {
             let started = Instant::now();
             let fresh = open(store.dir());
             let load = |id| -> Snapshot { fresh.load(id).expect("it is there") };
             let (a, b) = (load(a), load(b));
-            let opened = started.elapsed();
+            opened = opened.min(started.elapsed());
             let started = Instant::now();
             let found = diff(&a, &b, &Rules::default()).expect("it can be read");
-            let took = started.elapsed();
-            let pages: usize = found.regions.iter().map(|region| region.pages.len()).sum();
-            println!("runs of {run}: {pages} pages in {took:?}, after {opened:?} to open the store");
-            assert!(took < Duration::from_millis(500) && pages <= 1000);
+            best = best.min(started.elapsed());
+            pages = found.regions.iter().map(|region| region.pages.len()).sum();
         }
+        println!("runs of {run}: {pages} pages in {best:?}, after {opened:?} to open the store");
+        assert!(best < Duration::from_millis(100) && pages <= 1000);
     }
 }

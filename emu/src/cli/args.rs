@@ -1,6 +1,6 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
-use super::snapshot_args::{BenchArgs, SnapshotArgs};
+use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineConfig, MachineType,
     MemorySize, Pace, RtcDate, SaveAt, Seed,
@@ -70,6 +70,10 @@ pub enum Command {
     Test(TestArgs),
     /// List, show, move and remove snapshots.
     Snapshot(SnapshotArgs),
+    /// Run a recorded run again, from its input log.
+    Replay(ReplayArgs),
+    /// Ask a running machine for something.
+    Ctl(CtlArgs),
     /// Measure what Amber costs here.
     Bench(BenchArgs),
 }
@@ -178,6 +182,12 @@ pub struct RunningArgs {
     /// Save a snapshot at this step; may be given several times.
     #[arg(long, value_name = "STEP=NAME")]
     pub save_at: Vec<SaveAt>,
+    /// Record every input to this file; `amber replay` runs it again.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Listen at this Unix socket for `amber ctl` and other programs.
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
     /// Save a snapshot when the run ends, however it does.
     #[arg(long, value_name = "NAME")]
     pub save_on_exit: Option<String>,
@@ -299,6 +309,8 @@ impl RunningArgs {
             limit,
             store,
             save_at,
+            record,
+            control,
             save_on_exit,
             hash,
             stats,
@@ -319,6 +331,8 @@ impl RunningArgs {
         if !save_at.is_empty() {
             config.save_at.clone_from(save_at);
         }
+        set_some(&mut config.record, record);
+        set_some(&mut config.control, control);
         set_some(&mut config.save_on_exit, save_on_exit);
         config.hash |= hash;
         config.stats |= stats;

@@ -222,3 +222,46 @@ pub enum BenchSubject {
     /// Freezing, saving, loading, forking, resetting.
     Snapshot,
 }
+
+/// Arguments of `amber replay`.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArgs {
+    /// The input log, as `amber run --record` wrote it.
+    #[arg(value_name = "LOG")]
+    pub log: PathBuf,
+    /// Begin at this snapshot of the recorded run, not at its start.
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub from: Option<String>,
+    /// Folder of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Stop at this step.
+    #[arg(long, value_name = "STEP")]
+    pub stop_at: Option<u64>,
+    /// Print `state-hash <64 hex>` on standard error.
+    #[arg(long)]
+    pub hash: bool,
+}
+
+const CTL_EXAMPLES: &str = "\
+Methods: status, pause, resume, step COUNT, save NAME, load SNAPSHOT, hash, serial TEXT, reset, power,
+read ADDRESS LEN, quit. docs/control.md says what each answers.
+
+Examples:
+  amber run --kernel vmlinuz --headless --control /tmp/machine.sock
+  amber ctl /tmp/machine.sock status
+  amber ctl /tmp/machine.sock save before-the-update
+  amber ctl /tmp/machine.sock serial $'ls\\n'";
+
+/// Arguments of `amber ctl`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = CTL_EXAMPLES)]
+pub struct CtlArgs {
+    /// The socket that `amber run --control` listens at.
+    pub socket: PathBuf,
+    /// What to ask for.
+    pub method: String,
+    /// Its parameters, in order.
+    #[arg(allow_hyphen_values = true)]
+    pub params: Vec<String>,
+}

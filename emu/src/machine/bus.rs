@@ -1,6 +1,7 @@
 //! The bus a processor sees while it runs, and the host's side of a machine.
 
 use super::Machine;
+use crate::input::Record;
 use amber_cpu::Bus;
 use amber_cpu::apic::Message;
 use amber_devices::Dma;
@@ -14,9 +15,9 @@ pub trait HostIo {
     fn serial_output(&mut self, port: u8, byte: u8);
     /// A byte written to the debug console (0xE9, 0x402).
     fn debug_output(&mut self, byte: u8);
-    /// Bytes for serial port 0, if any are waiting: a few dozen at most, the next when the guest has taken them. With
+    /// Bytes for serial port 0, if any are waiting at step `step`: a few dozen at most, the next when the guest has taken them. With
     /// `idle` the guest has nothing to do until an event: the host may wait up to `idle` ns of real time.
-    fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8>;
+    fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8>;
     /// Whether input may still come.
     fn may_input(&self) -> bool;
     /// What the guest is told once when no more input comes.
@@ -27,7 +28,9 @@ pub trait HostIo {
     fn attend(&mut self) {}
     /// Virtual time has come to `now`, ns; asked as often as for input. A host that keeps to the wall clock sleeps here.
     fn pace(&mut self, _now: u64) {}
-    /// Whether the person at the console asked to end the run.
+    /// Something came in from outside; for the input log.
+    fn note(&mut self, _record: &Record) {}
+    /// Whether the run shall stop where it is: the person at the console, or another program, wants something.
     fn stop_requested(&self) -> bool {
         false
     }

@@ -2,6 +2,7 @@
 
 use super::bus::{HostIo, PlatformBus};
 use super::{Machine, POLL_NS};
+use crate::input::{Input, Record};
 use amber_cpu::state::Activity;
 use amber_cpu::{Exit, Vcpu, Watchpoint};
 
@@ -129,16 +130,43 @@ impl Machine {
     fn input(&mut self, host: &mut dyn HostIo, idle: Option<u64>) -> usize {
         let mut queue = std::mem::take(&mut self.position.serial_queue);
         if queue.is_empty() {
-            queue = host.serial_input(idle);
-            if queue.is_empty() && !host.may_input() && !self.position.input_ended {
+            queue = host.serial_input(self.position.step, idle);
+            if !queue.is_empty() {
+                self.note(host, Input::Serial(queue.clone()));
+            } else if !host.may_input() && !self.position.input_ended {
                 self.position.input_ended = true;
-                queue.extend(host.end_of_input());
+                let end = host.end_of_input();
+                queue.extend(end);
+                self.note(host, Input::End(end));
             }
         }
         let taken = self.with_dma(|platform, dma| platform.serial_input(dma, 0, &queue)).min(queue.len());
         queue.drain(..taken);
         self.position.serial_queue = queue;
         taken
+    }
+
+    /// Has an input logged that takes effect now.
+    fn note(&mut self, host: &mut dyn HostIo, input: Input) {
+        self.position.inputs += 1;
+        host.note(&Record { step: self.position.step, input });
+    }
+
+    /// Presses the reset button.
+    pub fn press_reset(&mut self, host: &mut dyn HostIo) {
+        self.note(host, Input::Reset);
+        self.reset();
+    }
+
+    /// Presses the power button, which a guest may answer by powering off.
+    pub fn press_power(&mut self, host: &mut dyn HostIo) {
+        self.note(host, Input::PowerButton);
+        self.with_dma(|platform, dma| platform.power_button(dma));
+    }
+
+    /// Inputs so far.
+    pub fn inputs(&self) -> u64 {
+        self.position.inputs
     }
 
     /// The processor that runs next: the current one while its slice lasts, else the next that has something to do.
@@ -232,7 +260,10 @@ impl Machine {
         let next = timers.chain(self.platform.next_deadline()).min();
         // Nothing but input can wake the guest: wait for it without burning the host. If there is none, or the serial
         // port has no room for it, nothing will ever change.
-        if next.is_none() && self.input(host, Some(100_000_000)) == 0 {
+        if next.is_none() {
+            if self.input(host, Some(100_000_000)) != 0 {
+                return None;
+            }
             let waits = !self.position.serial_queue.is_empty();
             if waits || !host.may_input() {
                 return Some(Stop::Hung);

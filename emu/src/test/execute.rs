@@ -117,7 +117,7 @@ impl HostIo for Recorder<'_> {
         }
     }
     fn debug_output(&mut self, _byte: u8) {}
-    fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
+    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
         let chunk = self.input.len().min(CHUNK);
         self.input.drain(..chunk).collect()
     }
