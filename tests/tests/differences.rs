@@ -14,7 +14,7 @@ fn open(dir: &Path) -> Arc<Store> {
 }
 
 fn save(machine: &mut Machine, store: &Store, parent: Option<SnapshotId>, name: &str) -> SnapshotId {
-    let id = machine.freeze().save(store, parent, 0).expect("saved").id;
+    let id = machine.freeze().save(store, parent).expect("saved").id;
     store.name(name, id, 1_700_000_000, false).expect("named");
     id
 }
