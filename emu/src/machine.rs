@@ -14,6 +14,7 @@ mod tests;
 
 pub use bus::HostIo;
 pub use frozen::{Frozen, RegionSnapshot};
+pub use layout::RamLayout;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use spec::MachineSpec;
