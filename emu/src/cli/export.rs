@@ -4,6 +4,8 @@ use super::show::described;
 use super::snapshot::{bar, moving};
 use super::snapshot_args::ExportTo;
 use super::stores::Found;
+use crate::machine::Machine;
+use crate::vmcore;
 use amber_snapshot::{GROUP_PAGES, ObjectId, Snapshot, export, sections_to_json};
 use anyhow::{Context, Result, anyhow};
 use std::fs::File;
@@ -27,9 +29,18 @@ pub fn run(found: Found, to: &ExportTo) -> Result<i32> {
     if let Some(file) = &to.file {
         let bar = bar("export");
         let Snapshot { manifest, objects } = &found.snapshot;
-        let bytes = export(manifest, objects, found.label, file, &mut moving(&bar))?;
+        let bytes = export(manifest, objects, found.label.clone(), file, &mut moving(&bar))?;
         bar.finish_and_clear();
         println!("{}: {bytes} bytes", file.display());
+    }
+    // Last: a machine takes the snapshot over.
+    if let Some(file) = &to.vmcore {
+        let mut machine = Machine::load(found.snapshot)?;
+        let written = vmcore::write(&mut machine, file)
+            .with_context(|| format!("{}: cannot be written", file.display()))?;
+        let note =
+            if written.linux { "with the kernel's VMCOREINFO" } else { "no VMCOREINFO of a Linux in it" };
+        println!("{}: {} bytes, {note}", file.display(), written.len);
     }
     Ok(0)
 }
