@@ -5,6 +5,7 @@
 
 mod values;
 
+use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::CPUS_MAX;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub struct MachineConfig {
     /// Unix socket to listen at for other programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<PathBuf>,
+    /// What software in the guest may ask for.
+    pub guest_checkpoints: Policy,
     /// Name of the snapshot to save at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save_on_exit: Option<String>,
@@ -115,6 +118,7 @@ impl Default for MachineConfig {
             save_at: Vec::new(),
             record: None,
             control: None,
+            guest_checkpoints: Policy::Deny,
             save_on_exit: None,
             machine: MachineType::default(),
             cpu: CpuChoice::default(),

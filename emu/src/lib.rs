@@ -1,6 +1,7 @@
 //! Machines: configuration, boot loading, the run loop and the command line.
 
 pub mod boot;
+pub mod checkpoints;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -3,6 +3,7 @@
 mod bus;
 mod frozen;
 mod layout;
+pub mod request;
 mod restore;
 mod route;
 mod run;
@@ -124,6 +125,8 @@ pub struct Machine {
     pub(crate) position: Position,
     pub(crate) regions: Vec<Region>,
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
+    /// Processor whose last instruction asked for something: settled before a run ends.
+    asking: Option<usize>,
 }
 
 /// Virtual time between two looks at the host's input, ns.
@@ -193,6 +196,7 @@ impl Machine {
             position,
             regions,
             messages: Vec::new(),
+            asking: None,
         })
     }
 

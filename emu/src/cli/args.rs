@@ -1,6 +1,7 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
+use crate::checkpoints::Policy;
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineConfig, MachineType,
     MemorySize, Pace, RtcDate, SaveAt, Seed,
@@ -118,7 +119,7 @@ pub struct GuestArgs {
     /// Flat binary, loaded and entered at ADDR in 64-bit mode.
     #[arg(long, value_name = "FILE@ADDR")]
     pub flat: Option<FlatImage>,
-    /// Built-in image: monitor, selftest, interrupts, paging or smp.
+    /// Built-in image: monitor, selftest, interrupts, paging, smp or requests.
     #[arg(long, value_name = "NAME")]
     pub firmware: Option<Firmware>,
     /// Snapshot to go on from: a name or the start of an id in the store, or a .amber file.
@@ -185,6 +186,9 @@ pub struct RunningArgs {
     /// Record every input to this file; `amber replay` runs it again.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// What software in the guest may keep: deny, or N,SIZE for so many checkpoints in so much memory [default: deny].
+    #[arg(long, value_name = "POLICY")]
+    pub guest_checkpoints: Option<Policy>,
     /// Listen at this Unix socket for `amber ctl` and other programs.
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
@@ -311,6 +315,7 @@ impl RunningArgs {
             save_at,
             record,
             control,
+            guest_checkpoints,
             save_on_exit,
             hash,
             stats,
@@ -333,6 +338,7 @@ impl RunningArgs {
         }
         set_some(&mut config.record, record);
         set_some(&mut config.control, control);
+        set(&mut config.guest_checkpoints, guest_checkpoints);
         set_some(&mut config.save_on_exit, save_on_exit);
         config.hash |= hash;
         config.stats |= stats;

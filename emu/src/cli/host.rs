@@ -19,12 +19,14 @@ pub struct SessionHost {
     typed: VecDeque<u8>,
     /// Nothing stops a run that is itself an answer.
     pub deaf: bool,
+    /// Somebody does what the guest asks for.
+    pub serves: bool,
 }
 
 impl SessionHost {
     /// A host with a console.
     pub fn new(console: Console, recorder: Option<Recorder>, control: Option<(Server, Calls)>) -> Self {
-        Self { console, recorder, control, typed: VecDeque::new(), deaf: false }
+        Self { console, recorder, control, typed: VecDeque::new(), deaf: false, serves: false }
     }
 
     /// Whether the person at the console asked to end the run.
@@ -91,6 +93,10 @@ impl HostIo for SessionHost {
 
     fn pace(&mut self, now: u64) {
         self.console.pace(now);
+    }
+
+    fn takes_requests(&self) -> bool {
+        self.serves
     }
 
     fn stop_requested(&self) -> bool {

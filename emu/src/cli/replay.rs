@@ -3,12 +3,15 @@
 use super::console::Console;
 use super::from;
 use super::snapshot_args::ReplayArgs;
-use super::{build, log};
+use super::{build, log, stores};
+use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{Guest, MachineConfig};
 use crate::input::{self, Input, Record};
-use crate::machine::{HostIo, Machine, Stop};
+use crate::machine::request::{Answer, Refusal};
+use crate::machine::{Frozen, HostIo, Machine, Stop};
 use anyhow::{Result, bail};
 use std::collections::VecDeque;
+use std::path::Path;
 
 /// Gives a machine what the log says, when it says.
 struct Player {
@@ -16,13 +19,42 @@ struct Player {
     left: VecDeque<Record>,
     /// Step of the last look for input.
     asked_at: u64,
+    /// The recorded run did what the guest asked for.
+    serves: bool,
     /// What the log does not have: the run is another one.
     astray: Option<String>,
 }
 
 impl Player {
+    fn next_answer(&self) -> Option<Answer> {
+        match self.left.front() {
+            Some(Record { input: Input::Answer(answer), .. }) => Some(*answer),
+            _ => None,
+        }
+    }
+
     fn next_is(&self, step: u64, fits: impl Fn(&Input) -> bool) -> bool {
         self.left.front().is_some_and(|next| next.step == step && fits(&next.input))
+    }
+}
+
+/// The store of a replay: what was saved there when the run was recorded is not saved again.
+struct LoggedShelf<'a> {
+    folder: Option<&'a Path>,
+    /// What the log says the guest was answered.
+    answer: Option<Answer>,
+}
+
+impl Shelf for LoggedShelf<'_> {
+    fn save(&mut self, _state: Frozen, _name: &str) -> Result<(), Refusal> {
+        let refusals = [Refusal::Name, Refusal::Store];
+        let refused = refusals.into_iter().find(|refusal| self.answer == Some((*refusal).into()));
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn load(&mut self, name: &str) -> Result<Machine, Refusal> {
+        let found = stores::find(self.folder, name).map_err(|_| Refusal::Unknown)?;
+        Machine::load(found.snapshot).map_err(|_| Refusal::Unknown)
     }
 }
 
@@ -63,6 +95,9 @@ impl HostIo for Player {
             }
         }
     }
+    fn takes_requests(&self) -> bool {
+        self.serves
+    }
     fn stop_requested(&self) -> bool {
         self.astray.is_some()
     }
@@ -98,8 +133,9 @@ pub fn run(args: &ReplayArgs) -> Result<i32> {
     };
     let left = records.into_iter().skip(usize::try_from(skip)?).collect();
     let console = Console::silent();
-    let mut player = Player { console, left, asked_at: u64::MAX, astray: None };
-    let outcome = play(&mut machine, &mut player, args.stop_at.unwrap_or(u64::MAX), config.no_reboot);
+    let serves = config.guest_checkpoints != Policy::Deny;
+    let mut player = Player { console, left, asked_at: u64::MAX, serves, astray: None };
+    let outcome = play(&mut machine, &mut player, args.stop_at.unwrap_or(u64::MAX), &config);
     player.console.flush();
     let told = outcome?;
     if args.hash {
@@ -109,17 +145,24 @@ pub fn run(args: &ReplayArgs) -> Result<i32> {
     Ok(0)
 }
 
-fn play(machine: &mut Machine, player: &mut Player, until: u64, no_reboot: bool) -> Result<String> {
+fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &MachineConfig) -> Result<String> {
+    let mut checkpoints = Checkpoints::new(config.guest_checkpoints);
     loop {
         // What is done to the machine between two runs of it.
         let done = |input: &Input| matches!(input, Input::Reset | Input::PowerButton | Input::Stop(_));
-        let pause = player.left.iter().find(|record| done(&record.input)).map(|record| record.step);
-        let stop = machine.run(pause.unwrap_or(u64::MAX).min(until), player, no_reboot);
+        // Beyond an answer the steps may be those of another branch: the guest may have gone back.
+        let answered = |input: &Input| matches!(input, Input::Answer(_));
+        let ahead = player.left.iter().take_while(|record| !answered(&record.input));
+        let pause = ahead.filter(|record| done(&record.input)).map(|record| record.step).next();
+        let stop = machine.run(pause.unwrap_or(u64::MAX).min(until), player, config.no_reboot);
         if let Some(why) = &player.astray {
             bail!("the run is another one: {why}");
         }
         let here = machine.step();
-        if player.next_is(here, |input| *input == Input::Reset) {
+        if let Stop::Request(processor) = stop {
+            let mut shelf = LoggedShelf { folder: config.store.as_deref(), answer: player.next_answer() };
+            checkpoints.serve(machine, processor, player, &mut shelf);
+        } else if player.next_is(here, |input| *input == Input::Reset) {
             machine.press_reset(player);
         } else if player.next_is(here, |input| *input == Input::PowerButton) {
             machine.press_power(player);

@@ -37,6 +37,7 @@ pub mod exit {
             | Stop::Reset
             | Stop::Step
             | Stop::User
+            | Stop::Request(_)
             | Stop::Breakpoint(_)
             | Stop::Watchpoint(..) => 0,
         }

@@ -43,10 +43,9 @@ impl Saver {
         let (store, parent, named) = (Arc::clone(&self.store), self.parent, name.to_owned());
         self.name = named.clone();
         self.under_way = Some(std::thread::spawn(move || {
-            let saved = frozen.save(&store, parent).and_then(|saved| {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-                store.name(&named, saved.id, now, false).map(|()| saved)
-            });
+            let saved = frozen
+                .save(&store, parent)
+                .and_then(|saved| store.name(&named, saved.id, now(), false).map(|()| saved));
             (frozen, saved)
         }));
         earlier.map(|_| ())
@@ -69,4 +68,9 @@ impl Saver {
         tracing::info!(target: "snapshot", "saved {} at step {step}, {} bytes", self.name, saved.written);
         Ok(Some(saved))
     }
+}
+
+/// Unix seconds.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

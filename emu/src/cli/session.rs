@@ -1,15 +1,18 @@
 //! A run as its person sees it: the machine, what it is saved to, and what is asked of it while it runs.
 
 use super::host::SessionHost;
-use super::saving::Saver;
+use super::saving::{Saver, now};
 use super::stores;
+use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{MachineConfig, SaveAt};
 use crate::control::Method;
-use crate::machine::{Machine, Stop};
+use crate::machine::request::Refusal;
+use crate::machine::{Frozen, Machine, Stop};
 use amber_mmu::ViewId;
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// Most bytes of memory that are read at once.
 const READ_MAX: u64 = 1 << 16;
@@ -22,8 +25,29 @@ pub struct Session<'a> {
     pub parent: Option<SnapshotId>,
     /// Made when something is first saved.
     saver: Option<Saver>,
+    checkpoints: Checkpoints,
     paused: bool,
     quit: bool,
+}
+
+/// The store, as the guest's requests reach it.
+struct StoreShelf<'a> {
+    folder: Option<&'a Path>,
+    parent: Option<SnapshotId>,
+}
+
+impl Shelf for StoreShelf<'_> {
+    fn save(&mut self, mut state: Frozen, name: &str) -> Result<(), Refusal> {
+        let store = stores::open(self.folder).map_err(|_| Refusal::Store)?;
+        store.check_name(name).map_err(|_| Refusal::Name)?;
+        let saved = state.save(&store, self.parent).map_err(|_| Refusal::Store)?;
+        store.name(name, saved.id, now(), false).map_err(|_| Refusal::Store)
+    }
+
+    fn load(&mut self, name: &str) -> Result<Machine, Refusal> {
+        let found = stores::find(self.folder, name).map_err(|_| Refusal::Unknown)?;
+        Machine::load(found.snapshot).map_err(|_| Refusal::Unknown)
+    }
 }
 
 impl<'a> Session<'a> {
@@ -36,7 +60,9 @@ impl<'a> Session<'a> {
         config: &'a MachineConfig,
         parent: Option<SnapshotId>,
     ) -> Result<Self> {
-        let mut session = Self { machine, config, parent, saver: None, paused: false, quit: false };
+        let checkpoints = Checkpoints::new(config.guest_checkpoints);
+        let mut session =
+            Self { machine, config, parent, saver: None, checkpoints, paused: false, quit: false };
         session.check_names()?;
         Ok(session)
     }
@@ -76,6 +102,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// None of the guest's doing.
     pub fn run(&mut self, until: u64, host: &mut SessionHost) -> Result<Stop> {
+        host.serves = self.config.guest_checkpoints != Policy::Deny;
         let mut points = self.config.save_at.clone();
         points.sort();
         points.reverse();
@@ -87,6 +114,7 @@ impl<'a> Session<'a> {
             let next = points.last().map_or(until, |point| point.step.min(until));
             match self.machine.run(next, host, self.config.no_reboot) {
                 Stop::Step if self.machine.step() < until => {}
+                Stop::Request(processor) => self.serve(processor, host),
                 Stop::User => {
                     self.attend(host);
                     if self.quit || host.quit() {
@@ -96,6 +124,12 @@ impl<'a> Session<'a> {
                 stop => return Ok(stop),
             }
         }
+    }
+
+    /// Does what software in the guest asks for.
+    fn serve(&mut self, processor: usize, host: &mut SessionHost) {
+        let mut shelf = StoreShelf { folder: self.config.store.as_deref(), parent: self.parent };
+        self.checkpoints.serve(self.machine, processor, host, &mut shelf);
     }
 
     /// A failed save is told, and the machine runs on.
@@ -156,7 +190,12 @@ impl<'a> Session<'a> {
         }
         let to = self.machine.step().saturating_add(count);
         host.deaf = true;
-        let stop = self.machine.run(to, host, self.config.no_reboot);
+        let stop = loop {
+            match self.machine.run(to, host, self.config.no_reboot) {
+                Stop::Request(processor) => self.serve(processor, host),
+                stop => break stop,
+            }
+        };
         host.deaf = false;
         let mut status = self.status();
         status["stop"] = json!(format!("{stop:?}"));

@@ -30,6 +30,10 @@ pub trait HostIo {
     fn pace(&mut self, _now: u64) {}
     /// Something came in from outside; for the input log.
     fn note(&mut self, _record: &Record) {}
+    /// Whether what the guest asks for is to be done: the run stops for it. If not it is refused.
+    fn takes_requests(&self) -> bool {
+        false
+    }
     /// Whether the run shall stop where it is: the person at the console, or another program, wants something.
     fn stop_requested(&self) -> bool {
         false
@@ -56,6 +60,8 @@ pub(crate) struct PlatformBus<'a> {
     pub until: u64,
     /// APIC id of the processor.
     pub processor: u32,
+    /// Set when the processor asks the machine for something.
+    pub requested: bool,
     /// FERR# of this processor is wired to the chipset.
     pub ferr_wired: bool,
 }
@@ -98,11 +104,14 @@ impl Bus for PlatformBus<'_> {
     fn send(&mut self, message: Message) {
         self.messages.push(message);
     }
+    fn request(&mut self) {
+        self.requested = true;
+    }
     fn deadline(&self) -> u64 {
         self.until.min(self.platform.next_deadline().unwrap_or(u64::MAX))
     }
     fn attention(&mut self) -> bool {
-        !self.messages.is_empty() || !self.platform.effects().is_empty()
+        self.requested || !self.messages.is_empty() || !self.platform.effects().is_empty()
     }
 }
 

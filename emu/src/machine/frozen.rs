@@ -134,6 +134,7 @@ impl Machine {
             position: frozen.position.clone(),
             regions: frozen.regions.clone(),
             messages: Vec::new(),
+            asking: None,
         };
         machine.vcpus.iter_mut().for_each(Vcpu::arrive);
         machine.mmu.set_a20(machine.platform.a20());

@@ -1,6 +1,7 @@
 //! The run loop: slices, time, idle jumps and input.
 
 use super::bus::{HostIo, PlatformBus};
+use super::request::{Answer, Operation, Refusal, Request};
 use super::{Machine, POLL_NS};
 use crate::input::{Input, Record};
 use amber_cpu::state::Activity;
@@ -27,6 +28,8 @@ pub enum Stop {
     Breakpoint(usize),
     /// The machine's memory cannot be read any more; [`Machine::damage`] says why.
     Damaged,
+    /// Software on this processor asks for something: see [`Machine::request`], and answer.
+    Request(usize),
     /// A debugger's watchpoint was hit by this processor's last instruction.
     Watchpoint(usize, Watchpoint),
 }
@@ -71,6 +74,9 @@ impl Machine {
     /// Carries out all that the steps so far caused and all that is due now. `Some` if the guest has ended.
     fn catch_up(&mut self, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
         let ended = self.settle(host, no_reboot);
+        if let Some(stop) = self.hear(host) {
+            return Some(stop);
+        }
         self.run_due(host);
         // Timers never arm themselves for the same time again, so this comes to rest.
         while !self.platform.effects().is_empty() || !self.messages.is_empty() {
@@ -78,6 +84,21 @@ impl Machine {
             self.run_due(host);
         }
         ended.or_else(|| self.settle(host, no_reboot))
+    }
+
+    /// A processor that executed the NOP of requests: refused, unless the host takes requests.
+    fn hear(&mut self, host: &mut dyn HostIo) -> Option<Stop> {
+        let processor = self.asking.take().filter(|processor| self.is_request(*processor))?;
+        if host.takes_requests() {
+            return Some(Stop::Request(processor));
+        }
+        let answer = match self.request(processor) {
+            Ok(Request { operation: Operation::Probe, .. }) => Answer { result: 1, argument: None },
+            Ok(_) => Refusal::Denied.into(),
+            Err(refusal) => refusal.into(),
+        };
+        self.answer(processor, host, answer);
+        None
     }
 
     /// Timers and input that are due now.
@@ -147,7 +168,7 @@ impl Machine {
     }
 
     /// Has an input logged that takes effect now.
-    fn note(&mut self, host: &mut dyn HostIo, input: Input) {
+    pub(super) fn note(&mut self, host: &mut dyn HostIo, input: Input) {
         self.position.inputs += 1;
         host.note(&Record { step: self.position.step, input });
     }
@@ -162,6 +183,11 @@ impl Machine {
     pub fn press_power(&mut self, host: &mut dyn HostIo) {
         self.note(host, Input::PowerButton);
         self.with_dma(|platform, dma| platform.power_button(dma));
+    }
+
+    /// Says how many inputs there were, after the machine went back and the log did not.
+    pub fn set_inputs(&mut self, inputs: u64) {
+        self.position.inputs = inputs;
     }
 
     /// Inputs so far.
@@ -207,11 +233,15 @@ impl Machine {
             messages: &mut self.messages,
             until: end,
             processor,
+            requested: false,
             ferr_wired: current == 0,
         };
         let deadline = amber_cpu::Bus::deadline(&bus);
         let steps = until - self.position.step;
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
+        if bus.requested {
+            self.asking = Some(current);
+        }
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
         self.end_waits();
