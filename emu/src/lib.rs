@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod files;
 pub mod gdb;
 pub mod machine;
