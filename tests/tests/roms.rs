@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const IMAGES: [&str; 5] = ["selftest", "interrupts", "paging", "smp", "monitor"];
+const IMAGES: [&str; 6] = ["selftest", "interrupts", "paging", "smp", "monitor", "disk"];
 
 fn roms() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../roms")
@@ -54,16 +54,34 @@ fn images_end_in_a_reset_vector() {
 #[test]
 #[ignore = "needs qemu-system-x86_64 and half a minute"]
 fn images_pass_on_qemu() {
-    for (name, cpus) in [("selftest", 1), ("interrupts", 1), ("paging", 1), ("smp", 1), ("smp", 4)] {
+    let copy = std::env::temp_dir().join(format!("amber-disk-{}", std::process::id()));
+    std::fs::copy(roms().join("disk/image.bin"), &copy).unwrap();
+    for (name, cpus) in
+        [("selftest", 1), ("interrupts", 1), ("paging", 1), ("smp", 1), ("smp", 4), ("disk", 1)]
+    {
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-M", "q35", "-nographic", "-net", "none", "-cpu", "max", "-no-reboot"])
             .args(["-icount", "shift=1,sleep=off", "-rtc", "clock=vm"])
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-smp", &cpus.to_string(), "-bios"])
             .arg(roms().join(name).join("image.bin"))
             .stdin(Stdio::null());
+        if name == "disk" {
+            for (slot, read_only) in [(3, "off"), (4, "on")] {
+                let file = copy.display();
+                qemu.args([
+                    "-drive",
+                    &format!("if=none,id=d{slot},format=raw,file={file},readonly={read_only}"),
+                ]);
+                qemu.args([
+                    "-device",
+                    &format!("virtio-blk-pci,drive=d{slot},addr={slot},disable-legacy=on"),
+                ]);
+            }
+        }
         let output = run(&mut qemu).expect("qemu-system-x86_64 is installed");
         let text = String::from_utf8_lossy(&output.stdout);
         let bad: Vec<_> = text.lines().filter(|line| line.starts_with("FAIL")).collect();
         assert_eq!(output.status.code(), Some(33), "{name} with {cpus} vCPUs: {bad:?}");
     }
+    std::fs::remove_file(copy).unwrap();
 }

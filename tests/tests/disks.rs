@@ -1,0 +1,187 @@
+//! Disks: what a guest wrote goes with its state wherever that is saved, forked or taken back, with requests in flight, and
+//! the images below are never written.
+
+use amber_emu::machine::{LoadError, Machine, Stop};
+use amber_snapshot::Store;
+use amber_tests::cuts::{Cutter, run};
+use amber_tests::history::{Disturbance, difference, length, narrow, points, record};
+use amber_tests::program::{Scratch, amber};
+use amber_tests::{Random, disk_rom};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+/// No run is followed beyond this step.
+const BOUND: u64 = 40_000_000;
+const PASS: Stop = Stop::DebugExit(0x10);
+
+/// Bytes of a disk as the guest sees it.
+fn contents(machine: &Machine, disk: usize) -> Vec<u8> {
+    let disk = machine.disks().nth(disk).expect("the machine has it");
+    let mut bytes = vec![0; disk.sectors() as usize * 512];
+    disk.read(0, &mut bytes).expect("its image is there");
+    bytes
+}
+
+/// Whether the first disk has requests in flight: their list is the end of its section, one byte 0 if it is empty.
+fn busy(machine: &mut Machine) -> bool {
+    let sections = machine.sections();
+    let section = sections.iter().find(|section| section.path == "platform0/virtio-blk0").expect("a disk");
+    section.bytes.last() != Some(&0)
+}
+
+#[test]
+fn a_run_with_disks_is_a_function_of_its_state() {
+    let scratch = Scratch::new("disk-determinism");
+    let machine = || disk_rom(&scratch.0);
+    let points = points(length(machine(), BOUND));
+    let quiet = record(machine(), &points, Disturbance::Nothing, 0);
+    assert_eq!(quiet.end, Some(PASS));
+    for (disturbance, seeds) in
+        [(Disturbance::Nothing, 1), (Disturbance::Split, 3), (Disturbance::DropCaches, 2)]
+    {
+        for seed in 0..seeds {
+            let disturbed = record(machine(), &points, disturbance, seed);
+            if let Some(found) = difference(&quiet, &disturbed) {
+                panic!("{disturbance:?}, seed {seed}: {}", narrow(machine, found, disturbance, seed));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_goes_on_from_any_cut_with_requests_in_flight() {
+    let scratch = Scratch::new("disk-cuts");
+    let end = length(disk_rom(&scratch.0), BOUND);
+    let mut cutter = Cutter::new(disk_rom(&scratch.0), 5);
+    let mut in_flight = 0;
+    for n in 0..40 {
+        let distance = if n % 2 == 0 { 1000 } else { end / 20 };
+        if let Err(what) = cutter.cut(end / 30, distance) {
+            panic!("{what}");
+        }
+        in_flight += usize::from(busy(cutter.machine()));
+        if cutter.machine().step() >= end {
+            cutter = Cutter::new(disk_rom(&scratch.0), n);
+        }
+    }
+    assert!(in_flight >= 5, "{in_flight} cuts with requests in flight");
+}
+
+#[test]
+fn every_way_to_the_end_leaves_the_same_disk() {
+    let scratch = Scratch::new("disk-ways");
+    let mut whole = disk_rom(&scratch.0);
+    assert_eq!(run(&mut whole, BOUND), PASS);
+    let (end, hash, disk) = (whole.step(), whole.state_hash(), contents(&whole, 0));
+    let image = std::fs::read(scratch.0.join("disk0.img")).unwrap();
+    assert_ne!(disk, image);
+    assert_eq!(contents(&whole, 1), image);
+    let store = Arc::new(Store::open(&scratch.0.join("store")).unwrap());
+    let (mut random, mut in_flight) = (Random(3), 0);
+    for _ in 0..12 {
+        let mut machine = disk_rom(&scratch.0);
+        run(&mut machine, random.below(end));
+        while !busy(&mut machine) && machine.step() < end && in_flight < 10 {
+            let next = machine.step() + 500;
+            run(&mut machine, next);
+        }
+        in_flight += usize::from(busy(&mut machine));
+        let saved = machine.freeze().save(&store, None, 0).unwrap();
+        let mut loaded = Machine::load(store.load(saved.id).unwrap()).unwrap();
+        let frozen = machine.freeze();
+        let mut fork = Machine::fork(&frozen).unwrap();
+        let further = fork.step() + random.below(200_000);
+        run(&mut fork, further);
+        fork.rewind(&frozen);
+        for machine in [&mut machine, &mut loaded, &mut fork] {
+            run(machine, BOUND);
+            assert_eq!((machine.step(), machine.state_hash()), (end, hash));
+            assert!(contents(machine, 0) == disk);
+        }
+        assert_eq!(
+            loaded.freeze().save(&store, None, 0).unwrap().id,
+            whole.freeze().save(&store, None, 0).unwrap().id
+        );
+    }
+    assert!(in_flight >= 5, "{in_flight} cuts with requests in flight");
+    assert_eq!(std::fs::read(scratch.0.join("disk0.img")).unwrap(), image, "the image was written");
+}
+
+#[test]
+fn where_an_image_lies_is_no_part_of_the_state() {
+    let (here, there) = (Scratch::new("disk-here"), Scratch::new("disk-there"));
+    let (mut a, mut b) = (disk_rom(&here.0), disk_rom(&there.0));
+    assert_eq!(a.state_hash(), b.state_hash());
+    std::fs::write(there.0.join("disk1.img"), vec![1; 0x1_0000]).unwrap();
+    assert_ne!(a.state_hash(), disk_rom(&there.0).state_hash(), "what it holds is");
+}
+
+#[test]
+fn an_image_that_is_gone_or_another_is_named() {
+    let scratch = Scratch::new("disk-gone");
+    let store = Arc::new(Store::open(&scratch.0.join("store")).unwrap());
+    let mut machine = disk_rom(&scratch.0);
+    run(&mut machine, 100_000);
+    let id = machine.freeze().save(&store, None, 0).unwrap().id;
+    let refused = |images: &[std::path::PathBuf]| -> String {
+        match Machine::load_with(store.load(id).unwrap(), images) {
+            Err(LoadError::Disk(_, why)) => why.to_string(),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("it was loaded"),
+        }
+    };
+    let (image, moved) = (scratch.0.join("disk1.img"), scratch.0.join("moved.img"));
+    std::fs::rename(&image, &moved).unwrap();
+    let said = refused(&[]);
+    assert!(said.contains("disk1.img") && said.contains("disk1 of the snapshot"), "{said}");
+    let images = [scratch.0.join("disk0.img"), moved.clone()];
+    let mut loaded = Machine::load_with(store.load(id).unwrap(), &images).unwrap();
+    assert_eq!(run(&mut loaded, BOUND), PASS);
+    std::fs::write(&moved, vec![1; 0x1_0000]).unwrap();
+    assert!(refused(&images).contains("contents have changed"));
+    std::fs::write(&moved, vec![1; 0x1_0001]).unwrap();
+    assert!(refused(&images).contains("65537 bytes"));
+}
+
+fn amber_run(store: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(amber());
+    command.args(["run", "--headless", "--hash", "--store"]).arg(store).args(args);
+    command.stdin(Stdio::null()).output().expect("amber starts")
+}
+
+fn hash_of(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = text.lines().last().unwrap_or_default();
+    assert!(line.starts_with("state-hash "), "{text}");
+    line.to_owned()
+}
+
+#[test]
+fn the_program_saves_and_goes_on_with_disks() {
+    let scratch = Scratch::new("disk-program");
+    let rom = concat!(env!("CARGO_MANIFEST_DIR"), "/../roms/disk/image.bin");
+    let disk = scratch.file("a,b.img", &std::fs::read(rom).unwrap()).display().to_string().replace(',', ",,");
+    let (store, ro) = (scratch.0.join("store"), format!("{disk},ro"));
+    let machine = ["--rom", rom, "--memory", "64M", "--disk", &disk, "--disk", &ro];
+    let whole = amber_run(&store, &[&machine[..], &["--save-at", "5000000=half"]].concat());
+    assert_eq!(whole.status.code(), Some(33), "{}", String::from_utf8_lossy(&whole.stderr));
+    let rest = amber_run(&store, &["--from", "half"]);
+    assert_eq!((rest.status.code(), hash_of(&rest)), (Some(33), hash_of(&whole)));
+    let told = amber_run(&store, &["--from", "half", "--disk", &disk, "--disk", &ro]);
+    assert_eq!(hash_of(&told), hash_of(&whole));
+    let refused = |args: &[&str]| {
+        let output = amber_run(&store, args);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), text.lines().count()), (Some(2), 1), "{text}");
+        text
+    };
+    assert!(refused(&["--from", "half", "--disk", &disk]).contains("2 disks"));
+    assert!(refused(&["--from", "half", "--disk", &disk, "--disk", &disk]).contains("read-only"));
+    assert!(refused(&["--disk", "/no/such.img"]).contains("/no/such.img"));
+    assert!(refused(&["--disk", "/dev/null"]).contains("/dev/null"));
+    assert!(refused(&["--disk", "x,if=ide"]).contains("virtio"));
+    std::fs::remove_file(scratch.0.join("a,b.img")).unwrap();
+    let gone = refused(&["--from", "half"]);
+    assert!(gone.contains("a,b.img") && gone.contains("--disk"), "{gone}");
+}
