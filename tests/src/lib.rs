@@ -2,14 +2,14 @@
 //! that is the same every time.
 
 pub mod cuts;
+pub mod disks;
 pub mod history;
 pub mod program;
 pub mod remote;
 
 use amber_emu::cli::build;
-use amber_emu::config::{DiskChoice, Firmware, MachineConfig};
+use amber_emu::config::{Firmware, MachineConfig};
 use amber_emu::machine::{HostIo, Machine};
-use std::path::Path;
 
 /// A host that gives no input and keeps what the guest says.
 #[derive(Clone, Debug, Default)]
@@ -65,22 +65,6 @@ pub fn rom(firmware: Firmware, cpus: u32) -> Machine {
     build::machine(&config).expect("embedded images can be built")
 }
 
-/// A machine with the image that drives disks, and two disks over copies of it in `folder`, the second read-only.
-pub fn disk_rom(folder: &Path) -> Machine {
-    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../roms/disk/image.bin");
-    let disk = |name: &str, read_only| {
-        let file = folder.join(name);
-        if !file.exists() {
-            std::fs::copy(&image, &file).expect("the folder is writable");
-        }
-        DiskChoice { file, read_only }
-    };
-    let disk = vec![disk("disk0.img", false), disk("disk1.img", true)];
-    let memory = "64M".parse().expect("a size");
-    let config = MachineConfig { rom: Some(image.clone()), disk, memory, ..MachineConfig::default() };
-    build::machine(&config).expect("a first-party image can be built")
-}
-
 /// splitmix64: random enough to vary a test, and the same in every run.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
@@ -99,7 +83,7 @@ impl Random {
 /// The folder with Debian's kernel that `tests/fetch-debian.sh` fills; `None`, said on standard error, if it is not there.
 pub fn debian() -> Option<std::path::PathBuf> {
     let home =
-        || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/amber-debian"));
+        || std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".cache/amber-debian"));
     let folder = std::env::var_os("AMBER_DEBIAN").map(Into::into).or_else(home)?;
     if folder.join("System.map").is_file() {
         return Some(folder);

@@ -3,10 +3,11 @@
 
 use amber_emu::machine::{LoadError, Machine, Stop};
 use amber_snapshot::Store;
+use amber_tests::Random;
 use amber_tests::cuts::{Cutter, run};
+use amber_tests::disks::{busy, contents, disk_rom};
 use amber_tests::history::{Disturbance, difference, length, narrow, points, record};
 use amber_tests::program::{Scratch, amber};
-use amber_tests::{Random, disk_rom};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -14,21 +15,6 @@ use std::sync::Arc;
 /// No run is followed beyond this step.
 const BOUND: u64 = 40_000_000;
 const PASS: Stop = Stop::DebugExit(0x10);
-
-/// Bytes of a disk as the guest sees it.
-fn contents(machine: &Machine, disk: usize) -> Vec<u8> {
-    let disk = machine.disks().nth(disk).expect("the machine has it");
-    let mut bytes = vec![0; disk.sectors() as usize * 512];
-    disk.read(0, &mut bytes).expect("its image is there");
-    bytes
-}
-
-/// Whether the first disk has requests in flight: their list is the end of its section, one byte 0 if it is empty.
-fn busy(machine: &mut Machine) -> bool {
-    let sections = machine.sections();
-    let section = sections.iter().find(|section| section.path == "platform0/virtio-blk0").expect("a disk");
-    section.bytes.last() != Some(&0)
-}
 
 #[test]
 fn a_run_with_disks_is_a_function_of_its_state() {

@@ -1,5 +1,6 @@
 //! The first-party images in `roms/` are what their sources make.
 
+use amber_tests::program::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -54,8 +55,8 @@ fn images_end_in_a_reset_vector() {
 #[test]
 #[ignore = "needs qemu-system-x86_64 and half a minute"]
 fn images_pass_on_qemu() {
-    let copy = std::env::temp_dir().join(format!("amber-disk-{}", std::process::id()));
-    std::fs::copy(roms().join("disk/image.bin"), &copy).unwrap();
+    let scratch = Scratch::new("qemu");
+    let image = std::fs::read(roms().join("disk/image.bin")).unwrap();
     for (name, cpus) in
         [("selftest", 1), ("interrupts", 1), ("paging", 1), ("smp", 1), ("smp", 4), ("disk", 1)]
     {
@@ -67,10 +68,10 @@ fn images_pass_on_qemu() {
             .stdin(Stdio::null());
         if name == "disk" {
             for (slot, read_only) in [(3, "off"), (4, "on")] {
-                let file = copy.display();
+                let file = scratch.file(&format!("disk{slot}.img"), &image);
                 qemu.args([
                     "-drive",
-                    &format!("if=none,id=d{slot},format=raw,file={file},readonly={read_only}"),
+                    &format!("if=none,id=d{slot},format=raw,file={},readonly={read_only}", file.display()),
                 ]);
                 qemu.args([
                     "-device",
@@ -83,5 +84,4 @@ fn images_pass_on_qemu() {
         let bad: Vec<_> = text.lines().filter(|line| line.starts_with("FAIL")).collect();
         assert_eq!(output.status.code(), Some(33), "{name} with {cpus} vCPUs: {bad:?}");
     }
-    std::fs::remove_file(copy).unwrap();
 }

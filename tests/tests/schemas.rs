@@ -3,8 +3,9 @@
 use amber_cpu::state::CpuSection;
 use amber_emu::config::Firmware;
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
+use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
-use amber_tests::{disk_rom, rom};
+use amber_tests::rom;
 use std::collections::BTreeSet;
 
 /// Kind, version and hash of the schema of every section, one a line.
