@@ -236,7 +236,12 @@ impl CpuModel {
     pub fn cpuid(&self, leaf: u32, subleaf: u32, inputs: &CpuidInputs) -> Leaf {
         match leaf {
             0x8000_0000..=0x8000_0008 => self.extended(leaf),
-            0x4000_0000..=0x4000_00FF => Leaf::default(),
+            0x4000_0000 => {
+                Leaf { eax: 0x4000_0001, ebx: word(b"Ambe"), ecx: word(b"rAmb"), edx: word(b"er  ") }
+            }
+            // Displacement of the NOP by which software asks the machine for something, and the version of that.
+            0x4000_0001 => Leaf { eax: crate::semantics::request::DISPLACEMENT, ebx: 1, ecx: 0, edx: 0 },
+            0x4000_0002..=0x4000_00FF => Leaf::default(),
             0..=0x16 => self.basic(leaf, subleaf, inputs),
             _ => self.basic(0x16, subleaf, inputs),
         }

@@ -35,6 +35,8 @@ pub trait Bus {
     fn ferr(&mut self, mmu: &mut Mmu, now: u64, asserted: bool);
     /// Sends an interrupt message (ICR write).
     fn send(&mut self, message: crate::apic::Message);
+    /// Software asks the machine for something, by the NOP of `semantics::request`.
+    fn request(&mut self);
     /// Earliest virtual time at which the machine has something to do.
     fn deadline(&self) -> u64;
     /// Whether the machine must act on effects of the last access before the next instruction.

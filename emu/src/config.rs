@@ -5,6 +5,7 @@
 
 mod values;
 
+use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::{CPUS_MAX, DISKS_MAX};
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,14 @@ pub struct MachineConfig {
     /// Snapshots to save on the way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub save_at: Vec<SaveAt>,
+    /// File that every input is recorded to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<PathBuf>,
+    /// Unix socket to listen at for other programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<PathBuf>,
+    /// What software in the guest may ask for.
+    pub guest_checkpoints: Policy,
     /// Name of the snapshot to save at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save_on_exit: Option<String>,
@@ -110,6 +119,9 @@ impl Default for MachineConfig {
             from: None,
             store: None,
             save_at: Vec::new(),
+            record: None,
+            control: None,
+            guest_checkpoints: Policy::Deny,
             save_on_exit: None,
             machine: MachineType::default(),
             cpu: CpuChoice::default(),
@@ -299,6 +311,8 @@ impl MachineConfig {
             &mut self.bios,
             &mut self.rom,
             &mut self.store,
+            &mut self.record,
+            &mut self.control,
             &mut self.trace,
             &mut self.symbols,
         ];

@@ -1,11 +1,14 @@
 //! Machines: configuration, boot loading, the run loop and the command line.
 
 pub mod boot;
+pub mod checkpoints;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod disk;
 pub mod files;
 pub mod gdb;
+pub mod input;
 pub mod machine;
 pub mod symbols;
 pub mod test;

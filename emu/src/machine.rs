@@ -4,6 +4,7 @@ mod bus;
 mod disks;
 mod frozen;
 mod layout;
+pub mod request;
 mod restore;
 mod route;
 mod run;
@@ -16,6 +17,7 @@ mod tests;
 pub use bus::HostIo;
 pub use disks::DiskImage;
 pub use frozen::{Frozen, RegionSnapshot};
+pub use layout::RamLayout;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use spec::{DiskSpec, MachineSpec};
@@ -33,7 +35,7 @@ use start::Start;
 
 /// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
 /// cost, how often the host is asked for input, how fast serial characters and the TSC go.
-pub const SEMANTICS_EPOCH: u32 = 3;
+pub const SEMANTICS_EPOCH: u32 = 4;
 
 /// Index of RAM among the regions.
 pub(crate) const RAM: usize = 0;
@@ -97,13 +99,15 @@ pub(crate) struct Position {
     pub input_ended: bool,
     /// Steps spent idle (time jumps).
     pub idle_jumps: u64,
+    /// Inputs so far: the position in the input log.
+    pub inputs: u64,
     /// The guest ended itself like this.
     pub ended: Option<Ending>,
 }
 
 impl Section for Position {
     const KIND: &'static str = "machine";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 /// A region of frames.
@@ -128,6 +132,8 @@ pub struct Machine {
     pub(crate) regions: Vec<Region>,
     pub(crate) disks: Vec<Attached>,
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
+    /// Processor whose last instruction asked for something: settled before a run ends.
+    asking: Option<usize>,
 }
 
 /// Virtual time between two looks at the host's input, ns.
@@ -199,6 +205,7 @@ impl Machine {
             serial_queue: Vec::new(),
             input_ended: false,
             idle_jumps: 0,
+            inputs: 0,
             ended: None,
         };
         Ok(Self {
@@ -212,6 +219,7 @@ impl Machine {
             regions,
             disks: Vec::new(),
             messages: Vec::new(),
+            asking: None,
         })
     }
 

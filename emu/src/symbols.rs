@@ -20,6 +20,8 @@ struct Symbol {
     /// Bytes, 0 if unknown: then it reaches to the next symbol.
     size: u64,
     name: String,
+    /// A function rather than data.
+    code: bool,
 }
 
 /// An address as a name and an offset into what it names.
@@ -28,6 +30,8 @@ pub struct Located<'a> {
     pub name: &'a str,
     /// Bytes from the start of the symbol.
     pub offset: u64,
+    /// Whether it is a function rather than data.
+    pub code: bool,
 }
 
 impl std::fmt::Display for Located<'_> {
@@ -108,7 +112,7 @@ impl Symbols {
         let sized = same.iter().find(|symbol| offset < symbol.size);
         let unsized_near = || same.iter().find(|symbol| symbol.size == 0 && offset < REACH);
         let symbol = sized.or_else(unsized_near)?;
-        Some(Located { name: &symbol.name, offset })
+        Some(Located { name: &symbol.name, offset, code: symbol.code })
     }
 
     /// Number of symbols.
@@ -134,7 +138,9 @@ fn parse_elf(file: &str, bytes: &[u8]) -> Result<Vec<Symbol>, SymbolError> {
             matches!(kind, SymbolKind::Text | SymbolKind::Data | SymbolKind::Label | SymbolKind::Unknown);
         match symbol.name() {
             Ok(name) if named && !name.is_empty() => {
-                list.push(Symbol { address: symbol.address(), size: symbol.size(), name: name.to_owned() });
+                let (address, size) = (symbol.address(), symbol.size());
+                let code = kind == SymbolKind::Text;
+                list.push(Symbol { address, size, name: name.to_owned(), code });
             }
             _ => {}
         }
@@ -156,7 +162,12 @@ fn parse_map(file: &str, bytes: &[u8]) -> Result<Vec<Symbol>, SymbolError> {
         }
         // Per-CPU offsets and other absolute values are not addresses of code or data.
         if !matches!(kind, "A" | "a" | "U" | "w") {
-            list.push(Symbol { address, size: 0, name: name.to_owned() });
+            list.push(Symbol {
+                address,
+                size: 0,
+                name: name.to_owned(),
+                code: matches!(kind, "T" | "t" | "W"),
+            });
         }
     }
     Ok(list)

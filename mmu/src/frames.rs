@@ -3,7 +3,7 @@
 //! nothing per byte.
 
 use crate::pending::{Health, PageSource, Pending};
-use crate::pool::{FrameId, FramesError, GROUP, HostFrame, Pool};
+use crate::pool::{FrameId, FramesError, GROUP, HostFrame, PAGE, Pool};
 use std::sync::Arc;
 
 /// Generation of what is written to fresh memory, and of what is still to come.
@@ -331,6 +331,11 @@ impl Frames {
         self.health.damaged()
     }
 
+    /// Guest memory there is, bytes.
+    pub fn guest_bytes(&self) -> u64 {
+        (self.groups.len() * GROUP) as u64 * PAGE
+    }
+
     /// Host memory behind the frames, with those of forks and frozen states, bytes.
     pub fn host_bytes(&self) -> u64 {
         self.pool.in_use()
@@ -340,7 +345,6 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::PAGE;
 
     fn write(frames: &mut Frames, frame: u32, byte: u8) {
         let owned = frames.own(FrameId(frame)).expect("host memory");

@@ -602,7 +602,13 @@ impl Mmu {
 
     /// Translates without side effects, for debuggers. `None` if not mapped.
     pub fn probe(&self, space: &AddressSpace, view: ViewId, linear: u64) -> Option<u64> {
-        let key = ContextKey { space: *space, rights: Rights::default(), view: view.0 };
+        self.probe_as(space, view, linear, false)
+    }
+
+    /// As [`Self::probe`], but only what a program of that privilege may read.
+    pub fn probe_as(&self, space: &AddressSpace, view: ViewId, linear: u64, user: bool) -> Option<u64> {
+        let rights = Rights { user, ..Rights::default() };
+        let key = ContextKey { space: *space, rights, view: view.0 };
         let walk = self.walk(&key, linear, Access::Read).ok()?;
         Some((walk.page | linear & 0xFFF) & self.a20_mask)
     }
@@ -699,6 +705,11 @@ impl Mmu {
     /// What went wrong with the memory, if anything: then the machine must not go on.
     pub fn damaged(&self) -> Option<&str> {
         self.frames.damaged()
+    }
+
+    /// Guest memory there is, bytes.
+    pub fn guest_bytes(&self) -> u64 {
+        self.frames.guest_bytes()
     }
 
     /// Host memory behind the frames, with those of forks and frozen states, bytes.

@@ -125,19 +125,35 @@ impl RegionTable {
         let pages = self.pages as usize;
         let mut groups = Vec::with_capacity(self.groups.len());
         for (n, group) in self.groups.iter().enumerate() {
-            let Some(id) = group else {
-                groups.push(None);
-                continue;
-            };
-            let bytes = objects.read(*id)?;
-            let count = GROUP_PAGES.min(pages - n * GROUP_PAGES);
-            if bytes.len() != count * 32 {
-                return Err(inconsistent(format!("group {n} lists {} bytes of page ids", bytes.len())));
-            }
-            let ids = bytes.chunks_exact(32).map(|id| ObjectId(id.try_into().unwrap_or_default())).collect();
-            groups.push(Some((*id, ids)));
+            let read = |id| self.node(objects, n, id).map(|ids| (id, ids));
+            groups.push(group.map(read).transpose()?);
         }
         Ok(RegionTree::known(pages, self.absent(), groups, generation))
+    }
+
+    /// Ids of the pages below an inner node of the table.
+    ///
+    /// # Errors
+    /// When the node is missing or is none.
+    pub fn ids(&self, objects: &Objects, group: usize) -> Result<Vec<ObjectId>, StoreError> {
+        match self.groups.get(group).copied().flatten() {
+            Some(id) => self.node(objects, group, id),
+            None => Ok(vec![self.absent(); self.pages_in(group)]),
+        }
+    }
+
+    fn pages_in(&self, group: usize) -> usize {
+        let first = (group * GROUP_PAGES) as u64;
+        self.pages.saturating_sub(first).min(GROUP_PAGES as u64) as usize
+    }
+
+    fn node(&self, objects: &Objects, group: usize, id: ObjectId) -> Result<Vec<ObjectId>, StoreError> {
+        let bytes = objects.read(id)?;
+        if bytes.len() != self.pages_in(group) * 32 {
+            let why = format!("region {}: group {group} lists {} bytes of page ids", self.name, bytes.len());
+            return Err(objects.inconsistent(why));
+        }
+        Ok(bytes.chunks_exact(32).map(|id| ObjectId(id.try_into().unwrap_or_default())).collect())
     }
 }
 

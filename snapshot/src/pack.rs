@@ -7,6 +7,7 @@ use crate::StoreError;
 use crate::hash::ObjectId;
 use crate::manifest::PackId;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -190,6 +191,17 @@ impl PackWriter {
     }
 }
 
+/// Decompresses with what the thread keeps for it: setting that up takes as long as a small block.
+fn decompress(bytes: &[u8], len: usize) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static KEPT: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    KEPT.with_borrow_mut(|kept| match kept {
+        Some(kept) => kept.decompress(bytes, len),
+        None => kept.insert(zstd::bulk::Decompressor::new()?).decompress(bytes, len),
+    })
+}
+
 /// A pack to read from. It stays readable when its file is removed.
 pub(crate) struct Pack {
     path: PathBuf,
@@ -257,7 +269,7 @@ impl Pack {
         let Block { offset, stored, raw } = self.index.blocks[block as usize];
         let mut bytes = vec![0; stored as usize];
         self.file.read_exact_at(&mut bytes, offset).map_err(StoreError::read(&self.path))?;
-        let raw_bytes = zstd::bulk::decompress(&bytes, raw as usize)
+        let raw_bytes = decompress(&bytes, raw as usize)
             .map_err(|e| StoreError::format(&self.path, format!("block {block} is damaged: {e}")))?;
         if raw_bytes.len() != raw as usize {
             return Err(StoreError::format(&self.path, format!("block {block} is damaged: it is too short")));

@@ -70,6 +70,7 @@ pub struct OwnedSection {
     /// [`Section::VERSION`] it was saved with.
     pub version: u32,
     /// Field names and types, so that tools can show sections they cannot run.
+    #[serde(deserialize_with = "crate::schema::bounded")]
     pub schema: OwnedNamedType,
     /// The postcard encoding.
     pub bytes: Vec<u8>,

@@ -4,6 +4,7 @@
 //! that need them and manifests before the names: a crash at any moment leaves every earlier snapshot whole and no
 //! half of a new one.
 
+use crate::edit::Edited;
 use crate::hash::{ObjectId, RegionPages, RegionTree, StateHash};
 use crate::manifest::{BaseImage, Manifest, ManifestFile, PackId, RegionTable, SnapshotId};
 use crate::pack::{Pack, PackWriter};
@@ -141,6 +142,36 @@ impl Store {
             thumbnail: new.thumbnail,
         };
         let (id, grown) = self.write_manifest(&manifest, used)?;
+        Ok(Saved { id, written: written + grown, new_pages })
+    }
+
+    /// Saves an edited snapshot, whose parent is in the store.
+    ///
+    /// # Errors
+    /// When the parent is not, or a file cannot be written; the store is as before then.
+    pub fn save_edited(&self, edited: &Edited) -> Result<Saved, StoreError> {
+        let _lock = self.lock(false)?;
+        let mut used = BTreeSet::new();
+        if let Some(parent) = edited.manifest().parent {
+            used.extend(self.read_manifest(parent)?.0.packs);
+        }
+        let temporary = self.temporary("pack")?;
+        let mut pack = PackWriter::create(temporary.path())?;
+        let mut new_pages = 0;
+        for (id, bytes) in edited.own() {
+            if !self.note_pack(*id, &mut used)? {
+                pack.add(*id, bytes)?;
+                new_pages += u64::from(bytes.len() == 4096);
+            }
+        }
+        let mut written = 0;
+        if !pack.is_empty() {
+            let id = pack.finish(&[])?;
+            written += self.place(temporary, &self.pack_path(id))?;
+            used.insert(id);
+            self.open_pack(id)?;
+        }
+        let (id, grown) = self.write_manifest(edited.manifest(), used)?;
         Ok(Saved { id, written: written + grown, new_pages })
     }
 
@@ -426,6 +457,7 @@ impl Temporary {
 }
 
 /// Where a snapshot's objects are.
+#[derive(Clone)]
 pub(crate) enum Source {
     Store(Arc<Store>),
     Archive(Arc<Pack>),
@@ -437,10 +469,19 @@ pub struct Snapshot {
     pub objects: Objects,
 }
 
+impl Snapshot {
+    /// The same snapshot, to read elsewhere.
+    pub fn again(&self) -> Self {
+        Self { manifest: self.manifest.clone(), objects: self.objects.again() }
+    }
+}
+
 /// The objects of a snapshot, to read.
 pub struct Objects {
     snapshot: SnapshotId,
     source: Source,
+    /// Those of a snapshot that is not in a store yet.
+    own: Arc<BTreeMap<ObjectId, Vec<u8>>>,
     cache: Mutex<Vec<CachedBlock>>,
 }
 
@@ -452,7 +493,17 @@ struct CachedBlock {
 
 impl Objects {
     pub(crate) fn new(snapshot: SnapshotId, source: Source) -> Self {
-        Self { snapshot, source, cache: Mutex::default() }
+        Self { snapshot, source, own: Arc::default(), cache: Mutex::default() }
+    }
+
+    /// The same objects, to read elsewhere.
+    pub(crate) fn again(&self) -> Self {
+        self.with(self.snapshot, Arc::clone(&self.own))
+    }
+
+    /// These objects and others besides, of another snapshot.
+    pub(crate) fn with(&self, snapshot: SnapshotId, own: Arc<BTreeMap<ObjectId, Vec<u8>>>) -> Self {
+        Self { snapshot, source: self.source.clone(), own, cache: Mutex::default() }
     }
 
     /// The snapshot.
@@ -472,15 +523,22 @@ impl Objects {
         found.ok_or(StoreError::Missing { snapshot: self.snapshot, object: id })
     }
 
+    /// Lends the bytes of an object, which have the hash it is named by.
+    fn lend<R>(&self, id: ObjectId, to: impl FnOnce(&[u8]) -> R) -> Result<R, StoreError> {
+        if let Some(bytes) = self.own.get(&id) {
+            return Ok(to(bytes));
+        }
+        let pack = self.pack(id)?;
+        let block = self.block(&pack, pack.block_of(id).unwrap_or_default())?;
+        pack.slice(id, &block).map(to)
+    }
+
     /// The bytes of an object, which have the hash it is named by.
     ///
     /// # Errors
     /// When it is missing, cannot be read, or is damaged.
     pub fn read(&self, id: ObjectId) -> Result<Vec<u8>, StoreError> {
-        let pack = self.pack(id)?;
-        let number = pack.block_of(id).unwrap_or_default();
-        let block = self.block(&pack, number)?;
-        pack.slice(id, &block).map(<[u8]>::to_vec)
+        self.lend(id, <[u8]>::to_vec)
     }
 
     /// A page's bytes.
@@ -488,16 +546,14 @@ impl Objects {
     /// # Errors
     /// As [`Self::read`], and when the object is no page.
     pub fn page(&self, id: ObjectId, into: &mut [u8; 4096]) -> Result<(), StoreError> {
-        let pack = self.pack(id)?;
-        let block = self.block(&pack, pack.block_of(id).unwrap_or_default())?;
-        let bytes = pack.slice(id, &block)?;
-        match bytes.try_into() {
+        let fill = |bytes: &[u8]| match bytes.try_into() {
             Ok(page) => {
                 *into = page;
-                Ok(())
+                None
             }
-            Err(_) => Err(self.inconsistent(format!("object {id:?} has {} bytes, a page 4096", bytes.len()))),
-        }
+            Err(_) => Some(format!("object {id:?} has {} bytes, a page 4096", bytes.len())),
+        };
+        self.lend(id, fill)?.map_or(Ok(()), |why| Err(self.inconsistent(why)))
     }
 
     fn block(&self, pack: &Pack, number: u32) -> Result<Arc<Vec<u8>>, StoreError> {

@@ -142,7 +142,7 @@ impl Cutter {
             self.parent = None;
         }
         let mut frozen = self.machine.freeze();
-        let saved = frozen.save(&open(self.store.path()), self.parent, 0).expect("the store can be written");
+        let saved = frozen.save(&open(self.store.path()), self.parent).expect("the store can be written");
         self.machine.adopt_trees(frozen);
         self.parent = Some(saved.id);
         let snapshot = open(self.store.path()).load(saved.id).expect("it was saved");

@@ -24,7 +24,7 @@ impl HostIo for Quiet {
         }
     }
     fn debug_output(&mut self, _byte: u8) {}
-    fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
+    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
         Vec::new()
     }
     fn may_input(&self) -> bool {
@@ -46,7 +46,7 @@ impl HostIo for Typed {
         }
     }
     fn debug_output(&mut self, _byte: u8) {}
-    fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
+    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
         let chunk = self.input.len().min(64);
         self.input.drain(..chunk).collect()
     }

@@ -111,7 +111,7 @@ fn a_disk_is_the_same_whatever_cuts_its_writes() {
             assert_eq!(machine.run(next, &mut host, true), Stop::Step);
             if busy(&mut machine) {
                 let mut frozen = machine.freeze();
-                let id = frozen.save(&store, None, 0).expect("saved").id;
+                let id = frozen.save(&store, None).expect("saved").id;
                 machine.adopt_trees(frozen);
                 cuts.push((
                     machine.step(),

@@ -73,7 +73,7 @@ fn every_way_to_the_end_leaves_the_same_disk() {
             run(&mut machine, next);
         }
         in_flight += usize::from(busy(&mut machine));
-        let saved = machine.freeze().save(&store, None, 0).unwrap();
+        let saved = machine.freeze().save(&store, None).unwrap();
         let mut loaded = Machine::load(store.load(saved.id).unwrap()).unwrap();
         let frozen = machine.freeze();
         let mut fork = Machine::fork(&frozen).unwrap();
@@ -86,8 +86,8 @@ fn every_way_to_the_end_leaves_the_same_disk() {
             assert!(contents(machine, 0) == disk);
         }
         assert_eq!(
-            loaded.freeze().save(&store, None, 0).unwrap().id,
-            whole.freeze().save(&store, None, 0).unwrap().id
+            loaded.freeze().save(&store, None).unwrap().id,
+            whole.freeze().save(&store, None).unwrap().id
         );
     }
     assert!(in_flight >= 5, "{in_flight} cuts with requests in flight");
@@ -109,7 +109,7 @@ fn an_image_that_is_gone_or_another_is_named() {
     let store = Arc::new(Store::open(&scratch.0.join("store")).unwrap());
     let mut machine = disk_rom(&scratch.0);
     run(&mut machine, 100_000);
-    let id = machine.freeze().save(&store, None, 0).unwrap().id;
+    let id = machine.freeze().save(&store, None).unwrap().id;
     let refused = |images: &[std::path::PathBuf]| -> String {
         match Machine::load_with(store.load(id).unwrap(), images) {
             Err(LoadError::Disk(_, why)) => why.to_string(),

@@ -4,7 +4,7 @@ use amber_tests::program::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const IMAGES: [&str; 6] = ["selftest", "interrupts", "paging", "smp", "monitor", "disk"];
+const IMAGES: [&str; 7] = ["selftest", "interrupts", "paging", "smp", "requests", "disk", "monitor"];
 
 fn roms() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../roms")

@@ -29,7 +29,7 @@ fn open(dir: &Path) -> Arc<Store> {
 }
 
 fn save(machine: &mut Machine, dir: &Path) -> SnapshotId {
-    machine.freeze().save(&open(dir), None, 0).expect("saved").id
+    machine.freeze().save(&open(dir), None).expect("saved").id
 }
 
 fn load(dir: &Path, id: SnapshotId) -> Machine {

@@ -13,6 +13,7 @@ pub mod io;
 pub mod logic;
 pub mod mmx;
 pub mod mov;
+pub mod request;
 pub mod segment;
 pub mod shift;
 pub mod sse;
@@ -37,7 +38,8 @@ use iced_x86::{Instruction, Mnemonic};
 
 /// The semantics function for an instruction; `None` is #UD.
 pub fn select(instr: &Instruction, size: CodeSize) -> Option<Handler> {
-    mov::select(instr)
+    request::select(instr)
+        .or_else(|| mov::select(instr))
         .or_else(|| arith::select(instr))
         .or_else(|| logic::select(instr))
         .or_else(|| branch::select(instr, size))

@@ -59,6 +59,7 @@ impl Bus for NoBus {
     fn ferr(&mut self, _: &mut Mmu, _: u64, asserted: bool) {
         self.ferr = asserted;
     }
+    fn request(&mut self) {}
     fn send(&mut self, _: Message) {}
     fn deadline(&self) -> u64 {
         u64::MAX

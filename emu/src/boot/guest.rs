@@ -12,6 +12,7 @@ fn embedded(firmware: Firmware) -> &'static [u8] {
         Firmware::Interrupts => include_bytes!("../../../roms/interrupts/image.bin"),
         Firmware::Paging => include_bytes!("../../../roms/paging/image.bin"),
         Firmware::Smp => include_bytes!("../../../roms/smp/image.bin"),
+        Firmware::Requests => include_bytes!("../../../roms/requests/image.bin"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
-use super::snapshot_args::{BenchArgs, SnapshotArgs};
+use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
+use crate::checkpoints::Policy;
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory, MachineConfig,
     MachineType, MemorySize, Pace, RtcDate, SaveAt, Seed,
@@ -71,6 +72,10 @@ pub enum Command {
     Test(TestArgs),
     /// List, show, move and remove snapshots.
     Snapshot(SnapshotArgs),
+    /// Run a recorded run again, from its input log.
+    Replay(ReplayArgs),
+    /// Ask a running machine for something.
+    Ctl(CtlArgs),
     /// Measure what Amber costs here.
     Bench(BenchArgs),
 }
@@ -115,7 +120,7 @@ pub struct GuestArgs {
     /// Flat binary, loaded and entered at ADDR in 64-bit mode.
     #[arg(long, value_name = "FILE@ADDR")]
     pub flat: Option<FlatImage>,
-    /// Built-in image: monitor, selftest, interrupts, paging or smp.
+    /// Built-in image: monitor, selftest, interrupts, paging, smp or requests.
     #[arg(long, value_name = "NAME")]
     pub firmware: Option<Firmware>,
     /// Snapshot to go on from: a name or the start of an id in the store, or a .amber file.
@@ -183,6 +188,15 @@ pub struct RunningArgs {
     /// Save a snapshot at this step; may be given several times.
     #[arg(long, value_name = "STEP=NAME")]
     pub save_at: Vec<SaveAt>,
+    /// Record every input to this file; `amber replay` runs it again.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// What software in the guest may keep: deny, or N,SIZE for so many checkpoints in so much memory [default: deny].
+    #[arg(long, value_name = "POLICY")]
+    pub guest_checkpoints: Option<Policy>,
+    /// Listen at this Unix socket for `amber ctl` and other programs.
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
     /// Save a snapshot when the run ends, however it does.
     #[arg(long, value_name = "NAME")]
     pub save_on_exit: Option<String>,
@@ -307,6 +321,9 @@ impl RunningArgs {
             limit,
             store,
             save_at,
+            record,
+            control,
+            guest_checkpoints,
             save_on_exit,
             hash,
             stats,
@@ -327,6 +344,9 @@ impl RunningArgs {
         if !save_at.is_empty() {
             config.save_at.clone_from(save_at);
         }
+        set_some(&mut config.record, record);
+        set_some(&mut config.control, control);
+        set(&mut config.guest_checkpoints, guest_checkpoints);
         set_some(&mut config.save_on_exit, save_on_exit);
         config.hash |= hash;
         config.stats |= stats;

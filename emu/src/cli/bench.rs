@@ -30,7 +30,7 @@ struct Silent;
 impl HostIo for Silent {
     fn serial_output(&mut self, _port: u8, _byte: u8) {}
     fn debug_output(&mut self, _byte: u8) {}
-    fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
+    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
         Vec::new()
     }
     fn may_input(&self) -> bool {
@@ -56,7 +56,7 @@ pub fn run(args: &BenchArgs) -> Result<i32> {
     let mut figure = |what, value, unit| figures.push(Figure { what, value, unit });
 
     let (mut frozen, pause) = timed(|| machine.freeze());
-    let (saved, took) = timed(|| frozen.save(&store, None, 0));
+    let (saved, took) = timed(|| frozen.save(&store, None));
     let full = saved?;
     machine.adopt_trees(frozen);
     figure("full save: pause", millis(pause), "ms");
@@ -65,7 +65,7 @@ pub fn run(args: &BenchArgs) -> Result<i32> {
 
     dirty(&mut machine, INCREMENT / PAGE, 1);
     let (mut frozen, pause) = timed(|| machine.freeze());
-    let (saved, took) = timed(|| frozen.save(&store, Some(full.id), 0));
+    let (saved, took) = timed(|| frozen.save(&store, Some(full.id)));
     let increment = saved?;
     machine.adopt_trees(frozen);
     figure("save with 64 MiB written since: pause", millis(pause), "ms");

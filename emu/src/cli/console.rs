@@ -24,6 +24,7 @@ pub struct Console {
     interactive: bool,
     escaped: bool,
     quit: bool,
+    save: bool,
     pacer: Option<Pacer>,
     /// Typed and not asked for yet.
     pending: VecDeque<u8>,
@@ -48,10 +49,38 @@ impl Console {
             interactive,
             escaped: false,
             quit: false,
+            save: false,
             pacer,
             pending: VecDeque::new(),
             _terminal: terminal,
         }
+    }
+
+    /// A console that takes no input, on standard output.
+    pub fn silent() -> Self {
+        Self {
+            output: Box::new(std::io::BufWriter::new(std::io::stdout())),
+            debug: None,
+            end_of_input: None,
+            ended: true,
+            interactive: false,
+            escaped: false,
+            quit: false,
+            save: false,
+            pacer: None,
+            pending: VecDeque::new(),
+            _terminal: None,
+        }
+    }
+
+    /// Whether the user asked to end the run (Ctrl-A x).
+    pub fn quit(&self) -> bool {
+        self.quit
+    }
+
+    /// Whether the user asked for a snapshot (Ctrl-A s) since the last call.
+    pub fn take_save_request(&mut self) -> bool {
+        std::mem::take(&mut self.save)
     }
 
     /// Writes out what is buffered.
@@ -95,13 +124,14 @@ impl Console {
         self.pending.extend(typed.into_iter().take(room));
     }
 
-    /// Takes Ctrl-A commands out of what was typed: x quits, a second Ctrl-A sends one.
+    /// Takes Ctrl-A commands out of what was typed: x quits, s saves a snapshot, a second Ctrl-A sends one.
     fn unescape(&mut self, typed: &[u8]) -> Vec<u8> {
         let mut passed = Vec::new();
         for byte in typed {
             match (std::mem::take(&mut self.escaped), *byte) {
                 (false, ESCAPE) => self.escaped = true,
                 (true, b'x') => self.quit = true,
+                (true, b's') => self.save = true,
                 (_, byte) => passed.push(byte),
             }
         }
@@ -168,7 +198,7 @@ impl HostIo for Console {
         }
     }
 
-    fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8> {
+    fn serial_input(&mut self, _step: u64, idle: Option<u64>) -> Vec<u8> {
         if idle.is_some() || self.interactive {
             self.flush();
         }
@@ -204,6 +234,6 @@ impl HostIo for Console {
     }
 
     fn stop_requested(&self) -> bool {
-        self.quit
+        self.quit || self.save
     }
 }

@@ -10,7 +10,7 @@ pub(super) const GPR: [&str; 16] = [
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
     "r15",
 ];
-const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
+pub(super) const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
 
 /// A report on a guest that stopped on its own.
 pub fn death(machine: &Machine, stop: Stop, symbols: Option<&Symbols>) -> String {

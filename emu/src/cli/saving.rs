@@ -21,22 +21,31 @@ impl Saver {
         Self { store, parent, under_way: None, name: String::new() }
     }
 
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The run goes on from another snapshot.
+    pub fn go_on_from(&mut self, snapshot: SnapshotId) {
+        self.parent = Some(snapshot);
+    }
+
     /// Saves the machine as it is now, under `name`. Returns when the state is frozen; what became of an earlier save
     /// is known then.
     ///
     /// # Errors
     /// When the name is taken or is none, or the earlier save failed: the sentence to tell. The machine can go on.
-    pub fn save(&mut self, machine: &mut Machine, name: &str, inputs: u64) -> Result<(), StoreError> {
+    pub fn save(&mut self, machine: &mut Machine, name: &str) -> Result<(), StoreError> {
         let earlier = self.finish(machine);
         self.store.check_name(name)?;
         let mut frozen = machine.freeze();
         let (store, parent, named) = (Arc::clone(&self.store), self.parent, name.to_owned());
         self.name = named.clone();
         self.under_way = Some(std::thread::spawn(move || {
-            let saved = frozen.save(&store, parent, inputs).and_then(|saved| {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-                store.name(&named, saved.id, now, false).map(|()| saved)
-            });
+            let saved = frozen
+                .save(&store, parent)
+                .and_then(|saved| store.name(&named, saved.id, now(), false).map(|()| saved));
             (frozen, saved)
         }));
         earlier.map(|_| ())
@@ -59,4 +68,9 @@ impl Saver {
         tracing::info!(target: "snapshot", "saved {} at step {step}, {} bytes", self.name, saved.written);
         Ok(Some(saved))
     }
+}
+
+/// Unix seconds.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

@@ -1,9 +1,9 @@
 //! `amber snapshot`: what is in a store.
 
-use super::snapshot_args::{SnapshotArgs, SnapshotCommand};
-use super::stores::{self, Found};
+use super::snapshot_args::{Print, SnapshotArgs, SnapshotCommand};
+use super::{diff, edit, export, show, stores};
 use crate::machine::Machine;
-use amber_snapshot::{Archive, Label, Manifest, SnapshotId, Store, export};
+use amber_snapshot::{Archive, Label, Manifest, SnapshotId, Store};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Digits of an id that a person is shown.
-const SHORT: usize = 12;
+pub(super) const SHORT: usize = 12;
 
 /// Does what was asked; returns the exit code.
 ///
@@ -23,33 +23,36 @@ const SHORT: usize = 12;
 pub fn run(args: &SnapshotArgs) -> Result<i32> {
     let store = || stores::open(args.store.as_deref());
     let find = |text: &str| stores::find(args.store.as_deref(), text);
+    let json = |print: &Print| print.json || args.print.json;
     match &args.command {
-        SnapshotCommand::List => list(&store()?, args.json),
-        SnapshotCommand::Tree => tree(&store()?, args.json),
-        SnapshotCommand::Show { snapshot } => show(&find(snapshot)?, args.json),
-        SnapshotCommand::Export { snapshot, file } => export_to(find(snapshot)?, file),
+        SnapshotCommand::List { print } => list(&store()?, json(print)),
+        SnapshotCommand::Tree { print } => tree(&store()?, json(print)),
+        SnapshotCommand::Show(show) => show::run(&find(&show.snapshot)?, show, json(&show.print)),
+        SnapshotCommand::Diff(diff) => diff::run(args.store.as_deref(), diff, json(&diff.print)),
+        SnapshotCommand::Edit(edit) => edit::run(args.store.as_deref(), edit, json(&edit.print)),
+        SnapshotCommand::Export(to) => export::run(find(&to.snapshot)?, &to.to),
         SnapshotCommand::Import { file, name } => import(&store()?, file, name.as_deref()),
         SnapshotCommand::Verify { snapshots } => verify(&store()?, snapshots),
         SnapshotCommand::Rename { snapshot, name } => rename(&store()?, snapshot, name),
         SnapshotCommand::Remove { snapshots } => remove(&store()?, snapshots),
-        SnapshotCommand::Gc => collect(&store()?, args.json),
+        SnapshotCommand::Gc { print } => collect(&store()?, json(print)),
     }
 }
 
 /// A line of the list.
 #[derive(Serialize)]
-struct Row {
-    id: String,
-    names: Vec<String>,
-    parent: Option<String>,
+pub(super) struct Row {
+    pub id: String,
+    pub names: Vec<String>,
+    pub parent: Option<String>,
     /// Unix seconds at which it was named first.
-    created: Option<u64>,
-    step: u64,
-    time_ns: u64,
-    machine: String,
-    memory: u64,
-    cpus: u32,
-    state_hash: String,
+    pub created: Option<u64>,
+    pub step: u64,
+    pub time_ns: u64,
+    pub machine: String,
+    pub memory: u64,
+    pub cpus: u32,
+    pub state_hash: String,
 }
 
 fn rows(store: &Store) -> Result<Vec<Row>> {
@@ -66,7 +69,7 @@ fn rows(store: &Store) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn row(id: SnapshotId, manifest: &Manifest, labels: &[Label]) -> Row {
+pub(super) fn row(id: SnapshotId, manifest: &Manifest, labels: &[Label]) -> Row {
     let spec = Machine::spec_in(&manifest.sections).ok();
     Row {
         id: id.to_string(),
@@ -82,7 +85,7 @@ fn row(id: SnapshotId, manifest: &Manifest, labels: &[Label]) -> Row {
     }
 }
 
-fn name_of(row: &Row) -> String {
+pub(super) fn name_of(row: &Row) -> String {
     if row.names.is_empty() { "-".into() } else { row.names.join(", ") }
 }
 
@@ -133,85 +136,8 @@ fn branch(rows: &[Row], row: &Row, depth: usize) {
     }
 }
 
-#[derive(Serialize)]
-struct Description {
-    #[serde(flatten)]
-    row: Row,
-    inputs: u64,
-    sections: Vec<SectionRow>,
-    regions: Vec<RegionRow>,
-}
-
-#[derive(Serialize)]
-struct SectionRow {
-    path: String,
-    kind: String,
-    version: u32,
-    bytes: usize,
-}
-
-#[derive(Serialize)]
-struct RegionRow {
-    name: String,
-    pages: u64,
-    /// Pages with bytes of their own.
-    own: u64,
-    /// Image that has the bytes of the others.
-    base: Option<String>,
-}
-
-fn show(found: &Found, json: bool) -> Result<i32> {
-    let Found { id, snapshot, label, .. } = found;
-    let manifest = &snapshot.manifest;
-    let labels: Vec<Label> = label
-        .iter()
-        .map(|(name, created)| Label { name: name.clone(), snapshot: id.to_string(), created: *created })
-        .collect();
-    let section = |section: &amber_snapshot::OwnedSection| SectionRow {
-        path: section.path.clone(),
-        kind: section.kind.clone(),
-        version: section.version,
-        bytes: section.bytes.len(),
-    };
-    let mut regions = Vec::new();
-    for table in &manifest.regions {
-        let tree = table.tree(&snapshot.objects, 1)?;
-        let own = tree.groups().flat_map(|(_, ids)| ids).filter(|id| **id != tree.absent()).count() as u64;
-        let base = table.base.as_ref().map(|base| base.path.clone());
-        regions.push(RegionRow { name: table.name.clone(), pages: table.pages, own, base });
-    }
-    let description = Description {
-        row: row(*id, manifest, &labels),
-        inputs: manifest.inputs,
-        sections: manifest.sections.iter().map(section).collect(),
-        regions,
-    };
-    if json {
-        println!("{}", serde_json::to_string_pretty(&description)?);
-        return Ok(0);
-    }
-    let Description { row, inputs, sections, regions } = description;
-    println!("name        {}\nid          {}", name_of(&row), row.id);
-    println!("parent      {}", row.parent.as_deref().unwrap_or("none"));
-    println!("step        {}\ntime        {:.9} s", row.step, row.time_ns as f64 / 1e9);
-    println!("inputs      {inputs}\nstate-hash  {}", row.state_hash);
-    println!("machine     {}, {} vCPU, {} MiB\n", row.machine, row.cpus, row.memory >> 20);
-    for region in &regions {
-        let base = region.base.as_ref().map_or_else(String::new, |base| format!(" over {base}"));
-        println!(
-            "region {:12} {:>8} pages, {:>8} with bytes of their own{base}",
-            region.name, region.pages, region.own
-        );
-    }
-    println!();
-    for section in &sections {
-        println!("{:28} {} {}, {} bytes", section.path, section.kind, section.version, section.bytes);
-    }
-    Ok(0)
-}
-
 /// A bar that is drawn only at a terminal.
-fn bar(what: &str) -> ProgressBar {
+pub(super) fn bar(what: &str) -> ProgressBar {
     let target = match std::io::stderr().is_terminal() {
         true => ProgressDrawTarget::stderr(),
         false => ProgressDrawTarget::hidden(),
@@ -223,20 +149,11 @@ fn bar(what: &str) -> ProgressBar {
     bar
 }
 
-fn moving(bar: &ProgressBar) -> impl FnMut(u64, u64) + '_ {
+pub(super) fn moving(bar: &ProgressBar) -> impl FnMut(u64, u64) + '_ {
     |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     }
-}
-
-fn export_to(found: Found, file: &Path) -> Result<i32> {
-    let bar = bar("export");
-    let amber_snapshot::Snapshot { manifest, objects } = &found.snapshot;
-    let bytes = export(manifest, objects, found.label, file, &mut moving(&bar))?;
-    bar.finish_and_clear();
-    println!("{}: {bytes} bytes", file.display());
-    Ok(0)
 }
 
 fn import(store: &Arc<Store>, file: &Path, name: Option<&str>) -> Result<i32> {
@@ -262,7 +179,7 @@ fn import(store: &Arc<Store>, file: &Path, name: Option<&str>) -> Result<i32> {
     Ok(0)
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 

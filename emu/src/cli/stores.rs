@@ -42,12 +42,28 @@ pub fn open(given: Option<&Path>) -> Result<Arc<Store>> {
 /// # Errors
 /// When there is none, several, or it cannot be read.
 pub fn find(store: Option<&Path>, text: &str) -> Result<Found> {
+    find_in(store, &mut None, text)
+}
+
+/// Two snapshots; the store is opened once.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_two(store: Option<&Path>, a: &str, b: &str) -> Result<(Found, Found)> {
+    let mut opened = None;
+    Ok((find_in(store, &mut opened, a)?, find_in(store, &mut opened, b)?))
+}
+
+fn find_in(given: Option<&Path>, opened: &mut Option<Arc<Store>>, text: &str) -> Result<Found> {
     let file = Path::new(text);
     if file.extension().is_some_and(|extension| extension == "amber") {
         let Archive { id, snapshot, label } = Archive::open(file)?;
         return Ok(Found { id, snapshot, label, store: None });
     }
-    let store = open(store)?;
+    let store = match opened {
+        Some(store) => Arc::clone(store),
+        None => Arc::clone(opened.insert(open(given)?)),
+    };
     let id = store.resolve(text)?;
     let snapshot = store.load(id)?;
     let label = store.labels()?.into_iter().find(|label| label.snapshot == id.to_string());

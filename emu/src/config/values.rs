@@ -116,15 +116,17 @@ pub enum Firmware {
     Interrupts,
     Paging,
     Smp,
+    Requests,
 }
 
 impl Firmware {
-    const NAMES: [(&'static str, Self); 5] = [
+    const NAMES: [(&'static str, Self); 6] = [
         ("monitor", Self::Monitor),
         ("selftest", Self::Selftest),
         ("interrupts", Self::Interrupts),
         ("paging", Self::Paging),
         ("smp", Self::Smp),
+        ("requests", Self::Requests),
     ];
 }
 
@@ -177,6 +179,12 @@ impl Display for LogCategory {
 pub struct MemorySize(u64);
 
 impl MemorySize {
+    /// A size of so many bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
     /// Size in bytes.
     #[must_use]
     pub fn bytes(self) -> u64 {

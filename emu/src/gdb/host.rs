@@ -52,8 +52,8 @@ impl HostIo for Listening<'_> {
     fn debug_output(&mut self, byte: u8) {
         self.host.debug_output(byte);
     }
-    fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8> {
-        self.host.serial_input(idle)
+    fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
+        self.host.serial_input(step, idle)
     }
     fn may_input(&self) -> bool {
         self.host.may_input()
@@ -99,8 +99,8 @@ impl HostIo for AwaitingGdb<'_> {
     fn debug_output(&mut self, byte: u8) {
         self.host.debug_output(byte);
     }
-    fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8> {
-        self.host.serial_input(idle)
+    fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
+        self.host.serial_input(step, idle)
     }
     fn may_input(&self) -> bool {
         self.host.may_input()

@@ -4,7 +4,7 @@ use crate::machine::Machine;
 use amber_mmu::{PAGE, PagingMode};
 
 /// Guest-physical address of a linear address as processor `n` sees it now.
-fn translate(machine: &Machine, n: usize, linear: u64) -> Option<u64> {
+pub fn translate(machine: &Machine, n: usize, linear: u64) -> Option<u64> {
     let cpu = &machine.vcpus()[n];
     let space = cpu.address_space();
     let representable = match space.mode {

@@ -7,7 +7,7 @@
 mod debuggee;
 mod description;
 mod host;
-mod memory;
+pub(crate) mod memory;
 mod monitor;
 mod msrs;
 mod protocol;

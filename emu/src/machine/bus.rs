@@ -2,6 +2,7 @@
 
 use super::Machine;
 use super::disks::{self, Attached};
+use crate::input::Record;
 use amber_cpu::Bus;
 use amber_cpu::apic::Message;
 use amber_devices::{Dma, MediumError, Platform};
@@ -14,9 +15,9 @@ pub trait HostIo {
     fn serial_output(&mut self, port: u8, byte: u8);
     /// A byte written to the debug console (0xE9, 0x402).
     fn debug_output(&mut self, byte: u8);
-    /// Bytes for serial port 0, if any are waiting: a few dozen at most, the next when the guest has taken them. With
+    /// Bytes for serial port 0, if any are waiting at step `step`: a few dozen at most, the next when the guest has taken them. With
     /// `idle` the guest has nothing to do until an event: the host may wait up to `idle` ns of real time.
-    fn serial_input(&mut self, idle: Option<u64>) -> Vec<u8>;
+    fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8>;
     /// Whether input may still come.
     fn may_input(&self) -> bool;
     /// What the guest is told once when no more input comes.
@@ -27,7 +28,13 @@ pub trait HostIo {
     fn attend(&mut self) {}
     /// Virtual time has come to `now`, ns; asked as often as for input. A host that keeps to the wall clock sleeps here.
     fn pace(&mut self, _now: u64) {}
-    /// Whether the person at the console asked to end the run.
+    /// Something came in from outside; for the input log.
+    fn note(&mut self, _record: &Record) {}
+    /// Whether what the guest asks for is to be done: the run stops for it. If not it is refused.
+    fn takes_requests(&self) -> bool {
+        false
+    }
+    /// Whether the run shall stop where it is: the person at the console, or another program, wants something.
     fn stop_requested(&self) -> bool {
         false
     }
@@ -63,6 +70,8 @@ pub(crate) struct PlatformBus<'a> {
     pub until: u64,
     /// APIC id of the processor.
     pub processor: u32,
+    /// Set when the processor asks the machine for something.
+    pub requested: bool,
     /// FERR# of this processor is wired to the chipset.
     pub ferr_wired: bool,
 }
@@ -116,11 +125,14 @@ impl Bus for PlatformBus<'_> {
     fn send(&mut self, message: Message) {
         self.messages.push(message);
     }
+    fn request(&mut self) {
+        self.requested = true;
+    }
     fn deadline(&self) -> u64 {
         self.until.min(self.platform.next_deadline().unwrap_or(u64::MAX))
     }
     fn attention(&mut self) -> bool {
-        !self.messages.is_empty() || !self.platform.effects().is_empty()
+        self.requested || !self.messages.is_empty() || !self.platform.effects().is_empty()
     }
 }
 

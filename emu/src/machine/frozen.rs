@@ -180,6 +180,7 @@ impl Machine {
             regions: frozen.regions.clone(),
             disks: frozen.disks.clone(),
             messages: Vec::new(),
+            asking: None,
         };
         machine.vcpus.iter_mut().for_each(Vcpu::arrive);
         machine.mmu.set_a20(machine.platform.a20());

@@ -194,6 +194,7 @@ fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), Restore
         ("slice_end", position.slice_end),
         ("poll_at", position.poll_at),
         ("idle_jumps", position.idle_jumps),
+        ("inputs", position.inputs),
     ];
     if let Some((field, found)) = fields.into_iter().find(|(_, found)| *found > TIME_MAX) {
         return Err(value(field, found).into());

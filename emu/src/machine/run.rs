@@ -1,7 +1,9 @@
 //! The run loop: slices, time, idle jumps and input.
 
 use super::bus::{HostIo, PlatformBus};
+use super::request::{Answer, Operation, Refusal, Request};
 use super::{Machine, POLL_NS};
+use crate::input::{Input, Record};
 use amber_cpu::state::Activity;
 use amber_cpu::{Exit, Vcpu, Watchpoint};
 
@@ -26,6 +28,8 @@ pub enum Stop {
     Breakpoint(usize),
     /// The machine's memory cannot be read any more; [`Machine::damage`] says why.
     Damaged,
+    /// Software on this processor asks for something: see [`Machine::request`], and answer.
+    Request(usize),
     /// A debugger's watchpoint was hit by this processor's last instruction.
     Watchpoint(usize, Watchpoint),
 }
@@ -70,6 +74,9 @@ impl Machine {
     /// Carries out all that the steps so far caused and all that is due now. `Some` if the guest has ended.
     fn catch_up(&mut self, host: &mut dyn HostIo, no_reboot: bool) -> Option<Stop> {
         let ended = self.settle(host, no_reboot);
+        if let Some(stop) = self.hear(host) {
+            return Some(stop);
+        }
         self.run_due(host);
         // Timers never arm themselves for the same time again, so this comes to rest.
         while !self.platform.effects().is_empty() || !self.messages.is_empty() {
@@ -77,6 +84,21 @@ impl Machine {
             self.run_due(host);
         }
         ended.or_else(|| self.settle(host, no_reboot))
+    }
+
+    /// A processor that executed the NOP of requests: refused, unless the host takes requests.
+    fn hear(&mut self, host: &mut dyn HostIo) -> Option<Stop> {
+        let processor = self.asking.take().filter(|processor| self.is_request(*processor))?;
+        if host.takes_requests() {
+            return Some(Stop::Request(processor));
+        }
+        let answer = match self.request(processor) {
+            Ok(Request { operation: Operation::Probe, .. }) => Answer { result: 1, argument: None },
+            Ok(_) => Refusal::Denied.into(),
+            Err(refusal) => refusal.into(),
+        };
+        self.answer(processor, host, answer);
+        None
     }
 
     /// Timers and input that are due now.
@@ -129,16 +151,48 @@ impl Machine {
     fn input(&mut self, host: &mut dyn HostIo, idle: Option<u64>) -> usize {
         let mut queue = std::mem::take(&mut self.position.serial_queue);
         if queue.is_empty() {
-            queue = host.serial_input(idle);
-            if queue.is_empty() && !host.may_input() && !self.position.input_ended {
+            queue = host.serial_input(self.position.step, idle);
+            if !queue.is_empty() {
+                self.note(host, Input::Serial(queue.clone()));
+            } else if !host.may_input() && !self.position.input_ended {
                 self.position.input_ended = true;
-                queue.extend(host.end_of_input());
+                let end = host.end_of_input();
+                queue.extend(end);
+                self.note(host, Input::End(end));
             }
         }
         let taken = self.with_dma(|platform, dma| platform.serial_input(dma, 0, &queue)).min(queue.len());
         queue.drain(..taken);
         self.position.serial_queue = queue;
         taken
+    }
+
+    /// Has an input logged that takes effect now.
+    pub(super) fn note(&mut self, host: &mut dyn HostIo, input: Input) {
+        self.position.inputs += 1;
+        host.note(&Record { step: self.position.step, input });
+    }
+
+    /// Presses the reset button.
+    pub fn press_reset(&mut self, host: &mut dyn HostIo) {
+        self.note(host, Input::Reset);
+        self.reset();
+    }
+
+    /// Presses the power button, which a guest may answer by powering off.
+    pub fn press_power(&mut self, host: &mut dyn HostIo) {
+        self.note(host, Input::PowerButton);
+        self.with_dma(|platform, dma| platform.power_button(dma));
+    }
+
+    /// Says how many inputs there were, after the machine went back and the log did not.
+    pub fn set_inputs(&mut self, inputs: u64) {
+        self.position.inputs = inputs;
+    }
+
+    /// Inputs so far.
+    pub fn inputs(&self) -> u64 {
+        self.position.inputs
     }
 
     /// The processor that runs next: the current one while its slice lasts, else the next that has something to do.
@@ -180,11 +234,15 @@ impl Machine {
             messages: &mut self.messages,
             until: end,
             processor,
+            requested: false,
             ferr_wired: current == 0,
         };
         let deadline = amber_cpu::Bus::deadline(&bus);
         let steps = until - self.position.step;
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
+        if bus.requested {
+            self.asking = Some(current);
+        }
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
         self.end_waits();
@@ -233,7 +291,10 @@ impl Machine {
         let next = timers.chain(self.platform.next_deadline()).min();
         // Nothing but input can wake the guest: wait for it without burning the host. If there is none, or the serial
         // port has no room for it, nothing will ever change.
-        if next.is_none() && self.input(host, Some(100_000_000)) == 0 {
+        if next.is_none() {
+            if self.input(host, Some(100_000_000)) != 0 {
+                return None;
+            }
             let waits = !self.position.serial_queue.is_empty();
             if waits || !host.may_input() {
                 return Some(Stop::Hung);

@@ -38,22 +38,16 @@ impl PageSource for StoredRegion {
 }
 
 impl Frozen {
-    /// Saves the state as a snapshot that went on from `parent`; `inputs` records of the input log lie before. Pages
-    /// the store has are not written again.
+    /// Saves the state as a snapshot that went on from `parent`. Pages the store has are not written again.
     ///
     /// # Errors
     /// When the store cannot be written, e.g. on a full disk; it is as before then.
-    pub fn save(
-        &mut self,
-        store: &Store,
-        parent: Option<SnapshotId>,
-        inputs: u64,
-    ) -> Result<Saved, StoreError> {
+    pub fn save(&mut self, store: &Store, parent: Option<SnapshotId>) -> Result<Saved, StoreError> {
         let new = NewSnapshot {
             parent,
             step: self.step(),
             time: self.now(),
-            inputs,
+            inputs: self.position.inputs,
             state_hash: self.hash(),
             sections: self.sections(),
             thumbnail: None,

@@ -25,7 +25,7 @@ struct Host {
 impl HostIo for Host {
     fn serial_output(&mut self, _port: u8, _byte: u8) {}
     fn debug_output(&mut self, _byte: u8) {}
-    fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
+    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
         let chunk = if self.endless {
             vec![b'x'; 64]
         } else {
@@ -430,7 +430,7 @@ fn seabios_finishes_post_on_any_number_of_processors() {
         fn debug_output(&mut self, byte: u8) {
             self.0.push(byte);
         }
-        fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
+        fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
             Vec::new()
         }
         fn may_input(&self) -> bool {

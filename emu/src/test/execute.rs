@@ -117,7 +117,7 @@ impl HostIo for Recorder<'_> {
         }
     }
     fn debug_output(&mut self, _byte: u8) {}
-    fn serial_input(&mut self, _idle: Option<u64>) -> Vec<u8> {
+    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
         let chunk = self.input.len().min(CHUNK);
         self.input.drain(..chunk).collect()
     }
@@ -199,7 +199,7 @@ fn end(stop: Stop, serial: &str, machine: &Machine) -> String {
             format!("still running after {} steps, at {:#x}", machine.step(), rip(machine.current()))
         }
         Stop::Damaged => format!("cannot go on: {}", machine.damage().unwrap_or("no reason is known")),
-        Stop::User | Stop::Breakpoint(_) | Stop::Watchpoint(..) => "was stopped".into(),
+        Stop::Request(_) | Stop::User | Stop::Breakpoint(_) | Stop::Watchpoint(..) => "was stopped".into(),
     };
     let failed = serial.lines().find(|line| line.starts_with("FAIL"));
     let line = failed.or_else(|| serial.lines().rev().find(|line| !line.trim().is_empty()));

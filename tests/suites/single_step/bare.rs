@@ -39,6 +39,7 @@ impl Bus for Floating {
     }
     fn eoi(&mut self, _: &mut Mmu, _: u64, _: u8) {}
     fn ferr(&mut self, _: &mut Mmu, _: u64, _: bool) {}
+    fn request(&mut self) {}
     fn send(&mut self, _: Message) {}
     fn deadline(&self) -> u64 {
         u64::MAX
@@ -96,6 +97,8 @@ impl Machine {
             system.seg[register] = Segment::real(value(ours));
         }
         system.activity = Activity::Running;
+        // The recorded processor had no x87: no case may leave an error behind for the next.
+        self.cpu.x87.status = 0;
         system.idtr.base = 0;
         self.cpu.rip = u64::from(value(IP));
         // IOPL and NT are random in the files, and cannot be set in a real 286 in real mode.

@@ -85,6 +85,7 @@ impl Bus for NoBus {
     }
     fn eoi(&mut self, _: &mut Mmu, _: u64, _: u8) {}
     fn ferr(&mut self, _: &mut Mmu, _: u64, _: bool) {}
+    fn request(&mut self) {}
     fn send(&mut self, _: Message) {}
     fn deadline(&self) -> u64 {
         u64::MAX

@@ -296,8 +296,8 @@ proptest! {
             bench.world.ram.0[TABLE as usize + at % 0x80] = if keep { *byte } else { 0 };
             bench.world.ram.0[(HEADER as usize + at) % 0x1_0000] = *byte & 9;
         }
-        for n in 0..rings {
-            bench.make_available((bytes[n] % 9).into());
+        for byte in &bytes[..rings] {
+            bench.make_available((byte % 9).into());
             bench.set(0x3000, 2, 0);
             bench.pass();
         }

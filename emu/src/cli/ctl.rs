@@ -1,0 +1,67 @@
+//! `amber ctl`: asks a running machine for something and prints its answer.
+
+use super::run::write_out;
+use super::snapshot_args::CtlArgs;
+use crate::control::{Answer, Request};
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Map, Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+
+/// Names of each method's parameters, in order, and whether they are numbers.
+const PARAMETERS: [(&str, &[(&str, bool)]); 5] = [
+    ("step", &[("count", true)]),
+    ("save", &[("name", false)]),
+    ("load", &[("snapshot", false)]),
+    ("serial", &[("text", false)]),
+    ("read", &[("address", true), ("len", true)]),
+];
+
+/// Asks and prints; returns the exit code.
+///
+/// # Errors
+/// When nobody listens, or the machine says why not.
+pub fn run(args: &CtlArgs) -> Result<i32> {
+    let request = Request { id: json!(1), method: args.method.clone(), params: params(args)? };
+    request.method().map_err(|e| anyhow!(e))?;
+    let stream = UnixStream::connect(&args.socket)
+        .with_context(|| format!("{}: no machine listens there", args.socket.display()))?;
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    (&stream).write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer)?;
+    if answer.is_empty() {
+        bail!("{}: the run ended before it answered", args.socket.display());
+    }
+    match serde_json::from_str(&answer)? {
+        Answer { error: Some(error), .. } => bail!(error),
+        Answer { result, .. } => write_out(&format!("{:#}\n", result.unwrap_or(Value::Null))),
+    }
+    Ok(0)
+}
+
+fn params(args: &CtlArgs) -> Result<Value> {
+    let names =
+        PARAMETERS.iter().find(|(method, _)| *method == args.method).map_or(&[][..], |(_, names)| names);
+    if names.len() != args.params.len() {
+        bail!("{} takes {} parameters, {} are given", args.method, names.len(), args.params.len());
+    }
+    let mut params = Map::new();
+    for ((name, number), text) in names.iter().zip(&args.params) {
+        let value = if *number {
+            json!(parse(text).with_context(|| format!("{name} {text}: no number"))?)
+        } else {
+            json!(text)
+        };
+        params.insert((*name).to_owned(), value);
+    }
+    Ok(Value::Object(params))
+}
+
+fn parse(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}

@@ -1,0 +1,94 @@
+//! `amber snapshot export`: a snapshot, or a part of it, in one file.
+
+use super::show::described;
+use super::snapshot::{bar, moving};
+use super::snapshot_args::ExportTo;
+use super::stores::Found;
+use crate::machine::Machine;
+use crate::vmcore;
+use amber_snapshot::{GROUP_PAGES, ObjectId, Snapshot, export, sections_to_json};
+use anyhow::{Context, Result, anyhow};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Does what was asked; returns the exit code.
+///
+/// # Errors
+/// When the snapshot cannot be read or a file not be written; nothing is left in its place then.
+pub fn run(found: Found, to: &ExportTo) -> Result<i32> {
+    if let Some(file) = &to.json {
+        let text = whole(file, |out| json(&found, out))?;
+        println!("{}: {text} bytes", file.display());
+    }
+    if let Some(file) = &to.ram {
+        let bytes = whole(file, |out| ram(&found.snapshot, out))?;
+        println!("{}: {bytes} bytes", file.display());
+    }
+    if let Some(file) = &to.file {
+        let bar = bar("export");
+        let Snapshot { manifest, objects } = &found.snapshot;
+        let bytes = export(manifest, objects, found.label.clone(), file, &mut moving(&bar))?;
+        bar.finish_and_clear();
+        println!("{}: {bytes} bytes", file.display());
+    }
+    // Last: a machine takes the snapshot over.
+    if let Some(file) = &to.vmcore {
+        let mut machine = Machine::load(found.snapshot)?;
+        let written = vmcore::write(&mut machine, file)
+            .with_context(|| format!("{}: cannot be written", file.display()))?;
+        let note =
+            if written.linux { "with the kernel's VMCOREINFO" } else { "no VMCOREINFO of a Linux in it" };
+        println!("{}: {} bytes, {note}", file.display(), written.len);
+    }
+    Ok(0)
+}
+
+/// Writes a file whole or not at all.
+pub(super) fn whole(file: &Path, write: impl FnOnce(&mut File) -> Result<u64>) -> Result<u64> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot = || format!("{}: cannot be written", file.display());
+    use std::os::unix::fs::PermissionsExt;
+    let ordinary = std::fs::Permissions::from_mode(0o666);
+    let made = tempfile::Builder::new().prefix(".amber-").permissions(ordinary).tempfile_in(folder);
+    let mut temporary = made.with_context(cannot)?;
+    let bytes = write(temporary.as_file_mut()).with_context(|| file.display().to_string())?;
+    temporary.persist(file).map_err(|e| e.error).with_context(cannot)?;
+    Ok(bytes)
+}
+
+fn json(found: &Found, out: &mut File) -> Result<u64> {
+    let sections = sections_to_json(&found.snapshot.manifest)?;
+    let json = serde_json::json!({ "snapshot": described(found), "sections": sections });
+    let text = serde_json::to_string_pretty(&json)? + "\n";
+    out.write_all(text.as_bytes())?;
+    Ok(text.len() as u64)
+}
+
+/// Pages of zeroes stay holes of the file.
+fn ram(snapshot: &Snapshot, out: &mut File) -> Result<u64> {
+    let Snapshot { manifest, objects } = snapshot;
+    let table = manifest.regions.iter().find(|table| table.name == "ram");
+    let table = table.ok_or_else(|| anyhow!("the snapshot has no region ram"))?;
+    let bytes = table.pages.checked_mul(4096).ok_or_else(|| anyhow!("its RAM is larger than any file"))?;
+    out.set_len(bytes)?;
+    let bar = bar("export");
+    let mut progress = moving(&bar);
+    for group in 0..table.groups.len() {
+        progress(group as u64, table.groups.len() as u64);
+        if table.groups[group].is_none() {
+            continue;
+        }
+        for (i, id) in
+            table.ids(objects, group)?.into_iter().enumerate().filter(|(_, id)| *id != ObjectId::ZERO)
+        {
+            let mut page = [0; 4096];
+            objects.page(id, &mut page)?;
+            out.write_all_at(&page, ((group * GROUP_PAGES + i) * 4096) as u64)?;
+        }
+    }
+    drop(progress);
+    bar.finish_and_clear();
+    Ok(bytes)
+}

@@ -1,0 +1,106 @@
+//! The host's side of a session: the console, the input log, and what other programs ask for.
+
+use super::console::Console;
+use crate::control::{Call, Calls, Server};
+use crate::input::{Record, Recorder};
+use crate::machine::HostIo;
+use std::collections::VecDeque;
+
+/// Most bytes the guest is given at once.
+const CHUNK: usize = 64;
+
+/// See the module.
+pub struct SessionHost {
+    pub console: Console,
+    pub recorder: Option<Recorder>,
+    /// Removed with this value.
+    pub control: Option<(Server, Calls)>,
+    /// Typed by other programs.
+    typed: VecDeque<u8>,
+    /// Nothing stops a run that is itself an answer.
+    pub deaf: bool,
+    /// Somebody does what the guest asks for.
+    pub serves: bool,
+}
+
+impl SessionHost {
+    /// A host with a console.
+    pub fn new(console: Console, recorder: Option<Recorder>, control: Option<(Server, Calls)>) -> Self {
+        Self { console, recorder, control, typed: VecDeque::new(), deaf: false, serves: false }
+    }
+
+    /// Whether the person at the console asked to end the run.
+    pub fn quit(&self) -> bool {
+        self.console.quit()
+    }
+
+    /// Whether the person at the console asked for a snapshot since the last call.
+    pub fn take_save_request(&mut self) -> bool {
+        self.console.take_save_request()
+    }
+
+    /// The next thing another program asks for; waited for with `paused`.
+    pub fn next_call(&self, paused: bool) -> Option<Call> {
+        let (_, calls) = self.control.as_ref()?;
+        if paused { calls.wait() } else { calls.take() }
+    }
+
+    /// Types for the guest.
+    pub fn type_in(&mut self, bytes: &[u8]) {
+        self.typed.extend(bytes);
+    }
+
+    /// Whether inputs are recorded.
+    pub fn records(&self) -> bool {
+        self.recorder.is_some()
+    }
+}
+
+impl HostIo for SessionHost {
+    fn serial_output(&mut self, port: u8, byte: u8) {
+        self.console.serial_output(port, byte);
+    }
+
+    fn debug_output(&mut self, byte: u8) {
+        self.console.debug_output(byte);
+    }
+
+    fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
+        if !self.typed.is_empty() {
+            let chunk = self.typed.len().min(CHUNK);
+            return self.typed.drain(..chunk).collect();
+        }
+        self.console.serial_input(step, idle)
+    }
+
+    fn may_input(&self) -> bool {
+        self.console.may_input() || !self.typed.is_empty() || self.control.is_some()
+    }
+
+    fn end_of_input(&self) -> Option<u8> {
+        self.console.end_of_input()
+    }
+
+    fn note(&mut self, record: &Record) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(record);
+        }
+    }
+
+    fn attend(&mut self) {
+        self.console.attend();
+    }
+
+    fn pace(&mut self, now: u64) {
+        self.console.pace(now);
+    }
+
+    fn takes_requests(&self) -> bool {
+        self.serves
+    }
+
+    fn stop_requested(&self) -> bool {
+        let called = || self.control.as_ref().is_some_and(|(_, calls)| calls.any());
+        !self.deaf && (self.console.stop_requested() || called())
+    }
+}

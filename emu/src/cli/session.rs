@@ -1,0 +1,253 @@
+//! A run as its person sees it: the machine, what it is saved to, and what is asked of it while it runs.
+
+use super::host::SessionHost;
+use super::saving::{Saver, now};
+use super::stores;
+use crate::checkpoints::{Checkpoints, Policy, Shelf};
+use crate::config::{MachineConfig, SaveAt};
+use crate::control::Method;
+use crate::machine::request::Refusal;
+use crate::machine::{Frozen, Machine, Stop};
+use amber_mmu::ViewId;
+use amber_snapshot::SnapshotId;
+use anyhow::{Result, anyhow, bail};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Most bytes of memory that are read at once.
+const READ_MAX: u64 = 1 << 16;
+
+/// A run.
+pub struct Session<'a> {
+    pub machine: &'a mut Machine,
+    pub config: &'a MachineConfig,
+    /// The snapshot the run went on from.
+    pub parent: Option<SnapshotId>,
+    /// Made when something is first saved.
+    saver: Option<Saver>,
+    checkpoints: Checkpoints,
+    paused: bool,
+    quit: bool,
+}
+
+/// The store, as the guest's requests reach it.
+struct StoreShelf<'a> {
+    folder: Option<&'a Path>,
+    parent: Option<SnapshotId>,
+}
+
+impl Shelf for StoreShelf<'_> {
+    fn save(&mut self, mut state: Frozen, name: &str) -> Result<(), Refusal> {
+        let store = stores::open(self.folder).map_err(|_| Refusal::Store)?;
+        store.check_name(name).map_err(|_| Refusal::Name)?;
+        let saved = state.save(&store, self.parent).map_err(|_| Refusal::Store)?;
+        store.name(name, saved.id, now(), false).map_err(|_| Refusal::Store)
+    }
+
+    fn load(&mut self, name: &str) -> Result<Machine, Refusal> {
+        let found = stores::find(self.folder, name).map_err(|_| Refusal::Unknown)?;
+        Machine::load(found.snapshot).map_err(|_| Refusal::Unknown)
+    }
+}
+
+impl<'a> Session<'a> {
+    /// A run of `machine`, which went on from `parent`.
+    ///
+    /// # Errors
+    /// When a snapshot that is to be saved cannot have its name.
+    pub fn new(
+        machine: &'a mut Machine,
+        config: &'a MachineConfig,
+        parent: Option<SnapshotId>,
+    ) -> Result<Self> {
+        let checkpoints = Checkpoints::new(config.guest_checkpoints);
+        let mut session =
+            Self { machine, config, parent, saver: None, checkpoints, paused: false, quit: false };
+        session.check_names()?;
+        Ok(session)
+    }
+
+    fn check_names(&mut self) -> Result<()> {
+        let config = self.config;
+        let names: Vec<_> =
+            config.save_at.iter().map(|point| &point.name).chain(&config.save_on_exit).collect();
+        for (n, name) in names.iter().enumerate() {
+            self.saver()?.store().check_name(name)?;
+            if names[..n].contains(name) {
+                bail!("two snapshots of this run are to be named {name}; give each a name of its own");
+            }
+        }
+        Ok(())
+    }
+
+    fn saver(&mut self) -> Result<&mut Saver> {
+        match &mut self.saver {
+            Some(saver) => Ok(saver),
+            none => {
+                let store = stores::open(self.config.store.as_deref())?;
+                Ok(none.insert(Saver::new(store, self.parent)))
+            }
+        }
+    }
+
+    /// Saves the machine as it is now, beside its run.
+    fn save(&mut self, name: &str) -> Result<()> {
+        self.saver()?;
+        let Some(saver) = &mut self.saver else { bail!("there is no store") };
+        Ok(saver.save(self.machine, name)?)
+    }
+
+    /// Runs to step `until`, saving on the way what is to be saved and doing what is asked.
+    ///
+    /// # Errors
+    /// None of the guest's doing.
+    pub fn run(&mut self, until: u64, host: &mut SessionHost) -> Result<Stop> {
+        host.serves = self.config.guest_checkpoints != Policy::Deny;
+        let mut points = self.config.save_at.clone();
+        points.sort();
+        points.reverse();
+        loop {
+            while points.last().is_some_and(|point| point.step <= self.machine.step()) {
+                let SaveAt { name, .. } = points.pop().ok_or_else(|| anyhow!("a point was there"))?;
+                self.save_or_say(&name);
+            }
+            let next = points.last().map_or(until, |point| point.step.min(until));
+            match self.machine.run(next, host, self.config.no_reboot) {
+                Stop::Step if self.machine.step() < until => {}
+                Stop::Request(processor) => self.serve(processor, host),
+                Stop::User => {
+                    self.attend(host);
+                    if self.quit || host.quit() {
+                        return Ok(Stop::User);
+                    }
+                }
+                stop => return Ok(stop),
+            }
+        }
+    }
+
+    /// Does what software in the guest asks for.
+    fn serve(&mut self, processor: usize, host: &mut SessionHost) {
+        let mut shelf = StoreShelf { folder: self.config.store.as_deref(), parent: self.parent };
+        self.checkpoints.serve(self.machine, processor, host, &mut shelf);
+    }
+
+    /// A failed save is told, and the machine runs on.
+    fn save_or_say(&mut self, name: &str) {
+        if let Err(error) = self.save(name) {
+            eprintln!("amber: {error:#}; the machine runs on");
+        }
+    }
+
+    /// Does what the person at the console and other programs ask for.
+    fn attend(&mut self, host: &mut SessionHost) {
+        if host.take_save_request() {
+            let name = format!("step-{}", self.machine.step());
+            self.save_or_say(&name);
+            eprintln!("amber: saving {name}");
+        }
+        while let Some(call) = host.next_call(self.paused) {
+            let outcome = self.answer(&call.method, host);
+            call.answer(outcome.map_err(|e| format!("{e:#}")));
+            if self.quit {
+                return;
+            }
+        }
+    }
+
+    fn answer(&mut self, method: &Method, host: &mut SessionHost) -> Result<Value> {
+        match method {
+            Method::Status => {}
+            Method::Pause => self.paused = true,
+            Method::Resume => self.paused = false,
+            Method::Step { count } => return self.step(*count, host),
+            Method::Save { name } => return self.save_and_wait(name),
+            Method::Load { snapshot } => self.load(snapshot, host)?,
+            Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
+            Method::Serial { text } => host.type_in(text.as_bytes()),
+            Method::Reset => self.machine.press_reset(host),
+            Method::Power => self.machine.press_power(host),
+            Method::Read { address, len } => return self.read(*address, *len),
+            Method::Quit => self.quit = true,
+        }
+        Ok(self.status())
+    }
+
+    fn status(&self) -> Value {
+        json!({
+            "state": if self.paused { "paused" } else { "running" },
+            "step": self.machine.step(),
+            "time-ns": self.machine.now(),
+            "inputs": self.machine.inputs(),
+            "cpus": self.machine.vcpus().len(),
+            "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn step(&mut self, count: u64, host: &mut SessionHost) -> Result<Value> {
+        if !self.paused {
+            bail!("step: the machine runs; pause it first");
+        }
+        let to = self.machine.step().saturating_add(count);
+        host.deaf = true;
+        let stop = loop {
+            match self.machine.run(to, host, self.config.no_reboot) {
+                Stop::Request(processor) => self.serve(processor, host),
+                stop => break stop,
+            }
+        };
+        host.deaf = false;
+        let mut status = self.status();
+        status["stop"] = json!(format!("{stop:?}"));
+        Ok(status)
+    }
+
+    fn save_and_wait(&mut self, name: &str) -> Result<Value> {
+        self.save(name)?;
+        let Some(saver) = &mut self.saver else { bail!("there is no store") };
+        let saved = saver.finish(self.machine)?.ok_or_else(|| anyhow!("nothing was saved"))?;
+        Ok(json!({ "id": saved.id.to_string(), "step": self.machine.step(), "bytes": saved.written }))
+    }
+
+    fn load(&mut self, text: &str, host: &SessionHost) -> Result<()> {
+        if host.records() {
+            bail!("load: this run is recorded, and a log has one history; load in another run");
+        }
+        let found = stores::find(self.config.store.as_deref(), text)?;
+        // The machine that runs is given up only for one that is whole.
+        let machine = Machine::load(found.snapshot)?;
+        if let Some(saver) = &mut self.saver {
+            saver.finish(self.machine)?;
+            saver.go_on_from(found.id);
+        }
+        machine.fetch_ahead();
+        *self.machine = machine;
+        self.parent = Some(found.id);
+        Ok(())
+    }
+
+    fn read(&self, address: u64, len: u64) -> Result<Value> {
+        if len > READ_MAX {
+            bail!("read: {len} bytes are asked for, {READ_MAX} is the most");
+        }
+        let mut bytes = vec![0; len as usize];
+        self.machine.mmu().read_physical(ViewId(0), address, &mut bytes);
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(json!({ "bytes": digits }))
+    }
+
+    /// Saves what is to be saved at the end, and waits until all is on the disk.
+    ///
+    /// # Errors
+    /// When a save failed.
+    pub fn finish(mut self) -> Result<()> {
+        let last = match &self.config.save_on_exit {
+            Some(name) => self.save(name),
+            None => Ok(()),
+        };
+        if let Some(saver) = &mut self.saver {
+            saver.finish(self.machine)?;
+        }
+        last
+    }
+}

@@ -1,0 +1,123 @@
+//! The control socket: another program's way to a running machine. JSON lines over a Unix socket, one request and one
+//! answer each; `docs/control.md` lists the methods.
+
+mod server;
+
+pub use server::{Call, Calls, Server};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A line from the other program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Comes back in the answer.
+    pub id: Value,
+    pub method: String,
+    #[serde(default)]
+    pub params: Value,
+}
+
+/// The answer to a request: a result or a sentence that says why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    pub id: Value,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub result: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+}
+
+/// What the machine is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "method", content = "params", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Method {
+    /// Where the machine stands.
+    Status,
+    /// Stop until `resume`.
+    Pause,
+    Resume,
+    /// Take so many steps of a paused machine.
+    Step {
+        count: u64,
+    },
+    /// Save a snapshot under a name.
+    Save {
+        name: String,
+    },
+    /// Go on from a snapshot.
+    Load {
+        snapshot: String,
+    },
+    /// The state hash.
+    Hash,
+    /// Bytes for serial port 0.
+    Serial {
+        text: String,
+    },
+    /// The reset button.
+    Reset,
+    /// The power button.
+    Power,
+    /// Bytes of physical memory, as hexadecimal digits.
+    Read {
+        address: u64,
+        len: u64,
+    },
+    /// End the run.
+    Quit,
+}
+
+impl Request {
+    /// What is asked.
+    ///
+    /// # Errors
+    /// A sentence that names the method or parameter at fault.
+    pub fn method(&self) -> Result<Method, String> {
+        let mut call = serde_json::Map::new();
+        call.insert("method".into(), Value::String(self.method.clone()));
+        if !self.params.is_null() && self.params != serde_json::json!({}) {
+            call.insert("params".into(), self.params.clone());
+        }
+        serde_json::from_value(Value::Object(call)).map_err(|e| format!("{}: {e}", self.method))
+    }
+}
+
+impl Answer {
+    /// The answer to request `id`.
+    pub fn new(id: Value, outcome: Result<Value, String>) -> Self {
+        let (result, error) = match outcome {
+            Ok(result) => (Some(result), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { id, result, error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn method(line: &str) -> Result<Method, String> {
+        serde_json::from_str::<Request>(line).map_err(|e| e.to_string())?.method()
+    }
+
+    #[test]
+    fn requests_are_understood_or_refused_by_name() {
+        assert_eq!(method(r#"{"id":1,"method":"status"}"#), Ok(Method::Status));
+        assert_eq!(method(r#"{"id":1,"method":"status","params":{}}"#), Ok(Method::Status));
+        let save = method(r#"{"id":"a","method":"save","params":{"name":"x"}}"#);
+        assert_eq!(save, Ok(Method::Save { name: "x".into() }));
+        for bad in [
+            r#"{"id":1,"method":"sing"}"#,
+            r#"{"id":1,"method":"save"}"#,
+            r#"{"id":1,"method":"save","params":{"name":1}}"#,
+            r#"{"id":1,"method":"step","params":{"count":-1}}"#,
+            r#"{"method":"status"}"#,
+            "[]",
+        ] {
+            assert!(method(bad).is_err(), "{bad}");
+        }
+    }
+}
