@@ -1,6 +1,8 @@
 //! Disks: what a guest wrote goes with its state wherever that is saved, forked or taken back, with requests in flight, and
 //! the images below are never written.
 
+use amber_emu::cli::build;
+use amber_emu::config::{DiskChoice, MachineConfig};
 use amber_emu::machine::{LoadError, Machine, Stop};
 use amber_snapshot::Store;
 use amber_tests::Random;
@@ -170,4 +172,39 @@ fn the_program_saves_and_goes_on_with_disks() {
     std::fs::remove_file(scratch.0.join("a,b.img")).unwrap();
     let gone = refused(&["--from", "half"]);
     assert!(gone.contains("a,b.img") && gone.contains("--disk"), "{gone}");
+}
+
+/// A boot sector: reads sector 1 by INT 13h, writes it to sector 2, and says pass if both went well.
+const BOOT: [u8; 0x60] = [
+    0x31, 0xC0, 0x8E, 0xD8, 0x8E, 0xC0, 0x8E, 0xD0, // xor ax, ax; mov ds, ax; mov es, ax; mov ss, ax
+    0xBC, 0x00, 0x7C, 0x88, 0x16, 0x00, 0x06, // mov sp, 7C00h; mov [600h], dl
+    0xBE, 0x40, 0x7C, 0xB4, 0x42, 0xCD, 0x13, 0x72, 0x12, // mov si, 7C40h; mov ah, 42h; int 13h; jc bad
+    0xBE, 0x50, 0x7C, 0x8A, 0x16, 0x00, 0x06, // mov si, 7C50h; mov dl, [600h]
+    0xB8, 0x00, 0x43, 0xCD, 0x13, 0x72, 0x04, // mov ax, 4300h; int 13h; jc bad
+    0xB0, 0x10, 0xEB, 0x02, 0xB0, 0x01, // mov al, 10h; jmp out; bad: mov al, 1
+    0xBA, 0xF4, 0x00, 0xEE, 0xF4, 0, 0, 0, // out: mov dx, F4h; out dx, al; hlt
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // Two packets: sector 1 to 8000h, and from there to sector 2.
+    0x10, 0, 1, 0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, //
+    0x10, 0, 1, 0, 0, 0x80, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+];
+
+#[test]
+fn seabios_boots_from_a_disk() {
+    let bios = Path::new("/usr/share/seabios/bios-256k.bin");
+    if !bios.is_file() {
+        eprintln!("skipped: no SeaBIOS; apt-get install seabios");
+        return;
+    }
+    let scratch = Scratch::new("disk-seabios");
+    let mut image = vec![0; 1 << 20];
+    image[..BOOT.len()].copy_from_slice(&BOOT);
+    image[510..512].copy_from_slice(&[0x55, 0xAA]);
+    (512..1024).for_each(|at| image[at] = (at * 7) as u8);
+    let disk = vec![DiskChoice { file: scratch.file("boot.img", &image), read_only: false }];
+    let memory = "64M".parse().unwrap();
+    let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
+    let mut machine = build::machine(&config).unwrap();
+    assert_eq!(run(&mut machine, 2_000_000_000), PASS);
+    let after = contents(&machine, 0);
+    assert!(after[1024..1536] == image[512..1024] && after[1536..] == image[1536..]);
 }

@@ -290,7 +290,7 @@ impl Transport {
             status &= !STATUS_FEATURES_OK;
         }
         self.status = status;
-        Request::Nothing
+        Request::Look
     }
 
     fn write_queue(&mut self, at: u64, size: u8, value: u32) {

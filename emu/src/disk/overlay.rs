@@ -12,14 +12,16 @@ static ZEROES: Bytes = [0; PAGE as usize];
 struct Block {
     /// Tells versions of blocks apart.
     stamp: u64,
-    /// Empty while it is still to come from its source.
+    /// Empty while it is still to come from its source. Without one, zeroes.
     bytes: OnceLock<Box<Bytes>>,
     source: Option<(Arc<dyn PageSource>, u64)>,
 }
 
 impl Block {
+    /// Zeroes take no room: file systems write many.
     fn new(stamp: u64, bytes: Box<Bytes>) -> Self {
-        Self { stamp, bytes: OnceLock::from(bytes), source: None }
+        let bytes = if *bytes == ZEROES { OnceLock::new() } else { OnceLock::from(bytes) };
+        Self { stamp, bytes, source: None }
     }
 
     fn bytes(&self) -> Result<&Bytes, String> {

@@ -39,6 +39,22 @@ fn writes_stay_in_the_overlay() {
 }
 
 #[test]
+fn zeroes_cover_the_image_too() {
+    let (_dir, base) = image(3 * 4096);
+    let mut disk = Disk::new(base);
+    let blank = root(&disk);
+    disk.write(4096, &[0; 4096]).unwrap();
+    assert_ne!(root(&disk), blank);
+    assert_eq!(read(&disk, 4000, 5000)[96..4192], [0; 4096]);
+    disk.write(4096 + 7, &[1]).unwrap();
+    assert_eq!(read(&disk, 4096, 9), [0, 0, 0, 0, 0, 0, 0, 1, 0]);
+    let mut other = disk.clone();
+    other.write(4096, &[0; 4096]).unwrap();
+    disk.write(4096 + 7, &[0]).unwrap();
+    assert_eq!(root(&disk), root(&other));
+}
+
+#[test]
 fn an_image_that_ends_within_a_sector_goes_on_with_zeroes() {
     let (_dir, base) = image(4096 + 700);
     let mut disk = Disk::new(base);

@@ -5,7 +5,7 @@ use super::{Machine, MachineError};
 use crate::disk::{Base, Disk, Failure};
 use amber_devices::{DISKS_MAX, MediumError};
 use amber_mmu::Mmu;
-use amber_snapshot::{ObjectId, RegionTree};
+use amber_snapshot::{ObjectId, RegionPages, RegionTree};
 use std::sync::Arc;
 
 /// Names of the disks' regions.
@@ -35,25 +35,21 @@ pub(crate) struct Attached {
     /// Name of its region.
     pub name: &'static str,
     pub disk: Disk,
-    /// Hash tree of the overlay as of the last time it was asked for.
-    pub tree: RegionTree,
+    /// Hash tree of the overlay as of the last time it was asked for. Shared with frozen states: a large disk has a large
+    /// one.
+    pub tree: Arc<RegionTree>,
 }
 
 impl Attached {
     pub fn new(name: &'static str, disk: Disk) -> Self {
-        let tree = blank(&disk);
+        let tree = Arc::new(RegionTree::blank(disk.pages(), ObjectId::ABSENT));
         Self { name, disk, tree }
     }
 
     /// Brings the tree up to date.
     pub fn update(&mut self) {
-        self.tree.update(&self.disk);
+        Arc::make_mut(&mut self.tree).update(&self.disk);
     }
-}
-
-fn blank(disk: &Disk) -> RegionTree {
-    use amber_snapshot::RegionPages;
-    RegionTree::blank(disk.pages(), ObjectId::ABSENT)
 }
 
 /// Reads disk `n`. What goes wrong in the state itself, not on the medium, stops the machine.

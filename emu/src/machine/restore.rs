@@ -82,7 +82,7 @@ impl Machine {
 
     fn expect(&mut self, source: RegionSource) {
         if let Some(attached) = self.disks.iter_mut().find(|attached| attached.name == source.name) {
-            attached.tree = source.tree;
+            attached.tree = Arc::new(source.tree);
             return;
         }
         let Some(region) = self.regions.iter_mut().find(|region| region.name == source.name) else { return };
