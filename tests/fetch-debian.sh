@@ -1,6 +1,6 @@
 #!/bin/bash
-# Fetches what the tests that boot Debian need, with Debian's own tools: kernel, busybox, and a System.map, which Debian
-# ships as a stub and the guest's /proc/kallsyms makes up for.
+# Fetches what the tests that boot Debian need, with Debian's own tools: kernel, busybox, the kernel's modules for disks, and
+# a System.map, which Debian ships as a stub and the guest's /proc/kallsyms makes up for.
 # usage: fetch-debian.sh [DIR]     DIR: $AMBER_DEBIAN, else ~/.cache/amber-debian
 #
 # Needs apt, cpio, gzip and an emulator that boots the kernel once: $AMBER (a path), else qemu-system-x86_64.
@@ -26,11 +26,18 @@ if [ ! -e busybox ]; then
     mv busybox.new busybox
 fi
 
-# pack NAME: an initramfs with busybox and the init script on standard input.
+# pack NAME [MODULE...]: an initramfs with busybox, modules, and the init script on standard input.
 pack() {
-    local root
+    local root module file
     root=$(mktemp -d)
-    mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev"
+    mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev" "$root/mnt" "$root/modules"
+    for module in "${@:2}"; do
+        file=$(find unpacked/linux-image-* -name "$module.ko*" | head -1)
+        case $file in
+            *.xz) xz -dc "$file" >"$root/modules/$module.ko" ;;
+            *.ko) cp "$file" "$root/modules/" ;;
+        esac
+    done
     cp busybox "$root/bin/busybox"
     cat >"$root/init"
     chmod +x "$root/init"
@@ -46,6 +53,30 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 uname -a
 grep -c ^processor /proc/cpuinfo
+echo PASS
+poweroff -f
+INIT
+
+# In the order they are loaded.
+modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 mbcache jbd2
+ crc32c_generic ext4"
+# Makes a file system on the first disk, writes it for a while, and reads it back.
+pack disk.gz $modules <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $(echo $modules); do insmod /modules/\$module.ko; done
+cat /sys/block/vda/serial; echo
+mke2fs /dev/vda >/dev/null && mount -t ext4 /dev/vda /mnt
+echo WRITING
+for copy in 1 2 3; do cp /bin/busybox /mnt/\$copy; sync; done
+umount /mnt
+echo 3 >/proc/sys/vm/drop_caches
+mount -t ext4 /dev/vda /mnt
+for copy in 1 2 3; do cmp /bin/busybox /mnt/\$copy || exec poweroff -f; done
+umount /mnt
 echo PASS
 poweroff -f
 INIT
@@ -74,4 +105,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, disk.gz, System.map ($(wc -l <System.map) symbols)"

@@ -47,7 +47,7 @@ pub struct Clock {
 
 impl Section for Clock {
     const KIND: &'static str = "clock";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 impl Clock {

@@ -37,14 +37,29 @@ pub enum DeviceId {
     Vga,
     /// Numeric errors: FERR#, IRQ13, IGNNE#.
     Coprocessor,
+    /// The function in this slot of PCI bus 0.
+    Slot(u8),
 }
 
-/// Guest RAM as bus masters see it. Never another device's registers.
+/// The medium of a disk cannot be read or written there. Whoever answers for the medium has said why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediumError;
+
+/// What the machine lends its devices: guest RAM as bus masters see it, never another device's registers, and the media of
+/// the disks. A machine without disks leaves the latter out.
 pub trait Dma {
     /// Reads RAM from guest-physical address `gpa`; what is not RAM reads as ones.
     fn read(&mut self, gpa: u64, into: &mut [u8]);
     /// Writes RAM at guest-physical address `gpa`; what is not RAM is dropped.
     fn write(&mut self, gpa: u64, from: &[u8]);
+    /// Reads the medium of disk `disk` from byte `at` on.
+    fn read_disk(&mut self, _disk: u8, _at: u64, _into: &mut [u8]) -> Result<(), MediumError> {
+        Err(MediumError)
+    }
+    /// Writes the medium of disk `disk` from byte `at` on.
+    fn write_disk(&mut self, _disk: u8, _at: u64, _from: &[u8]) -> Result<(), MediumError> {
+        Err(MediumError)
+    }
 }
 
 /// What a device may reach while it answers.
@@ -55,7 +70,7 @@ pub struct DeviceCtx<'a> {
     pub irqs: &'a mut IrqLines,
     /// What leaves the platform.
     pub effects: &'a mut Effects,
-    /// RAM.
+    /// RAM and disks.
     pub dma: &'a mut dyn Dma,
 }
 

@@ -15,27 +15,54 @@ pub const IOAPIC_PINS: u8 = 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IrqSource {
     /// Counter 0 of the 8254.
-    Pit = 0,
+    Pit,
     /// IRQ# of the MC146818.
-    Rtc = 1,
+    Rtc,
     /// Keyboard side of the i8042.
-    Keyboard = 2,
+    Keyboard,
     /// Auxiliary side of the i8042.
-    Mouse = 3,
+    Mouse,
     /// COM1.
-    Uart0 = 4,
+    Uart0,
     /// COM2.
-    Uart1 = 5,
+    Uart1,
     /// Power management event.
-    Sci = 6,
+    Sci,
     /// HPET comparators 0, 1 and 2.
-    Hpet0 = 7,
-    Hpet1 = 8,
-    Hpet2 = 9,
+    Hpet0,
+    Hpet1,
+    Hpet2,
     /// SMBus host controller.
-    Smbus = 10,
+    Smbus,
     /// Numeric error of the first processor.
-    Coprocessor = 11,
+    Coprocessor,
+    /// The function in this slot of PCI bus 0, 1 to [`SLOT_MAX`].
+    Slot(u8),
+}
+
+/// Highest slot of PCI bus 0 whose function has an interrupt pin of its own here.
+pub const SLOT_MAX: u8 = 20;
+
+impl IrqSource {
+    /// The source's bit in the word of a line. Part of the saved state.
+    fn bit(self) -> u32 {
+        let number = match self {
+            Self::Pit => 0,
+            Self::Rtc => 1,
+            Self::Keyboard => 2,
+            Self::Mouse => 3,
+            Self::Uart0 => 4,
+            Self::Uart1 => 5,
+            Self::Sci => 6,
+            Self::Hpet0 => 7,
+            Self::Hpet1 => 8,
+            Self::Hpet2 => 9,
+            Self::Smbus => 10,
+            Self::Coprocessor => 11,
+            Self::Slot(slot) => 11 + slot.clamp(1, SLOT_MAX),
+        };
+        1 << number
+    }
 }
 
 /// Where a source is wired to.
@@ -112,7 +139,7 @@ impl IrqLines {
             Line::Pirq(pirq) => &mut self.levels.pirq[usize::from(pirq & 7)],
             Line::Pin(pin) => &mut self.levels.pin[usize::from(pin % IOAPIC_PINS)],
         };
-        *word ^= 1 << source as u32;
+        *word ^= source.bit();
         self.record(before);
     }
 
@@ -123,7 +150,7 @@ impl IrqLines {
             Line::Pirq(pirq) => self.levels.pirq[usize::from(pirq & 7)],
             Line::Pin(pin) => self.levels.pin[usize::from(pin % IOAPIC_PINS)],
         };
-        word & 1 << source as u32 != 0
+        word & source.bit() != 0
     }
 
     /// Sets a PIRQ route register of the LPC bridge.
@@ -159,8 +186,8 @@ impl IrqLines {
 
     fn isa_level(&self, irq: usize) -> bool {
         let cut = match irq {
-            0 if self.levels.legacy_replacement => 1 << IrqSource::Pit as u32,
-            8 if self.levels.legacy_replacement => 1 << IrqSource::Rtc as u32,
+            0 if self.levels.legacy_replacement => IrqSource::Pit.bit(),
+            8 if self.levels.legacy_replacement => IrqSource::Rtc.bit(),
             _ => 0,
         };
         self.levels.isa[irq] & !cut != 0

@@ -9,15 +9,16 @@ use crate::fw_cfg::{FwCfg, Items};
 use crate::hpet::{HPET_BASE, Hpet};
 use crate::i8042::{I8042, Key, MouseEvent};
 use crate::ioapic::{IOAPIC_BASE, Ioapic};
-use crate::irq::{Change, IrqLines};
+use crate::irq::{Change, IrqLines, SLOT_MAX};
 use crate::map::{Backing, MapRange, RegionId, VRAM_LEN, flatten};
-use crate::pci::{Pci, RCRB_LEN, SMBUS_IO};
+use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
 use crate::pic::Pic;
 use crate::pit::Pit;
 use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
 use crate::vga::Vga;
+use crate::virtio::blk::DiskConfig;
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 0x1000;
@@ -49,6 +50,8 @@ pub struct PlatformConfig {
     pub smm: bool,
     /// More files for fw_cfg (name of at most 55 bytes, contents); they replace built-in ones of the same name.
     pub fw_cfg_files: Vec<(String, Vec<u8>)>,
+    /// Disks, at most 16. Their media are the machine's: see [`Dma`].
+    pub disks: Vec<DiskConfig>,
 }
 
 impl Default for PlatformConfig {
@@ -60,6 +63,7 @@ impl Default for PlatformConfig {
             firmware_len: 0,
             smm: true,
             fw_cfg_files: Vec::new(),
+            disks: Vec::new(),
         }
     }
 }
@@ -82,7 +86,16 @@ pub enum ConfigError {
     /// The date of the real-time clock.
     #[error("a real-time clock that shows {0} seconds since 1970: it must be within 2 million years")]
     Rtc(i64),
+    /// The number of disks.
+    #[error("{0} disks: a platform has at most {DISKS_MAX}")]
+    Disks(usize),
+    /// The size of a disk.
+    #[error("disk {0} has no sectors, or more than 2^54")]
+    Sectors(usize),
 }
+
+/// Most sectors of a disk: their bytes can be counted.
+const SECTORS_MAX: u64 = 1 << 54;
 
 impl PlatformConfig {
     fn check(&self) -> Result<(), ConfigError> {
@@ -100,6 +113,12 @@ impl PlatformConfig {
         }
         if self.rtc_start.unsigned_abs() > SECONDS_MAX {
             return Err(ConfigError::Rtc(self.rtc_start));
+        }
+        if self.disks.len() > DISKS_MAX {
+            return Err(ConfigError::Disks(self.disks.len()));
+        }
+        if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
+            return Err(ConfigError::Sectors(n));
         }
         Ok(())
     }
@@ -182,7 +201,7 @@ impl Platform {
             uarts: [Uart::new(0), Uart::new(1)],
             i8042: I8042::new(),
             debug_ports: DebugPorts::new(),
-            pci: Pci::new(ram.low),
+            pci: Pci::new(ram.low, &config.disks),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             vga: Vga::new(),
             coprocessor: Coprocessor::default(),
@@ -348,10 +367,12 @@ impl Platform {
     /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.
     pub fn reset(&mut self, dma: &mut dyn Dma) {
         self.irqs = IrqLines::new();
-        for device in ALL {
+        for device in ALL.into_iter().chain((1..=SLOT_MAX).map(DeviceId::Slot)) {
             for timer in 0..crate::clock::TIMERS {
                 self.clock.cancel(crate::clock::Timer { device, timer });
             }
+        }
+        for device in ALL {
             self.with(dma, device, |device, cx| device.reset(cx));
         }
         if self.firmware_len == 0 {
@@ -367,6 +388,7 @@ impl Platform {
         pic.set_up_as_firmware();
         pci.host_bridge.set_up_as_firmware();
         pci.lpc.set_up_as_firmware(irqs);
+        pci.set_up_as_firmware();
         pm.set_up_as_firmware();
         i8042.set_up_as_firmware();
         pit.set_up_as_firmware(&mut DeviceCtx { clock, irqs, effects, dma });
@@ -377,12 +399,15 @@ impl Platform {
     /// not mention is open. The local APICs' page belongs to the processors and is not in it.
     pub fn memory_map(&self, smm: bool) -> Vec<MapRange> {
         let device = |base, len| MapRange::new(base, len, Backing::Device);
-        let mut layers = vec![
+        // Memory and the chipset's own registers are decoded before PCI's windows.
+        let windows = self.pci.memory_windows().into_iter().map(|(base, len)| device(base, len));
+        let mut layers: Vec<MapRange> = windows.collect();
+        layers.extend([
             MapRange::ram(0, self.ram.low, 0),
             MapRange::ram(4 * GIB, self.ram.high, self.ram.low),
             MapRange::new(0xa_0000, 0x2_0000, Backing::Open),
             MapRange::new(0xb_8000, VRAM_LEN, Backing::Region { region: RegionId::Vram, offset: 0 }),
-        ];
+        ]);
         layers.extend(self.pci.host_bridge.layers(smm, self.firmware_len));
         layers.extend(self.pci.host_bridge.ecam().map(|(base, len)| device(base, len)));
         layers.extend(self.pci.lpc.rcba().map(|base| device(base, RCRB_LEN)));
@@ -406,6 +431,7 @@ impl Platform {
     ) -> R {
         let Self { clock, irqs, effects, uarts, .. } = self;
         let [uart0, uart1] = uarts;
+        let mut empty = EmptySlot;
         let device: &mut dyn Device = match id {
             DeviceId::Pic => &mut self.pic,
             DeviceId::Pit => &mut self.pit,
@@ -421,6 +447,7 @@ impl Platform {
             DeviceId::FwCfg => &mut self.fw_cfg,
             DeviceId::Vga => &mut self.vga,
             DeviceId::Coprocessor => &mut self.coprocessor,
+            DeviceId::Slot(slot) => self.pci.device_in(slot).unwrap_or(&mut empty),
         };
         let result = access(device, &mut DeviceCtx { clock, irqs, effects, dma });
         if id == DeviceId::Pci {
@@ -467,9 +494,8 @@ impl Platform {
         if let Some(offset) = self.pci.lpc.pmbase().and_then(|base| within(base, PM_LEN)) {
             return Some(PortRoute { device: DeviceId::Pm, port: offset, wide: true });
         }
-        let (base, len) = self.pci.smbus.io_base()?;
-        let offset = within(base, len)?;
-        Some(PortRoute { device: DeviceId::Pci, port: SMBUS_IO + offset, wide: false })
+        let wide = self.pci.claims_port(port)?;
+        Some(PortRoute { device: DeviceId::Pci, port, wide })
     }
 
     /// Who answers at a guest-physical address, and the offset it is told.
@@ -485,7 +511,14 @@ impl Platform {
     }
 }
 
-/// Every device, in the order reset reaches them.
+/// A slot of PCI bus 0 with nothing in it: a timer for it, as a state read from a file may have, finds nobody.
+struct EmptySlot;
+
+impl Device for EmptySlot {
+    fn reset(&mut self, _cx: &mut DeviceCtx) {}
+}
+
+/// Every device, in the order reset reaches them. What sits in slots hears of it from the PCI root.
 const ALL: [DeviceId; 14] = [
     DeviceId::Pic,
     DeviceId::Ioapic,

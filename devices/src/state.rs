@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::device::Device;
 use crate::fw_cfg::FwCfgRegisters;
 use crate::irq::Levels;
+use crate::pci::function::Function;
 use crate::pci::{ConfigAddress, HostBridge, Lpc, Pci, Smbus};
 use crate::platform::Platform;
 use crate::pm::Pm;
@@ -40,12 +41,14 @@ struct Saved<'a> {
 }
 
 impl Saved<'_> {
-    fn take<T: Section>(&self, name: &str) -> Result<T, SectionError> {
+    fn find(&self, name: &str) -> Result<&OwnedSection, SectionError> {
         let path = format!("{}/{name}", self.path);
-        match self.sections.iter().find(|section| section.path == path) {
-            Some(section) => T::from_section(section),
-            None => Err(SectionError::Missing { path }),
-        }
+        let found = self.sections.iter().find(|section| section.path == path);
+        found.ok_or(SectionError::Missing { path })
+    }
+
+    fn take<T: Section>(&self, name: &str) -> Result<T, SectionError> {
+        T::from_section(self.find(name)?)
     }
 
     fn device<T: Section + Device>(&self, name: &str) -> Result<T, SectionError> {
@@ -65,12 +68,14 @@ impl Saved<'_> {
         SectionError::Value { path: format!("{}/{name}", self.path), field, value }
     }
 
-    fn refuse_unknown(&self) -> Result<(), SectionError> {
+    /// `slots` are the names of what sits in PCI slots.
+    fn refuse_unknown(&self, slots: &[String]) -> Result<(), SectionError> {
         let prefix = format!("{}/", self.path);
+        let known = |name: &str| NAMES.contains(&name) || slots.iter().any(|slot| slot == name);
         let unknown = self
             .sections
             .iter()
-            .find(|section| section.path.strip_prefix(&prefix).is_some_and(|name| !NAMES.contains(&name)));
+            .find(|section| section.path.strip_prefix(&prefix).is_some_and(|name| !known(name)));
         match unknown {
             Some(section) => {
                 Err(SectionError::Unknown { path: section.path.clone(), kind: section.kind.clone() })
@@ -79,12 +84,16 @@ impl Saved<'_> {
         }
     }
 
-    fn pci(&self, low_ram: u64) -> Result<Pci, SectionError> {
+    /// `own` is the root of the platform that takes the state over.
+    fn pci(&self, own: &Pci) -> Result<Pci, SectionError> {
+        let low_ram = own.host_bridge.low_ram();
+        let disks = own.disks.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
         let pci = Pci {
             latch: self.take::<ConfigAddress>("pci/config-address")?,
             host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
             lpc: self.take::<Lpc>("pci/lpc")?,
             smbus: self.take::<Smbus>("pci/smbus")?,
+            disks: disks.collect::<Result<_, _>>()?,
         };
         self.check("pci", &pci)?;
         if pci.host_bridge.low_ram() != low_ram {
@@ -99,7 +108,7 @@ impl Platform {
     /// The state as sections below `path`, e.g. `platform0`. All effects must have been drained.
     pub fn sections(&self, path: &str) -> Vec<OwnedSection> {
         let at = |name: &str| format!("{path}/{name}");
-        vec![
+        let mut sections = vec![
             self.clock.to_section(&at("clock")),
             self.irqs.levels.to_section(&at("irq-lines")),
             self.pic.to_section(&at("pic")),
@@ -119,7 +128,10 @@ impl Platform {
             self.fw_cfg.registers.to_section(&at("fw-cfg")),
             self.vga.to_section(&at("vga")),
             self.coprocessor.to_section(&at("coprocessor")),
-        ]
+        ];
+        let slots = self.pci.functions().map(|function| function.to_section(&at(&function.section_name())));
+        sections.extend(slots);
+        sections
     }
 
     /// Takes the state over from the sections below `path`; others in the list belong to somebody else. No
@@ -129,7 +141,8 @@ impl Platform {
     /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
-        saved.refuse_unknown()?;
+        let slots: Vec<_> = self.pci.functions().map(Function::section_name).collect();
+        saved.refuse_unknown(&slots)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
             return Err(saved.refuse("clock", field, value));
@@ -151,7 +164,7 @@ impl Platform {
             return Err(saved.refuse(&format!("uart{port}"), "port", uart.port().to_string()));
         }
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
-        let (pci, vga) = (saved.pci(self.ram.low)?, saved.device("vga")?);
+        let (pci, vga) = (saved.pci(&self.pci)?, saved.device("vga")?);
         let coprocessor = saved.device("coprocessor")?;
         self.clock = clock;
         self.irqs.levels = levels;

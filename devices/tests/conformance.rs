@@ -1,7 +1,7 @@
 //! The battery every device passes: a saved state goes on like the original, every register can be touched
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
-use amber_devices::{Dma, Effect, Key, MouseEvent, Platform, PlatformConfig};
+use amber_devices::{DiskConfig, Dma, Effect, Key, MediumError, MouseEvent, Platform, PlatformConfig};
 use proptest::prelude::*;
 
 /// A device's registers, as the guest reaches them.
@@ -9,43 +9,138 @@ struct Target {
     name: &'static str,
     ports: &'static [(u16, u16)],
     windows: &'static [(u64, u64)],
+    /// What brings the device to life, if its registers alone do not.
+    prelude: fn() -> Vec<Op>,
+}
+
+/// No prelude.
+fn none() -> Vec<Op> {
+    Vec::new()
 }
 
 const ECAM: u64 = 0xb000_0000;
+/// BARs of the first disk, where the chipset comes up with them.
+const MSIX: u64 = 0xfe00_0000;
+const DISK: u64 = 0xfe00_4000;
+/// The disk's queue and buffers in memory.
+const TABLE: u64 = 0x1000;
+const DRIVER: u64 = 0x1800;
+const USED: u64 = 0x1c00;
+const BUFFERS: u64 = 0x2000;
+
+/// The driver agreed, the queue of 8 is on and full of requests of all kinds, two of them in flight.
+fn disk_is_ready() -> Vec<Op> {
+    let mut ops = vec![Op::Write { gpa: ECAM + 0x1_8004, size: 2, value: 6 }];
+    let mut set = |at: u64, size: u8, value: u64| ops.push(Op::Write { gpa: DISK + at, size, value });
+    for (at, size, value) in [(0x14, 1, 3), (8, 4, 1), (12, 4, 1), (8, 4, 0), (12, 4, 1 << 28 | 1 << 29)] {
+        set(at, size, value);
+    }
+    for (at, value) in [(0x20, TABLE), (0x28, DRIVER), (0x30, USED)] {
+        set(at, 8, value);
+    }
+    for (at, size, value) in [(0x14, 1, 0xb), (0x18, 2, 8), (0x1a, 2, 1), (0x1c, 2, 1), (0x14, 1, 0xf)] {
+        set(at, size, value);
+    }
+    let mut poke = |gpa: u64, bytes: &[u8]| ops.push(Op::Poke(gpa, bytes.to_vec()));
+    for (n, kind) in [0u8, 1, 4, 8, 1, 0, 1, 0].into_iter().enumerate() {
+        let (buffer, table) = (BUFFERS + 0x400 * n as u64, TABLE + 0x100 + 0x40 * n as u64);
+        poke(buffer, &[kind, 0, 0, 0, 0, 0, 0, 0, n as u8, 0, 0, 0, 0, 0, 0, 0]);
+        // Each chain is an indirect table: header, data, status.
+        let data = if kind == 1 { 1 } else { 3 };
+        for (index, (address, len, flags)) in
+            [(buffer, 16, 1), (buffer + 0x100, 512, data), (buffer + 0x80, 1, 2)].into_iter().enumerate()
+        {
+            poke(table + 16 * index as u64, &descriptor(address, len, flags, index as u16 + 1));
+        }
+        poke(TABLE + 16 * n as u64, &descriptor(table, 48, 4, 0));
+        poke(DRIVER + 4 + 2 * n as u64, &[n as u8, 0]);
+    }
+    poke(DRIVER + 2, &[2, 0]);
+    ops.push(Op::Write { gpa: DISK + 0x3000, size: 2, value: 0 });
+    ops
+}
+
+fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
+    let word =
+        u128::from(address) | u128::from(len) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
+    word.to_le_bytes()
+}
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 14] = [
-    Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[] },
-    Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[] },
-    Target { name: "rtc", ports: &[(0x70, 4)], windows: &[] },
-    Target { name: "ioapic", ports: &[], windows: &[(0xfec0_0000, 0x60)] },
-    Target { name: "hpet", ports: &[], windows: &[(0xfed0_0000, 0x180)] },
-    Target { name: "pm", ports: &[(0x600, 0x80), (0xb2, 2)], windows: &[] },
-    Target { name: "uart0", ports: &[(0x3f8, 8)], windows: &[] },
-    Target { name: "uart1", ports: &[(0x2f8, 8)], windows: &[] },
-    Target { name: "i8042", ports: &[(0x60, 1), (0x64, 1)], windows: &[] },
+const TARGETS: [Target; 16] = [
+    Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
+    Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
+    Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
+    Target { name: "ioapic", ports: &[], windows: &[(0xfec0_0000, 0x60)], prelude: none },
+    Target { name: "hpet", ports: &[], windows: &[(0xfed0_0000, 0x180)], prelude: none },
+    Target { name: "pm", ports: &[(0x600, 0x80), (0xb2, 2)], windows: &[], prelude: none },
+    Target { name: "uart0", ports: &[(0x3f8, 8)], windows: &[], prelude: none },
+    Target { name: "uart1", ports: &[(0x2f8, 8)], windows: &[], prelude: none },
+    Target { name: "i8042", ports: &[(0x60, 1), (0x64, 1)], windows: &[], prelude: none },
     Target {
         name: "single ports",
         ports: &[(0x80, 1), (0x92, 1), (0xe9, 1), (0xf4, 4), (0xcf9, 1)],
         windows: &[],
+        prelude: none,
     },
     Target {
         name: "pci",
         ports: &[(0xcf8, 8)],
         windows: &[(ECAM, 0x1000), (ECAM + 0xf_8000, 0x1000), (ECAM + 0xf_b000, 0x1000)],
+        prelude: none,
     },
-    Target { name: "fw_cfg", ports: &[(0x510, 12)], windows: &[] },
-    Target { name: "coprocessor", ports: &[(0xf0, 1)], windows: &[] },
-    Target { name: "vga", ports: &[(0x3b4, 8), (0x3c0, 16), (0x3d4, 8)], windows: &[] },
+    Target { name: "fw_cfg", ports: &[(0x510, 12)], windows: &[], prelude: none },
+    Target { name: "coprocessor", ports: &[(0xf0, 1)], windows: &[], prelude: none },
+    Target { name: "vga", ports: &[(0x3b4, 8), (0x3c0, 16), (0x3d4, 8)], windows: &[], prelude: none },
+    Target {
+        name: "virtio-blk registers",
+        ports: &[(0xcf8, 8)],
+        windows: &[
+            (ECAM + 0x1_8000, 0x100),
+            (MSIX, 0x28),
+            (MSIX + 0x800, 8),
+            (DISK, 0x40),
+            (DISK + 0x2000, 0x40),
+        ],
+        prelude: none,
+    },
+    Target {
+        name: "virtio-blk requests",
+        ports: &[],
+        windows: &[
+            (DISK + 0x14, 1),
+            (DISK + 0x1000, 1),
+            (DISK + 0x3000, 4),
+            (ECAM + 0x1_8004, 2),
+            (MSIX, 0x20),
+        ],
+        prelude: disk_is_ready,
+    },
 ];
 
 #[derive(Clone, Debug)]
 enum Op {
-    In { port: u16, size: u8 },
-    Out { port: u16, size: u8, value: u32 },
-    Read { gpa: u64, size: u8 },
-    Write { gpa: u64, size: u8, value: u64 },
+    In {
+        port: u16,
+        size: u8,
+    },
+    Out {
+        port: u16,
+        size: u8,
+        value: u32,
+    },
+    Read {
+        gpa: u64,
+        size: u8,
+    },
+    Write {
+        gpa: u64,
+        size: u8,
+        value: u64,
+    },
     Advance(u64),
+    /// Bytes in memory: what a processor writes.
+    Poke(u64, Vec<u8>),
     Serial(u8, Vec<u8>),
     Key(u8, bool),
     Mouse(i8, i8),
@@ -54,30 +149,50 @@ enum Op {
     PowerButton,
 }
 
+/// Bytes of each disk.
+const DISK_LEN: usize = 0x4000;
+
+/// RAM, and behind it the disks.
 struct Memory(Vec<u8>);
 
 impl Dma for Memory {
     fn read(&mut self, gpa: u64, into: &mut [u8]) {
         for (index, byte) in into.iter_mut().enumerate() {
-            *byte = self.0[(gpa as usize).wrapping_add(index) % self.0.len()];
+            *byte = self.0[(gpa as usize).wrapping_add(index) % RAM];
         }
     }
 
     fn write(&mut self, gpa: u64, from: &[u8]) {
         // A fw_cfg command may ask for 4 GiB of padding; a megabyte of it shows all there is to see.
-        let len = self.0.len();
         for (index, byte) in from.iter().enumerate() {
-            self.0[(gpa as usize).wrapping_add(index) % len] = *byte;
+            self.0[(gpa as usize).wrapping_add(index) % RAM] = *byte;
         }
+    }
+
+    fn read_disk(&mut self, disk: u8, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        let (at, disks) = (at as usize + DISK_LEN * usize::from(disk), &self.0[RAM..]);
+        into.copy_from_slice(disks.get(at..at + into.len()).ok_or(MediumError)?);
+        Ok(())
+    }
+
+    fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        let (at, disks) = (at as usize + DISK_LEN * usize::from(disk), &mut self.0[RAM..]);
+        disks.get_mut(at..at + from.len()).ok_or(MediumError)?.copy_from_slice(from);
+        Ok(())
     }
 }
 
 fn config() -> PlatformConfig {
-    PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, ..PlatformConfig::default() }
+    let disk = |read_only| DiskConfig { sectors: (DISK_LEN / 512) as u64, read_only };
+    let disks = vec![disk(false), disk(true)];
+    PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, ..PlatformConfig::default() }
 }
 
+/// Bytes of RAM, which repeats.
+const RAM: usize = 0x4000;
+
 fn machine() -> (Platform, Memory) {
-    (Platform::new(&config()).unwrap(), Memory(vec![0; 0x4000]))
+    (Platform::new(&config()).unwrap(), Memory(vec![0; RAM + 2 * DISK_LEN]))
 }
 
 /// What a guest and the world could tell: values read and effects, in order.
@@ -105,6 +220,7 @@ fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::Read { gpa, size } => return platform.mmio_read(memory, *gpa, *size),
         Op::Write { gpa, size, value } => platform.mmio_write(memory, *gpa, *size, *value),
         Op::Advance(ns) => advance(platform, memory, *ns),
+        Op::Poke(gpa, bytes) => memory.write(*gpa, bytes),
         Op::Serial(port, bytes) => return platform.serial_input(memory, *port, bytes) as u64,
         Op::Key(code, pressed) => {
             let key = Key { code: code & 0x7f, extended: code & 0x80 != 0 };
@@ -160,8 +276,17 @@ fn register_op(target: &'static Target) -> BoxedStrategy<Op> {
     proptest::strategy::Union::new(choices).boxed()
 }
 
+/// What a driver that may be mad writes to its rings: indices a little ahead, or anything.
+fn ring_op() -> impl Strategy<Value = Op> {
+    let index = (0u8..12).prop_map(|index| Op::Poke(DRIVER + 2, vec![index, 0]));
+    let anywhere = (TABLE..BUFFERS + 0x2000, proptest::collection::vec(any::<u8>(), 1..4));
+    prop_oneof![4 => index, 1 => anywhere.prop_map(|(gpa, bytes)| Op::Poke(gpa, bytes))]
+}
+
 fn outside_op() -> impl Strategy<Value = Op> {
     prop_oneof![
+        3 => ring_op(),
+        3 => (0u64..100_000).prop_map(Op::Advance),
         4 => (0u64..2_000_000).prop_map(Op::Advance),
         1 => (0u64..3_000_000_000).prop_map(Op::Advance),
         1 => (0u8..3, proptest::collection::vec(any::<u8>(), 0..40)).prop_map(|(port, bytes)| Op::Serial(port, bytes)),
@@ -181,7 +306,8 @@ fn ops(target: &'static Target) -> impl Strategy<Value = Vec<Op>> {
 fn device_ops() -> impl Strategy<Value = (&'static str, Vec<Op>, Vec<Op>)> {
     (0..TARGETS.len()).prop_flat_map(|index| {
         let target = &TARGETS[index];
-        (Just(target.name), ops(target), ops(target))
+        let before = ops(target).prop_map(|ops| [(target.prelude)(), ops].concat());
+        (Just(target.name), before, ops(target))
     })
 }
 
@@ -276,7 +402,15 @@ fn every_port_takes_every_width() {
 #[test]
 fn every_window_takes_every_width() {
     let (mut platform, mut memory) = machine();
-    let windows = [(0xfec0_0000, 0x1000), (0xfed0_0000, 0x1000), (ECAM, 0x2000), (ECAM + 0xf_8000, 0x4000)];
+    let windows = [
+        (0xfec0_0000, 0x1000),
+        (0xfed0_0000, 0x1000),
+        (MSIX, 0x1000),
+        (DISK, 0x4000),
+        (ECAM, 0x2000),
+        (ECAM + 0xf_8000, 0x4000),
+        (ECAM + 0x1_8000, 0x1000),
+    ];
     for (base, len) in windows {
         for gpa in base..base + len + 8 {
             for size in [1, 2, 4, 8] {
@@ -328,4 +462,22 @@ fn sections_of_another_configuration_or_place_are_refused_by_name() {
     lpc[routes] = 0x13;
     lpc.pop();
     assert!(refused(&short).contains("routes"));
+}
+
+#[test]
+fn the_prelude_of_the_disk_has_requests_in_flight_that_land() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &disk_is_ready());
+    assert_eq!(platform.mmio_read(&mut memory, DISK + 0x14, 1), 0xf, "no reset is needed");
+    run(&mut platform, &mut memory, &[Op::Advance(1_000_000)]);
+    let mut used = [0; 4];
+    memory.read(USED, &mut used);
+    assert_eq!(used[2], 2);
+    let mut damaged = platform.sections("platform0");
+    damaged.retain(|section| section.path != "platform0/virtio-blk1");
+    let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
+    assert!(missing.contains("platform0/virtio-blk1 is missing"), "{missing}");
+    let without = PlatformConfig { disks: Vec::new(), ..config() };
+    let unknown = Platform::new(&without).unwrap().restore("platform0", &platform.sections("platform0"));
+    assert!(unknown.unwrap_err().to_string().contains("virtio-blk0"));
 }

@@ -7,12 +7,12 @@ mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
-use amber_devices::CPUS_MAX;
+use amber_devices::{CPUS_MAX, DISKS_MAX};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{
-    CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineType, MemorySize, Pace, RtcDate,
-    SaveAt, Seed, ValueError,
+    CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory, MachineType, MemorySize, Pace,
+    RtcDate, SaveAt, Seed, ValueError,
 };
 
 /// Virtual time one vCPU has before the next one's turn, ns, unless said otherwise.
@@ -73,6 +73,9 @@ pub struct MachineConfig {
     pub rtc: RtcDate,
     /// Virtual time of a vCPU's slice, ns, at least 1.
     pub quantum: u64,
+    /// Disks, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disk: Vec<DiskChoice>,
     /// Unset: real at a terminal, none when headless.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
@@ -127,6 +130,7 @@ impl Default for MachineConfig {
             seed: Seed::default(),
             rtc: RtcDate::default(),
             quantum: DEFAULT_QUANTUM,
+            disk: Vec::new(),
             pace: None,
             engine: Engine::default(),
             headless: false,
@@ -288,6 +292,7 @@ impl MachineConfig {
             }
         };
         range("cpus", self.cpus.into(), 1, CPUS_MAX.into())?;
+        range("number of disks", self.disk.len() as u64, 0, DISKS_MAX as u64)?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
@@ -312,7 +317,9 @@ impl MachineConfig {
             &mut self.symbols,
         ];
         let debugcon = self.debugcon.as_mut().and_then(Debugcon::file_mut);
-        plain.into_iter().flatten().chain(self.flat.as_mut().map(|flat| &mut flat.file)).chain(debugcon)
+        let flat = self.flat.as_mut().map(|flat| &mut flat.file);
+        let disks = self.disk.iter_mut().map(|disk| &mut disk.file);
+        plain.into_iter().flatten().chain(flat).chain(debugcon).chain(disks)
     }
 }
 

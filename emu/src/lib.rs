@@ -5,6 +5,7 @@ pub mod checkpoints;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod disk;
 pub mod files;
 pub mod gdb;
 pub mod input;

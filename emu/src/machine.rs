@@ -1,6 +1,7 @@
 //! A machine: who owns what, power-up and reset, state and its hash.
 
 mod bus;
+mod disks;
 mod frozen;
 mod layout;
 pub mod request;
@@ -14,18 +15,21 @@ mod stored;
 mod tests;
 
 pub use bus::HostIo;
+pub use disks::DiskImage;
 pub use frozen::{Frozen, RegionSnapshot};
 pub use layout::RamLayout;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
-pub use spec::MachineSpec;
+pub use spec::{DiskSpec, MachineSpec};
 pub use stored::LoadError;
 
 use crate::boot::{BootError, BootImage};
+use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
 use amber_devices::Platform;
 use amber_mmu::{FrameId, FramesError, Mmu, PAGE};
 use amber_snapshot::{RegionTree, Schema, Section};
+use disks::Attached;
 use serde::{Deserialize, Serialize};
 use start::Start;
 
@@ -60,6 +64,8 @@ pub enum MachineError {
     NoFrames,
     #[error("what the guest starts with cannot be read: {0}")]
     Start(String),
+    #[error("the machine has {want} disks, and {have} images are there for them")]
+    Disks { want: usize, have: usize },
 }
 
 /// How a guest ended itself. A machine that has ended does not go on: a run of it ends at once, in the same way. Only a
@@ -124,6 +130,7 @@ pub struct Machine {
     pub(crate) platform: Platform,
     pub(crate) position: Position,
     pub(crate) regions: Vec<Region>,
+    pub(crate) disks: Vec<Attached>,
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
     /// Processor whose last instruction asked for something: settled before a run ends.
     asking: Option<usize>,
@@ -139,16 +146,31 @@ impl Machine {
     /// # Errors
     /// When the host has no memory for it or the chipset refuses the configuration.
     pub fn new(
-        mut spec: MachineSpec,
+        spec: MachineSpec,
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
     ) -> Result<Self, MachineError> {
+        Self::with_disks(spec, boot, tables, &[])
+    }
+
+    /// The same with disks.
+    ///
+    /// # Errors
+    /// As [`Machine::new`], and when there are too many disks.
+    pub fn with_disks(
+        mut spec: MachineSpec,
+        boot: BootImage,
+        tables: Vec<(u64, Vec<u8>)>,
+        disks: &[DiskImage],
+    ) -> Result<Self, MachineError> {
+        spec.disks = disks.iter().map(DiskImage::spec).collect();
         let rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
         spec.firmware_len = rom.len() as u64;
         let start = Start::new(boot, tables);
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
         let mut machine = Self::powered_up(spec)?;
+        machine.attach(disks.iter().map(|image| Disk::new(image.base.clone())).collect())?;
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
         machine.map_changed();
@@ -195,6 +217,7 @@ impl Machine {
             platform,
             position,
             regions,
+            disks: Vec::new(),
             messages: Vec::new(),
             asking: None,
         })

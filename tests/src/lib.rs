@@ -2,6 +2,7 @@
 //! that is the same every time.
 
 pub mod cuts;
+pub mod disks;
 pub mod history;
 pub mod program;
 pub mod remote;

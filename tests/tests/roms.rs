@@ -1,9 +1,10 @@
 //! The first-party images in `roms/` are what their sources make.
 
+use amber_tests::program::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const IMAGES: [&str; 6] = ["selftest", "interrupts", "paging", "smp", "requests", "monitor"];
+const IMAGES: [&str; 7] = ["selftest", "interrupts", "paging", "smp", "requests", "disk", "monitor"];
 
 fn roms() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../roms")
@@ -54,13 +55,30 @@ fn images_end_in_a_reset_vector() {
 #[test]
 #[ignore = "needs qemu-system-x86_64 and half a minute"]
 fn images_pass_on_qemu() {
-    for (name, cpus) in [("selftest", 1), ("interrupts", 1), ("paging", 1), ("smp", 1), ("smp", 4)] {
+    let scratch = Scratch::new("qemu");
+    let image = std::fs::read(roms().join("disk/image.bin")).unwrap();
+    for (name, cpus) in
+        [("selftest", 1), ("interrupts", 1), ("paging", 1), ("smp", 1), ("smp", 4), ("disk", 1)]
+    {
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-M", "q35", "-nographic", "-net", "none", "-cpu", "max", "-no-reboot"])
             .args(["-icount", "shift=1,sleep=off", "-rtc", "clock=vm"])
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-smp", &cpus.to_string(), "-bios"])
             .arg(roms().join(name).join("image.bin"))
             .stdin(Stdio::null());
+        if name == "disk" {
+            for (slot, read_only) in [(3, "off"), (4, "on")] {
+                let file = scratch.file(&format!("disk{slot}.img"), &image);
+                qemu.args([
+                    "-drive",
+                    &format!("if=none,id=d{slot},format=raw,file={},readonly={read_only}", file.display()),
+                ]);
+                qemu.args([
+                    "-device",
+                    &format!("virtio-blk-pci,drive=d{slot},addr={slot},disable-legacy=on"),
+                ]);
+            }
+        }
         let output = run(&mut qemu).expect("qemu-system-x86_64 is installed");
         let text = String::from_utf8_lossy(&output.stdout);
         let bad: Vec<_> = text.lines().filter(|line| line.starts_with("FAIL")).collect();

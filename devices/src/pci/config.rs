@@ -8,11 +8,19 @@ const LEN: usize = 256;
 
 pub(crate) const COMMAND: u16 = 0x04;
 pub(crate) const COMMAND_IO: u16 = 1 << 0;
-const STATUS: u16 = 0x06;
+pub(crate) const COMMAND_MEMORY: u16 = 1 << 1;
+pub(crate) const COMMAND_MASTER: u16 = 1 << 2;
+pub(crate) const COMMAND_INTX_OFF: u16 = 1 << 10;
+pub(crate) const STATUS: u16 = 0x06;
+/// An interrupt pin is asserted, whether or not the command register holds it back.
+pub(crate) const STATUS_INTERRUPT: u16 = 1 << 3;
+pub(crate) const STATUS_CAPABILITIES: u16 = 1 << 4;
+pub(crate) const BAR0: u16 = 0x10;
+pub(crate) const CAPABILITIES: u16 = 0x34;
 const REVISION: u16 = 0x08;
 const HEADER_TYPE: u16 = 0x0e;
 const SUBSYSTEM: u16 = 0x2c;
-const INTERRUPT_LINE: u16 = 0x3c;
+pub(crate) const INTERRUPT_LINE: u16 = 0x3c;
 const INTERRUPT_PIN: u16 = 0x3d;
 /// I/O, memory and bus master enable, SERR# enable, interrupt disable.
 const COMMAND_WRITABLE: u16 = 0x0507;

@@ -1,6 +1,7 @@
 //! Function 00:1f.0: the LPC bridge of the ICH9 (ICH9, 13.1) and its root complex registers (ICH9, 10.1).
 
 use super::config::{ConfigSpace, Identity};
+use super::endpoint;
 use crate::irq::{IrqLines, PIRQ_IRQEN};
 use amber_snapshot::{Schema, Section};
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,7 @@ impl Lpc {
             27 => 0x08,
             26 => 0x0c,
             25 => 0x10,
-            _ => return (slot.wrapping_add(pin) & 3) + 4,
+            _ => return endpoint::pirq_of(slot, pin + 1),
         };
         self.routes.get(register + usize::from(pin / 2)).map_or(0, |byte| byte >> (pin % 2 * 4) & 7)
     }

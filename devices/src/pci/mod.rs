@@ -1,15 +1,20 @@
 //! The PCI root: configuration mechanism #1, ECAM, and the chipset's functions on bus 0.
 
-mod config;
+pub(crate) mod config;
+pub(crate) mod endpoint;
+pub(crate) mod function;
 mod host_bridge;
 mod lpc;
+pub(crate) mod msix;
 mod smbus;
 
 use crate::device::{Device, DeviceCtx, size_mask};
 use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
+use crate::virtio::blk::{DiskConfig, VirtioBlk};
 use amber_snapshot::{Schema, Section};
 use config::ConfigSpace;
+use function::Function;
 pub use host_bridge::{HostBridge, PCIEXBAR_BASE};
 pub use lpc::Lpc;
 pub(crate) use lpc::{PMBASE_FIRMWARE, RCRB_LEN};
@@ -21,8 +26,14 @@ const CONFIG_DATA: u16 = 0xcfc;
 const CONFIG_ENABLE: u32 = 0x8000_0000;
 const CONFIG_ADDRESS_MASK: u32 = 0x80ff_fffc;
 
-/// Offset [`Device`] calls carry for the SMBus host registers, which move with a BAR.
-pub(crate) const SMBUS_IO: u16 = 0xe000;
+/// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
+const FIRST_DISK: u8 = 3;
+/// Most disks.
+pub const DISKS_MAX: usize = 16;
+/// Where BARs go when there is no firmware to assign them: the end of the window below the IOAPIC, and the ports SeaBIOS
+/// begins with.
+const FIRMWARE_MEMORY: u64 = 0xfe00_0000;
+const FIRMWARE_PORTS: u64 = 0xc000;
 
 const HOST_BRIDGE: u16 = 0;
 const LPC: u16 = 31 << 3;
@@ -49,21 +60,72 @@ pub struct Pci {
     pub lpc: Lpc,
     /// Function 00:1f.3.
     pub smbus: Smbus,
+    /// Disks, in slots from 00:03.0 on.
+    pub(crate) disks: Vec<VirtioBlk>,
 }
 
 impl Pci {
-    pub(crate) fn new(low_ram: u64) -> Self {
+    pub(crate) fn new(low_ram: u64, disks: &[DiskConfig]) -> Self {
+        let disk = |(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config);
         Self {
             latch: ConfigAddress::default(),
             host_bridge: HostBridge::new(low_ram),
             lpc: Lpc::new(),
             smbus: Smbus::new(),
+            disks: (0..DISKS_MAX as u8).zip(disks).map(disk).collect(),
         }
+    }
+
+    /// What sits in slots.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &dyn Function> {
+        self.disks.iter().map(|disk| disk as &dyn Function)
+    }
+
+    fn functions_mut(&mut self) -> impl Iterator<Item = &mut dyn Function> {
+        self.disks.iter_mut().map(|disk| disk as &mut dyn Function)
+    }
+
+    fn in_slot(&mut self, slot: u8) -> Option<&mut dyn Function> {
+        self.functions_mut().find(|function| function.slot() == slot)
+    }
+
+    /// The function in a slot, as a device.
+    pub(crate) fn device_in(&mut self, slot: u8) -> Option<&mut dyn Device> {
+        self.disks.iter_mut().find(|disk| disk.slot() == slot).map(|disk| disk as &mut dyn Device)
+    }
+
+    /// The function at `bdf`, if it is one in a slot.
+    fn at(&mut self, bdf: u16) -> Option<&mut dyn Function> {
+        let slot = u8::try_from(bdf >> 3).ok().filter(|_| bdf & 7 == 0)?;
+        self.in_slot(slot)
+    }
+
+    /// Assigns BARs and interrupt lines, and switches the functions on.
+    pub(crate) fn set_up_as_firmware(&mut self) {
+        let (mut next, mut port) = (FIRMWARE_MEMORY, FIRMWARE_PORTS);
+        self.functions_mut().for_each(|function| function.set_up_as_firmware(&mut next, &mut port));
+    }
+
+    /// Where the functions' memory is now: base and length.
+    pub(crate) fn memory_windows(&self) -> Vec<(u64, u64)> {
+        let windows = self.functions().flat_map(Function::windows);
+        windows.filter(|window| !window.io).map(|window| (window.base, window.len)).collect()
+    }
+
+    /// The function whose BAR answers at an address: slot, BAR and offset. Of several, the one in the lowest slot.
+    fn bar_at(&self, io: bool, address: u64) -> Option<(u8, u8, u64)> {
+        self.functions().find_map(|function| {
+            let mut windows = function.windows().into_iter().filter(|window| window.io == io);
+            windows.find_map(|window| Some((function.slot(), window.bar, window.offset(address)?)))
+        })
     }
 
     /// Reads configuration space: `bdf` is bus, device and function as in ECAM. No function reads as ones, and
     /// so does what lies beyond the 256 bytes of a conventional function, which tells guests that it has no more.
-    fn config_read(&self, bdf: u16, register: u16, size: u8) -> u64 {
+    fn config_read(&mut self, cx: &mut DeviceCtx, bdf: u16, register: u16, size: u8) -> u64 {
+        if let Some(function) = self.at(bdf) {
+            return function.config_read(cx, register, size);
+        }
         let config: &ConfigSpace = match bdf {
             HOST_BRIDGE => self.host_bridge.config(),
             LPC => self.lpc.config(),
@@ -79,6 +141,14 @@ impl Pci {
 
     fn config_write(&mut self, cx: &mut DeviceCtx, bdf: u16, register: u16, size: u8, value: u64) {
         let mut map_changed = false;
+        if let Some(function) = self.at(bdf) {
+            let before = function.windows();
+            function.config_write(cx, register, size, value);
+            if function.windows() != before {
+                cx.effects.push(Effect::MapChanged);
+            }
+            return;
+        }
         for index in 0..u16::from(size) {
             let (offset, byte) = (register.wrapping_add(index) & 0xfff, (value >> (index * 8)) as u8);
             if offset > 0xff {
@@ -108,26 +178,52 @@ impl Pci {
         cx.irqs.set(Line::Pirq(pirq), IrqSource::Smbus, self.smbus.interrupt());
     }
 
-    /// Where in ECAM or in the root complex registers `gpa` lies.
+    /// Where in ECAM, in the root complex registers or in a function's BAR `gpa` lies.
     fn window(&self, gpa: u64) -> Option<Window> {
         if let Some((base, len)) = self.host_bridge.ecam()
             && let Some(offset) = gpa.checked_sub(base).filter(|offset| *offset < len)
         {
             return Some(Window::Ecam { bdf: (offset >> 12) as u16, register: offset as u16 & 0xfff });
         }
-        let offset = gpa.checked_sub(self.lpc.rcba()?)?;
-        (offset < RCRB_LEN).then_some(Window::Rcrb { offset })
+        let rcrb = self.lpc.rcba().and_then(|base| gpa.checked_sub(base));
+        if let Some(offset) = rcrb.filter(|offset| *offset < RCRB_LEN) {
+            return Some(Window::Rcrb { offset });
+        }
+        self.bar_at(false, gpa).map(|(slot, bar, offset)| Window::Bar { slot, bar, offset })
     }
 
-    /// Whether the root answers at `gpa`.
+    /// Whether the root or a function answers at `gpa`.
     pub(crate) fn claims(&self, gpa: u64) -> bool {
         self.window(gpa).is_some()
+    }
+
+    /// Where I/O port `port` leads, of those that move.
+    fn port(&self, port: u16) -> Option<Port> {
+        let smbus = self.smbus.io_base().and_then(|(base, len)| {
+            let offset = port.checked_sub(base).filter(|offset| *offset < len)?;
+            Some(Port::Smbus { offset })
+        });
+        smbus.or_else(|| {
+            let (slot, bar, offset) = self.bar_at(true, u64::from(port))?;
+            Some(Port::Bar { slot, bar, offset })
+        })
+    }
+
+    /// Whether a moving port is the root's or a function's, and takes accesses of more than a byte.
+    pub(crate) fn claims_port(&self, port: u16) -> Option<bool> {
+        self.port(port).map(|port| matches!(port, Port::Bar { .. }))
     }
 }
 
 enum Window {
     Ecam { bdf: u16, register: u16 },
     Rcrb { offset: u64 },
+    Bar { slot: u8, bar: u8, offset: u64 },
+}
+
+enum Port {
+    Smbus { offset: u16 },
+    Bar { slot: u8, bar: u8, offset: u64 },
 }
 
 impl Device for Pci {
@@ -135,15 +231,21 @@ impl Device for Pci {
         match port {
             CONFIG_ADDRESS..CONFIG_DATA => self.latch.address >> ((port & 3) * 8),
             CONFIG_DATA..=0xcff => match self.target(port) {
-                Some((bdf, register)) => self.config_read(bdf, register, size) as u32,
+                Some((bdf, register)) => self.config_read(cx, bdf, register, size) as u32,
                 None => size_mask(size) as u32,
             },
-            SMBUS_IO.. => {
-                let value = self.smbus.io_read(port - SMBUS_IO);
-                self.update_smbus(cx);
-                u32::from(value)
-            }
-            _ => size_mask(size) as u32,
+            _ => match self.port(port) {
+                Some(Port::Smbus { offset }) => {
+                    let value = self.smbus.io_read(offset);
+                    self.update_smbus(cx);
+                    u32::from(value)
+                }
+                Some(Port::Bar { slot, bar, offset }) => {
+                    let function = self.in_slot(slot);
+                    function.map_or(u32::MAX, |function| function.bar_read(cx, bar, offset, size) as u32)
+                }
+                None => size_mask(size) as u32,
+            },
         }
     }
 
@@ -156,18 +258,28 @@ impl Device for Pci {
                     self.config_write(cx, bdf, register, size, u64::from(value));
                 }
             }
-            SMBUS_IO.. => {
-                self.smbus.io_write(port - SMBUS_IO, value as u8);
-                self.update_smbus(cx);
-            }
-            _ => {}
+            _ => match self.port(port) {
+                Some(Port::Smbus { offset }) => {
+                    self.smbus.io_write(offset, value as u8);
+                    self.update_smbus(cx);
+                }
+                Some(Port::Bar { slot, bar, offset }) => {
+                    if let Some(function) = self.in_slot(slot) {
+                        function.bar_write(cx, bar, offset, size, u64::from(value));
+                    }
+                }
+                None => {}
+            },
         }
     }
 
-    /// `offset` is the guest-physical address: both windows move.
-    fn mmio_read(&mut self, _cx: &mut DeviceCtx, offset: u64, size: u8) -> u64 {
+    /// `offset` is the guest-physical address: all windows move.
+    fn mmio_read(&mut self, cx: &mut DeviceCtx, offset: u64, size: u8) -> u64 {
         match self.window(offset) {
-            Some(Window::Ecam { bdf, register }) => self.config_read(bdf, register, size),
+            Some(Window::Ecam { bdf, register }) => self.config_read(cx, bdf, register, size),
+            Some(Window::Bar { slot, bar, offset }) => {
+                self.in_slot(slot).map_or(u64::MAX, |function| function.bar_read(cx, bar, offset, size))
+            }
             Some(Window::Rcrb { offset }) => (0..u64::from(size))
                 .fold(0, |value, index| value | u64::from(self.lpc.read_rcrb(offset + index)) << (index * 8)),
             None => u64::MAX,
@@ -177,6 +289,11 @@ impl Device for Pci {
     fn mmio_write(&mut self, cx: &mut DeviceCtx, offset: u64, size: u8, value: u64) {
         match self.window(offset) {
             Some(Window::Ecam { bdf, register }) => self.config_write(cx, bdf, register, size, value),
+            Some(Window::Bar { slot, bar, offset }) => {
+                if let Some(function) = self.in_slot(slot) {
+                    function.bar_write(cx, bar, offset, size, value);
+                }
+            }
             Some(Window::Rcrb { offset }) => {
                 for index in 0..u64::from(size) {
                     self.lpc.write_rcrb(offset + index, (value >> (index * 8)) as u8);
@@ -191,6 +308,7 @@ impl Device for Pci {
         self.host_bridge.reset();
         self.lpc.reset(cx.irqs);
         self.smbus.reset();
+        self.disks.iter_mut().for_each(|disk| disk.reset(cx));
         cx.effects.push(Effect::MapChanged);
     }
 
@@ -217,7 +335,7 @@ mod tests {
 
     #[test]
     fn mechanism_1_finds_the_functions() {
-        let (mut pci, mut bench) = (Pci::new(512 << 20), Bench::new());
+        let (mut pci, mut bench) = (Pci::new(512 << 20, &[]), Bench::new());
         assert_eq!(read(&mut pci, &mut bench, 0, 0, 4), 0x29c0_8086);
         assert_eq!(read(&mut pci, &mut bench, 0xf8, 2, 2), 0x2918);
         assert_eq!(read(&mut pci, &mut bench, 0xf8, 0x0e, 1), 0x80);
@@ -227,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_bar_tells_its_size() {
-        let (mut pci, mut bench) = (Pci::new(512 << 20), Bench::new());
+        let (mut pci, mut bench) = (Pci::new(512 << 20, &[]), Bench::new());
         read(&mut pci, &mut bench, 0xfb, 0x20, 4);
         pci.pio_write(&mut bench.cx(), CONFIG_DATA, 4, u32::MAX);
         assert_eq!(read(&mut pci, &mut bench, 0xfb, 0x20, 4), 0xffff_ffe1);
@@ -235,7 +353,7 @@ mod tests {
 
     #[test]
     fn ecam_shows_the_same_registers() {
-        let (mut pci, mut bench) = (Pci::new(512 << 20), Bench::new());
+        let (mut pci, mut bench) = (Pci::new(512 << 20, &[]), Bench::new());
         assert!(!pci.claims(PCIEXBAR_BASE));
         read(&mut pci, &mut bench, 0, 0x60, 4);
         pci.pio_write(&mut bench.cx(), CONFIG_DATA, 1, 1);

@@ -3,8 +3,8 @@
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    ConfigError, CpuChoice, Debugcon, Engine, Firmware, FlatImage, LogCategory, MachineConfig, MachineType,
-    MemorySize, Pace, RtcDate, SaveAt, Seed,
+    ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory, MachineConfig,
+    MachineType, MemorySize, Pace, RtcDate, SaveAt, Seed,
 };
 use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
@@ -34,6 +34,7 @@ Examples:
   amber run --flat hello.bin@0x100000 --headless --stats
   amber run --firmware selftest --cpu amber-v2.1,-avx2 --headless
   amber run --kernel vmlinux --gdb 127.0.0.1:1234 --symbols System.map
+  amber run --bios /usr/share/seabios/bios-256k.bin --disk debian.img --disk data.img,ro --headless
   amber run --rom test.bin --log exc,reset --stop-at 5000000 --hash
   amber run machine.toml --memory 2G --dump-config > repeat.toml
 
@@ -152,6 +153,10 @@ pub struct MachineArgs {
     /// Virtual time of one vCPU before the next one's turn, ns [default: 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub quantum: Option<u64>,
+    /// A disk over a raw image, which is never written: FILE[,if=virtio][,format=raw][,ro]; may be given several
+    /// times.
+    #[arg(long, value_name = "FILE[,ro]")]
+    pub disk: Vec<DiskChoice>,
 }
 
 /// How to run it, and what to show.
@@ -291,7 +296,10 @@ impl GuestArgs {
 
 impl MachineArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { machine, cpu, cpus, memory, seed, rtc, quantum } = self;
+        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk } = self;
+        if !disk.is_empty() {
+            config.disk.clone_from(disk);
+        }
         set(&mut config.machine, machine);
         set(&mut config.cpu, cpu);
         set(&mut config.cpus, cpus);

@@ -1,8 +1,9 @@
 //! From a configuration to a machine.
 
 use crate::boot::{self, BootMemory};
-use crate::config::MachineConfig;
-use crate::machine::{Machine, MachineSpec};
+use crate::config::{DiskChoice, MachineConfig};
+use crate::disk::Base;
+use crate::machine::{DiskImage, Machine, MachineSpec};
 use amber_devices::{RamLayout, place_tables};
 use anyhow::Result;
 
@@ -24,10 +25,19 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         quantum: config.quantum,
         firmware_len: 0,
         boot_len: 0,
+        disks: Vec::new(),
     };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let image = boot::load_guest(&guest, &direct)?;
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    Ok(Machine::new(spec, image, tables)?)
+    Ok(Machine::with_disks(spec, image, tables, &disks(config)?)?)
+}
+
+/// Opens the images of the disks.
+fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
+    let open = |disk: &DiskChoice| -> Result<DiskImage> {
+        Ok(DiskImage { base: Base::open(&disk.file)?, read_only: disk.read_only })
+    };
+    config.disk.iter().map(open).collect()
 }

@@ -2,10 +2,11 @@
 
 use super::args::MachineArgs;
 use super::stores::{self, Found};
-use crate::config::{CpuChoice, MachineConfig};
-use crate::machine::{Machine, MachineSpec};
+use crate::config::{CpuChoice, DiskChoice, MachineConfig};
+use crate::machine::{DiskSpec, Machine, MachineSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
+use std::path::PathBuf;
 
 /// A machine that goes on from a snapshot, and where that is.
 pub struct Origin {
@@ -20,18 +21,21 @@ pub struct Origin {
 pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<Origin> {
     let Found { id, snapshot, .. } = stores::find(config.store.as_deref(), text)?;
     let spec = Machine::spec_in(&snapshot.manifest.sections)?;
-    let differences = contradictions(asked, &spec);
+    let mut differences = contradictions(asked, &spec);
+    differences.extend(other_disks(&config.disk, &spec.disks));
     if !differences.is_empty() {
         bail!("--from {text}: {}; leave out what the snapshot decides", differences.join("; "));
     }
-    let machine = Machine::load(snapshot)?;
+    let images: Vec<PathBuf> = config.disk.iter().map(|disk| disk.file.clone()).collect();
+    let machine = Machine::load_with(snapshot, &images)?;
     machine.fetch_ahead();
     Ok(Origin { machine, id })
 }
 
 /// Every option that asks for another machine than the snapshot holds, field by field.
 fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
-    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum } = asked;
+    // Disks in a file beside --from count as well: they say where the images are.
+    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, disk: _ } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
     let fields = [
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
@@ -47,4 +51,23 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
         Some(format!("{option} asks for {asked}, the snapshot has {have}"))
     };
     fields.into_iter().filter_map(differs).collect()
+}
+
+/// With --from, disks say where the snapshot's images are now: all of them, or none.
+fn other_disks(asked: &[DiskChoice], have: &[DiskSpec]) -> Option<String> {
+    if asked.is_empty() {
+        return None;
+    }
+    if asked.len() != have.len() {
+        return Some(format!("--disk is there {} times, the snapshot has {} disks", asked.len(), have.len()));
+    }
+    let differs = |(asked, have): &(&DiskChoice, &DiskSpec)| asked.read_only != have.read_only;
+    let n = asked.iter().zip(have).position(|pair| differs(&pair))?;
+    let kind = |read_only| if read_only { "read-only" } else { "writable" };
+    Some(format!(
+        "--disk {} is {}, disk{n} of the snapshot {}",
+        asked[n],
+        kind(asked[n].read_only),
+        kind(have[n].read_only)
+    ))
 }

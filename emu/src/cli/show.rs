@@ -104,6 +104,8 @@ struct RegionRow {
     pages: u64,
     /// Pages with bytes of their own.
     own: u64,
+    /// Image that has the bytes of the others.
+    base: Option<String>,
 }
 
 fn summary(found: &Found, json: bool) -> Result<i32> {
@@ -119,7 +121,8 @@ fn summary(found: &Found, json: bool) -> Result<i32> {
     for table in &manifest.regions {
         let tree = table.tree(&snapshot.objects, 1)?;
         let own = tree.groups().flat_map(|(_, ids)| ids).filter(|id| **id != tree.absent()).count() as u64;
-        regions.push(RegionRow { name: table.name.clone(), pages: table.pages, own });
+        let base = table.base.as_ref().map(|base| base.path.clone());
+        regions.push(RegionRow { name: table.name.clone(), pages: table.pages, own, base });
     }
     let description = Description {
         row: described(found),
@@ -138,8 +141,9 @@ fn summary(found: &Found, json: bool) -> Result<i32> {
     println!("inputs      {inputs}\nstate-hash  {}", row.state_hash);
     println!("machine     {}, {} vCPU, {} MiB\n", row.machine, row.cpus, row.memory >> 20);
     for region in &regions {
+        let base = region.base.as_ref().map_or_else(String::new, |base| format!(" over {base}"));
         println!(
-            "region {:12} {:>8} pages, {:>8} with bytes of their own",
+            "region {:12} {:>8} pages, {:>8} with bytes of their own{base}",
             region.name, region.pages, region.own
         );
     }

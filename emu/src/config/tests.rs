@@ -17,6 +17,7 @@ fn file_reads_every_key_and_writes_itself_back() {
         seed = 7
         rtc = "2030-02-28T23:59:59"
         quantum = 1000
+        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro"]
         pace = "none"
         engine = "interp"
         headless = true
@@ -35,6 +36,9 @@ fn file_reads_every_key_and_writes_itself_back() {
     let config = parse(text).unwrap();
     assert_eq!(config.memory.bytes(), 1 << 30);
     assert_eq!(config.cpu.features, [("avx2".to_owned(), true), ("la57".to_owned(), false)]);
+    let disks: Vec<_> =
+        config.disk.iter().map(|disk| (disk.file.to_str().unwrap(), disk.read_only)).collect();
+    assert_eq!(disks, [("/a.img", false), ("/b,c.img", true)]);
     assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
     assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "console=ttyS0", .. })));
 }
@@ -72,6 +76,10 @@ fn bad_values_say_what_would_be_right() {
         ("flat = \"a.bin\"", "FILE@ADDR"),
         ("log = [\"everything\"]", "int, exc, reset, io"),
         ("seed = -1", "2^64"),
+        ("disk = [\"a,if=ide\"]", "known: virtio"),
+        ("disk = [\"a,format=qcow2\"]", "known: raw"),
+        ("disk = [\"a,write-through\"]", "known: if=, format=, ro"),
+        ("disk = [\",ro\"]", "names no file"),
     ];
     for (text, expected) in cases {
         let error = parse(text).unwrap_err();
@@ -81,11 +89,12 @@ fn bad_values_say_what_would_be_right() {
 
 #[test]
 fn contradictions_are_refused() {
-    let error = |text| parse(text).unwrap().guest().unwrap_err().to_string();
+    let error = |text: &str| parse(text).unwrap().guest().unwrap_err().to_string();
     assert!(error("kernel = \"a\"\nrom = \"b\"").contains("--kernel and --rom"));
     assert!(error("rom = \"b\"\nappend = \"x\"").contains("--append needs --kernel"));
     assert!(error("cpus = 0").contains("between 1 and 255"));
     assert!(error("quantum = 0").contains("quantum"));
+    assert!(error(&format!("disk = [{}]", "\"a\",".repeat(17))).contains("between 0 and 16"));
 }
 
 #[test]
@@ -93,10 +102,11 @@ fn paths_are_relative_to_the_file() {
     let folder = std::env::temp_dir().join(format!("amber-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("m.toml");
-    std::fs::write(&file, "flat = \"a.bin@0x1000\"\nsymbols = \"/abs\"\n").unwrap();
+    std::fs::write(&file, "flat = \"a.bin@0x1000\"\ndisk = [\"d,ro\"]\nsymbols = \"/abs\"\n").unwrap();
     let config = MachineConfig::from_file(&file).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(config.flat.unwrap().file, folder.join("a.bin"));
+    assert_eq!(config.disk[0].file, folder.join("d"));
     assert_eq!(config.symbols.unwrap(), Path::new("/abs"));
 }
 

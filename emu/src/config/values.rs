@@ -499,7 +499,6 @@ impl Display for Debugcon {
     }
 }
 
-/// Gives types their text form in files.
 /// When to save a snapshot, and its name: `STEP=NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SaveAt {
@@ -525,6 +524,52 @@ impl Display for SaveAt {
     }
 }
 
+/// A disk: `FILE[,if=virtio][,format=raw][,ro]`. A comma in the file's name is written twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskChoice {
+    pub file: PathBuf,
+    /// The guest cannot write it.
+    pub read_only: bool,
+}
+
+impl FromStr for DiskChoice {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        // No file's name has a NUL in it.
+        let doubled = text.replace(",,", "\0");
+        let mut parts = doubled.split(',');
+        let file = parts.next().unwrap_or("").replace('\0', ",");
+        if file.is_empty() {
+            return wrong(format!("disk `{text}` names no file; write FILE[,if=virtio][,format=raw][,ro]"));
+        }
+        let mut disk = Self { file: file.into(), read_only: false };
+        for part in parts {
+            match part.split_once('=').unwrap_or((part, "")) {
+                ("if", "virtio") | ("format", "raw") => {}
+                ("ro", "") => disk.read_only = true,
+                ("if", other) => {
+                    return wrong(format!("disk `{text}`: unknown interface `{other}`; known: virtio"));
+                }
+                ("format", other) => {
+                    return wrong(format!("disk `{text}`: unknown format `{other}`; known: raw"));
+                }
+                _ => {
+                    return wrong(format!("disk `{text}`: unknown option `{part}`; known: if=, format=, ro"));
+                }
+            }
+        }
+        Ok(disk)
+    }
+}
+
+impl Display for DiskChoice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str(&self.file.display().to_string().replace(',', ",,"))?;
+        f.write_str(if self.read_only { ",ro" } else { "" })
+    }
+}
+
+/// Gives types their text form in files.
 macro_rules! text_form {
     ($($kind:ty),*) => {$(
         impl Serialize for $kind {
@@ -550,5 +595,6 @@ text_form!(
     RtcDate,
     FlatImage,
     SaveAt,
+    DiskChoice,
     Debugcon
 );

@@ -1,11 +1,11 @@
 //! The bus a processor sees while it runs, and the host's side of a machine.
 
 use super::Machine;
+use super::disks::{self, Attached};
 use crate::input::Record;
 use amber_cpu::Bus;
 use amber_cpu::apic::Message;
-use amber_devices::Dma;
-use amber_devices::Platform;
+use amber_devices::{Dma, MediumError, Platform};
 use amber_mmu::{Mmu, ViewId};
 
 /// What a machine exchanges with the world outside. Output leaves at once; input is asked for at steps the state
@@ -40,21 +40,31 @@ pub trait HostIo {
     }
 }
 
-/// Guest RAM as devices reach it.
-pub(crate) struct GuestDma<'a>(pub &'a mut Mmu);
+/// Guest RAM and the disks' media as devices reach them.
+pub(crate) struct GuestDma<'a> {
+    pub mmu: &'a mut Mmu,
+    pub disks: &'a mut [Attached],
+}
 
 impl Dma for GuestDma<'_> {
     fn read(&mut self, gpa: u64, into: &mut [u8]) {
-        self.0.read_physical(ViewId(0), gpa, into);
+        self.mmu.read_physical(ViewId(0), gpa, into);
     }
     fn write(&mut self, gpa: u64, from: &[u8]) {
-        self.0.write_physical(ViewId(0), gpa, from);
+        self.mmu.write_physical(ViewId(0), gpa, from);
+    }
+    fn read_disk(&mut self, disk: u8, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        disks::read(self.disks, self.mmu, disk, at, into)
+    }
+    fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        disks::write(self.disks, self.mmu, disk, at, from)
     }
 }
 
 /// The platform as the running processor's bus.
 pub(crate) struct PlatformBus<'a> {
     pub platform: &'a mut Platform,
+    pub disks: &'a mut [Attached],
     pub messages: &'a mut Vec<Message>,
     /// Time at which the slice ends.
     pub until: u64,
@@ -72,20 +82,30 @@ impl PlatformBus<'_> {
         self.platform.accessed_by(self.processor);
         self.platform
     }
+
+    /// The platform at `now`, and what it is lent.
+    fn lend<'b>(&'b mut self, mmu: &'b mut Mmu, now: u64) -> (&'b mut Platform, GuestDma<'b>) {
+        self.at(now);
+        (self.platform, GuestDma { mmu, disks: self.disks })
+    }
 }
 
 impl Bus for PlatformBus<'_> {
     fn pio_read(&mut self, mmu: &mut Mmu, now: u64, port: u16, size: u8) -> u32 {
-        self.at(now).pio_read(&mut GuestDma(mmu), port, size)
+        let (platform, mut dma) = self.lend(mmu, now);
+        platform.pio_read(&mut dma, port, size)
     }
     fn pio_write(&mut self, mmu: &mut Mmu, now: u64, port: u16, size: u8, value: u32) {
-        self.at(now).pio_write(&mut GuestDma(mmu), port, size, value);
+        let (platform, mut dma) = self.lend(mmu, now);
+        platform.pio_write(&mut dma, port, size, value);
     }
     fn mmio_read(&mut self, mmu: &mut Mmu, now: u64, gpa: u64, size: u8) -> u64 {
-        self.at(now).mmio_read(&mut GuestDma(mmu), gpa, size)
+        let (platform, mut dma) = self.lend(mmu, now);
+        platform.mmio_read(&mut dma, gpa, size)
     }
     fn mmio_write(&mut self, mmu: &mut Mmu, now: u64, gpa: u64, size: u8, value: u64) {
-        self.at(now).mmio_write(&mut GuestDma(mmu), gpa, size, value);
+        let (platform, mut dma) = self.lend(mmu, now);
+        platform.mmio_write(&mut dma, gpa, size, value);
     }
     fn intr(&self) -> bool {
         self.platform.intr()
@@ -98,7 +118,8 @@ impl Bus for PlatformBus<'_> {
     }
     fn ferr(&mut self, mmu: &mut Mmu, now: u64, asserted: bool) {
         if self.ferr_wired {
-            self.at(now).ferr(&mut GuestDma(mmu), asserted);
+            let (platform, mut dma) = self.lend(mmu, now);
+            platform.ferr(&mut dma, asserted);
         }
     }
     fn send(&mut self, message: Message) {
@@ -118,6 +139,6 @@ impl Bus for PlatformBus<'_> {
 impl Machine {
     /// Runs something of the platform's that may touch RAM.
     pub(crate) fn with_dma<R>(&mut self, act: impl FnOnce(&mut Platform, &mut dyn Dma) -> R) -> R {
-        act(&mut self.platform, &mut GuestDma(&mut self.mmu))
+        act(&mut self.platform, &mut GuestDma { mmu: &mut self.mmu, disks: &mut self.disks })
     }
 }

@@ -1,10 +1,14 @@
 //! A machine as a value: its whole state at one moment, to hash, save, fork from or go back to.
 
+use super::disks::Attached;
 use super::{Machine, MachineError, MachineSpec, Position, RAM, Region};
+use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
 use amber_devices::Platform;
 use amber_mmu::{FrameId, FrozenFrames, Mmu};
-use amber_snapshot::{GROUP_PAGES, OwnedSection, RegionPages, RegionTree, Section, StateHash, hash_sections};
+use amber_snapshot::{
+    BaseImage, GROUP_PAGES, OwnedSection, RegionPages, RegionTree, Section, StateHash, hash_sections,
+};
 
 /// A machine's whole state at one moment. Costs nothing per byte of memory: what the machine writes afterwards is
 /// copied first. It may go to another thread, to be hashed or saved while the machine goes on.
@@ -17,42 +21,80 @@ pub struct Frozen {
     pub(super) position: Position,
     pub(super) frames: FrozenFrames,
     pub(super) regions: Vec<Region>,
+    pub(super) disks: Vec<Attached>,
 }
 
 /// A region of a frozen machine.
 pub struct RegionSnapshot<'a> {
-    region: &'a Region,
-    frames: &'a FrozenFrames,
+    name: &'static str,
+    tree: &'a RegionTree,
+    contents: Contents<'a>,
 }
 
-impl RegionSnapshot<'_> {
+/// Where a region's pages are.
+enum Contents<'a> {
+    Frames { first: FrameId, pages: u32, frames: &'a FrozenFrames },
+    Disk(&'a Disk),
+}
+
+impl<'a> RegionSnapshot<'a> {
+    fn of_frames(region: &'a Region, frames: &'a FrozenFrames) -> Self {
+        let contents = Contents::Frames { first: region.first, pages: region.pages, frames };
+        Self { name: region.name, tree: &region.tree, contents }
+    }
+
+    fn of_disk(attached: &'a Attached) -> Self {
+        Self { name: attached.name, tree: &attached.tree, contents: Contents::Disk(&attached.disk) }
+    }
+
     /// Its name, e.g. `ram`.
     pub fn name(&self) -> &'static str {
-        self.region.name
+        self.name
     }
 
     /// Its hash tree, up to date after [`Frozen::hash`].
     pub fn tree(&self) -> &RegionTree {
-        &self.region.tree
+        self.tree
     }
 
-    fn frame(&self, page: usize) -> FrameId {
-        FrameId(self.region.first.0 + page as u32)
+    /// The image below, if it is a disk's.
+    pub fn base(&self) -> Option<BaseImage> {
+        match self.contents {
+            Contents::Frames { .. } => None,
+            Contents::Disk(disk) => Some(disk.base().image()),
+        }
     }
+}
+
+fn frame(first: FrameId, page: usize) -> FrameId {
+    FrameId(first.0 + page as u32)
 }
 
 impl RegionPages for RegionSnapshot<'_> {
     fn pages(&self) -> usize {
-        self.region.pages as usize
+        match self.contents {
+            Contents::Frames { pages, .. } => pages as usize,
+            Contents::Disk(disk) => disk.pages(),
+        }
     }
     fn newest(&self, group: usize) -> u64 {
-        self.frames.newest(self.frame(group * GROUP_PAGES))
+        match self.contents {
+            Contents::Frames { first, frames, .. } => frames.newest(frame(first, group * GROUP_PAGES)),
+            Contents::Disk(disk) => disk.newest(group),
+        }
     }
     fn generation(&self, page: usize) -> Option<u64> {
-        self.frames.generation(self.frame(page))
+        match self.contents {
+            Contents::Frames { first, frames, .. } => frames.generation(frame(first, page)),
+            Contents::Disk(disk) => disk.generation(page),
+        }
     }
+    /// Pages of a disk that nobody wrote are zeroes here: what they hold is the image's.
     fn bytes(&self, page: usize) -> &[u8] {
-        self.frames.bytes(self.frame(page))
+        match self.contents {
+            Contents::Frames { first, frames, .. } => frames.bytes(frame(first, page)),
+            Contents::Disk(disk) => disk.bytes(page),
+        }
     }
 }
 
@@ -71,7 +113,8 @@ impl Frozen {
 
     /// Every region, in a fixed order.
     pub fn regions(&self) -> impl Iterator<Item = RegionSnapshot<'_>> {
-        self.regions.iter().map(|region| RegionSnapshot { region, frames: &self.frames })
+        let frames = self.regions.iter().map(|region| RegionSnapshot::of_frames(region, &self.frames));
+        frames.chain(self.disks.iter().map(RegionSnapshot::of_disk))
     }
 
     /// Hash of the whole state. Brings the regions' trees up to date, at the cost of what changed since they last were.
@@ -83,10 +126,11 @@ impl Frozen {
     fn roots(&mut self) -> Vec<(&'static str, [u8; 32])> {
         for region in &mut self.regions {
             let mut tree = std::mem::take(&mut region.tree);
-            tree.update(&RegionSnapshot { region, frames: &self.frames });
+            tree.update(&RegionSnapshot::of_frames(region, &self.frames));
             region.tree = tree;
         }
-        self.regions.iter().map(|region| (region.name, region.tree.root())).collect()
+        self.disks.iter_mut().for_each(Attached::update);
+        self.regions().map(|region| (region.name(), region.tree().root())).collect()
     }
 
     /// Step the machine stood at.
@@ -115,6 +159,7 @@ impl Machine {
             position: self.position.clone(),
             frames: self.mmu.freeze(),
             regions: self.regions.clone(),
+            disks: self.disks.clone(),
         }
     }
 
@@ -133,6 +178,7 @@ impl Machine {
             platform: frozen.platform.clone(),
             position: frozen.position.clone(),
             regions: frozen.regions.clone(),
+            disks: frozen.disks.clone(),
             messages: Vec::new(),
             asking: None,
         };
@@ -150,6 +196,9 @@ impl Machine {
         }
         self.platform.clone_from(&frozen.platform);
         self.position.clone_from(&frozen.position);
+        for (own, then) in self.disks.iter_mut().zip(&frozen.disks) {
+            own.disk.clone_from(&then.disk);
+        }
         self.messages.clear();
         self.mmu.rewind(&frozen.frames);
         self.mmu.drop_monitors();
@@ -159,7 +208,9 @@ impl Machine {
 
     /// Pages of a region, if the machine has one of that name.
     pub fn region_pages(&self, name: &str) -> Option<u64> {
-        self.regions.iter().find(|region| region.name == name).map(|region| u64::from(region.pages))
+        let frames = self.regions.iter().map(|region| (region.name, u64::from(region.pages)));
+        let disks = self.disks.iter().map(|attached| (attached.name, attached.disk.pages() as u64));
+        frames.chain(disks).find(|(known, _)| *known == name).map(|(_, pages)| pages)
     }
 
     /// Every section, in a fixed order.
@@ -171,7 +222,7 @@ impl Machine {
     pub fn state_hash(&mut self) -> StateHash {
         let mut frozen = self.freeze();
         let hash = frozen.hash();
-        self.regions = frozen.regions;
+        self.adopt_trees(frozen);
         hash
     }
 
@@ -181,7 +232,7 @@ impl Machine {
         let mut frozen = self.freeze();
         let cpus: Vec<_> = frozen.cpu_sections().collect();
         let hash = hash_sections(&cpus, &frozen.roots()[RAM..=RAM]);
-        self.regions = frozen.regions;
+        self.adopt_trees(frozen);
         hash
     }
 }

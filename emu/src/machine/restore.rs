@@ -1,6 +1,8 @@
 //! A machine from sections and regions read from elsewhere.
 
-use super::{Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
+use super::disks::DISK_NAMES;
+use super::{DiskSpec, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
+use crate::disk::{self, Base, Disk};
 use amber_devices::TIME_MAX;
 use amber_mmu::{FrameId, GROUP, PageSource};
 use amber_snapshot::{ObjectId, OwnedSection, RegionTree, Section, SectionError};
@@ -13,6 +15,8 @@ pub struct RegionSource {
     pub tree: RegionTree,
     /// Where the pages come from, by their index in the region.
     pub pages: Arc<dyn PageSource>,
+    /// The image below, of a disk's.
+    pub base: Option<Arc<Base>>,
 }
 
 /// Why a machine cannot be restored.
@@ -32,6 +36,10 @@ pub enum RestoreError {
     RegionSize { name: &'static str, found: usize, expected: u64 },
     #[error("section machine: field epoch is {found}, this build computes as of epoch {SEMANTICS_EPOCH}")]
     Epoch { found: u32 },
+    #[error("region {0}: the regions of disks lie over images, and no others do")]
+    Base(String),
+    #[error("region {0} lies over another image than section config says")]
+    AnotherBase(&'static str),
 }
 
 /// Most bytes from the host that a state read from a file may have waiting.
@@ -63,6 +71,7 @@ impl Machine {
             vcpu.restore(find(sections, &format!("cpu{n}"))?)?;
         }
         machine.platform.restore("platform0", sections)?;
+        machine.attach(disks(&regions, &machine.spec)?)?;
         for source in regions {
             machine.expect(source);
         }
@@ -72,6 +81,10 @@ impl Machine {
     }
 
     fn expect(&mut self, source: RegionSource) {
+        if let Some(attached) = self.disks.iter_mut().find(|attached| attached.name == source.name) {
+            attached.tree = Arc::new(source.tree);
+            return;
+        }
         let Some(region) = self.regions.iter_mut().find(|region| region.name == source.name) else { return };
         for (n, (_, ids)) in source.tree.groups().enumerate() {
             let mut wanted = [0u64; GROUP / 64];
@@ -118,7 +131,10 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), Rest
 }
 
 fn check_regions(regions: &[RegionSource], spec: &MachineSpec) -> Result<(), RestoreError> {
-    for (name, expected) in REGION_NAMES.into_iter().zip(spec.region_pages()) {
+    let frames = REGION_NAMES.into_iter().zip(spec.region_pages());
+    let disks = DISK_NAMES.into_iter().zip(spec.disks.iter().map(|disk| disk::pages(disk.len) as u64));
+    let wanted: Vec<_> = frames.chain(disks).collect();
+    for (name, expected) in wanted.iter().copied() {
         let mut named = regions.iter().filter(|region| region.name == name);
         let Some(region) = named.next() else { return Err(RestoreError::RegionMissing(name)) };
         if named.next().is_some() {
@@ -129,10 +145,35 @@ fn check_regions(regions: &[RegionSource], spec: &MachineSpec) -> Result<(), Res
             return Err(RestoreError::RegionSize { name, found, expected });
         }
     }
-    match regions.iter().find(|region| !REGION_NAMES.contains(&region.name.as_str())) {
+    let known = |region: &&RegionSource| wanted.iter().any(|(name, _)| *name == region.name);
+    match regions.iter().find(|region| !known(region)) {
         Some(region) => Err(RestoreError::RegionUnknown(region.name.clone())),
         None => Ok(()),
     }
+}
+
+/// The disks' media, over images that are those the configuration names.
+fn disks(regions: &[RegionSource], spec: &MachineSpec) -> Result<Vec<Disk>, RestoreError> {
+    let mut disks = Vec::new();
+    for region in regions {
+        let n = DISK_NAMES.iter().position(|name| *name == region.name);
+        let spec = n.and_then(|n| Some((DISK_NAMES[n], spec.disks.get(n)?)));
+        match (spec, &region.base) {
+            (None, None) => {}
+            (Some((name, spec)), Some(base)) => {
+                if (base.len(), base.hash()) != (spec.len, spec.hash) {
+                    return Err(RestoreError::AnotherBase(name));
+                }
+                if region.tree.absent() != ObjectId::ABSENT {
+                    return Err(RestoreError::Base(region.name.clone()));
+                }
+                disks.push((n, Disk::stored(Arc::clone(base), &region.tree, &region.pages)));
+            }
+            _ => return Err(RestoreError::Base(region.name.clone())),
+        }
+    }
+    disks.sort_by_key(|(n, _)| *n);
+    Ok(disks.into_iter().map(|(_, disk)| disk).collect())
 }
 
 fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), RestoreError> {
@@ -167,10 +208,13 @@ fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), Restore
 
 /// Values of the configuration that are used as they are. The chipset and the processors look at theirs.
 fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
-    let known = (1..=TIME_MAX).contains(&spec.quantum);
-    if known {
-        return Ok(());
+    let value = |field, value| Err(SectionError::Value { path: "config".to_owned(), field, value }.into());
+    if !(1..=TIME_MAX).contains(&spec.quantum) {
+        return value("quantum", spec.quantum.to_string());
     }
-    let value = spec.quantum.to_string();
-    Err(SectionError::Value { path: "config".to_owned(), field: "quantum", value }.into())
+    let odd = |disk: &&DiskSpec| disk.interface != "virtio" || !(1..=disk::MAX_LEN).contains(&disk.len);
+    match spec.disks.iter().find(odd) {
+        Some(disk) => value("disks", format!("{} bytes on {}", disk.len, disk.interface)),
+        None => Ok(()),
+    }
 }

@@ -230,6 +230,7 @@ impl Machine {
         let processor = self.vcpus[current].apic.id();
         let mut bus = PlatformBus {
             platform: &mut self.platform,
+            disks: &mut self.disks,
             messages: &mut self.messages,
             until: end,
             processor,

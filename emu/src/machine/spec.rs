@@ -1,8 +1,9 @@
 //! What a machine is built from.
 
 use super::MachineError;
+use crate::disk;
 use amber_cpu::CpuModel;
-use amber_devices::PlatformConfig;
+use amber_devices::{DiskConfig, PlatformConfig};
 use amber_mmu::PAGE;
 use amber_snapshot::{Schema, Section};
 use serde::{Deserialize, Serialize};
@@ -28,11 +29,26 @@ pub struct MachineSpec {
     pub firmware_len: u64,
     /// Bytes of the region `boot`; set when the machine is built.
     pub boot_len: u64,
+    /// Disks in order; set when the machine is built.
+    pub disks: Vec<DiskSpec>,
+}
+
+/// A disk. Its image is known by its contents: where it is does not matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct DiskSpec {
+    /// What it is attached to: `virtio`.
+    pub interface: String,
+    /// Bytes of the base image.
+    pub len: u64,
+    /// blake3 of the base image.
+    pub hash: [u8; 32],
+    /// The guest cannot write it.
+    pub read_only: bool,
 }
 
 impl Section for MachineSpec {
     const KIND: &'static str = "config";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 impl MachineSpec {
@@ -60,6 +76,7 @@ impl MachineSpec {
             cpus: self.cpus,
             rtc_start: self.rtc_start,
             firmware_len: self.firmware_len,
+            disks: self.disks.iter().map(DiskSpec::device).collect(),
             ..PlatformConfig::default()
         }
     }
@@ -73,5 +90,12 @@ impl MachineSpec {
             amber_devices::map::VRAM_LEN / PAGE,
             pages(self.boot_len),
         ]
+    }
+}
+
+impl DiskSpec {
+    /// What the device is built from.
+    fn device(&self) -> DiskConfig {
+        DiskConfig { sectors: disk::sectors(self.len), read_only: self.read_only }
     }
 }

@@ -1,10 +1,12 @@
 //! A machine in a snapshot store, and out of one.
 
 use super::{Frozen, Machine, RegionSource, RestoreError};
+use crate::disk::{Base, Disk, DiskError};
 use amber_mmu::{FIRST_EPOCH, PAGE, PageSource};
 use amber_snapshot::{
     NewSnapshot, Objects, RegionToSave, RegionTree, Saved, Snapshot, SnapshotId, Store, StoreError,
 };
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why a machine cannot be loaded.
@@ -14,6 +16,8 @@ pub enum LoadError {
     Store(#[from] StoreError),
     #[error("snapshot {0}: {1}")]
     Restore(SnapshotId, RestoreError),
+    #[error("snapshot {0}: {1}")]
+    Disk(SnapshotId, DiskError),
 }
 
 /// A region's pages in a snapshot.
@@ -55,7 +59,7 @@ impl Frozen {
                 name: region.name(),
                 tree: region.tree(),
                 pages: region,
-                base: None,
+                base: region.base(),
             })
             .collect();
         store.save(new, &regions)
@@ -69,15 +73,28 @@ impl Machine {
     /// # Errors
     /// Names the section, field, region or object that is missing, unknown or damaged.
     pub fn load(snapshot: Snapshot) -> Result<Self, LoadError> {
+        Self::load_with(snapshot, &[])
+    }
+
+    /// The same, with the disks' images where `images` says they are now: as many as there are disks, or none.
+    ///
+    /// # Errors
+    /// As [`Machine::load`], and when an image is missing or another one.
+    pub fn load_with(snapshot: Snapshot, images: &[PathBuf]) -> Result<Self, LoadError> {
         let Snapshot { manifest, objects } = snapshot;
         let id = objects.snapshot();
         let objects = Arc::new(objects);
-        let mut regions = Vec::new();
+        let (mut regions, mut now) = (Vec::new(), images.iter());
         for table in &manifest.regions {
             let (name, tree) = (table.name.clone(), table.tree(&objects, FIRST_EPOCH)?);
             let pages =
                 StoredRegion { name: name.clone(), tree: tree.clone(), objects: Arc::clone(&objects) };
-            regions.push(RegionSource { name, tree, pages: Arc::new(pages) });
+            let base = table.base.as_ref().map(|image| {
+                let now = now.next().map(PathBuf::as_path);
+                Base::of_snapshot(image, now, &name)
+            });
+            let base = base.transpose().map_err(|e| LoadError::Disk(id, e))?;
+            regions.push(RegionSource { name, tree, pages: Arc::new(pages), base });
         }
         Self::restore(&manifest.sections, regions).map_err(|e| LoadError::Restore(id, e))
     }
@@ -85,13 +102,20 @@ impl Machine {
     /// Reads the pages of a loaded machine that are still to come, on another thread.
     pub fn fetch_ahead(&self) {
         let pending = self.mmu.pending();
-        if !pending.is_empty() {
-            std::thread::spawn(move || pending.iter().for_each(|pages| pages.complete()));
+        let disks: Vec<_> = self.disks().cloned().collect();
+        if !pending.is_empty() || !disks.is_empty() {
+            std::thread::spawn(move || {
+                pending.iter().for_each(|pages| pages.complete());
+                disks.iter().for_each(Disk::fetch_all);
+            });
         }
     }
 
     /// Takes over the hash trees that were brought up to date with a frozen state of this machine.
     pub fn adopt_trees(&mut self, frozen: Frozen) {
         self.regions = frozen.regions;
+        for (own, then) in self.disks.iter_mut().zip(frozen.disks) {
+            own.tree = then.tree;
+        }
     }
 }

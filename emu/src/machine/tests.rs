@@ -60,6 +60,7 @@ fn spec(cpus: u32) -> MachineSpec {
         quantum: 20_000,
         firmware_len: 0,
         boot_len: 0,
+        disks: Vec::new(),
     }
 }
 
@@ -390,6 +391,7 @@ fn impossible_positions_and_configurations_are_refused_by_name() {
             name: region.name.into(),
             tree: region.tree.clone(),
             pages: Arc::new(Nothing),
+            base: None,
         };
         Machine::restore(sections, machine.regions.iter().map(region).collect()).map(drop)
     };

@@ -1,7 +1,7 @@
 //! A test: a machine, its input, and what is expected of it. The form of `test.toml`.
 
 use crate::boot::read_file;
-use crate::config::{CpuChoice, Firmware, FlatImage, MachineConfig, MemorySize, RtcDate, Seed};
+use crate::config::{CpuChoice, DiskChoice, Firmware, FlatImage, MachineConfig, MemorySize, RtcDate, Seed};
 use crate::files::read_text;
 use anyhow::{Context, Result, anyhow, bail};
 use regex_lite::Regex;
@@ -55,6 +55,8 @@ struct TestFile {
     seed: Option<Seed>,
     rtc: Option<RtcDate>,
     quantum: Option<u64>,
+    #[serde(default)]
+    disk: Vec<DiskChoice>,
     #[serde(default)]
     input: String,
     limit: Option<u64>,
@@ -171,6 +173,11 @@ impl TestFile {
             seed: self.seed.unwrap_or(default.seed),
             rtc: self.rtc.unwrap_or(default.rtc),
             quantum: self.quantum.unwrap_or(default.quantum),
+            disk: self
+                .disk
+                .iter()
+                .map(|disk| DiskChoice { file: folder.join(&disk.file), ..disk.clone() })
+                .collect(),
             ..default
         };
         if let Some(image) = &self.image {

@@ -1,0 +1,5 @@
+//! virtio 1.x devices on PCI. The transport and the queues are common; a device says what it offers and serves requests.
+
+pub(crate) mod blk;
+mod queue;
+mod transport;

@@ -1,0 +1,103 @@
+//! The disks of a machine: media, and their part in its state.
+
+use super::spec::DiskSpec;
+use super::{Machine, MachineError};
+use crate::disk::{Base, Disk, Failure};
+use amber_devices::{DISKS_MAX, MediumError};
+use amber_mmu::Mmu;
+use amber_snapshot::{ObjectId, RegionPages, RegionTree};
+use std::sync::Arc;
+
+/// Names of the disks' regions.
+pub(super) const DISK_NAMES: [&str; DISKS_MAX] = [
+    "disk0", "disk1", "disk2", "disk3", "disk4", "disk5", "disk6", "disk7", "disk8", "disk9", "disk10",
+    "disk11", "disk12", "disk13", "disk14", "disk15",
+];
+
+/// A disk to attach.
+#[derive(Clone, Debug)]
+pub struct DiskImage {
+    pub base: Arc<Base>,
+    /// The guest cannot write it.
+    pub read_only: bool,
+}
+
+impl DiskImage {
+    pub(super) fn spec(&self) -> DiskSpec {
+        let Self { base, read_only } = self;
+        DiskSpec { interface: "virtio".into(), len: base.len(), hash: base.hash(), read_only: *read_only }
+    }
+}
+
+/// A disk of a machine.
+#[derive(Clone)]
+pub(crate) struct Attached {
+    /// Name of its region.
+    pub name: &'static str,
+    pub disk: Disk,
+    /// Hash tree of the overlay as of the last time it was asked for. Shared with frozen states: a large disk has a large
+    /// one.
+    pub tree: Arc<RegionTree>,
+}
+
+impl Attached {
+    pub fn new(name: &'static str, disk: Disk) -> Self {
+        let tree = Arc::new(RegionTree::blank(disk.pages(), ObjectId::ABSENT));
+        Self { name, disk, tree }
+    }
+
+    /// Brings the tree up to date.
+    pub fn update(&mut self) {
+        Arc::make_mut(&mut self.tree).update(&self.disk);
+    }
+}
+
+/// Reads disk `n`. What goes wrong in the state itself, not on the medium, stops the machine.
+pub(super) fn read(
+    disks: &[Attached],
+    mmu: &mut Mmu,
+    n: u8,
+    at: u64,
+    into: &mut [u8],
+) -> Result<(), MediumError> {
+    let Some(attached) = disks.get(usize::from(n)) else { return Err(MediumError) };
+    attached.disk.read(at, into).map_err(|failure| tell(&attached.disk, mmu, failure))
+}
+
+/// Writes disk `n`.
+pub(super) fn write(
+    disks: &mut [Attached],
+    mmu: &mut Mmu,
+    n: u8,
+    at: u64,
+    from: &[u8],
+) -> Result<(), MediumError> {
+    let Some(attached) = disks.get_mut(usize::from(n)) else { return Err(MediumError) };
+    attached.disk.write(at, from).map_err(|failure| tell(&attached.disk, mmu, failure))
+}
+
+fn tell(disk: &Disk, mmu: &mut Mmu, failure: Failure) -> MediumError {
+    match failure {
+        Failure::Base(error) => disk.base().tell(&error),
+        Failure::Overlay(why) => mmu.damage(why),
+    }
+    MediumError
+}
+
+impl Machine {
+    /// Attaches disks as `spec` has them.
+    pub(super) fn attach(&mut self, disks: Vec<Disk>) -> Result<(), MachineError> {
+        let (want, have) = (self.spec.disks.len(), disks.len());
+        if want != have {
+            return Err(MachineError::Disks { want, have });
+        }
+        self.disks =
+            DISK_NAMES.into_iter().zip(disks).map(|(name, disk)| Attached::new(name, disk)).collect();
+        Ok(())
+    }
+
+    /// The media of the disks, in order.
+    pub fn disks(&self) -> impl Iterator<Item = &Disk> {
+        self.disks.iter().map(|attached| &attached.disk)
+    }
+}
