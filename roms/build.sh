@@ -48,4 +48,10 @@ for rom in ${ROMS:-selftest interrupts paging smp requests disk monitor}; do
         *) image "$rom" 0x10000 ;;
     esac
 done
+# A program for Linux guests, not firmware.
+mkdir -p "$out/amberctl"
+gcc -Os -std=gnu11 -Wall -Wextra -Werror -ffreestanding -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fcf-protection=none \
+    -fno-asynchronous-unwind-tables -fno-ident -Icommon -Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-s \
+    -o "$out/amberctl/image.bin" amberctl/src/amberctl.c
+
 { gcc -dumpfullversion; as --version | head -n 1; } > "$out/compiler.txt"
