@@ -5,11 +5,11 @@ use amber_emu::cli::build;
 use amber_emu::config::{DiskChoice, MachineConfig};
 use amber_emu::machine::{LoadError, Machine, Stop};
 use amber_snapshot::Store;
-use amber_tests::Random;
 use amber_tests::cuts::{Cutter, run};
 use amber_tests::disks::{busy, contents, disk_rom};
 use amber_tests::history::{Disturbance, difference, length, narrow, points, record};
 use amber_tests::program::{Scratch, amber};
+use amber_tests::{Quiet, Random};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -130,6 +130,17 @@ fn an_image_that_is_gone_or_another_is_named() {
     assert!(refused(&images).contains("contents have changed"));
     std::fs::write(&moved, vec![1; 0x1_0001]).unwrap();
     assert!(refused(&images).contains("65537 bytes"));
+}
+
+#[test]
+fn an_image_that_vanishes_under_a_run_is_an_io_error_to_the_guest() {
+    let scratch = Scratch::new("disk-vanished");
+    let (mut machine, mut host) = (disk_rom(&scratch.0), Quiet::default());
+    std::fs::write(scratch.0.join("disk0.img"), []).unwrap();
+    assert_eq!(machine.run(BOUND, &mut host, true), Stop::DebugExit(1));
+    let text = String::from_utf8_lossy(&host.serial);
+    assert!(text.contains("FAIL disk0/a read succeeds got 1 want 0"), "{text}");
+    assert_eq!(machine.damage(), None);
 }
 
 fn amber_run(store: &Path, args: &[&str]) -> Output {

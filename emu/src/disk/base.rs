@@ -50,11 +50,12 @@ impl Base {
     pub fn open(path: &Path) -> Result<Arc<Self>, DiskError> {
         let read = |source| DiskError::Read { file: path.to_owned(), source };
         let unfit = |why: &str| Err(DiskError::Unfit { file: path.to_owned(), why: why.to_owned() });
-        let file = File::open(path).map_err(read)?;
-        let metadata = file.metadata().map_err(read)?;
-        if !metadata.is_file() {
+        // To open a pipe would wait for somebody to write it.
+        if !std::fs::metadata(path).map_err(read)?.is_file() {
             return unfit("it is no plain file");
         }
+        let file = File::open(path).map_err(read)?;
+        let metadata = file.metadata().map_err(read)?;
         match metadata.len() {
             0 => return unfit("it is empty; a disk needs at least one sector, e.g. truncate -s 1G FILE"),
             len if len > MAX_LEN => return unfit("it is larger than 4 TiB"),

@@ -147,6 +147,9 @@ fn what_is_no_image_is_refused_by_name() {
     assert!(said(&file("none")).contains("none: cannot be read"));
     assert!(said(dir.path()).contains("no plain file"));
     assert!(said(std::path::Path::new("/dev/zero")).contains("no plain file"));
+    if std::process::Command::new("mkfifo").arg(file("pipe")).status().is_ok_and(|made| made.success()) {
+        assert!(said(&file("pipe")).contains("no plain file"));
+    }
     fs::write(file("empty"), []).unwrap();
     assert!(said(&file("empty")).contains("empty"));
     fs::File::create(file("huge")).unwrap().set_len(MAX_LEN + 1).unwrap();
