@@ -13,7 +13,8 @@ fn first_party_images_pass() {
     let output = run(&["test", guests(), "--junit", &junit.display().to_string()]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "\n{text}{}", String::from_utf8_lossy(&output.stderr));
-    for name in ["interrupts", "monitor", "paging", "requests", "selftest", "smp (1 vCPUs)", "smp (4 vCPUs)"] {
+    for name in ["interrupts", "monitor", "paging", "requests", "selftest", "smp (1 vCPUs)", "smp (4 vCPUs)"]
+    {
         assert!(text.contains(&format!("pass     {name} ")), "{name} in:\n{text}");
     }
     let xml = std::fs::read_to_string(junit).unwrap();
