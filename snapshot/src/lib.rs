@@ -14,6 +14,7 @@ mod pattern;
 mod schema;
 mod section;
 mod store;
+mod upgrade;
 mod value;
 
 pub use archive::{Archive, export};
@@ -30,4 +31,5 @@ pub use pattern::{Pattern, PatternError, Rules};
 pub use postcard_schema::Schema;
 pub use section::{OwnedSection, Section, SectionError, schema_of};
 pub use store::{Label, NewSnapshot, Objects, RegionToSave, Saved, Snapshot, Store};
+pub use upgrade::{Upgrade, upgraded};
 pub use value::{Value, ValueError, decode, encode};

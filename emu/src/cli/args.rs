@@ -1,5 +1,6 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
+use super::bisect_args::BisectArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
@@ -74,6 +75,8 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Run a recorded run again, from its input log.
     Replay(ReplayArgs),
+    /// Find the first step at which two runs differ.
+    Bisect(Box<BisectArgs>),
     /// Ask a running machine for something.
     Ctl(CtlArgs),
     /// Measure what Amber costs here.

@@ -82,7 +82,11 @@ fn split<'t>(text: &'t str, option: &str) -> Result<(&'t str, &'t str)> {
     text.split_once('=').ok_or_else(|| anyhow!("{option} {text}: there is no = in it"))
 }
 
-fn number(text: &str) -> Result<u64> {
+/// An address.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn number(text: &str) -> Result<u64> {
     let digits = text.replace('_', "");
     let number = match digits.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),

@@ -2,6 +2,8 @@
 
 pub mod args;
 pub mod bench;
+pub mod bisect;
+pub mod bisect_args;
 pub mod build;
 pub mod console;
 pub mod ctl;

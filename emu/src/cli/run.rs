@@ -45,7 +45,7 @@ pub mod exit {
 }
 
 /// What the embedded monitor takes as end of input: Ctrl-D.
-const END_OF_INPUT: u8 = 0x04;
+pub(super) const END_OF_INPUT: u8 = 0x04;
 
 /// Runs a machine; returns the exit code.
 ///

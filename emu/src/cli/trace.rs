@@ -43,7 +43,8 @@ pub fn run(
     Ok(stop)
 }
 
-fn line(machine: &Machine, n: usize, last: &mut [u64; 16]) -> String {
+/// The line of the next step, with the registers that are not as in `last`.
+pub(super) fn line(machine: &Machine, n: usize, last: &mut [u64; 16]) -> String {
     use std::fmt::Write;
     let cpu = &machine.vcpus()[n];
     let mut bytes = [0; 15];

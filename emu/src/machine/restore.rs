@@ -5,7 +5,7 @@ use super::{DiskSpec, Machine, MachineError, MachineSpec, Position, REGION_NAMES
 use crate::disk::{self, Base, Disk};
 use amber_devices::TIME_MAX;
 use amber_mmu::{FrameId, GROUP, PageSource};
-use amber_snapshot::{ObjectId, OwnedSection, RegionTree, Section, SectionError};
+use amber_snapshot::{ObjectId, OwnedSection, RegionTree, Section, SectionError, Upgrade, upgraded};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -42,6 +42,12 @@ pub enum RestoreError {
     AnotherBase(&'static str),
 }
 
+/// Every upgrade from a section's older version, by which snapshots of earlier builds are loaded. A section's types
+/// of earlier versions, with `From` them for the next one, stay beside its present one.
+///
+/// Empty: no snapshot with an older version of a section was ever released.
+const UPGRADES: &[Upgrade] = &[];
+
 /// Most bytes from the host that a state read from a file may have waiting.
 const SERIAL_QUEUE_MAX: u64 = 1 << 16;
 
@@ -51,15 +57,25 @@ impl Machine {
     /// # Errors
     /// When the section `config` is missing or is not one this build reads.
     pub fn spec_in(sections: &[OwnedSection]) -> Result<MachineSpec, SectionError> {
-        take(sections, "config")
+        take(&upgraded(sections, UPGRADES)?, "config")
     }
 
-    /// The machine that has these sections and regions. Pages are fetched when first needed.
+    /// The machine that has these sections, or those they become by upgrades, and regions. Pages are fetched when first needed.
     ///
     /// # Errors
     /// Names the section, field or region that is missing, unknown, there twice or impossible.
     pub fn restore(sections: &[OwnedSection], regions: Vec<RegionSource>) -> Result<Self, RestoreError> {
-        let spec = Self::spec_in(sections)?;
+        Self::restore_by(sections, regions, UPGRADES)
+    }
+
+    /// As [`Self::restore`], by other upgrades.
+    pub(super) fn restore_by(
+        sections: &[OwnedSection],
+        regions: Vec<RegionSource>,
+        upgrades: &[Upgrade],
+    ) -> Result<Self, RestoreError> {
+        let sections = &*upgraded(sections, upgrades)?;
+        let spec: MachineSpec = take(sections, "config")?;
         check_spec(&spec)?;
         check_paths(sections, &spec)?;
         check_regions(&regions, &spec)?;

@@ -380,21 +380,25 @@ impl PageSource for Nothing {
     }
 }
 
+/// The regions of a machine, as one reads them to restore it; its pages are not looked at.
+fn sources(machine: &Machine) -> Vec<RegionSource> {
+    let region = |region: &Region| RegionSource {
+        name: region.name.into(),
+        tree: region.tree.clone(),
+        pages: Arc::new(Nothing),
+        base: None,
+    };
+    machine.regions.iter().map(region).collect()
+}
+
 #[test]
 fn impossible_positions_and_configurations_are_refused_by_name() {
     let mut machine = flat_machine(2, &[0xEB, 0xFE]);
     machine.run(1000, &mut Host::default(), true);
     let sections = machine.sections();
     machine.state_hash();
-    let restore = |sections: &[amber_snapshot::OwnedSection]| {
-        let region = |region: &Region| RegionSource {
-            name: region.name.into(),
-            tree: region.tree.clone(),
-            pages: Arc::new(Nothing),
-            base: None,
-        };
-        Machine::restore(sections, machine.regions.iter().map(region).collect()).map(drop)
-    };
+    let restore =
+        |sections: &[amber_snapshot::OwnedSection]| Machine::restore(sections, sources(&machine)).map(drop);
     restore(&sections).unwrap();
     let with_position = |change: fn(&mut Position)| {
         let mut position = machine.position.clone();
@@ -416,6 +420,66 @@ fn impossible_positions_and_configurations_are_refused_by_name() {
     let mut sections = sections.clone();
     sections[0] = MachineSpec { rtc_start: i64::MIN, ..machine.spec.clone() }.to_section("config");
     assert!(restore(&sections).unwrap_err().to_string().contains("clock"));
+}
+
+/// What a snapshot of an earlier build might look like: no quantum in its configuration, and a chip too few.
+mod earlier {
+    use crate::machine::MachineSpec;
+    use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize, Schema)]
+    pub struct Config {
+        pub cpus: u32,
+        pub memory: u64,
+        pub boot_len: u64,
+    }
+    impl Section for Config {
+        const KIND: &'static str = "config";
+        const VERSION: u32 = 0;
+    }
+
+    #[derive(Serialize, Deserialize, Schema)]
+    struct Coprocessor {
+        ferr: bool,
+        ignne: bool,
+    }
+    impl Section for Coprocessor {
+        const KIND: &'static str = "coprocessor";
+        const VERSION: u32 = 1;
+    }
+
+    pub fn upgrade(section: &OwnedSection) -> Result<Vec<OwnedSection>, SectionError> {
+        let Config { cpus, memory, boot_len } = Config::from_section(section)?;
+        let chip = Coprocessor { ferr: false, ignne: false };
+        Ok(vec![
+            MachineSpec { memory, boot_len, ..super::spec(cpus) }.to_section("config"),
+            chip.to_section("platform0/coprocessor"),
+        ])
+    }
+}
+
+#[test]
+fn a_machine_of_an_earlier_build_is_loaded_by_upgrades_alone() {
+    use amber_snapshot::{OwnedSection, Upgrade};
+    let mut machine = flat_machine(2, &[0xEB, 0xFE]);
+    machine.run(1000, &mut Host::default(), true);
+    let hash = machine.state_hash();
+    let mut sections = machine.sections();
+    let MachineSpec { cpus, memory, boot_len, .. } = machine.spec;
+    sections[0] = earlier::Config { cpus, memory, boot_len }.to_section("config");
+    sections.retain(|section| section.path != "platform0/coprocessor");
+    let restore = |sections: &[OwnedSection], upgrades: &[Upgrade]| {
+        Machine::restore_by(sections, sources(&machine), upgrades)
+    };
+    let refused = restore(&sections, &[]).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("config") && refused.contains("version 0"), "{refused}");
+    let upgrade = Upgrade { kind: "config", version: 0, apply: earlier::upgrade };
+    assert_eq!(restore(&sections, &[upgrade]).unwrap().state_hash(), hash);
+    // Without the upgrade that adds it, what is missing stays missing.
+    sections[0] = machine.spec.to_section("config");
+    let refused = restore(&sections, &[upgrade]).map(drop).unwrap_err().to_string();
+    assert_eq!(refused, "section platform0/coprocessor is missing");
 }
 
 #[test]

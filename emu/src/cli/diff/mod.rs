@@ -78,28 +78,58 @@ impl RegionView<'_> {
 /// When a snapshot cannot be read.
 pub fn run(store: Option<&Path>, args: &DiffArgs, json: bool) -> Result<i32> {
     let (a, b) = stores::find_two(store, &args.a, &args.b)?;
-    let symbols = args.symbols.as_deref().map(Symbols::from_file).transpose()?;
     let rules = Rules { only: args.only.clone(), ignore: args.ignore.clone() };
     check(&rules, &a.snapshot, &b.snapshot)?;
+    with_report(&a, &b, args, |report| {
+        if let Some(file) = &args.html {
+            let page = html::page(report);
+            let bytes = whole(file, |out| Ok(out.write_all(page.as_bytes()).map(|()| page.len() as u64)?))?;
+            println!("{}: {bytes} bytes", file.display());
+        } else if json {
+            println!("{}", serde_json::to_string_pretty(&json::report(report))?);
+        } else {
+            print!("{}", text::report(report));
+        }
+        Ok(i32::from(args.exit_code && !report.diff.is_empty()))
+    })
+}
+
+/// What differs, for people to read.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn text_of(a: &Found, b: &Found, args: &DiffArgs) -> Result<String> {
+    with_report(a, b, args, |report| Ok(text::report(report)))
+}
+
+/// What differs, as JSON.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn json_of(a: &Found, b: &Found, args: &DiffArgs) -> Result<serde_json::Value> {
+    with_report(a, b, args, |report| Ok(json::report(report)))
+}
+
+fn with_report<R>(
+    a: &Found,
+    b: &Found,
+    args: &DiffArgs,
+    show: impl FnOnce(&Report) -> Result<R>,
+) -> Result<R> {
+    let symbols = args.symbols.as_deref().map(Symbols::from_file).transpose()?;
+    let rules = Rules { only: args.only.clone(), ignore: args.ignore.clone() };
     let diff = diff(&a.snapshot, &b.snapshot, &rules)?;
-    let code = if args.hex { BTreeMap::new() } else { code_in(&diff, [&a, &b], symbols.as_ref()) };
+    let code = if args.hex { BTreeMap::new() } else { code_in(&diff, [a, b], symbols.as_ref()) };
     let region = |region| view(region, &a.snapshot, &b.snapshot, &code, symbols.as_ref(), args.limit);
     let regions = diff.regions.iter().map(region).collect::<Result<_>>()?;
-    let report = Report { a: &a, b: &b, diff: &diff, regions, symbols: symbols.as_ref() };
-    if let Some(file) = &args.html {
-        let page = html::page(&report);
-        let bytes = whole(file, |out| Ok(out.write_all(page.as_bytes()).map(|()| page.len() as u64)?))?;
-        println!("{}: {bytes} bytes", file.display());
-    } else if json {
-        println!("{}", serde_json::to_string_pretty(&json::report(&report))?);
-    } else {
-        print!("{}", text::report(&report));
-    }
-    Ok(i32::from(args.exit_code && !diff.is_empty()))
+    show(&Report { a, b, diff: &diff, regions, symbols: symbols.as_ref() })
 }
 
 /// A pattern that fits nothing is a slip of the pen.
-fn check(rules: &Rules, a: &Snapshot, b: &Snapshot) -> Result<()> {
+///
+/// # Errors
+/// Names the pattern.
+pub fn check(rules: &Rules, a: &Snapshot, b: &Snapshot) -> Result<()> {
     let fits = |pattern: &Pattern| {
         let only = Rules { only: vec![pattern.clone()], ignore: Vec::new() };
         [a, b].iter().any(|snapshot| {
