@@ -6,6 +6,7 @@ pub mod config;
 pub mod control;
 pub mod files;
 pub mod gdb;
+pub mod harness;
 pub mod input;
 pub mod machine;
 pub mod symbols;
