@@ -115,6 +115,15 @@ fn the_planted_bug_is_found_and_its_reproducer_crashes() {
     let (input, verdict) = search.search(300_000).expect("runs").expect("found");
     assert_eq!(verdict, Verdict::Crash(0), "{input:02x?}");
     assert!(search.report().contains("triple fault"));
+    let (executions, (corpus, edges)) = (search.executions, search.progress());
+    eprintln!("found after {executions} executions, corpus {corpus}, edges {edges}");
+    let mut twin = fuzzer::Fuzzer::new(&start, &[fuzzer::TITLE, LOGO], 1).expect("runs");
+    assert_eq!(twin.search(300_000).expect("runs"), Some((input.clone(), verdict)));
+    assert_eq!(
+        (twin.executions, twin.progress()),
+        (executions, (corpus, edges)),
+        "the search is a function, too"
+    );
 
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).expect("a store");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const IMAGES: [&str; 5] = ["selftest", "interrupts", "paging", "smp", "monitor"];
+const IMAGES: [&str; 6] = ["selftest", "interrupts", "paging", "smp", "monitor", "boottable"];
 
 fn roms() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../roms")
