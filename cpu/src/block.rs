@@ -2,6 +2,7 @@
 //! Derived from memory, so it may be dropped at any moment.
 
 use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
+use crate::edges::Edges;
 use crate::exec::{Cx, Fault, Insn, is_canonical};
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
@@ -97,6 +98,8 @@ pub struct CodeCache {
     pub built: u64,
     /// Look-ups that missed the jump cache.
     pub missed: u64,
+    /// Coverage, while it is wanted. Stays when code is dropped.
+    pub edges: Option<Edges>,
 }
 
 impl Default for CodeCache {
@@ -118,6 +121,7 @@ impl CodeCache {
             decoded: 0,
             built: 0,
             missed: 0,
+            edges: None,
         }
     }
 

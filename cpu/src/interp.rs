@@ -142,7 +142,9 @@ impl Vcpu {
         self.attention = true;
         self.context_stale = true;
         let mut cx = Cx { cpu: self, mmu, bus };
-        let exit = match cx.run_loop(code) {
+        // A loop of its own, so that the other one pays nothing for coverage.
+        let left = if code.edges.is_some() { cx.run_loop::<true>(code) } else { cx.run_loop::<false>(code) };
+        let exit = match left {
             // The steps ended with a PAUSE: the slice still ends with it.
             Exit::Budget if self.timing.paused => Exit::Pause,
             exit => exit,
@@ -159,7 +161,7 @@ impl Vcpu {
 }
 
 impl Cx<'_> {
-    fn run_loop(&mut self, code: &mut CodeCache) -> Exit {
+    fn run_loop<const COVERAGE: bool>(&mut self, code: &mut CodeCache) -> Exit {
         let mut tag = 0;
         loop {
             let mut single = false;
@@ -196,7 +198,10 @@ impl Cx<'_> {
                     }
                     Ok(Found::Loose(insn)) => {
                         tag = self.code_tag();
-                        self.run_block(&[insn], 1);
+                        let branched = self.run_block(&[insn], 1);
+                        if COVERAGE && branched {
+                            self.cover(code);
+                        }
                         self.stepped(stepping);
                         continue;
                     }
@@ -209,8 +214,18 @@ impl Cx<'_> {
             if single || !self.cpu.watch.breakpoints.is_empty() && self.breakpoint_in(u64::from(span.bytes)) {
                 room = 1;
             }
-            self.run_block(code.insns(span), room);
+            let branched = self.run_block(code.insns(span), room);
+            if COVERAGE && branched {
+                self.cover(code);
+            }
             self.stepped(stepping);
+        }
+    }
+
+    /// Counts the edge of the branch that was taken last.
+    fn cover(&mut self, code: &mut CodeCache) {
+        if let Some(edges) = &mut code.edges {
+            edges.branch(self.cpu.apic.id(), self.cpu.linear_rip());
         }
     }
 
@@ -243,9 +258,10 @@ impl Cx<'_> {
         self.cpu.timing.events += 1;
     }
 
-    /// Runs instructions of a block until it ends, `room` is used up or something asks to leave.
+    /// Runs instructions of a block until it ends, `room` is used up or something asks to leave. Whether the last one
+    /// was a branch.
     #[inline(always)]
-    fn run_block(&mut self, insns: &[Insn], room: u64) {
+    fn run_block(&mut self, insns: &[Insn], room: u64) -> bool {
         self.cpu.counters.blocks += 1;
         let base = self.cpu.rip;
         self.cpu.gpr[BLOCK_RIP as usize] = base;
@@ -255,17 +271,20 @@ impl Cx<'_> {
             let insn = &insns[n as usize];
             self.cpu.timing.at = n;
             if (insn.exec)(self, insn).is_err() {
-                return self.fault_in_block(base, insn, u64::from(n));
+                self.fault_in_block(base, insn, u64::from(n));
+                return false;
             }
             n += 1;
         }
         // A fused pair stands for two instructions.
         n += std::mem::take(&mut self.cpu.timing.extra);
         let last = &insns[n as usize - 1];
-        if last.flags & iflag::BRANCH == 0 {
+        let branched = last.flags & iflag::BRANCH != 0;
+        if !branched {
             self.cpu.rip = base.wrapping_add(u64::from(last.next));
         }
         self.cpu.timing.commit(u64::from(n));
+        branched
     }
 
     /// Instruction `n` of a block faulted: those before it have retired; delivery is one step. So is standing still.

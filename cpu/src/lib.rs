@@ -6,6 +6,7 @@ mod control;
 pub mod cpuid;
 mod decode;
 mod descriptor;
+mod edges;
 mod event;
 pub mod exec;
 pub mod flags;
@@ -22,6 +23,7 @@ pub mod x87;
 
 pub use block::CodeCache;
 pub use cpuid::CpuModel;
+pub use edges::{EDGES, Edges};
 pub use exec::Bus;
 pub use interp::{EngineCounters, Exit, Ran};
 pub use state::Vcpu;

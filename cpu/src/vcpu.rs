@@ -9,6 +9,7 @@ use crate::state::{
     Activity, BLOCK_RIP, CodeSize, CpuSection, NO_GPR, Pending, Raised, Segment, Shadow, System,
     TableRegister, Vcpu, ar, cr, seg,
 };
+use crate::watch::Watch;
 use crate::x87::X87;
 use amber_mmu::{AddressSpace, ContextId, PagingMode, Rights, ViewId, Word};
 use amber_snapshot::{OwnedSection, Section, SectionError};
@@ -387,7 +388,9 @@ impl Vcpu {
     pub fn rewind(&mut self, then: &Self) {
         let (watch, counters) = (std::mem::take(&mut self.watch), self.counters);
         self.clone_from(then);
-        (self.watch, self.counters) = (watch, counters);
+        // Which breakpoint a run goes on from belongs to the place, not to the debugger.
+        self.watch = Watch { reported: then.watch.reported, ..watch };
+        self.counters = counters;
         self.arrive();
     }
 

@@ -8,6 +8,7 @@ pub mod control;
 pub mod disk;
 pub mod files;
 pub mod gdb;
+pub mod harness;
 pub mod input;
 pub mod machine;
 pub mod symbols;
