@@ -64,7 +64,7 @@ impl Archive {
     /// # Errors
     /// When the file is none, or is cut off or damaged.
     pub fn open(file: &Path) -> Result<Self, StoreError> {
-        let pack = Pack::open(file)?;
+        let pack = Pack::open(file, None)?;
         if pack.extra.is_empty() {
             return Err(StoreError::format(file, "it is a pack of a store, not an exported snapshot"));
         }

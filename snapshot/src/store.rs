@@ -396,7 +396,7 @@ impl Store {
     fn open_pack(&self, id: PackId) -> Result<(), StoreError> {
         let mut packs = self.packs_mut();
         let Entry::Vacant(place) = packs.open.entry(id) else { return Ok(()) };
-        let pack = Pack::open(&self.pack_path(id))?;
+        let pack = Pack::open(&self.pack_path(id), Some(id))?;
         if pack.id != id {
             return Err(StoreError::format(pack.path(), "its name is not the hash of its index"));
         }
