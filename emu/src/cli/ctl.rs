@@ -35,10 +35,13 @@ pub fn run(args: &CtlArgs) -> Result<i32> {
 pub(super) fn ask(socket: &Path, method: &str, params: Value) -> Result<Value> {
     let request = Request { id: json!(1), method: method.to_owned(), params };
     request.method().map_err(|e| anyhow!(e))?;
-    let nobody = || {
-        format!("{0}: no machine listens there; one does that is run with --control {0}", socket.display())
+    let nobody = |e| {
+        anyhow!(
+            "{0}: no machine listens there ({e}); one does that is run with --control {0}",
+            socket.display()
+        )
     };
-    let stream = UnixStream::connect(socket).with_context(nobody)?;
+    let stream = UnixStream::connect(socket).map_err(nobody)?;
     let mut line = serde_json::to_vec(&request)?;
     line.push(b'\n');
     (&stream).write_all(&line)?;
