@@ -84,18 +84,20 @@ pub(crate) enum Found {
     Loose(Insn),
 }
 
-/// Of each frame: (offset << 2 | code size, block), sorted. In tables of 512 frames, as a machine has code in few of its
-/// frames and a fork none at first.
+/// The blocks of a frame: (offset << 2 | code size, block), sorted.
+type Page = Vec<(u16, u32)>;
+
+/// Those of each frame. In tables of 512 frames, as a machine has code in few of its frames and a fork none at first.
 #[derive(Default)]
-struct Pages(Vec<Option<Box<[Vec<(u16, u32)>; GROUP]>>>);
+struct Pages(Vec<Option<Box<[Page; GROUP]>>>);
 
 impl Pages {
-    fn get(&self, frame: u32) -> Option<&Vec<(u16, u32)>> {
+    fn get(&self, frame: u32) -> Option<&Page> {
         let table = self.0.get(frame as usize / GROUP)?.as_ref()?;
         Some(&table[frame as usize % GROUP])
     }
 
-    fn get_mut(&mut self, frame: u32) -> &mut Vec<(u16, u32)> {
+    fn get_mut(&mut self, frame: u32) -> &mut Page {
         let n = frame as usize / GROUP;
         if self.0.len() <= n {
             self.0.resize_with(n + 1, || None);
