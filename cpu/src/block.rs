@@ -6,7 +6,7 @@ use crate::edges::Edges;
 use crate::exec::{Cx, Fault, Insn, is_canonical};
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
-use amber_mmu::{ExecPage, FrameId, PAGE, Smc};
+use amber_mmu::{ExecPage, FrameId, GROUP, PAGE, Smc};
 
 /// Instructions in a block at most.
 const BLOCK_INSNS: usize = 64;
@@ -84,13 +84,39 @@ pub(crate) enum Found {
     Loose(Insn),
 }
 
+/// The blocks of a frame: (offset << 2 | code size, block), sorted.
+type Page = Vec<(u16, u32)>;
+
+/// Those of each frame. In tables of 512 frames, as a machine has code in few of its frames and a fork none at first.
+#[derive(Default)]
+struct Pages(Vec<Option<Box<[Page; GROUP]>>>);
+
+impl Pages {
+    fn get(&self, frame: u32) -> Option<&Page> {
+        let table = self.0.get(frame as usize / GROUP)?.as_ref()?;
+        Some(&table[frame as usize % GROUP])
+    }
+
+    fn get_mut(&mut self, frame: u32) -> &mut Page {
+        let n = frame as usize / GROUP;
+        if self.0.len() <= n {
+            self.0.resize_with(n + 1, || None);
+        }
+        let table = self.0[n].get_or_insert_with(|| Box::new(std::array::from_fn(|_| Vec::new())));
+        &mut table[frame as usize % GROUP]
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// All decoded code of a machine, shared by its processors.
 pub struct CodeCache {
     insns: Vec<Insn>,
     blocks: Vec<Block>,
     free: Vec<u32>,
-    /// Per frame: (offset << 2 | code size, block), sorted.
-    pages: Vec<Vec<(u16, u32)>>,
+    pages: Pages,
     jumps: Box<[Jump; JUMPS]>,
     /// Instructions decoded so far.
     pub decoded: u64,
@@ -116,7 +142,7 @@ impl CodeCache {
             insns: Vec::new(),
             blocks: Vec::new(),
             free: Vec::new(),
-            pages: Vec::new(),
+            pages: Pages::default(),
             jumps: jumps.try_into().unwrap_or_else(|_| unreachable!("the vector has JUMPS elements")),
             decoded: 0,
             built: 0,
@@ -189,7 +215,7 @@ impl CodeCache {
     }
 
     fn lookup(&self, frame: FrameId, key: u16) -> Option<usize> {
-        let page = self.pages.get(frame.0 as usize)?;
+        let page = self.pages.get(frame.0)?;
         let found = page.binary_search_by_key(&key, |(key, _)| *key).ok()?;
         Some(page[found].1 as usize)
     }
@@ -257,15 +283,12 @@ impl CodeCache {
                 self.blocks.len() as u32 - 1
             }
         };
-        self.list(frame as usize, key, id);
+        self.list(frame, key, id);
         id as usize
     }
 
-    fn list(&mut self, frame: usize, key: u16, id: u32) {
-        if self.pages.len() <= frame {
-            self.pages.resize_with(frame + 1, Vec::new);
-        }
-        let page = &mut self.pages[frame];
+    fn list(&mut self, frame: u32, key: u16, id: u32) {
+        let page = self.pages.get_mut(frame);
         let position = page.partition_point(|(other, _)| *other < key);
         page.insert(position, (key, id));
     }
@@ -285,7 +308,7 @@ impl CodeCache {
             home,
             tail: Some(frames[1].0),
         });
-        self.list(frames[1].0 as usize, TAIL, id as u32);
+        self.list(frames[1].0, TAIL, id as u32);
         cx.mmu.mark_code(frames[0], granules);
         cx.mmu.mark_code(frames[1], 1);
         id
@@ -342,9 +365,9 @@ impl CodeCache {
         let block = self.blocks[id as usize];
         block.forget(id, &mut self.jumps);
         let (home, key) = block.home;
-        self.pages[home as usize].retain(|entry| *entry != (key, id));
+        self.pages.get_mut(home).retain(|entry| *entry != (key, id));
         if let Some(tail) = block.tail {
-            self.pages[tail as usize].retain(|entry| *entry != (TAIL, id));
+            self.pages.get_mut(tail).retain(|entry| *entry != (TAIL, id));
         }
         self.free.push(id);
     }
@@ -352,7 +375,7 @@ impl CodeCache {
     /// Drops the blocks that stores have hit.
     pub(crate) fn invalidate(&mut self, cx: &mut Cx) {
         for Smc { frame, granules } in cx.mmu.take_smc() {
-            let Some(page) = self.pages.get(frame.0 as usize) else {
+            let Some(page) = self.pages.get(frame.0) else {
                 // The code was dropped and its marks were not.
                 cx.mmu.set_code(frame, 0);
                 continue;
@@ -367,7 +390,7 @@ impl CodeCache {
             for id in hit {
                 self.remove(id);
             }
-            let page = &self.pages[frame.0 as usize];
+            let page = self.pages.get_mut(frame.0);
             let left = page.iter().fold(0, |all, (key, id)| {
                 all | if *key == TAIL { 1 } else { self.blocks[*id as usize].granules }
             });

@@ -1,7 +1,7 @@
 //! The checkpoints a guest asks for: kept in memory, shared with the running machine page by page; within what the host
 //! allows.
 
-use crate::machine::request::{Answer, Operation, Refusal, Request};
+use crate::machine::request::{Answer, Asking, Operation, Refusal, Request, VERSION};
 use crate::machine::{Frozen, HostIo, Machine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -88,15 +88,16 @@ impl Checkpoints {
         Self { policy, kept: BTreeMap::new() }
     }
 
-    /// Does what processor `processor` asks for, and answers.
+    /// Does what is asked for, and answers.
     pub fn serve(
         &mut self,
         machine: &mut Machine,
-        processor: usize,
+        asking: Asking,
         host: &mut dyn HostIo,
         shelf: &mut dyn Shelf,
     ) {
-        let asked = machine.request(processor);
+        let asked = machine.request(asking);
+        let processor = asking.processor;
         let outcome = asked.and_then(|request| self.perform(machine, processor, &request, shelf));
         machine.answer(processor, host, outcome.unwrap_or_else(Answer::from));
     }
@@ -111,7 +112,7 @@ impl Checkpoints {
         let done = Answer { result: 0, argument: None };
         let Request { operation, name, argument } = request;
         if *operation == Operation::Probe {
-            return Ok(Answer { result: 1, argument: None });
+            return Ok(Answer { result: VERSION.into(), argument: None });
         }
         let Policy::Allow { count, bytes } = self.policy else { return Err(Refusal::Denied) };
         match operation {

@@ -11,6 +11,7 @@ pub mod gdb;
 pub mod harness;
 pub mod input;
 pub mod machine;
+mod progress;
 pub mod symbols;
 pub mod test;
 pub mod vmcore;

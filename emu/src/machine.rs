@@ -133,7 +133,7 @@ pub struct Machine {
     pub(crate) disks: Vec<Attached>,
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
     /// Processor whose last instruction asked for something: settled before a run ends.
-    asking: Option<usize>,
+    asking: Option<request::Asking>,
 }
 
 /// Virtual time between two looks at the host's input, ns.
@@ -315,22 +315,15 @@ impl Machine {
         self.position.current as usize
     }
 
+    /// What it was built from.
+    pub fn spec(&self) -> &MachineSpec {
+        &self.spec
+    }
+
     /// RAM from address 0 and from 4 GiB, bytes.
     pub fn ram_layout(&self) -> (u64, u64) {
         let layout = amber_devices::RamLayout::new(self.spec.memory);
         (layout.low, layout.high)
-    }
-
-    /// Whether the page of RAM at a guest-physical address was ever written: it reads as zero otherwise.
-    pub fn ram_was_written(&self, gpa: u64) -> bool {
-        let (low, high) = self.ram_layout();
-        let at = if gpa < low {
-            Some(gpa)
-        } else {
-            gpa.checked_sub(1 << 32).filter(|at| *at < high).map(|at| low + at)
-        };
-        let frame = |at: u64| FrameId(self.region(RAM).first.0 + (at / PAGE) as u32);
-        at.is_some_and(|at| self.mmu.generation(frame(at)).is_some())
     }
 
     /// Whether the slice of the current processor is used up: another one runs next, if it has something to do.

@@ -16,6 +16,7 @@ fn main() {
         Some(Command::Snapshot(args)) => snapshot::run(args),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Bisect(args)) => bisect::run(args),
+        Some(Command::BisectSide(args)) => bisect::serve(args),
         Some(Command::Ctl(args)) => ctl::run(args),
         Some(Command::Bench(args)) => bench::run(args),
     });

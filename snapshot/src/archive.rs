@@ -3,7 +3,7 @@
 use crate::StoreError;
 use crate::gc::{Progress, for_each_object};
 use crate::manifest::{Manifest, ManifestFile, SnapshotId};
-use crate::pack::{Pack, PackWriter};
+use crate::pack::{Density, Pack, PackWriter};
 use crate::store::{Objects, Snapshot, Source, Store, Temporary};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ pub fn export(
     let temporary = Temporary::beside(folder)?;
     let mut wanted = Vec::new();
     for_each_object(manifest, objects, |id| wanted.push(id))?;
-    let mut pack = PackWriter::create(temporary.path())?;
+    let mut pack = PackWriter::create(temporary.path(), Density::Dense)?;
     for (done, id) in wanted.iter().enumerate() {
         if done % 1024 == 0 {
             progress(done as u64, wanted.len() as u64);
@@ -64,7 +64,7 @@ impl Archive {
     /// # Errors
     /// When the file is none, or is cut off or damaged.
     pub fn open(file: &Path) -> Result<Self, StoreError> {
-        let pack = Pack::open(file)?;
+        let pack = Pack::open(file, None)?;
         if pack.extra.is_empty() {
             return Err(StoreError::format(file, "it is a pack of a store, not an exported snapshot"));
         }
@@ -85,7 +85,7 @@ impl Archive {
         let Snapshot { manifest, objects } = &self.snapshot;
         for_each_object(manifest, objects, |id| wanted.push(id))?;
         let temporary = store.temporary("pack")?;
-        let mut pack = PackWriter::create(temporary.path())?;
+        let mut pack = PackWriter::create(temporary.path(), Density::Fast)?;
         let mut used = BTreeSet::new();
         for (done, id) in wanted.iter().enumerate() {
             if done % 1024 == 0 {
@@ -93,7 +93,7 @@ impl Archive {
             }
             // What is in the store was checked when it came there.
             match store.find(*id)? {
-                Some(there) => {
+                Some((there, _)) => {
                     used.insert(there.id);
                 }
                 None if pack.contains(*id) => {}

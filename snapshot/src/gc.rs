@@ -3,7 +3,7 @@
 use crate::StoreError;
 use crate::hash::ObjectId;
 use crate::manifest::{Manifest, ManifestFile, PackId, SnapshotId};
-use crate::pack::{Pack, PackWriter};
+use crate::pack::{Density, Pack, PackWriter};
 use crate::store::{Snapshot, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -70,20 +70,22 @@ impl Store {
 
     /// Writes what lives of a pack to a new one.
     fn repack(&self, pack: &Pack, live: &BTreeSet<ObjectId>) -> Result<Option<PackId>, StoreError> {
-        let mut kept: Vec<_> = pack.ids().filter(|id| live.contains(id)).collect();
+        let nowhere = || StoreError::format(pack.path(), "its index leads out of it");
+        let place = |id| pack.place(id).map(|place| (id, place)).ok_or_else(nowhere);
+        let mut kept: Vec<_> =
+            pack.ids().filter(|id| live.contains(id)).map(place).collect::<Result<_, _>>()?;
         if kept.is_empty() {
             return Ok(None);
         }
-        kept.sort_by_key(|id| pack.block_of(*id));
+        kept.sort_by_key(|(_, place)| (place.offset, place.start));
         let temporary = self.temporary("pack")?;
-        let mut writer = PackWriter::create(temporary.path())?;
-        let mut block = (u32::MAX, Vec::new());
-        for id in kept {
-            let number = pack.block_of(id).unwrap_or_default();
-            if number != block.0 {
-                block = (number, pack.read_block(number)?);
+        let mut writer = PackWriter::create(temporary.path(), Density::Fast)?;
+        let mut run = (0, Vec::new());
+        for (id, place) in kept {
+            if place.offset != run.0 {
+                run = (place.offset, pack.read(&place)?);
             }
-            writer.add(id, pack.slice(id, &block.1)?)?;
+            writer.add(id, pack.object(id, &place, &run.1)?)?;
         }
         let id = writer.finish(&[])?;
         self.place(temporary, &self.pack_path(id))?;
@@ -129,9 +131,12 @@ impl Store {
     /// Names what is missing or damaged.
     pub fn verify(self: &Arc<Self>, id: SnapshotId, progress: Progress) -> Result<(), StoreError> {
         let Snapshot { manifest, objects } = self.load(id)?;
-        let mut wanted = BTreeSet::new();
+        let (mut seen, mut wanted) = (BTreeSet::new(), Vec::new());
+        // In the order of the regions, which is about that in the packs.
         for_each_object(&manifest, &objects, |id| {
-            wanted.insert(id);
+            if seen.insert(id) {
+                wanted.push(id);
+            }
         })?;
         let total = wanted.len() as u64;
         for (done, id) in wanted.into_iter().enumerate() {

@@ -7,7 +7,7 @@
 use crate::edit::Edited;
 use crate::hash::{ObjectId, RegionPages, RegionTree, StateHash};
 use crate::manifest::{BaseImage, Manifest, ManifestFile, PackId, RegionTable, SnapshotId};
-use crate::pack::{Pack, PackWriter};
+use crate::pack::{Density, Pack, PackWriter, Place};
 use crate::{OwnedSection, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
@@ -16,16 +16,16 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Decompressed blocks kept for the next reads.
-const CACHED_BLOCKS: usize = 32;
+/// Objects that were compressed together are kept together for the next reads: so many runs of them.
+const CACHED_RUNS: usize = 32;
 const NAME_MAX: usize = 100;
 
 /// A store.
 pub struct Store {
     dir: PathBuf,
-    packs: Mutex<Packs>,
+    packs: RwLock<Packs>,
 }
 
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl Store {
             let folder = dir.join(folder);
             fs::create_dir_all(&folder).map_err(StoreError::write(&folder))?;
         }
-        Ok(Self { dir: dir.to_owned(), packs: Mutex::default() })
+        Ok(Self { dir: dir.to_owned(), packs: RwLock::default() })
     }
 
     /// The directory.
@@ -92,8 +92,12 @@ impl Store {
         &self.dir
     }
 
-    fn packs(&self) -> MutexGuard<'_, Packs> {
-        self.packs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn packs(&self) -> RwLockReadGuard<'_, Packs> {
+        self.packs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn packs_mut(&self) -> RwLockWriteGuard<'_, Packs> {
+        self.packs.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps others from changing what is in the store (exclusive), or from removing anything (shared), until dropped.
@@ -112,7 +116,7 @@ impl Store {
     pub fn save(&self, new: NewSnapshot, regions: &[RegionToSave]) -> Result<Saved, StoreError> {
         let _lock = self.lock(false)?;
         let temporary = self.temporary("pack")?;
-        let mut pack = PackWriter::create(temporary.path())?;
+        let mut pack = PackWriter::create(temporary.path(), Density::Fast)?;
         let mut used = BTreeSet::new();
         let mut new_pages = 0;
         for region in regions {
@@ -156,7 +160,7 @@ impl Store {
             used.extend(self.read_manifest(parent)?.0.packs);
         }
         let temporary = self.temporary("pack")?;
-        let mut pack = PackWriter::create(temporary.path())?;
+        let mut pack = PackWriter::create(temporary.path(), Density::Fast)?;
         let mut new_pages = 0;
         for (id, bytes) in edited.own() {
             if !self.note_pack(*id, &mut used)? {
@@ -201,9 +205,9 @@ impl Store {
 
     /// Whether the store has an object; the pack it is in is noted.
     fn note_pack(&self, id: ObjectId, used: &mut BTreeSet<PackId>) -> Result<bool, StoreError> {
-        let pack = self.find(id)?;
-        used.extend(pack.iter().map(|pack| pack.id));
-        Ok(pack.is_some())
+        let found = self.find(id)?;
+        used.extend(found.iter().map(|(pack, _)| pack.id));
+        Ok(found.is_some())
     }
 
     pub(crate) fn write_manifest(
@@ -378,6 +382,8 @@ impl Store {
     /// A snapshot to read.
     pub fn load(self: &Arc<Self>, id: SnapshotId) -> Result<Snapshot, StoreError> {
         let (file, id, manifest) = self.read_manifest(id)?;
+        // Another process may have added packs since all were looked at.
+        self.packs_mut().all = false;
         for pack in file.packs {
             // A pack that is gone was packed anew; its objects are elsewhere.
             if self.pack_path(pack).exists() {
@@ -388,9 +394,9 @@ impl Store {
     }
 
     fn open_pack(&self, id: PackId) -> Result<(), StoreError> {
-        let mut packs = self.packs();
+        let mut packs = self.packs_mut();
         let Entry::Vacant(place) = packs.open.entry(id) else { return Ok(()) };
-        let pack = Pack::open(&self.pack_path(id))?;
+        let pack = Pack::open(&self.pack_path(id), Some(id))?;
         if pack.id != id {
             return Err(StoreError::format(pack.path(), "its name is not the hash of its index"));
         }
@@ -407,22 +413,25 @@ impl Store {
         for id in &ids {
             self.open_pack(*id)?;
         }
-        let mut packs = self.packs();
+        let mut packs = self.packs_mut();
         packs.open.retain(|id, _| ids.contains(id));
         packs.all = true;
         Ok(packs.open.values().cloned().collect())
     }
 
-    /// The pack an object is in.
-    pub(crate) fn find(&self, id: ObjectId) -> Result<Option<Arc<Pack>>, StoreError> {
+    /// The pack an object is in, and where there.
+    pub(crate) fn find(&self, id: ObjectId) -> Result<Option<(Arc<Pack>, Place)>, StoreError> {
+        let among = |packs: &BTreeMap<PackId, Arc<Pack>>| {
+            packs.values().find_map(|pack| Some((Arc::clone(pack), pack.place(id)?)))
+        };
         let packs = self.packs();
-        let known = packs.open.values().find(|pack| pack.block_of(id).is_some()).cloned();
-        let all = packs.all;
+        let (known, all) = (among(&packs.open), packs.all);
         drop(packs);
         if known.is_some() || all {
             return Ok(known);
         }
-        Ok(self.open_all()?.into_iter().find(|pack| pack.block_of(id).is_some()))
+        self.open_all()?;
+        Ok(among(&self.packs().open))
     }
 }
 
@@ -482,12 +491,12 @@ pub struct Objects {
     source: Source,
     /// Those of a snapshot that is not in a store yet.
     own: Arc<BTreeMap<ObjectId, Vec<u8>>>,
-    cache: Mutex<Vec<CachedBlock>>,
+    cache: Mutex<Vec<CachedRun>>,
 }
 
-struct CachedBlock {
+struct CachedRun {
     pack: PackId,
-    block: u32,
+    offset: u64,
     bytes: Arc<Vec<u8>>,
 }
 
@@ -515,10 +524,10 @@ impl Objects {
         StoreError::Inconsistent { snapshot: self.snapshot, why }
     }
 
-    fn pack(&self, id: ObjectId) -> Result<Arc<Pack>, StoreError> {
+    fn find(&self, id: ObjectId) -> Result<(Arc<Pack>, Place), StoreError> {
         let found = match &self.source {
             Source::Store(store) => store.find(id)?,
-            Source::Archive(pack) => pack.block_of(id).map(|_| Arc::clone(pack)),
+            Source::Archive(pack) => pack.place(id).map(|place| (Arc::clone(pack), place)),
         };
         found.ok_or(StoreError::Missing { snapshot: self.snapshot, object: id })
     }
@@ -528,9 +537,11 @@ impl Objects {
         if let Some(bytes) = self.own.get(&id) {
             return Ok(to(bytes));
         }
-        let pack = self.pack(id)?;
-        let block = self.block(&pack, pack.block_of(id).unwrap_or_default())?;
-        pack.slice(id, &block).map(to)
+        let (pack, place) = self.find(id)?;
+        if place.is_shared() {
+            return pack.object(id, &place, &self.run(&pack, &place)?).map(to);
+        }
+        pack.object(id, &place, &pack.read(&place)?).map(to)
     }
 
     /// The bytes of an object, which have the hash it is named by.
@@ -556,21 +567,22 @@ impl Objects {
         self.lend(id, fill)?.map_or(Ok(()), |why| Err(self.inconsistent(why)))
     }
 
-    fn block(&self, pack: &Pack, number: u32) -> Result<Arc<Vec<u8>>, StoreError> {
+    /// Objects that were compressed together, as those of packs of format 1 were.
+    fn run(&self, pack: &Pack, place: &Place) -> Result<Arc<Vec<u8>>, StoreError> {
         let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = cache();
-        if let Some(at) = kept.iter().position(|kept| kept.pack == pack.id && kept.block == number) {
+        if let Some(at) = kept.iter().position(|kept| kept.pack == pack.id && kept.offset == place.offset) {
             // The latest used at the end.
             kept[at..].rotate_left(1);
             return Ok(kept.last().map(|kept| Arc::clone(&kept.bytes)).unwrap_or_default());
         }
         drop(kept);
-        let bytes = Arc::new(pack.read_block(number)?);
+        let bytes = Arc::new(pack.read(place)?);
         let mut kept = cache();
-        if kept.len() >= CACHED_BLOCKS {
+        if kept.len() >= CACHED_RUNS {
             kept.remove(0);
         }
-        kept.push(CachedBlock { pack: pack.id, block: number, bytes: Arc::clone(&bytes) });
+        kept.push(CachedRun { pack: pack.id, offset: place.offset, bytes: Arc::clone(&bytes) });
         Ok(bytes)
     }
 }

@@ -45,6 +45,48 @@ fn files_that_are_no_guests() {
 }
 
 #[test]
+fn a_snapshot_of_another_machine_is_refused_field_by_field() {
+    let scratch = Scratch::new("bad-from");
+    let store = scratch.0.join("store").display().to_string();
+    let saved = run(&[
+        "run",
+        "--firmware",
+        "interrupts",
+        "--memory",
+        "8M",
+        "--headless",
+        "--store",
+        &store,
+        "--stop-at",
+        "1000",
+        "--save-on-exit",
+        "x",
+    ]);
+    assert!(saved.status.success());
+    let said = sentence(&[
+        "run",
+        "--from",
+        "x",
+        "--store",
+        &store,
+        "--headless",
+        "--memory",
+        "16M",
+        "--cpus",
+        "2",
+        "--rtc",
+        "2027-01-02T03:04:05",
+    ]);
+    for part in [
+        "--memory asks for 16M, the snapshot has 8M",
+        "--cpus asks for 2, the snapshot has 1",
+        "--rtc asks for 2027-01-02T03:04:05, the snapshot has 2026-01-01T00:00:00",
+    ] {
+        assert!(said.contains(part), "`{part}` in {said}");
+    }
+}
+
+#[test]
 fn options_out_of_range() {
     for args in [
         ["run", "--memory", "1"],

@@ -65,6 +65,30 @@ fn runs_that_differ_by_design_are_laid_side_by_side_by_a_place() {
 }
 
 #[test]
+fn another_amber_follows_b() {
+    let folder = Scratch::new("bisect-amber");
+    program(&folder, "a", ONE_NOP, TWO_NOPS);
+    program(&folder, "b", ONE_NOP, INC_EBX);
+    let other = program::amber().to_string_lossy().into_owned();
+    let args = ["a.toml", "b.toml", "--only", "cpu0", "--stop-at", "1000000", "--json"];
+    let here = found(&bisect(&folder, &args));
+    let with = |program: &str| {
+        bisect(&folder, &[&args[..], &["--amber-b", program, "--engine-b", "interp"]].concat())
+    };
+    assert_eq!(found(&with(&other)), here);
+    for (program, why) in [("/bin/false", "take part in a bisection"), ("/no/amber", "cannot be started")] {
+        let output = with(program);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains(program) && said.contains(why), "{said}");
+    }
+    let missing = bisect(&folder, &["a.toml", "none.toml", "--amber-b", &other]);
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("b: none.toml"));
+    let engine = bisect(&folder, &["a.toml", "b.toml", "--engine-a", "warp"]);
+    assert!(String::from_utf8_lossy(&engine.stderr).contains("interp"));
+}
+
+#[test]
 fn a_changed_byte_of_a_log_is_found_at_the_step_it_came() {
     let folder = Scratch::new("bisect-log");
     let mut child = Command::new(program::amber())
@@ -88,6 +112,8 @@ fn a_changed_byte_of_a_log_is_found_at_the_step_it_came() {
     let typed = records.iter().find(|record| matches!(&record.input, Input::Serial(_))).expect("typed");
     let report = found(&bisect(&folder, &["a.log", "b.log", "--json"]));
     assert_eq!(report["last-equal"], typed.step - 1, "{report:#}");
+    let other = program::amber().to_string_lossy().into_owned();
+    assert_eq!(found(&bisect(&folder, &["a.log", "b.log", "--json", "--amber-b", &other])), report);
     let same = found(&bisect(&folder, &["a.log", "a.log", "--json"]));
     assert_eq!(same["equal"], true, "{same:#}");
 }

@@ -133,6 +133,27 @@ fn another_program_saves_steps_and_takes_back_a_running_machine() {
     machine.ask(&["load", "here"]).expect("it was saved");
     assert_eq!(machine.ask(&["hash"]).expect("it has one"), hash);
     assert_eq!(machine.ask(&["status"]).expect("it answers")["step"], paused["step"]);
+    let (socket, archive) = (machine.1.as_str(), folder.0.join("there.amber"));
+    let snapshot = |words: &[&str]| {
+        let output = Command::new(program::amber())
+            .arg("snapshot")
+            .args(words)
+            .current_dir(&folder.0)
+            .output()
+            .expect("amber starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &said(&output))
+    };
+    let (code, text) = snapshot(&["save", socket, "there"]);
+    assert!(code == Some(0) && text.starts_with("there  "), "{text}");
+    assert!(snapshot(&["save", socket, "there"]).1.contains("there already"));
+    assert_eq!(snapshot(&["--store", "store", "export", "there", "there.amber"]).0, Some(0));
+    assert!(archive.exists());
+    machine.ask(&["step", "10"]).expect("it steps");
+    let (code, text) = snapshot(&["load", socket, "there.amber", "--json"]);
+    assert!(code == Some(0) && text.contains("\"state\": \"paused\""), "{text}");
+    assert_eq!(machine.ask(&["hash"]).expect("it has one"), hash);
+    let (code, text) = snapshot(&["save", "no-socket", "x"]);
+    assert!(code == Some(2) && text.contains("run with --control no-socket"), "{text}");
     let bytes = machine.ask(&["read", "0xfffffff0", "16"]).expect("it reads");
     assert_eq!(bytes["bytes"].as_str().map(str::len), Some(32));
     machine.ask(&["resume"]).expect("it resumes");

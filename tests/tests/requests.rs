@@ -36,6 +36,15 @@ fn a_program_searches_by_going_back_to_itself_and_the_run_can_be_replayed() {
     ]);
     assert_eq!(output.status.code(), PASS, "{}", text(&output));
     assert!(text(&output).contains("ok solutions of eight queens"), "{}", text(&output));
+    for mode in ["real", "v86"] {
+        for check in
+            ["checkpoint by port, restore by nop: times", "checkpoint by nop, restore by port: times"]
+        {
+            let line = format!("ok {mode}/{check}");
+            assert!(text(&output).contains(&line), "no `{line}`: {}", text(&output));
+        }
+    }
+    assert!(text(&output).contains("ok v86/port denied by the bitmap"), "{}", text(&output));
     let again = amber(&["replay", &log, "--store", &store]);
     assert!(text(&again).contains("the same run"), "{}", text(&again));
 }

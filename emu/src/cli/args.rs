@@ -1,6 +1,6 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
-use super::bisect_args::BisectArgs;
+use super::bisect_args::{BisectArgs, SideArgs};
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
@@ -77,6 +77,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Find the first step at which two runs differ.
     Bisect(Box<BisectArgs>),
+    /// Follow a run for a bisection in another process.
+    #[command(hide = true)]
+    BisectSide(SideArgs),
     /// Ask a running machine for something.
     Ctl(CtlArgs),
     /// Measure what Amber costs here.

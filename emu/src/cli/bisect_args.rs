@@ -1,6 +1,7 @@
 //! Arguments of `amber bisect`.
 
 use super::snapshot_args::{DiffArgs, Print};
+use crate::config::Engine;
 use amber_snapshot::Pattern;
 use clap::Args;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ Exit codes: 0 whether the runs differ or not; with --exit-code 1 if they differ.
 Examples:
   amber bisect good.log bad.log
   amber bisect a.toml b.toml --ignore config --ignore platform0/rtc --stop-at 2000000000
-  amber bisect a.toml b.toml --symbols System.map --at do_syscall_64 --only cpu0.gpr";
+  amber bisect a.toml b.toml --symbols System.map --at do_syscall_64 --only cpu0.gpr
+  amber bisect run.log run.log --amber-b old/amber";
 
 /// Arguments of `amber bisect`.
 #[derive(Clone, Debug, Args)]
@@ -40,6 +42,15 @@ pub struct BisectArgs {
     /// ELF or System.map to name addresses with.
     #[arg(long, value_name = "FILE")]
     pub symbols: Option<PathBuf>,
+    /// Have another Amber follow b: the path of its program.
+    #[arg(long, value_name = "PATH")]
+    pub amber_b: Option<PathBuf>,
+    /// What executes a's instructions, instead of what its recipe says: interp.
+    #[arg(long, value_name = "ENGINE")]
+    pub engine_a: Option<Engine>,
+    /// The same for b.
+    #[arg(long, value_name = "ENGINE")]
+    pub engine_b: Option<Engine>,
     /// Folder of the snapshots.
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
@@ -48,6 +59,17 @@ pub struct BisectArgs {
     pub exit_code: bool,
     #[command(flatten)]
     pub print: Print,
+}
+
+/// Arguments of `amber bisect-side`: what another Amber's bisection starts.
+#[derive(Clone, Debug, Args)]
+pub struct SideArgs {
+    /// As A and B of `amber bisect`.
+    pub recipe: String,
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<Engine>,
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
 }
 
 impl BisectArgs {

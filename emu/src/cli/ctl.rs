@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// Names of each method's parameters, in order, and whether they are numbers.
 const PARAMETERS: [(&str, &[(&str, bool)]); 5] = [
@@ -22,23 +23,45 @@ const PARAMETERS: [(&str, &[(&str, bool)]); 5] = [
 /// # Errors
 /// When nobody listens, or the machine says why not.
 pub fn run(args: &CtlArgs) -> Result<i32> {
-    let request = Request { id: json!(1), method: args.method.clone(), params: params(args)? };
+    let result = ask(&args.socket, &args.method, params(args)?)?;
+    write_out(&format!("{result:#}\n"));
+    Ok(0)
+}
+
+/// Asks the machine that listens at `socket`; its answer.
+///
+/// # Errors
+/// When nobody listens, or the machine says why not.
+pub(super) fn ask(socket: &Path, method: &str, params: Value) -> Result<Value> {
+    let request = Request { id: json!(1), method: method.to_owned(), params };
     request.method().map_err(|e| anyhow!(e))?;
-    let stream = UnixStream::connect(&args.socket)
-        .with_context(|| format!("{}: no machine listens there", args.socket.display()))?;
+    let nobody = |e| {
+        anyhow!(
+            "{0}: no machine listens there ({e}); one does that is run with --control {0}",
+            socket.display()
+        )
+    };
+    let stream = UnixStream::connect(socket).map_err(nobody)?;
     let mut line = serde_json::to_vec(&request)?;
     line.push(b'\n');
     (&stream).write_all(&line)?;
     let mut answer = String::new();
     BufReader::new(&stream).read_line(&mut answer)?;
     if answer.is_empty() {
-        bail!("{}: the run ended before it answered", args.socket.display());
+        bail!("{}: the run ended before it answered", socket.display());
     }
     match serde_json::from_str(&answer)? {
         Answer { error: Some(error), .. } => bail!(error),
-        Answer { result, .. } => write_out(&format!("{:#}\n", result.unwrap_or(Value::Null))),
+        Answer { result, .. } => Ok(result.unwrap_or(Value::Null)),
     }
-    Ok(0)
+}
+
+/// A snapshot as the machine's process finds it: a `.amber` file may be relative to this one's folder.
+pub(super) fn absolute(snapshot: &str) -> String {
+    let file = Path::new(snapshot);
+    let archive = file.extension().is_some_and(|extension| extension == "amber");
+    let absolute = std::path::absolute(file).ok().filter(|_| archive);
+    absolute.and_then(|file| file.into_os_string().into_string().ok()).unwrap_or_else(|| snapshot.to_owned())
 }
 
 fn params(args: &CtlArgs) -> Result<Value> {
@@ -51,6 +74,8 @@ fn params(args: &CtlArgs) -> Result<Value> {
     for ((name, number), text) in names.iter().zip(&args.params) {
         let value = if *number {
             json!(parse(text).with_context(|| format!("{name} {text}: no number"))?)
+        } else if *name == "snapshot" {
+            json!(absolute(text))
         } else {
             json!(text)
         };

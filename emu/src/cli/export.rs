@@ -1,10 +1,9 @@
 //! `amber snapshot export`: a snapshot, or a part of it, in one file.
 
 use super::show::described;
-use super::snapshot::{bar, moving};
 use super::snapshot_args::ExportTo;
 use super::stores::Found;
-use crate::machine::Machine;
+use crate::progress::{bar, moving};
 use crate::vmcore;
 use amber_snapshot::{GROUP_PAGES, ObjectId, Snapshot, export, sections_to_json};
 use anyhow::{Context, Result, anyhow};
@@ -33,11 +32,11 @@ pub fn run(found: Found, to: &ExportTo) -> Result<i32> {
         bar.finish_and_clear();
         println!("{}: {bytes} bytes", file.display());
     }
-    // Last: a machine takes the snapshot over.
     if let Some(file) = &to.vmcore {
-        let mut machine = Machine::load(found.snapshot)?;
-        let written = vmcore::write(&mut machine, file)
-            .with_context(|| format!("{}: cannot be written", file.display()))?;
+        let bar = bar("export");
+        let written = vmcore::write(&found.snapshot, file, &mut moving(&bar))
+            .with_context(|| file.display().to_string())?;
+        bar.finish_and_clear();
         let note =
             if written.linux { "with the kernel's VMCOREINFO" } else { "no VMCOREINFO of a Linux in it" };
         println!("{}: {} bytes, {note}", file.display(), written.len);

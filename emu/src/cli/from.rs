@@ -2,7 +2,7 @@
 
 use super::args::MachineArgs;
 use super::stores::{self, Found};
-use crate::config::{CpuChoice, DiskChoice, MachineConfig};
+use crate::config::{CpuChoice, DiskChoice, MachineConfig, MemorySize, RtcDate};
 use crate::machine::{DiskSpec, Machine, MachineSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
@@ -41,9 +41,12 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
         ("--cpu", cpu.as_ref().map(|asked| (asked.to_string(), have.to_string()))),
         ("--cpus", cpus.map(|asked| (asked.to_string(), spec.cpus.to_string()))),
-        ("--memory", memory.map(|asked| (asked.bytes().to_string(), spec.memory.to_string()))),
+        (
+            "--memory",
+            memory.map(|asked| (asked.to_string(), MemorySize::from_bytes(spec.memory).to_string())),
+        ),
         ("--seed", seed.map(|asked| (asked.0.to_string(), spec.seed.to_string()))),
-        ("--rtc", rtc.map(|asked| (asked.unix_seconds().to_string(), spec.rtc_start.to_string()))),
+        ("--rtc", rtc.map(|asked| (asked.to_string(), date(spec.rtc_start)))),
         ("--quantum", quantum.map(|asked| (asked.to_string(), spec.quantum.to_string()))),
     ];
     let differs = |(option, values): (&str, Option<(String, String)>)| {
@@ -53,13 +56,19 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
     fields.into_iter().filter_map(differs).collect()
 }
 
+/// Unix seconds as a person writes them.
+fn date(seconds: i64) -> String {
+    let date = u64::try_from(seconds).ok().and_then(RtcDate::from_unix_seconds);
+    date.map_or_else(|| format!("{seconds} s after 1970"), |date| date.to_string())
+}
+
 /// With --from, disks say where the snapshot's images are now: all of them, or none.
 fn other_disks(asked: &[DiskChoice], have: &[DiskSpec]) -> Option<String> {
     if asked.is_empty() {
         return None;
     }
     if asked.len() != have.len() {
-        return Some(format!("--disk is there {} times, the snapshot has {} disks", asked.len(), have.len()));
+        return Some(format!("--disk names {} images, the snapshot has {} disks", asked.len(), have.len()));
     }
     let differs = |(asked, have): &(&DiskChoice, &DiskSpec)| asked.read_only != have.read_only;
     let n = asked.iter().zip(have).position(|pair| differs(&pair))?;

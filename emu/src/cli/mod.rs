@@ -15,6 +15,7 @@ mod fields;
 pub mod from;
 pub mod host;
 mod log;
+mod overlays;
 pub mod pace;
 pub mod replay;
 pub mod report;

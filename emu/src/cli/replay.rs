@@ -161,9 +161,9 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
             bail!("the run is another one: {why}");
         }
         let here = machine.step();
-        if let Stop::Request(processor) = stop {
+        if let Stop::Request(asking) = stop {
             let mut shelf = LoggedShelf { folder: config.store.as_deref(), answer: player.next_answer() };
-            checkpoints.serve(machine, processor, player, &mut shelf);
+            checkpoints.serve(machine, asking, player, &mut shelf);
         } else if player.next_is(here, |input| *input == Input::Reset) {
             machine.press_reset(player);
         } else if player.next_is(here, |input| *input == Input::PowerButton) {

@@ -5,7 +5,7 @@ use super::console::Console;
 use super::host::SessionHost;
 use super::pace::Pacer;
 use super::session::Session;
-use super::{build, fault, from, log, report, trace};
+use super::{build, fault, from, log, overlays, report, trace};
 use crate::config::{Debugcon, Firmware, Guest, MachineConfig, Pace};
 use crate::control::Server;
 use crate::gdb;
@@ -68,6 +68,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     log::install(&config.log);
     let symbols = config.symbols.as_deref().map(Symbols::from_file).transpose()?;
     let (mut machine, parent) = start(&config, &args.machine)?;
+    overlays::warn(machine.spec());
     let debug = config.debugcon.as_ref().map(open_debugcon).transpose()?;
     // Before the console takes over the terminal, so that Ctrl-C ends the wait.
     let gdb = config.gdb.as_deref().map(gdb::Server::wait).transpose()?;

@@ -1,6 +1,7 @@
 //! Saving a machine while it runs: the guest waits only until its state is frozen, the rest goes on beside it.
 
 use crate::machine::{Frozen, Machine};
+use crate::progress;
 use amber_snapshot::{Saved, SnapshotId, Store, StoreError};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -49,6 +50,17 @@ impl Saver {
             (frozen, saved)
         }));
         earlier.map(|_| ())
+    }
+
+    /// As [`Saver::finish`], at the end of a run: whoever sits at the terminal sees what is waited for.
+    ///
+    /// # Errors
+    /// When the save failed.
+    pub fn finish_visibly(&mut self, machine: &mut Machine) -> Result<Option<Saved>, StoreError> {
+        let bar = self.under_way.as_ref().map(|_| progress::waiting(&format!("saving {}", self.name)));
+        let saved = self.finish(machine);
+        bar.inspect(indicatif::ProgressBar::finish_and_clear);
+        saved
     }
 
     /// Waits for the save under way, if any.

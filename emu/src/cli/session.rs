@@ -6,7 +6,7 @@ use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{MachineConfig, SaveAt};
 use crate::control::Method;
-use crate::machine::request::Refusal;
+use crate::machine::request::{Asking, Refusal};
 use crate::machine::{Frozen, Machine, Stop};
 use amber_mmu::ViewId;
 use amber_snapshot::SnapshotId;
@@ -114,7 +114,7 @@ impl<'a> Session<'a> {
             let next = points.last().map_or(until, |point| point.step.min(until));
             match self.machine.run(next, host, self.config.no_reboot) {
                 Stop::Step if self.machine.step() < until => {}
-                Stop::Request(processor) => self.serve(processor, host),
+                Stop::Request(asking) => self.serve(asking, host),
                 Stop::User => {
                     self.attend(host);
                     if self.quit || host.quit() {
@@ -127,9 +127,9 @@ impl<'a> Session<'a> {
     }
 
     /// Does what software in the guest asks for.
-    fn serve(&mut self, processor: usize, host: &mut SessionHost) {
+    fn serve(&mut self, asking: Asking, host: &mut SessionHost) {
         let mut shelf = StoreShelf { folder: self.config.store.as_deref(), parent: self.parent };
-        self.checkpoints.serve(self.machine, processor, host, &mut shelf);
+        self.checkpoints.serve(self.machine, asking, host, &mut shelf);
     }
 
     /// A failed save is told, and the machine runs on.
@@ -192,7 +192,7 @@ impl<'a> Session<'a> {
         host.deaf = true;
         let stop = loop {
             match self.machine.run(to, host, self.config.no_reboot) {
-                Stop::Request(processor) => self.serve(processor, host),
+                Stop::Request(asking) => self.serve(asking, host),
                 stop => break stop,
             }
         };
@@ -246,7 +246,7 @@ impl<'a> Session<'a> {
             None => Ok(()),
         };
         if let Some(saver) = &mut self.saver {
-            saver.finish(self.machine)?;
+            saver.finish_visibly(self.machine)?;
         }
         last
     }

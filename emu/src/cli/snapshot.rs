@@ -1,14 +1,14 @@
 //! `amber snapshot`: what is in a store.
 
 use super::snapshot_args::{Print, SnapshotArgs, SnapshotCommand};
-use super::{diff, edit, export, show, stores};
+use super::{ctl, diff, edit, export, show, stores};
 use crate::machine::Machine;
+use crate::progress::{bar, moving};
 use amber_snapshot::{Archive, Label, Manifest, SnapshotId, Store};
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,6 +25,8 @@ pub fn run(args: &SnapshotArgs) -> Result<i32> {
     let find = |text: &str| stores::find(args.store.as_deref(), text);
     let json = |print: &Print| print.json || args.print.json;
     match &args.command {
+        SnapshotCommand::Save { socket, name, print } => save(socket, name, json(print)),
+        SnapshotCommand::Load { socket, snapshot, print } => load(socket, snapshot, json(print)),
         SnapshotCommand::List { print } => list(&store()?, json(print)),
         SnapshotCommand::Tree { print } => tree(&store()?, json(print)),
         SnapshotCommand::Show(show) => show::run(&find(&show.snapshot)?, show, json(&show.print)),
@@ -37,6 +39,29 @@ pub fn run(args: &SnapshotArgs) -> Result<i32> {
         SnapshotCommand::Remove { snapshots } => remove(&store()?, snapshots),
         SnapshotCommand::Gc { print } => collect(&store()?, json(print)),
     }
+}
+
+/// Saves a machine that runs.
+fn save(socket: &Path, name: &str, json: bool) -> Result<i32> {
+    let saved = ctl::ask(socket, "save", json!({ "name": name }))?;
+    if json {
+        println!("{saved:#}");
+        return Ok(0);
+    }
+    let id = saved["id"].as_str().unwrap_or("-");
+    println!("{name}  {}  step {}, {} bytes", id.get(..SHORT).unwrap_or(id), saved["step"], saved["bytes"]);
+    Ok(0)
+}
+
+/// Has a machine that runs go on from a snapshot.
+fn load(socket: &Path, snapshot: &str, json: bool) -> Result<i32> {
+    let status = ctl::ask(socket, "load", json!({ "snapshot": ctl::absolute(snapshot) }))?;
+    if json {
+        println!("{status:#}");
+    } else {
+        println!("{snapshot}  step {}", status["step"]);
+    }
+    Ok(0)
 }
 
 /// A line of the list.
@@ -136,26 +161,6 @@ fn branch(rows: &[Row], row: &Row, depth: usize) {
     }
 }
 
-/// A bar that is drawn only at a terminal.
-pub(super) fn bar(what: &str) -> ProgressBar {
-    let target = match std::io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(None, target).with_message(what.to_owned());
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
-        bar.set_style(style);
-    }
-    bar
-}
-
-pub(super) fn moving(bar: &ProgressBar) -> impl FnMut(u64, u64) + '_ {
-    |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    }
-}
-
 fn import(store: &Arc<Store>, file: &Path, name: Option<&str>) -> Result<i32> {
     let archive = Archive::open(file)?;
     let label = match (name, &archive.label) {
@@ -222,7 +227,7 @@ fn collect(store: &Arc<Store>, json: bool) -> Result<i32> {
     let collected = store.collect(&mut moving(&bar))?;
     bar.finish_and_clear();
     if json {
-        println!("{}", serde_json::json!({ "objects": collected.objects, "bytes": collected.bytes }));
+        println!("{}", json!({ "objects": collected.objects, "bytes": collected.bytes }));
     } else {
         println!("freed {} objects, {} bytes", collected.objects, collected.bytes);
     }

@@ -10,7 +10,9 @@ A snapshot is meant by its name, the start of its id (4 digits or more), or a .a
 Examples:
   amber run --kernel vmlinuz --initrd initrd.img --headless --save-at 2000000000=booted
   amber snapshot list
-  amber run --from booted --headless
+  amber run --from booted --headless --control machine.sock
+  amber snapshot save machine.sock later         while it runs
+  amber snapshot load machine.sock booted        it goes back
   amber snapshot export booted booted.amber      one file, to take elsewhere
   amber run --from booted.amber --headless
   amber snapshot diff booted later --symbols System.map --html changes.html
@@ -64,6 +66,24 @@ pub struct Print {
 /// What to do with snapshots.
 #[derive(Clone, Debug, Subcommand)]
 pub enum SnapshotCommand {
+    /// Save a machine that runs, which goes on meanwhile.
+    Save {
+        /// The socket it listens at: `amber run --control SOCKET`.
+        socket: PathBuf,
+        /// Name of the snapshot, in the store of that run.
+        name: String,
+        #[command(flatten)]
+        print: Print,
+    },
+    /// Have a machine that runs go on from a snapshot.
+    Load {
+        /// The socket it listens at: `amber run --control SOCKET`.
+        socket: PathBuf,
+        /// The snapshot, in the store of that run, or a .amber file.
+        snapshot: String,
+        #[command(flatten)]
+        print: Print,
+    },
     /// List the snapshots by name.
     List {
         #[command(flatten)]

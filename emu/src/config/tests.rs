@@ -120,3 +120,12 @@ fn large_seeds_and_dates_are_exact() {
     assert_eq!(seconds("2000-02-29T00:00:01Z"), 951_782_401);
     assert_eq!(seconds("2026-01-01"), 1_767_225_600);
 }
+
+#[test]
+fn dates_are_read_back_from_seconds() {
+    for text in ["1970-01-01T00:00:00", "2000-02-29T23:59:59", "2026-12-31T12:00:01", "2099-12-31T23:59:59"] {
+        let date: RtcDate = text.parse().unwrap();
+        assert_eq!(RtcDate::from_unix_seconds(date.unix_seconds()), Some(date));
+    }
+    assert_eq!(RtcDate::from_unix_seconds(u64::MAX), None);
+}

@@ -376,6 +376,19 @@ impl RtcDate {
         let days = years + months + u64::from(self.day) - 1;
         ((days * 24 + u64::from(self.hour)) * 60 + u64::from(self.minute)) * 60 + u64::from(self.second)
     }
+
+    /// The date so many seconds after 1970-01-01T00:00:00Z, if it can be written as one.
+    #[must_use]
+    pub fn from_unix_seconds(seconds: u64) -> Option<Self> {
+        let midnight = |year, month| Self { year, month, day: 1, hour: 0, minute: 0, second: 0 };
+        let before = |date: &Self| date.unix_seconds() <= seconds;
+        let year = (1970..=2099).rev().find(|year| before(&midnight(*year, 1)))?;
+        let month = (1..=12).rev().find(|month| before(&midnight(year, *month)))?;
+        let left = seconds - midnight(year, month).unix_seconds();
+        let day = u8::try_from(left / 86_400 + 1).ok().filter(|day| *day <= days_in(year, month))?;
+        let part = |unit, of| (left / unit % of) as u8;
+        Some(Self { year, month, day, hour: part(3600, 24), minute: part(60, 60), second: part(1, 60) })
+    }
 }
 
 fn days_in(year: u16, month: u8) -> u8 {

@@ -1,6 +1,7 @@
 //! Hashes of base images. A large one takes seconds, so what was computed is kept in the user's cache directory, beside
 //! what tells whether the file has been touched since: device, inode, length, times of modification and change.
 
+use crate::progress;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -39,10 +40,16 @@ impl Known {
 /// blake3 over the bytes of `file`, which is at `path`.
 pub(super) fn hash(path: &Path, file: &File, metadata: &Metadata) -> io::Result<[u8; 32]> {
     let place = folder().map(|folder| place(&folder, path));
-    cached(place.as_deref(), file, metadata, SystemTime::now())
+    cached(path, place.as_deref(), file, metadata, SystemTime::now())
 }
 
-fn cached(place: Option<&Path>, file: &File, metadata: &Metadata, now: SystemTime) -> io::Result<[u8; 32]> {
+fn cached(
+    path: &Path,
+    place: Option<&Path>,
+    file: &File,
+    metadata: &Metadata,
+    now: SystemTime,
+) -> io::Result<[u8; 32]> {
     let known = place.and_then(|place| fs::read(place).ok());
     let known = known.and_then(|text| serde_json::from_slice::<Known>(&text).ok());
     if let Some(known) = known
@@ -50,7 +57,7 @@ fn cached(place: Option<&Path>, file: &File, metadata: &Metadata, now: SystemTim
     {
         return Ok(known.hash);
     }
-    let hash = compute(file)?;
+    let hash = compute(path, file, metadata.len())?;
     if let Some(place) = place
         && settled(metadata, now)
     {
@@ -66,14 +73,20 @@ fn settled(metadata: &Metadata, now: SystemTime) -> bool {
     now.duration_since(touched).is_ok_and(|age| age > SETTLED)
 }
 
-fn compute(mut file: &File) -> io::Result<[u8; 32]> {
+fn compute(path: &Path, mut file: &File, len: u64) -> io::Result<[u8; 32]> {
     let (mut hasher, mut chunk) = (blake3::Hasher::new(), vec![0; CHUNK]);
+    let bar = progress::bytes(&format!("hashing {}, once", path.display()), len);
     loop {
         match file.read(&mut chunk)? {
-            0 => return Ok(*hasher.finalize().as_bytes()),
-            len => hasher.update(&chunk[..len]),
+            0 => break,
+            len => {
+                hasher.update(&chunk[..len]);
+                bar.inc(len as u64);
+            }
         };
     }
+    bar.finish_and_clear();
+    Ok(*hasher.finalize().as_bytes())
 }
 
 fn keep(place: &Path, known: &Known) -> io::Result<()> {
@@ -109,7 +122,7 @@ mod tests {
         let later = SystemTime::now() + Duration::from_secs(60);
         let hash = |now| {
             let file = File::open(&image).unwrap();
-            cached(Some(&place), &file, &file.metadata().unwrap(), now).unwrap()
+            cached(&image, Some(&place), &file, &file.metadata().unwrap(), now).unwrap()
         };
         let one = *blake3::hash(b"one").as_bytes();
         assert_eq!(hash(SystemTime::now()), one);

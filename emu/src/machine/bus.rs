@@ -2,6 +2,7 @@
 
 use super::Machine;
 use super::disks::{self, Attached};
+use super::request::{self, By};
 use crate::input::Record;
 use amber_cpu::Bus;
 use amber_cpu::apic::Message;
@@ -71,7 +72,7 @@ pub(crate) struct PlatformBus<'a> {
     /// APIC id of the processor.
     pub processor: u32,
     /// Set when the processor asks the machine for something.
-    pub requested: bool,
+    pub requested: Option<By>,
     /// FERR# of this processor is wired to the chipset.
     pub ferr_wired: bool,
 }
@@ -92,10 +93,17 @@ impl PlatformBus<'_> {
 
 impl Bus for PlatformBus<'_> {
     fn pio_read(&mut self, mmu: &mut Mmu, now: u64, port: u16, size: u8) -> u32 {
+        if port == request::VERSION_PORT && size == 1 {
+            return request::VERSION;
+        }
         let (platform, mut dma) = self.lend(mmu, now);
         platform.pio_read(&mut dma, port, size)
     }
     fn pio_write(&mut self, mmu: &mut Mmu, now: u64, port: u16, size: u8, value: u32) {
+        if port == request::PORT && size == 1 {
+            self.requested = Some(By::Port(value as u8));
+            return;
+        }
         let (platform, mut dma) = self.lend(mmu, now);
         platform.pio_write(&mut dma, port, size, value);
     }
@@ -126,13 +134,13 @@ impl Bus for PlatformBus<'_> {
         self.messages.push(message);
     }
     fn request(&mut self) {
-        self.requested = true;
+        self.requested = Some(By::Nop);
     }
     fn deadline(&self) -> u64 {
         self.until.min(self.platform.next_deadline().unwrap_or(u64::MAX))
     }
     fn attention(&mut self) -> bool {
-        self.requested || !self.messages.is_empty() || !self.platform.effects().is_empty()
+        self.requested.is_some() || !self.messages.is_empty() || !self.platform.effects().is_empty()
     }
 }
 

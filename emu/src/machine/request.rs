@@ -7,10 +7,39 @@ use amber_cpu::state::{CodeSize, seg};
 use amber_mmu::PAGE;
 use serde::{Deserialize, Serialize};
 
+/// Registers by their number in instructions.
+const RAX: usize = 0;
+const RCX: usize = 1;
+const RDX: usize = 2;
+const RSI: usize = 6;
+const RDI: usize = 7;
+
 /// EAX of a request, without the operation in its low byte: "AMB" from the top.
 pub const CALL: u32 = 0x414D_4200;
+/// Version of these requests.
+pub const VERSION: u32 = 1;
+/// Port to which 16-bit code writes the operation.
+pub const PORT: u16 = 0xE4;
+/// Port that reads as [`VERSION`].
+pub const VERSION_PORT: u16 = 0xE5;
 /// Longest name, bytes.
 pub const NAME_MAX: u64 = 100;
+
+/// How software asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// By the NOP; the operation is in EAX.
+    Nop,
+    /// By writing this to [`PORT`]. The registers are the 16-bit ones.
+    Port(u8),
+}
+
+/// A processor whose software asks for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    pub processor: usize,
+    pub by: By,
+}
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,18 +104,23 @@ impl From<Refusal> for Answer {
 }
 
 impl Machine {
-    /// Whether EAX of a processor that executed the NOP is a request at all.
-    pub(super) fn is_request(&self, processor: usize) -> bool {
-        self.vcpus[processor].gpr[0] as u32 & !0xFF == CALL
+    /// Whether it is a request at all: a NOP may have any EAX.
+    pub(super) fn is_request(&self, asking: Asking) -> bool {
+        asking.by != By::Nop || self.vcpus[asking.processor].gpr[RAX] as u32 & !0xFF == CALL
     }
 
-    /// The request of the processor after [`super::Stop::Request`].
+    /// The request after [`super::Stop::Request`].
     ///
     /// # Errors
     /// What to answer a request that cannot be understood.
-    pub fn request(&self, processor: usize) -> Result<Request, Refusal> {
+    pub fn request(&self, asking: Asking) -> Result<Request, Refusal> {
+        let Asking { processor, by } = asking;
         let gpr = &self.vcpus[processor].gpr;
-        let operation = match gpr[0] as u8 {
+        let (operation, length) = match by {
+            By::Nop => (gpr[RAX] as u8, gpr[RSI]),
+            By::Port(operation) => (operation, gpr[RCX]),
+        };
+        let operation = match operation {
             0 => Operation::Probe,
             1 => Operation::Checkpoint,
             2 => Operation::Restore,
@@ -95,16 +129,20 @@ impl Machine {
             5 => Operation::Forget,
             _ => return Err(Refusal::Operation),
         };
-        let wide = self.vcpus[processor].code_size() == CodeSize::Bits64;
-        let register = |n: usize| if wide { gpr[n] } else { gpr[n] & 0xFFFF_FFFF };
+        let mask = match by {
+            By::Port(_) => 0xFFFF,
+            By::Nop if self.vcpus[processor].code_size() == CodeSize::Bits64 => u64::MAX,
+            By::Nop => 0xFFFF_FFFF,
+        };
+        let address = if by == By::Nop { gpr[RDI] } else { gpr[RSI] };
         let name = match operation {
             Operation::Probe => String::new(),
-            _ => self.name_at(processor, register(7), register(6))?,
+            _ => self.name_at(processor, address & mask, length & mask)?,
         };
-        Ok(Request { operation, name, argument: register(2) })
+        Ok(Request { operation, name, argument: gpr[RDX] & mask })
     }
 
-    /// The name of `len` bytes at RDI (relative to DS but in 64-bit code), as the program may read it.
+    /// The name of `len` bytes at an address (relative to DS but in 64-bit code), as the program may read it.
     fn name_at(&self, processor: usize, address: u64, len: u64) -> Result<String, Refusal> {
         if !(1..=NAME_MAX).contains(&len) {
             return Err(Refusal::Name);
@@ -136,9 +174,9 @@ impl Machine {
         let cpu = &mut self.vcpus[processor];
         let wide = cpu.code_size() == CodeSize::Bits64;
         let fit = |value: u64| if wide { value } else { value & 0xFFFF_FFFF };
-        cpu.gpr[0] = fit(answer.result as u64);
+        cpu.gpr[RAX] = fit(answer.result as u64);
         if let Some(argument) = answer.argument {
-            cpu.gpr[2] = fit(argument);
+            cpu.gpr[RDX] = fit(argument);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The run loop: slices, time, idle jumps and input.
 
 use super::bus::{HostIo, PlatformBus};
-use super::request::{Answer, Operation, Refusal, Request};
+use super::request::{Answer, Asking, Operation, Refusal, Request, VERSION};
 use super::{Machine, POLL_NS};
 use crate::input::{Input, Record};
 use amber_cpu::state::Activity;
@@ -28,8 +28,8 @@ pub enum Stop {
     Breakpoint(usize),
     /// The machine's memory cannot be read any more; [`Machine::damage`] says why.
     Damaged,
-    /// Software on this processor asks for something: see [`Machine::request`], and answer.
-    Request(usize),
+    /// Software asks for something: see [`Machine::request`], and answer.
+    Request(Asking),
     /// A debugger's watchpoint was hit by this processor's last instruction.
     Watchpoint(usize, Watchpoint),
 }
@@ -86,18 +86,20 @@ impl Machine {
         ended.or_else(|| self.settle(host, no_reboot))
     }
 
-    /// A processor that executed the NOP of requests: refused, unless the host takes requests.
+    /// A processor that asks for something: refused, unless the host takes requests.
     fn hear(&mut self, host: &mut dyn HostIo) -> Option<Stop> {
-        let processor = self.asking.take().filter(|processor| self.is_request(*processor))?;
+        let asking = self.asking.take().filter(|asking| self.is_request(*asking))?;
         if host.takes_requests() {
-            return Some(Stop::Request(processor));
+            return Some(Stop::Request(asking));
         }
-        let answer = match self.request(processor) {
-            Ok(Request { operation: Operation::Probe, .. }) => Answer { result: 1, argument: None },
+        let answer = match self.request(asking) {
+            Ok(Request { operation: Operation::Probe, .. }) => {
+                Answer { result: VERSION.into(), argument: None }
+            }
             Ok(_) => Refusal::Denied.into(),
             Err(refusal) => refusal.into(),
         };
-        self.answer(processor, host, answer);
+        self.answer(asking.processor, host, answer);
         None
     }
 
@@ -234,15 +236,13 @@ impl Machine {
             messages: &mut self.messages,
             until: end,
             processor,
-            requested: false,
+            requested: None,
             ferr_wired: current == 0,
         };
         let deadline = amber_cpu::Bus::deadline(&bus);
         let steps = until - self.position.step;
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
-        if bus.requested {
-            self.asking = Some(current);
-        }
+        self.asking = bus.requested.map(|by| Asking { processor: current, by });
         self.position.step += ran.steps;
         self.platform.clock.advance_to(ran.now);
         self.end_waits();

@@ -14,27 +14,13 @@ const PRESENT: u64 = 1;
 const LARGE: u64 = 1 << 7;
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 
-/// The text of the kernel's VMCOREINFO note, if the guest is a Linux that has written it.
-pub fn vmcoreinfo(machine: &Machine) -> Option<Vec<u8>> {
-    let (low, high) = machine.ram_layout();
-    let ranges = [(0, low), (1 << 32, high)];
-    let mut page = [0; PAGE as usize];
-    for (base, len) in ranges {
-        for at in (base..base + len).step_by(PAGE as usize) {
-            if !machine.ram_was_written(at) {
-                continue;
-            }
-            machine.mmu().read_physical(ViewId(0), at, &mut page);
-            // The kernel gives the note a page of its own.
-            if page[12..24] == *NAME && page[24..24 + FIRST.len()] == *FIRST {
-                return description(machine, at);
-            }
-        }
-    }
-    None
+/// Whether a page is the kernel's VMCOREINFO note, which has a page of its own.
+pub fn is_vmcoreinfo(page: &[u8; PAGE as usize]) -> bool {
+    page[12..24] == *NAME && page[24..24 + FIRST.len()] == *FIRST
 }
 
-fn description(machine: &Machine, at: u64) -> Option<Vec<u8>> {
+/// The text of the note at guest-physical address `at`.
+pub fn description(machine: &Machine, at: u64) -> Option<Vec<u8>> {
     let mut sizes = [0; 8];
     machine.mmu().read_physical(ViewId(0), at, &mut sizes);
     let len = u32::from_le_bytes(sizes[4..].try_into().ok()?) as usize;

@@ -1,21 +1,27 @@
 //! `amber bisect`: the first step at which two runs differ.
 
+mod elsewhere;
+mod here;
 mod side;
+
+pub use elsewhere::serve;
 
 use super::bisect_args::BisectArgs;
 use super::diff;
 use super::stores::Found;
-use super::trace;
-use crate::machine::Machine;
 use crate::symbols::Symbols;
 use amber_snapshot::{Rules, Store};
 use anyhow::{Context, Result, anyhow, bail};
+use elsewhere::Elsewhere;
+use here::Run;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use side::Side;
 use std::sync::Arc;
 
 /// What runs are laid side by side by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Axis {
     /// The step.
     Step,
@@ -50,8 +56,12 @@ pub fn run(args: &BisectArgs) -> Result<i32> {
             "--at and --at-address lay states of different steps side by side; say by --only what is to be equal"
         );
     }
-    let open = |text: &str| Side::open(text, args.store.as_deref());
-    let (a, b) = (open(&args.a)?, open(&args.b)?);
+    let store = args.store.as_deref();
+    let a = Side::here(Run::open(&args.a, args.engine_a, store)?);
+    let b = match &args.amber_b {
+        Some(program) => Side::elsewhere(Elsewhere::open(program, &args.b, args.engine_b, store)?),
+        None => Side::here(Run::open(&args.b, args.engine_b, store)?),
+    };
     let known = [args.stop_at, a.known_to(), b.known_to()];
     let bound = known.into_iter().flatten().min().unwrap_or(u64::MAX);
     let folder = tempfile::tempdir().context("a folder for the states that are compared")?;
@@ -62,17 +72,17 @@ pub fn run(args: &BisectArgs) -> Result<i32> {
     if differs.is_none() {
         return Ok(same(&pair, args.print.json));
     }
-    pair.both(|side| side.go_to(axis, last + 1, bound));
+    pair.both(|side| side.go_to(axis, last + 1, bound))?;
     let (found_a, found_b) = (pair.found(true)?, pair.found(false)?);
     let shown = args.shown();
-    let steps = [pair.a.machine.step(), pair.b.machine.step()];
+    let steps = [pair.a.step(), pair.b.step()];
     if args.print.json {
         let report = json!({
             "equal": false,
             "by": if axis == Axis::Step { "step" } else { "hit" },
             "last-equal": last,
             "next": { "a": lines[0], "b": lines[1] },
-            "ended": { "a": pair.a.ended, "b": pair.b.ended },
+            "ended": { "a": pair.a.ended(), "b": pair.b.ended() },
             "steps": steps,
             "diff": diff::json_of(&found_a, &found_b, &shown)?,
         });
@@ -82,8 +92,8 @@ pub fn run(args: &BisectArgs) -> Result<i32> {
         println!("equal at {what} {last}, not at {what} {}", last + 1);
         for (name, line, side) in [("a", &lines[0], &pair.a), ("b", &lines[1], &pair.b)] {
             println!("{name}  {line}");
-            if let Some(why) = &side.ended {
-                println!("   ends at step {}: {why}", side.machine.step());
+            if let Some(why) = side.ended() {
+                println!("   ends at step {}: {why}", side.step());
             }
         }
         println!();
@@ -94,9 +104,9 @@ pub fn run(args: &BisectArgs) -> Result<i32> {
 
 /// Nothing was found.
 fn same(pair: &Pair, json: bool) -> i32 {
-    let (step, why) = (pair.a.machine.step(), pair.a.ended.as_deref().unwrap_or("both end"));
+    let (step, why) = (pair.a.step(), pair.a.ended().unwrap_or("both end"));
     if json {
-        println!("{}", json!({ "equal": true, "steps": [step, pair.b.machine.step()], "ended": why }));
+        println!("{}", json!({ "equal": true, "steps": [step, pair.b.step()], "ended": why }));
     } else {
         println!("nothing differs up to step {step}: {why}");
     }
@@ -123,9 +133,9 @@ fn axis(args: &BisectArgs, symbols: Option<&Symbols>) -> Result<(Axis, u64)> {
 }
 
 impl Pair {
-    fn both(&mut self, mut act: impl FnMut(&mut Side)) {
-        act(&mut self.a);
-        act(&mut self.b);
+    fn both(&mut self, mut act: impl FnMut(&mut Side) -> Result<()>) -> Result<()> {
+        act(&mut self.a)?;
+        act(&mut self.b)
     }
 
     /// Looks for where the runs part; leaves both at the last place at which they are equal. Where they first differ
@@ -133,13 +143,13 @@ impl Pair {
     fn search(&mut self, first: u64) -> Result<Option<u64>> {
         let (axis, bound) = (self.axis, self.bound);
         if let Axis::Hits(address) = axis {
-            self.both(|side| side.count(address));
-            self.both(|side| side.go_to(axis, first, bound));
+            self.both(|side| side.count(address))?;
+            self.both(|side| side.go_to(axis, first, bound))?;
             for (name, side) in [("a", &self.a), ("b", &self.b)] {
-                if let Some(why) = &side.ended {
+                if let Some(why) = side.ended() {
                     bail!(
                         "{name} does not come to that place so often: it ends at step {} ({why})",
-                        side.machine.step()
+                        side.step()
                     );
                 }
             }
@@ -148,38 +158,38 @@ impl Pair {
             let (a, b) = (self.found(true)?, self.found(false)?);
             diff::check(&self.rules, &a.snapshot, &b.snapshot)?;
         }
-        if axis == Axis::Step && self.a.machine.step() != self.b.machine.step() {
-            let (a, b) = (self.a.machine.step(), self.b.machine.step());
+        if axis == Axis::Step && self.a.step() != self.b.step() {
+            let (a, b) = (self.a.step(), self.b.step());
             bail!("a begins at step {a}, b at step {b}; lay them side by side by --at or --at-address");
         }
         if !self.equal()? {
             bail!("the two differ from the start; leave out what may by --ignore, such as config");
         }
-        self.both(Side::keep);
+        self.both(Side::keep)?;
         let mut width = FIRST;
         let mut low = self.a.at(axis);
         let mut high = loop {
             let to = low.saturating_add(width);
-            self.both(|side| side.go_to(axis, to, bound));
+            self.both(|side| side.go_to(axis, to, bound))?;
             if !self.equal()? {
                 break to;
             }
-            if self.a.ended.is_some() || self.b.ended.is_some() {
+            if self.a.ended().is_some() || self.b.ended().is_some() {
                 return Ok(None);
             }
-            self.both(Side::keep);
+            self.both(Side::keep)?;
             (low, width) = (to, width.saturating_mul(2));
         };
         // Where both ended before, nothing more comes.
         if axis == Axis::Step {
-            high = high.min(self.a.machine.step().max(self.b.machine.step()));
+            high = high.min(self.a.step().max(self.b.step()));
         }
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             self.back()?;
-            self.both(|side| side.go_to(axis, middle, bound));
+            self.both(|side| side.go_to(axis, middle, bound))?;
             if self.equal()? {
-                self.both(Side::keep);
+                self.both(Side::keep)?;
                 low = middle;
             } else {
                 high = middle;
@@ -193,17 +203,17 @@ impl Pair {
         self.a.back()?;
         self.b.back()?;
         if let Axis::Hits(address) = self.axis {
-            self.both(|side| side.count(address));
+            self.both(|side| side.count(address))?;
         }
         Ok(())
     }
 
     /// Whether the two states are equal, as far as they are to be.
     fn equal(&mut self) -> Result<bool> {
-        if self.a.machine.state_hash() == self.b.machine.state_hash() {
+        if self.a.hash()? == self.b.hash()? {
             return Ok(true);
         }
-        let ended = (self.a.ended.is_some(), self.b.ended.is_some());
+        let ended = (self.a.ended().is_some(), self.b.ended().is_some());
         if self.rules.is_empty() || ended.0 != ended.1 || self.a.at(self.axis) != self.b.at(self.axis) {
             return Ok(false);
         }
@@ -214,7 +224,7 @@ impl Pair {
     /// The state of one of the two as a snapshot.
     fn found(&mut self, first: bool) -> Result<Found> {
         let side = if first { &mut self.a } else { &mut self.b };
-        let id = side.machine.freeze().save(&self.store, None)?.id;
+        let id = side.save(self.store.dir())?;
         let snapshot = self.store.load(id)?;
         let label = Some(((if first { "a" } else { "b" }).to_owned(), 0));
         Ok(Found { id, snapshot, label, store: Some(Arc::clone(&self.store)) })
@@ -222,14 +232,6 @@ impl Pair {
 
     /// Where the two stand, and what each does next.
     fn last_equal(&self) -> (u64, [String; 2]) {
-        (self.a.at(self.axis), [next(&self.a.machine), next(&self.b.machine)])
-    }
-}
-
-/// The line a trace would have for the next step.
-fn next(machine: &Machine) -> String {
-    match machine.next_processor() {
-        Some(n) => trace::line(machine, n, &mut std::array::from_fn(|r| machine.vcpus()[n].gpr[r])),
-        None => format!("{} idle {}", machine.step(), machine.now()),
+        (self.a.at(self.axis), [self.a.next().to_owned(), self.b.next().to_owned()])
     }
 }
