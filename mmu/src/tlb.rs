@@ -2,6 +2,7 @@
 
 use crate::paging::AddressSpace;
 use crate::pool::FrameId;
+use std::mem::offset_of;
 
 /// Contexts kept at a time; sets of them fit a `u64`.
 pub(crate) const CONTEXTS: usize = 64;
@@ -28,22 +29,37 @@ impl ContextId {
     }
 }
 
+/// An entry of the TLB, as translated code sees it: a table of [`TlbEntry::COUNT`] for each context, indexed by the low
+/// bits of the page number.
 #[derive(Clone, Copy)]
-#[repr(align(32))]
-pub(crate) struct Entry {
-    /// The linear page if reads may use `addend`, else an invalid tag.
-    pub read: u64,
-    /// The linear page if writes may use `addend`, else an invalid tag.
-    pub write: u64,
-    /// Host address minus linear page.
-    pub addend: usize,
+#[repr(C, align(32))]
+pub struct TlbEntry {
+    /// The linear page if reads may use `host`, else an invalid tag.
+    pub(crate) read: u64,
+    /// The linear page if writes may use `host`, else an invalid tag.
+    pub(crate) write: u64,
+    /// Host address of the page.
+    pub(crate) host: usize,
     /// The linear page this entry is about, whatever the tags say.
-    pub page: u64,
+    pub(crate) page: u64,
 }
 
-const fn empty(slot: usize) -> Entry {
+impl TlbEntry {
+    /// Entries of a context.
+    pub const COUNT: usize = ENTRIES;
+    /// Bytes of an entry.
+    pub const SIZE: usize = size_of::<Self>();
+    /// Offset of the tag for reads: an address less than a page above it may be read.
+    pub const READ: usize = offset_of!(Self, read);
+    /// Offset of the tag for writes.
+    pub const WRITE: usize = offset_of!(Self, write);
+    /// Offset of the host address of the page.
+    pub const HOST: usize = offset_of!(Self, host);
+}
+
+const fn empty(slot: usize) -> TlbEntry {
     let tag = invalid(slot);
-    Entry { read: tag, write: tag, addend: 0, page: tag }
+    TlbEntry { read: tag, write: tag, host: 0, page: tag }
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +89,7 @@ pub(crate) enum Claim {
 
 /// The entries of one context.
 struct Entries {
-    data: [Entry; ENTRIES],
+    data: [TlbEntry; ENTRIES],
     exec: [ExecEntry; EXEC_ENTRIES],
 }
 
@@ -163,8 +179,13 @@ impl Tlb {
 
     /// The active context's entry for `linear`.
     #[inline(always)]
-    pub fn active_entry(&self, linear: u64) -> &Entry {
+    pub fn active_entry(&self, linear: u64) -> &TlbEntry {
         &self.active.data[slot(linear)]
+    }
+
+    /// The first of the active context's entries.
+    pub fn active_entries(&self) -> *const TlbEntry {
+        self.active.data.as_ptr()
     }
 
     /// A context's entries, if it ever had any.
@@ -180,21 +201,21 @@ impl Tlb {
     }
 
     /// The entry for `page`, emptied first if it was about another one or had another host page.
-    fn claim(&mut self, context: ContextId, page: u64, addend: usize) -> &mut Entry {
+    fn claim(&mut self, context: ContextId, page: u64, host: usize) -> &mut TlbEntry {
         let slot = slot(page);
         let entry = &mut self.filling(context).data[slot];
-        if entry.page != page || entry.addend != addend {
-            *entry = Entry { page, addend, ..empty(slot) };
+        if entry.page != page || entry.host != host {
+            *entry = TlbEntry { page, host, ..empty(slot) };
         }
         entry
     }
 
     pub fn fill_read(&mut self, context: ContextId, page: u64, host: usize) {
-        self.claim(context, page, host.wrapping_sub(page as usize)).read = page;
+        self.claim(context, page, host).read = page;
     }
 
     pub fn fill_write(&mut self, context: ContextId, page: u64, host: usize) {
-        self.claim(context, page, host.wrapping_sub(page as usize)).write = page;
+        self.claim(context, page, host).write = page;
     }
 
     pub fn exec(&self, context: ContextId, page: u64) -> Option<FrameId> {

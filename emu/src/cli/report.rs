@@ -144,7 +144,7 @@ pub fn stats_json(machine: &Machine, seconds: f64) -> String {
     format!("{:#}\n", serde_json::Value::from(object))
 }
 
-fn counters(machine: &Machine, seconds: f64) -> [(&'static str, String); 17] {
+fn counters(machine: &Machine, seconds: f64) -> Vec<(&'static str, String)> {
     let counters = machine.mmu().counters;
     let code = machine.code();
     let retired: u64 = machine.vcpus().iter().map(|vcpu| vcpu.system.retired).sum();
@@ -152,7 +152,7 @@ fn counters(machine: &Machine, seconds: f64) -> [(&'static str, String); 17] {
     let faults: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.faults).sum();
     let interrupts: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.interrupts).sum();
     let speed = if seconds > 0.0 { format!("{:.1}", retired as f64 / seconds / 1e6) } else { "-".into() };
-    [
+    let mut rows = vec![
         ("steps", machine.step().to_string()),
         ("virtual time, ns", machine.now().to_string()),
         ("host time, s", if seconds > 0.0 { format!("{seconds:.3}") } else { "-".into() }),
@@ -170,5 +170,23 @@ fn counters(machine: &Machine, seconds: f64) -> [(&'static str, String); 17] {
         ("translations dropped", counters.dropped.to_string()),
         ("stores to decoded code", counters.code_stores.to_string()),
         ("stores beside decoded code", counters.near_code_stores.to_string()),
-    ]
+    ];
+    if let Some((jit, (code, metadata))) = machine.code().jit() {
+        rows.extend([
+            (
+                "translated, % of steps",
+                format!("{:.2}", jit.run as f64 * 100.0 / machine.step().max(1) as f64),
+            ),
+            ("translated code entered", jit.entered.to_string()),
+            ("interpreted from within", jit.interpreted.to_string()),
+            ("blocks translated", jit.translated.to_string()),
+            ("instructions translated", jit.instructions.to_string()),
+            ("host code made, bytes", jit.bytes.to_string()),
+            ("translating, ms", (jit.nanoseconds / 1_000_000).to_string()),
+            ("translations flushed", jit.flushes.to_string()),
+            ("code memory, bytes", code.to_string()),
+            ("its metadata, bytes", metadata.to_string()),
+        ]);
+    }
+    rows
 }
