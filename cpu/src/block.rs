@@ -4,7 +4,7 @@
 use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
 use crate::edges::Edges;
 use crate::exec::{Cx, Fault, Insn, is_canonical};
-use crate::jit::{Jit, JitCounters};
+use crate::jit::{Jit, JitCounters, Start};
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
 use amber_mmu::{ExecPage, FrameId, PAGE, Smc};
@@ -207,6 +207,11 @@ impl CodeCache {
     /// What the JIT did, and the bytes of its code and of what belongs to that.
     pub fn jit(&self) -> Option<(JitCounters, (u64, u64))> {
         self.jit.as_ref().map(|jit| (jit.counters, jit.footprint()))
+    }
+
+    /// See [`Jit::interpreted`].
+    pub fn interpreted(&self) -> Vec<(String, u64)> {
+        self.jit.as_ref().map_or_else(Vec::new, |jit| jit.interpreted())
     }
 
     /// Drops all decoded code. The guest cannot tell.
@@ -422,7 +427,8 @@ impl CodeCache {
         let tag = cx.code_tag();
         let slot = Self::slot(linear, tag);
         let span = self.blocks[id].span;
-        self.jumps[slot] = Jump { linear, tag, span, block: id as u32, code: jump::UNTRANSLATED };
+        let code = self.translation_of(id as u32, linear, tag);
+        self.jumps[slot] = Jump { linear, tag, span, block: id as u32, code };
         self.blocks[id].found_by(slot as u16);
     }
 
@@ -500,12 +506,13 @@ impl CodeCache {
             self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
         }
         let block = &self.blocks[known.block as usize];
-        if block.tail.is_some() {
-            return jump::UNTRANSLATED;
+        let mut bytes = cx.mmu.frame(FrameId(block.home.0))[(linear & 0xFFF) as usize..].to_vec();
+        if let Some(tail) = block.tail {
+            bytes.extend_from_slice(&cx.mmu.frame(FrameId(tail))[..MAX_LENGTH]);
         }
-        let bytes = &cx.mmu.frame(FrameId(block.home.0))[(linear & 0xFFF) as usize..];
-        let count = usize::from(known.span.count);
-        let code = jit.translate(known.block, bytes, count, linear, &cx.cpu.model, is_sse(tag));
+        let start =
+            Start { block: known.block, rip: linear, sse: is_sse(tag), crosses: block.tail.is_some() };
+        let code = jit.translate(start, &bytes, usize::from(known.span.count), &cx.cpu.model);
         self.jumps[slot].code = code;
         code
     }

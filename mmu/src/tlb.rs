@@ -6,7 +6,7 @@ use std::mem::offset_of;
 
 /// Contexts kept at a time; sets of them fit a `u64`.
 pub(crate) const CONTEXTS: usize = 64;
-const ENTRIES: usize = 2048;
+const ENTRIES: usize = 8192;
 const EXEC_ENTRIES: usize = 512;
 
 /// A tag that no address looked up in entry `slot` is within a page of: it belongs to the neighbouring entry.

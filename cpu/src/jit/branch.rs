@@ -25,11 +25,11 @@ impl Translator<'_> {
                 self.interpret(index);
             }
             Way::Jump => {
-                self.flags.save(&mut self.code);
+                self.flags.settle(&mut self.code);
                 self.edge(target);
             }
             Way::JumpIf => {
-                self.flags.save(&mut self.code);
+                self.flags.settle(&mut self.code);
                 let taken = self.jump_if(planned.insn.aux);
                 self.edge(next);
                 self.code.bind(taken);
@@ -42,14 +42,15 @@ impl Translator<'_> {
             Way::Return => self.return_near(index),
             Way::IndirectJump => {
                 self.indirect_target(index);
-                self.edge_to_rax();
+                self.jump_to_rax(0, Some(index));
             }
             _ => {
                 self.indirect_target(index);
+                self.check_target();
                 self.code.store(here(frame::RIP), RAX);
                 self.push_return(next);
                 self.code.load(RAX, here(frame::RIP));
-                self.edge_to_rax();
+                self.jump_to_rax(0, None);
             }
         }
         self.flags = FlagState::SAVED;
@@ -69,19 +70,18 @@ impl Translator<'_> {
     }
 
     fn return_near(&mut self, index: usize) {
+        self.flags.save(&mut self.code);
         let mem = self.popped();
         self.code.load(RAX, mem);
-        self.check_target();
         let instr = &self.insns[index].instr;
         let beyond = if instr.op_count() == 1 { instr.immediate(0) as i32 } else { 0 };
-        self.move_stack(8 + beyond);
-        self.edge_to_rax();
+        self.jump_to_rax(8 + beyond, Some(index));
     }
 
-    /// The target of an indirect branch in RAX; the instruction is interpreted if it is not canonical.
+    /// The target of an indirect branch in RAX.
     fn indirect_target(&mut self, index: usize) {
         self.flags.save(&mut self.code);
-        self.flags.clobber();
+        self.lose_flags();
         let instr = &self.insns[index].instr;
         if instr.op_kind(0) == OpKind::Memory {
             let mem = self.operand(index, Access { size: 8, write: false, aligned: false });
@@ -90,9 +90,9 @@ impl Translator<'_> {
             let register = self.value(register_code(instr.op_register(0)), RAX);
             self.code.copy(RAX, register);
         }
-        self.check_target();
     }
 
+    /// The instruction is interpreted if the RIP in RAX is not canonical.
     fn check_target(&mut self) {
         self.code.copy(RCX, RAX);
         self.code.shift(true, SHL, RCX, 16);

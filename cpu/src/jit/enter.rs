@@ -1,11 +1,12 @@
 //! The ways into translated code and out of it, as code: entering, leaving, having an instruction interpreted.
 #![allow(unsafe_code)]
 
-use super::emit::{Code, Mem, Opcode, at, cc};
+use super::emit::{Code, Fixup, Mem, Opcode, at, cc};
 use super::frame::{self, Entry, Reason, here};
 use super::interpret;
 use super::registers::{BUDGET, Home, Host, RAX, RCX, RDI, RSI, RSP, homes};
 use crate::state::Vcpu;
+use amber_mmu::TlbEntry;
 use std::mem::offset_of;
 
 /// Registers a function of the System V ABI preserves, in the order they are pushed.
@@ -29,6 +30,9 @@ pub(super) struct Routines {
     pub load_xmm: usize,
     /// Jumped to with a RIP in RAX: goes on at its translation if the jump cache knows one.
     pub look_up: usize,
+    /// CALLed where the frame's entry for the stack has another page: see [`fill_stack`].
+    pub fill_stack_read: usize,
+    pub fill_stack_write: usize,
 }
 
 fn gpr(n: usize) -> i32 {
@@ -124,7 +128,14 @@ pub(super) fn routines(code: &mut Code) -> Routines {
     code.store32_immediate(here(frame::XMM_LIVE + 8), 1);
     code.ret();
     routines.look_up = code.here();
-    look_up(code, routines.untranslated as i64);
+    for miss in look_up(code) {
+        code.bind_to(miss, routines.untranslated as i64);
+    }
+    jump_to_code(code);
+    routines.fill_stack_read = code.here();
+    fill_stack(code, frame::STACK_READ, TlbEntry::READ);
+    routines.fill_stack_write = code.here();
+    fill_stack(code, frame::STACK_WRITE, TlbEntry::WRITE);
     routines
 }
 
@@ -157,6 +168,7 @@ fn enter_routine(code: &mut Code) {
     code.load(BUDGET, entry(RDI, offset_of!(Entry, budget)));
     code.load(RCX, entry(RDI, offset_of!(Entry, vcpu)));
     load_registers(code, RCX, 0);
+    forget_stack(code, 0);
     code.op(Opcode::one(0xFF), 4, here(frame::RIP), &[]);
 }
 
@@ -215,13 +227,14 @@ fn interpret_routine(code: &mut Code, tail: usize) {
     code.load32(RAX, entry(RDI, offset_of!(Entry, flags)));
     code.store32(here(frame::FLAGS + above), RAX);
     load_registers(code, RCX, above);
+    forget_stack(code, above);
     code.group1(true, ADD, RSP, 8);
     code.ret();
 }
 
-/// Goes on at the translation for the RIP in RAX in the current context. All state is where the start of a translation
-/// expects it.
-pub(super) fn look_up(code: &mut Code, untranslated: i64) {
+/// Looks the RIP in RAX up in the current context; it is in the frame afterwards. RCX is the offset of the translation.
+/// Where there is none, the jumps that are returned are taken.
+pub(super) fn look_up(code: &mut Code) -> [Fixup; 2] {
     use crate::block::jump;
     code.store(here(frame::RIP), RAX);
     code.copy(RCX, RAX);
@@ -237,11 +250,49 @@ pub(super) fn look_up(code: &mut Code, untranslated: i64) {
     code.op(Opcode::wide(0x3B), RAX.0, at(RCX, jump::TAG), &[]);
     let stale = code.jump_if(cc::NE);
     code.load32(RCX, at(RCX, jump::CODE));
+    [other, stale]
+}
+
+/// Jumps to the code at the offset in RCX.
+pub(super) fn jump_to_code(code: &mut Code) {
     code.op(Opcode::wide(0x03), RCX.0, here(frame::CODE_BASE), &[]);
     code.op(Opcode::one(0xFF), 4, RCX, &[]);
-    for miss in [other, stale] {
-        code.bind_to(miss, untranslated);
-    }
+}
+
+/// CALLed with an address in RAX less the tag of the frame's entry for the stack: makes it the entry of that address,
+/// if the TLB knows it. RAX is the address less the tag again.
+fn fill_stack(code: &mut Code, entry: i32, tag: usize) {
+    // The return address is on top of the frame.
+    let (own_tag, own_host) = (here(entry + 8), here(entry + 16));
+    code.op(Opcode::wide(0x03), RAX.0, own_tag, &[]);
+    tlb_entry(code, frame::TLB + 8);
+    code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag as i32), &[]);
+    code.group1(true, CMP, RAX, 4095);
+    let miss = code.jump_if(cc::A);
+    code.store(own_tag, RAX);
+    code.load(RAX, at(RCX, TlbEntry::HOST as i32));
+    code.store(own_host, RAX);
+    code.load(RAX, own_tag);
+    code.load(RCX, at(RCX, tag as i32));
+    code.store(own_tag, RCX);
+    code.bind(miss);
+    code.ret();
+}
+
+/// The TLB's entry for the address in RAX, in RCX. `table` is where the frame has the TLB.
+pub(super) fn tlb_entry(code: &mut Code, table: i32) {
+    code.op(Opcode::one(0x8B), RCX.0, RAX, &[]);
+    code.shift(false, 5, RCX, 12 - TlbEntry::SIZE.trailing_zeros() as u8);
+    code.group1(false, 4, RCX, ((TlbEntry::COUNT - 1) * TlbEntry::SIZE) as i32);
+    code.op(Opcode::wide(0x03), RCX.0, here(table), &[]);
+}
+
+/// Empties the frame's entries for the stack. RAX is lost.
+fn forget_stack(code: &mut Code, above: i32) {
+    // Not canonical, so never an address that is looked for.
+    code.constant(RAX, 1 << 62);
+    code.store(here(frame::STACK_READ + above), RAX);
+    code.store(here(frame::STACK_WRITE + above), RAX);
 }
 
 /// Runs translated code: `routine` is the address of [`Routines::enter`], `code` that of a translation in the same

@@ -1,8 +1,9 @@
-//! Where the guest's arithmetic flags are, tracked while translating: in the frame, in the host's flags, or both.
+//! Where the guest's arithmetic flags are, tracked while translating: in the frame, in the host's flags, or in the
+//! operands of the instruction that made them, which can be carried out once more.
 
-use super::emit::Code;
+use super::emit::{Code, Opcode, Rm};
 use super::frame::{FLAGS, here};
-use super::registers::RAX;
+use super::registers::{Host, RAX};
 
 /// What of the host's flags differs from the guest's after an instruction that leaves some undefined. The reference is
 /// `semantics/shift.rs`: OF of a shift by more than 1 is that of its last step.
@@ -15,6 +16,74 @@ pub(super) enum Deviation {
     NoOverflow,
 }
 
+/// The second operand of an instruction that set the flags.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operand {
+    Register(Host),
+    Immediate(i32),
+}
+
+/// How the flags can be made again while the registers are as the instruction left them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replay {
+    /// ADD 0, AND 4, SUB 5, CMP 7 of group 1, or [`Replay::TEST`]; AND stands for all logic, on its result.
+    pub operation: u8,
+    /// Bytes of the operands: 4 or 8.
+    pub wide: bool,
+    /// The destination, which holds the result unless the operation is CMP.
+    pub first: Host,
+    pub second: Operand,
+}
+
+impl Replay {
+    pub const TEST: u8 = 8;
+
+    /// The registers it needs, a bit each.
+    fn registers(&self) -> u32 {
+        let second = match self.second {
+            Operand::Register(register) => 1 << register.0,
+            Operand::Immediate(_) => 0,
+        };
+        1 << self.first.0 | second
+    }
+
+    /// Emits it. RAX is lost.
+    fn emit(&self, code: &mut Code) {
+        match self.operation {
+            AND => code.op(Opcode { wide: self.wide, ..Opcode::one(0x85) }, self.first.0, self.first, &[]),
+            ADD | SUB => {
+                code.copy(RAX, self.first);
+                self.group1(code, if self.operation == ADD { SUB } else { ADD }, RAX);
+                self.group1(code, self.operation, RAX);
+            }
+            Self::TEST => match self.second {
+                Operand::Immediate(value) => {
+                    let opcode = Opcode { wide: self.wide, ..Opcode::one(0xF7) };
+                    code.op(opcode, 0, self.first, &value.to_le_bytes());
+                }
+                Operand::Register(second) => {
+                    code.op(Opcode { wide: self.wide, ..Opcode::one(0x85) }, second.0, self.first, &[]);
+                }
+            },
+            operation => self.group1(code, operation, self.first),
+        }
+    }
+
+    fn group1(&self, code: &mut Code, operation: u8, first: Host) {
+        match self.second {
+            Operand::Immediate(value) => code.group1(self.wide, operation, first, value),
+            Operand::Register(second) => {
+                let opcode = Opcode { wide: self.wide, ..Opcode::one(operation << 3 | 1) };
+                code.op(opcode, second.0, Rm::from(first), &[]);
+            }
+        }
+    }
+}
+
+const ADD: u8 = 0;
+const AND: u8 = 4;
+const SUB: u8 = 5;
+
 /// Where the flags are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FlagState {
@@ -23,20 +92,35 @@ pub(super) struct FlagState {
     /// The host's flags are them, but for the deviation.
     native: bool,
     deviation: Deviation,
+    /// They can be made again.
+    replay: Option<Replay>,
 }
 
 impl FlagState {
     /// As at the start of a translation: in the frame.
-    pub const SAVED: Self = Self { saved: true, native: false, deviation: Deviation::None };
+    pub const SAVED: Self = Self { saved: true, native: false, deviation: Deviation::None, replay: None };
 
     /// An instruction has just set them.
     pub fn set(&mut self, deviation: Deviation) {
-        *self = Self { saved: false, native: true, deviation };
+        *self = Self { saved: false, native: true, deviation, replay: None };
     }
 
-    /// Code that follows destroys the host's flags; they must have been saved, or be of no more use.
-    pub fn clobber(&mut self) {
-        *self = Self::SAVED;
+    /// They can be made again from what the instruction left.
+    pub fn replayed_by(&mut self, replay: Replay) {
+        self.replay = Some(replay);
+    }
+
+    /// Code that follows destroys the host's flags; they were settled, or are of no more use.
+    pub fn lose(&mut self) {
+        self.native = false;
+        if self.replay.is_none() {
+            *self = Self::SAVED;
+        }
+    }
+
+    /// Whether the frame has them.
+    pub fn saved(&self) -> bool {
+        self.saved
     }
 
     /// Whether the host has them now.
@@ -49,10 +133,35 @@ impl FlagState {
         self.native && self.deviation == Deviation::None
     }
 
+    /// The registers in `written` (a bit each) are about to change; `killed` if so are the flags, unread.
+    pub fn before_write(&mut self, code: &mut Code, written: u32, killed: bool) {
+        if self.replay.is_some_and(|replay| replay.registers() & written != 0) {
+            if !self.native && !killed {
+                self.save(code);
+            }
+            if !killed {
+                self.replay = None;
+            }
+        }
+    }
+
+    /// Sees to it that they are in the frame, or can be made again. RAX is lost; the host's flags stay if exact.
+    pub fn settle(&mut self, code: &mut Code) {
+        if self.replay.is_none() {
+            self.save(code);
+        }
+    }
+
     /// Puts them into the frame. RAX is lost; the host's flags stay if they were exact.
     pub fn save(&mut self, code: &mut Code) {
         if self.saved {
             return;
+        }
+        if !self.native
+            && let Some(replay) = self.replay
+        {
+            replay.emit(code);
+            self.native = true;
         }
         match self.deviation {
             // LAHF; SETO AL
@@ -77,8 +186,14 @@ impl FlagState {
         if self.exact() {
             return;
         }
-        self.save(code);
-        restore(code);
+        if !self.native
+            && let Some(replay) = self.replay
+        {
+            replay.emit(code);
+        } else {
+            self.save(code);
+            restore(code);
+        }
         self.native = true;
     }
 }

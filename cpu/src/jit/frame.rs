@@ -5,6 +5,7 @@ use super::registers::RSP;
 use crate::exec::{Cx, Insn};
 use crate::flags::{Flags, bit};
 use std::any::Any;
+use std::cell::Cell;
 
 /// Offsets from RSP while translated code runs.
 pub(super) const FLAGS: i32 = 0;
@@ -24,8 +25,12 @@ pub(super) const RIP: i32 = 104;
 pub(super) const LINK: i32 = 112;
 /// MXCSR as Rust code expects it.
 pub(super) const HOST_MXCSR: i32 = 116;
+/// The page of the stack that was read last: its tag, and 8 bytes on the host address of the page.
+pub(super) const STACK_READ: i32 = 120;
+/// The same for writes.
+pub(super) const STACK_WRITE: i32 = 136;
 /// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
-pub(super) const SIZE: i32 = 136;
+pub(super) const SIZE: i32 = 152;
 
 /// The frame's slot of a guest register that has no host register.
 pub(super) fn slot(n: u8) -> Mem {
@@ -58,6 +63,10 @@ pub(crate) struct Site {
     pub rip: u64,
     /// Instructions of the block before it.
     pub index: u32,
+    /// What it is.
+    pub code: iced_x86::Code,
+    /// Times it was interpreted.
+    pub count: Cell<u64>,
 }
 
 /// What the run loop and translated code tell each other.

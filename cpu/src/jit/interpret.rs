@@ -17,6 +17,7 @@ pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -
     entry.site = number;
     entry.interpreted += 1;
     let site = &sites[number as usize];
+    site.count.set(site.count.get() + 1);
     // A panic must not unwind through translated code, which has no tables for that.
     let reason = match catch_unwind(AssertUnwindSafe(|| step(cx, entry, site))) {
         Ok(reason) => reason,

@@ -35,12 +35,22 @@ const TAGS: usize = 512;
 /// Steps run in one go at most.
 const LONGEST: u64 = 1 << 30;
 
+/// What a translation is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    pub block: u32,
+    pub rip: u64,
+    /// Whether XMM registers may be used.
+    pub sse: bool,
+    /// Its one instruction ends in the next page: what is there depends on how that is mapped.
+    pub crosses: bool,
+}
+
 /// A translated block.
 struct Translation {
-    block: u32,
-    /// RIP it was translated for.
-    start: u64,
-    sse: bool,
+    start: Start,
+    /// Flags at its start are of no use to it.
+    ignores_flags: bool,
     /// Offset in code memory.
     code: u32,
     /// Links that lead here.
@@ -135,6 +145,17 @@ impl Jit {
         (self.memory.used() as u64, metadata as u64)
     }
 
+    /// What was interpreted most from within translated code that is there: the instructions, and how often.
+    pub fn interpreted(&self) -> Vec<(String, u64)> {
+        let mut counts = BTreeMap::new();
+        for site in &self.sites {
+            *counts.entry(format!("{:?}", site.code)).or_insert(0) += site.count.get();
+        }
+        let mut counts: Vec<_> = counts.into_iter().filter(|(_, count)| *count != 0).collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts
+    }
+
     /// Whether there is room for another translation.
     pub fn has_room(&self) -> bool {
         self.memory.has_room(LARGEST)
@@ -153,32 +174,24 @@ impl Jit {
     }
 
     /// Offset of the translation of a block for a RIP.
-    pub fn find(&self, block: u32, start: u64, sse: bool) -> u32 {
+    pub fn find(&self, block: u32, rip: u64, sse: bool) -> u32 {
         let all = self.by_block.get(&block).map_or(&[][..], Vec::as_slice);
-        let fits = |translation: &&Translation| translation.start == start && translation.sse == sse;
+        let fits = |translation: &&Translation| translation.start.rip == rip && translation.start.sse == sse;
         let known = all.iter().filter_map(|id| self.translations[*id as usize].as_ref()).find(fits);
         known.map_or(jump::UNTRANSLATED, |translation| translation.code)
     }
 
     /// Translates the first `count` instructions of `bytes`. The offset of the translation.
-    pub fn translate(
-        &mut self,
-        block: u32,
-        bytes: &[u8],
-        count: usize,
-        start: u64,
-        model: &CpuModel,
-        sse: bool,
-    ) -> u32 {
-        let known = self.find(block, start, sse);
+    pub fn translate(&mut self, start: Start, bytes: &[u8], count: usize, model: &CpuModel) -> u32 {
+        let known = self.find(start.block, start.rip, start.sse);
         if known != jump::UNTRANSLATED {
             return known;
         }
         let began = std::time::Instant::now();
-        let Some(insns) = plan::plan(bytes, count, model, sse) else { return jump::UNTRANSLATED };
+        let Some(insns) = plan::plan(bytes, count, model, start.sse) else { return jump::UNTRANSLATED };
         let place = self.memory.used();
         let (sites, links) = (self.sites.len() as u32, self.links.len() as u32);
-        let unit = Translator::new(&self.routines, &insns, start, place, sites, links).translate();
+        let unit = Translator::new(&self.routines, &insns, start.rip, place, sites, links).translate();
         if !self.memory.has_room(unit.code.len()) {
             return jump::UNTRANSLATED;
         }
@@ -187,7 +200,8 @@ impl Jit {
         let own = (links, unit.links.len() as u32);
         self.links.extend(unit.links.into_iter().map(|link| Some(Placed { link, place, to: None })));
         let code = place as u32;
-        self.add(Translation { block, start, sse, code, incoming: Vec::new(), links: own });
+        let ignores_flags = unit.ignores_flags;
+        self.add(Translation { start, ignores_flags, code, incoming: Vec::new(), links: own });
         self.counters.translated += 1;
         self.counters.instructions += u64::from(unit.count);
         self.counters.bytes += unit.code.len() as u64;
@@ -196,7 +210,7 @@ impl Jit {
     }
 
     fn add(&mut self, translation: Translation) {
-        let (block, code) = (translation.block, translation.code);
+        let (block, code) = (translation.start.block, translation.code);
         let id = match self.free.pop() {
             Some(id) => id,
             None => {
@@ -236,15 +250,22 @@ impl Jit {
         if placed.to.is_some() {
             return;
         }
+        let Some(target) = &mut self.translations[id as usize] else { return };
         placed.to = Some(id);
+        target.incoming.push(number);
         let (place, link) = (placed.place, &placed.link);
-        patch(&mut self.memory, place + link.jump, code as usize);
         if let Some((id_at, other)) = link.guard {
             self.memory.patch(place + id_at, tag_id);
-            patch(&mut self.memory, place + other, place + link.other_tag);
+            patch(&mut self.memory, place + other, place + link.look_up);
+        } else if target.start.crosses {
+            return patch(&mut self.memory, place + link.jump, place + link.look_up);
         }
-        if let Some(target) = &mut self.translations[id as usize] {
-            target.incoming.push(number);
+        match link.saves {
+            Some((saving, jump)) if !target.ignores_flags => {
+                patch(&mut self.memory, place + jump, code as usize);
+                patch(&mut self.memory, place + link.jump, place + saving);
+            }
+            _ => patch(&mut self.memory, place + link.jump, code as usize),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Instructions that compute and move: the guest's own, with registers and addresses of the host.
 
 use super::emit::{Map, Mem, Opcode, Rm, at, cc};
-use super::flags::{Deviation, reads_overflow};
+use super::enter::tlb_entry;
+use super::flags::{Deviation, FlagState, Operand, Replay, reads_overflow};
 use super::frame::{self, here};
 use super::plan::{Planned, Use, Way};
 use super::registers::{GUEST_RAX, GUEST_RCX, GUEST_RSP, Home, Host, RAX, RCX, RDX, home};
-use super::translate::Translator;
+use super::translate::{StackMiss, Translator};
 use crate::decode::register_code;
 use crate::state::{Vcpu, seg};
 use amber_mmu::TlbEntry;
@@ -140,30 +141,46 @@ impl Translator<'_> {
     /// Host memory behind the linear address in RAX, for an access that the TLB allows; others go to `slow`. It is in
     /// RCX and RAX. The host's flags are lost.
     pub fn translate_address(&mut self, access: Access) -> Mem {
-        let code = &mut self.code;
-        code.op(Opcode::one(0x8B), RCX.0, RAX, &[]);
-        code.shift(false, SHR, RCX, 12 - TlbEntry::SIZE.trailing_zeros() as u8);
-        code.group1(false, AND, RCX, ((TlbEntry::COUNT - 1) * TlbEntry::SIZE) as i32);
-        code.op(Opcode::wide(0x03), RCX.0, here(frame::TLB), &[]);
+        tlb_entry(&mut self.code, frame::TLB);
         let tag = if access.write { TlbEntry::WRITE } else { TlbEntry::READ };
-        code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag as i32), &[]);
-        code.group1(true, CMP, RAX, 4096 - access.size as i32);
+        self.code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag as i32), &[]);
+        self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
         self.slow.push(self.code.jump_if(cc::A));
+        self.code.load(RCX, at(RCX, TlbEntry::HOST as i32));
+        self.aligned(access)
+    }
+
+    /// The same for an address of the stack: the page used last is at hand.
+    pub fn translate_stack(&mut self, access: Access) -> Mem {
+        let entry = if access.write { frame::STACK_WRITE } else { frame::STACK_READ };
+        self.code.op(Opcode::wide(0x2B), RAX.0, here(entry), &[]);
+        self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
+        let from = self.code.jump_if(cc::A);
+        self.code.load(RCX, here(entry + 8));
+        self.stack_misses.push(StackMiss { from, access, hit: self.code.here() });
+        self.aligned(access)
+    }
+
+    fn aligned(&mut self, access: Access) -> Mem {
         if access.aligned {
             // TEST AL, 15
             self.code.plain(&[0xA8, 15]);
             self.slow.push(self.code.jump_if(cc::NE));
         }
-        self.code.load(RCX, at(RCX, TlbEntry::HOST as i32));
         Mem { base: Some(RCX), index: Some((RAX, 0)), disp: 0 }
     }
 
-    /// Host memory of the memory operand. Flags are saved and lost.
+    /// Host memory of the memory operand. Flags are settled and lost.
     pub fn operand(&mut self, index: usize, access: Access) -> Mem {
-        self.flags.save(&mut self.code);
-        self.flags.clobber();
+        self.lose_flags();
         self.linear_address(index);
-        self.translate_address(access)
+        let instr = &self.insns[index].instr;
+        let stack = instr.memory_base() == Register::RSP && instr.memory_index() == Register::None;
+        if stack && !matches!(instr.memory_segment(), Register::FS | Register::GS) {
+            self.translate_stack(access)
+        } else {
+            self.translate_address(access)
+        }
     }
 
     /// The same memory with RAX free.
@@ -264,6 +281,9 @@ impl Translator<'_> {
         self.emit(opcode, reg, rm, mem, immediate);
         if planned.changes_flags {
             self.after_flags(index, planned);
+            if let Some(replay) = replay(instr) {
+                self.flags.replayed_by(replay);
+            }
         }
     }
 
@@ -308,7 +328,7 @@ impl Translator<'_> {
         // LAHF; OR AH, AL
         self.code.plain(&[0x9F, 0x0A, 0xE0]);
         self.code.store32(here(frame::FLAGS), RAX);
-        self.flags.clobber();
+        self.flags = FlagState::SAVED;
     }
 
     fn accumulator(&mut self, index: usize, planned: &Planned) {
@@ -324,6 +344,9 @@ impl Translator<'_> {
         let opcode = Opcode { byte: opcode, byte_register: byte & 1 == 0, repeat: 0, ..planned.raw.opcode };
         self.code.op(opcode, digit, GUEST_RAX, immediate);
         self.flags.set(Deviation::None);
+        if let Some(replay) = replay(&planned.instr) {
+            self.flags.replayed_by(replay);
+        }
     }
 
     // ---- single instructions ----
@@ -421,18 +444,21 @@ impl Translator<'_> {
         let size = crate::decode::operand_size(instr, 0);
         let by_cl = instr.op_kind(1) == OpKind::Register;
         let bits = 8 * size as u64;
-        let count = instr.op_kind(1) != OpKind::Register;
-        let count = if count { instr.immediate(1) & if size == 8 { 63 } else { 31 } } else { 0 };
+        let count = if by_cl { 0 } else { instr.immediate(1) & if size == 8 { 63 } else { 31 } };
         let rotates = matches!(instr.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
         let matters = self.flags_matter_after(index);
-        // Where the count decides about the flags, or they are the reference's own, the interpreter is asked.
-        let own = by_cl || rotates && count != 1 || count > bits;
-        if !by_cl && count == 0 || own && matters {
+        let register = instr.op_kind(0) == OpKind::Register;
+        if !by_cl && count == 0 || count > bits && matters {
             return self.interpret(index);
         }
-        let mem = (instr.op_kind(0) == OpKind::Memory)
-            .then(|| self.operand(index, Access { size, write: true, aligned: false }));
-        let mem = if rotates { self.ready_flags(index, planned, mem) } else { mem };
+        if matters && (by_cl || rotates) {
+            return match (register && size >= 4, by_cl, rotates) {
+                (true, true, false) => self.shift_by_cl_with_flags(planned, size),
+                (true, false, true) => self.rotate_with_flags(planned, size),
+                _ => self.interpret(index),
+            };
+        }
+        let mem = (!register).then(|| self.operand(index, Access { size, write: true, aligned: false }));
         let digit = Field::Digit(planned.raw.reg & 7);
         let opcode = Opcode { byte_register: size == 1, repeat: 0, ..planned.raw.opcode };
         let immediate = &planned.bytes[planned.bytes.len() - planned.raw.immediate..];
@@ -449,6 +475,81 @@ impl Translator<'_> {
             _ => Deviation::None,
         };
         self.flags.set(deviation);
+    }
+
+    /// A register shifted by CL, with all flags in the frame afterwards: those from before if the count is 0.
+    fn shift_by_cl_with_flags(&mut self, planned: &Planned, size: usize) {
+        let code = register_code(planned.instr.op_register(0));
+        self.flags.save(&mut self.code);
+        let opcode = Opcode { repeat: 0, ..planned.raw.opcode };
+        self.code.copy(RCX, GUEST_RCX);
+        // TEST CL, 31 or 63
+        self.code.plain(&[0xF6, 0xC1, if size == 8 { 63 } else { 31 }]);
+        let host = self.value(code, RAX);
+        let nothing = self.code.jump_if(cc::E);
+        self.code.op(opcode, planned.raw.reg & 7, host, &[]);
+        if host == RAX {
+            self.put(code, RAX);
+            self.code.copy(RCX, RAX);
+        }
+        let host = if host == RAX { RCX } else { host };
+        // LAHF
+        self.code.plain(&[0x9F]);
+        match planned.instr.mnemonic() {
+            // OF is CF xor SF: MOV AL, AH; SHR AL, 7; XOR AL, AH; AND AL, 1
+            Mnemonic::Shl | Mnemonic::Sal => {
+                self.code.plain(&[0x8A, 0xC4, 0xC0, 0xE8, 7, 0x32, 0xC4, 0x24, 1])
+            }
+            // OF is what was the top bit if the count was 1, which is the second one now; 0 else, as that is then.
+            Mnemonic::Shr => {
+                let opcode = Opcode { wide: size == 8, ..Opcode::two(0xBA) };
+                self.code.op(opcode, 4, host, &[8 * size as u8 - 2]);
+                // SETC AL
+                self.code.plain(&[0x0F, 0x92, 0xC0]);
+            }
+            // OF is 0: MOV AL, 0
+            _ => self.code.plain(&[0xB0, 0]),
+        }
+        self.code.store32(here(frame::FLAGS), RAX);
+        if size == 4 {
+            // A 32-bit destination is zero-extended even by a count of 0.
+            let done = self.code.jump();
+            self.code.bind(nothing);
+            let host = self.value(code, RAX);
+            self.code.op(Opcode::one(0x8B), host.0, host, &[]);
+            if host == RAX {
+                self.put(code, RAX);
+            }
+            self.code.bind(done);
+        } else {
+            self.code.bind(nothing);
+        }
+        self.flags = FlagState::SAVED;
+    }
+
+    /// A register rotated by a constant, with CF and OF in the frame afterwards.
+    fn rotate_with_flags(&mut self, planned: &Planned, size: usize) {
+        let code = register_code(planned.instr.op_register(0));
+        self.flags.save(&mut self.code);
+        let opcode = Opcode { repeat: 0, ..planned.raw.opcode };
+        let immediate = &planned.bytes[planned.bytes.len() - planned.raw.immediate..];
+        let host = self.value(code, RAX);
+        self.code.op(opcode, planned.raw.reg & 7, host, immediate);
+        if host == RAX {
+            self.put(code, RAX);
+        }
+        // SETC CL
+        self.code.plain(&[0x0F, 0x92, 0xC1]);
+        // OF is the top bit xor CF (ROL), or the top bit, which is CF, xor the one below (ROR).
+        let bit = 8 * size as u8 - if planned.instr.mnemonic() == Mnemonic::Rol { 1 } else { 2 };
+        self.code.op(Opcode { wide: size == 8, ..Opcode::two(0xBA) }, 4, host, &[bit]);
+        // SETC AL; XOR AL, CL
+        self.code.plain(&[0x0F, 0x92, 0xC0, 0x32, 0xC1]);
+        let byte = |n| Mem { disp: frame::FLAGS + n, ..here(0) };
+        self.code.op(Opcode::one(0x88), RAX.0, byte(0), &[]);
+        self.code.op(Opcode::one(0x80), AND, byte(1), &[0xFE]);
+        self.code.op(Opcode::one(0x08), RCX.0, byte(1), &[]);
+        self.flags = FlagState::SAVED;
     }
 
     fn register_field(&self, instr: &Instruction, size: usize) -> Field {
@@ -509,8 +610,7 @@ impl Translator<'_> {
     fn divide(&mut self, index: usize, planned: &Planned) {
         let instr = &planned.instr;
         let size = crate::decode::operand_size(instr, 0);
-        self.flags.save(&mut self.code);
-        self.flags.clobber();
+        self.lose_flags();
         let wide = size == 8;
         let word = |byte| Opcode { wide, ..Opcode::one(byte) };
         if instr.op_kind(0) == OpKind::Memory {
@@ -583,18 +683,16 @@ impl Translator<'_> {
 
     /// Host memory for a PUSH of 64 bits; RSP stays as it is.
     pub fn pushed(&mut self) -> Mem {
-        self.flags.save(&mut self.code);
-        self.flags.clobber();
+        self.lose_flags();
         self.code.lea(RAX, at(GUEST_RSP, -8));
-        self.translate_address(Access { size: 8, write: true, aligned: false })
+        self.translate_stack(Access { size: 8, write: true, aligned: false })
     }
 
     /// Host memory on top of the stack.
     pub fn popped(&mut self) -> Mem {
-        self.flags.save(&mut self.code);
-        self.flags.clobber();
+        self.lose_flags();
         self.code.copy(RAX, GUEST_RSP);
-        self.translate_address(Access { size: 8, write: false, aligned: false })
+        self.translate_stack(Access { size: 8, write: false, aligned: false })
     }
 
     /// Moves RSP.
@@ -633,8 +731,7 @@ impl Translator<'_> {
     }
 
     fn leave_frame(&mut self) {
-        self.flags.save(&mut self.code);
-        self.flags.clobber();
+        self.lose_flags();
         let rbp = self.value(5, RAX);
         self.code.copy(RAX, rbp);
         let mem = self.translate_address(Access { size: 8, write: false, aligned: false });
@@ -683,6 +780,38 @@ impl Translator<'_> {
             self.flags.set(Deviation::None);
         }
     }
+}
+
+/// How an instruction's flags can be made again from what it leaves.
+fn replay(instr: &Instruction) -> Option<Replay> {
+    const ADD: u8 = 0;
+    const SUB: u8 = 5;
+    let operation = match instr.mnemonic() {
+        Mnemonic::Add => ADD,
+        Mnemonic::Sub => SUB,
+        Mnemonic::Cmp => CMP,
+        Mnemonic::And | Mnemonic::Or | Mnemonic::Xor => AND,
+        Mnemonic::Test => Replay::TEST,
+        _ => return None,
+    };
+    let register = |i: u32| {
+        let register = (instr.op_kind(i) == OpKind::Register).then(|| instr.op_register(i))?;
+        match home(register_code(register)) {
+            Home::Register(host) if register.size() >= 4 => Some(host),
+            _ => None,
+        }
+    };
+    let first = register(0)?;
+    let wide = instr.op_register(0).size() == 8;
+    let second = match instr.op_kind(1) {
+        // The result alone says all.
+        _ if operation == AND => Operand::Immediate(0),
+        OpKind::Register => Operand::Register(register(1)?),
+        OpKind::Memory => return None,
+        _ => Operand::Immediate(instr.immediate(1) as i32),
+    };
+    let itself = matches!(second, Operand::Register(second) if second == first);
+    (!itself || !matches!(operation, ADD | SUB)).then_some(Replay { operation, wide, first, second })
 }
 
 fn is_operand(kind: OpKind) -> bool {

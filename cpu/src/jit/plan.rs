@@ -2,8 +2,9 @@
 //! the flags.
 
 use super::raw::Raw;
+use super::registers::{Home, home};
 use crate::CpuModel;
-use crate::decode::{Decoded, decode_with, executable};
+use crate::decode::{Decoded, decode_with, executable, register_code};
 use crate::exec::Insn;
 use crate::semantics::request;
 use crate::state::CodeSize;
@@ -87,6 +88,35 @@ impl Planned<'_> {
     /// Whether the memory operand, if any, is where ModRM.rm is.
     pub fn has_memory(&self) -> bool {
         (0..self.instr.op_count()).any(|i| self.instr.op_kind(i) == OpKind::Memory)
+    }
+
+    /// The host registers it changes while translated code runs, a bit each.
+    pub fn writes(&self) -> u32 {
+        let bit = |code: u8| match home(code) {
+            Home::Register(register) => 1 << register.0,
+            Home::Slot(_) => 0,
+        };
+        let operand = |i: u32| match self.instr.op_kind(i) {
+            OpKind::Register if self.instr.op_register(i).is_gpr() => {
+                bit(register_code(self.instr.op_register(i)))
+            }
+            _ => 0,
+        };
+        let (rax, rdx, rsp, rbp) = (bit(0), bit(2), bit(4), bit(5));
+        match self.way {
+            Way::ModRm { first, second } => {
+                let first = if first.writes() { operand(0) } else { 0 };
+                first | if second.writes() { operand(1) } else { 0 }
+            }
+            Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift => operand(0),
+            Way::Accumulator | Way::Cmpxchg => rax,
+            Way::Multiply | Way::Divide | Way::Extend => rax | rdx,
+            Way::Push | Way::Call | Way::IndirectCall | Way::Return => rsp,
+            Way::Pop => rsp | operand(0),
+            Way::Leave => rsp | rbp,
+            Way::Vector if self.instr.op_count() > 0 => operand(0),
+            Way::Vector | Way::Interpret | Way::Nothing | Way::Jump | Way::JumpIf | Way::IndirectJump => 0,
+        }
     }
 
     /// Whether the guest may come to see the flags as they are before it, even if it does not read them.

@@ -125,10 +125,19 @@ fn stack(text: &mut String, machine: &Machine, cpu: &Vcpu, symbols: Option<&Symb
     }
 }
 
+/// Instructions named that translated code had interpreted most.
+const MOST_INTERPRETED: usize = 12;
+
 /// The counters of a run as a table.
 pub fn stats(machine: &Machine, seconds: f64) -> String {
-    let rows = counters(machine, seconds);
-    rows.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<28} {value:>16}\n"))
+    let mut text = String::new();
+    for (label, value) in counters(machine, seconds) {
+        let _ = writeln!(text, "{label:<28} {value:>16}");
+    }
+    for (instruction, count) in machine.code().interpreted().into_iter().take(MOST_INTERPRETED) {
+        let _ = writeln!(text, "  {instruction:<26} {count:>16}");
+    }
+    text
 }
 
 /// The counters of a run as a JSON object. Keys are the labels of the table with underscores; what is not known is null.
