@@ -63,6 +63,8 @@ pub(crate) struct Site {
     pub rip: u64,
     /// Instructions of the block before it.
     pub index: u32,
+    /// Whether it reads or changes arithmetic flags.
+    pub flags: bool,
     /// What it is.
     pub code: iced_x86::Code,
     /// Times it was interpreted.

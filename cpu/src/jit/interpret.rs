@@ -32,20 +32,30 @@ pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -
 
 fn step(cx: &mut Cx, entry: &mut Entry, site: &Site) -> Reason {
     let before = (entry.given - entry.budget) as u64 + u64::from(site.index);
-    unpack(entry.flags, &mut cx.cpu.flags);
+    if site.flags {
+        unpack(entry.flags, &mut cx.cpu.flags);
+    }
     cx.cpu.rip = site.rip;
     cx.cpu.gpr[BLOCK_RIP as usize] = site.rip;
     cx.cpu.timing.at = before as u32;
     cx.cpu.timing.limit = u32::MAX;
-    if (site.insn.exec)(cx, &site.insn).is_err() {
+    let outcome = (site.insn.exec)(cx, &site.insn);
+    // Whatever asks for a look between two instructions may be looked at after any of them.
+    let leaves = cx.cpu.timing.limit == 0 || cx.cpu.attention || cx.mmu.disturbed();
+    if !site.flags && (leaves || outcome.is_err()) {
+        unpack(entry.flags, &mut cx.cpu.flags);
+    }
+    if outcome.is_err() {
         return Reason::Fault;
     }
-    if cx.cpu.timing.limit == 0 {
+    if leaves {
         if site.insn.flags & iflag::BRANCH == 0 {
             cx.cpu.rip = site.rip.wrapping_add(u64::from(site.insn.next));
         }
         return Reason::Leave;
     }
-    entry.flags = pack(&cx.cpu.flags);
+    if site.flags {
+        entry.flags = pack(&cx.cpu.flags);
+    }
     Reason::Continue
 }

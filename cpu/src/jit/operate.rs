@@ -4,18 +4,18 @@ use super::emit::{Map, Mem, Opcode, Rm, at, cc};
 use super::enter::tlb_entry;
 use super::flags::{Deviation, FlagState, Operand, Replay, reads_overflow};
 use super::frame::{self, here};
-use super::plan::{Planned, Use, Way};
+use super::plan::{Planned, Use, Way, is_high};
 use super::registers::{GUEST_RAX, GUEST_RCX, GUEST_RSP, Home, Host, RAX, RCX, RDX, home};
 use super::translate::{StackMiss, Translator};
 use crate::decode::register_code;
-use crate::state::{Vcpu, seg};
+use crate::flags::{Flags, bit};
+use crate::state::{System, Vcpu, seg};
 use amber_mmu::TlbEntry;
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 use std::mem::offset_of;
 
 const AND: u8 = 4;
 const CMP: u8 = 7;
-const SHR: u8 = 5;
 const SAR: u8 = 7;
 
 /// How memory is accessed.
@@ -48,6 +48,7 @@ impl Translator<'_> {
         let planned = &insns[index];
         match planned.way {
             Way::ModRm { first, second } => self.modrm(index, planned, first, second),
+            Way::High { first, second } => self.high(index, planned, first, second),
             Way::Accumulator => self.accumulator(index, planned),
             Way::Shift => self.shift(index, planned),
             Way::Lea => self.lea(planned),
@@ -61,6 +62,7 @@ impl Translator<'_> {
             Way::Push => self.push(index, planned),
             Way::Pop => self.pop(planned),
             Way::Leave => self.leave_frame(),
+            Way::DisableInterrupts => self.disable_interrupts(),
             Way::Vector => self.vector(planned),
             _ => self.interpret(index),
         }
@@ -284,6 +286,50 @@ impl Translator<'_> {
             if let Some(replay) = replay(instr) {
                 self.flags.replayed_by(replay);
             }
+        }
+    }
+
+    /// An instruction on AH, BH, CH or DH: that is AH of the host meanwhile, and the other register CL, CX or ECX.
+    fn high(&mut self, index: usize, planned: &Planned, first: Use, second: Use) {
+        const AH: u8 = 4;
+        let instr = &planned.instr;
+        let is_register = |i: u32| i < instr.op_count() && instr.op_kind(i) == OpKind::Register;
+        let high = u32::from(!(is_register(0) && is_high(instr.op_register(0))));
+        let other = 1 - high;
+        let used = |i| if i == 0 { first } else { second };
+        let memory = other < instr.op_count() && instr.op_kind(other) == OpKind::Memory;
+        let mem = memory.then(|| {
+            let size = crate::decode::operand_size(instr, other);
+            let mem = self.operand(index, Access { size, write: used(other).writes(), aligned: false });
+            self.fold(mem)
+        });
+        let mem = self.ready_flags(index, planned, mem);
+        let parent = register_code(instr.op_register(high)) & 3;
+        let home = self.value(parent, RAX);
+        self.code.copy(RAX, home);
+        let second_register = is_register(other).then(|| register_code(instr.op_register(other)));
+        if let Some(code) = second_register {
+            let home = self.value(code, RCX);
+            self.code.copy(RCX, home);
+        }
+        let opcode = planned.raw.opcode;
+        let immediate = &planned.bytes[planned.bytes.len() - planned.raw.immediate..];
+        let high_in_reg =
+            second_register.is_some_and(|_| (high == 0) == first_in_reg(opcode)) || mem.is_some();
+        match (mem, second_register) {
+            (Some(mem), _) => self.code.op(opcode, AH, mem, immediate),
+            (None, Some(_)) if high_in_reg => self.code.op(opcode, AH, RCX, immediate),
+            (None, Some(_)) => self.code.op(opcode, RCX.0, Rm::Reg(AH), immediate),
+            (None, None) => self.code.op(opcode, planned.raw.reg & 7, Rm::Reg(AH), immediate),
+        }
+        if used(high).writes() {
+            self.put(parent, RAX);
+        }
+        if let Some(code) = second_register.filter(|_| used(other).writes()) {
+            self.put(code, RCX);
+        }
+        if planned.changes_flags {
+            self.flags.set(Deviation::None);
         }
     }
 
@@ -702,7 +748,15 @@ impl Translator<'_> {
 
     fn push(&mut self, index: usize, planned: &Planned) {
         let instr = &planned.instr;
-        if instr.op_kind(0) == OpKind::Register {
+        if instr.op_kind(0) == OpKind::Memory {
+            let mem = self.operand(index, Access { size: 8, write: false, aligned: false });
+            self.code.load(RAX, mem);
+            self.code.store(here(frame::RIP), RAX);
+            let mem = self.pushed();
+            let mem = self.fold(mem);
+            self.code.load(RAX, here(frame::RIP));
+            self.code.store(mem, RAX);
+        } else if instr.op_kind(0) == OpKind::Register {
             let mem = self.pushed();
             let code = register_code(instr.op_register(0));
             let mem = if matches!(home(code), Home::Slot(_)) { self.fold(mem) } else { mem };
@@ -738,6 +792,17 @@ impl Translator<'_> {
         self.code.load(RCX, mem);
         self.code.lea(GUEST_RSP, at(rbp, 8));
         self.put(5, RCX);
+    }
+
+    /// CLI at level 0; the interpreter knows the other cases.
+    fn disable_interrupts(&mut self) {
+        self.lose_flags();
+        self.code.load(RCX, here(frame::VCPU));
+        let level = at(RCX, (offset_of!(Vcpu, system) + offset_of!(System, cpl)) as i32);
+        self.code.op(Opcode::one(0x80), CMP, level, &[0]);
+        self.slow.push(self.code.jump_if(cc::NE));
+        let flags = at(RCX, (offset_of!(Vcpu, flags) + Flags::REST) as i32);
+        self.code.group1(false, AND, flags, !(bit::IF as i32));
     }
 
     // ---- XMM ----

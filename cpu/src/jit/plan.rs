@@ -23,6 +23,11 @@ pub(super) enum Way {
         first: Use,
         second: Use,
     },
+    /// The same where one of them is AH, BH, CH or DH.
+    High {
+        first: Use,
+        second: Use,
+    },
     /// The short forms with an immediate and AL, AX, EAX or RAX.
     Accumulator,
     /// A shift or rotation by a constant or CL.
@@ -43,6 +48,8 @@ pub(super) enum Way {
     Pop,
     Leave,
     Nothing,
+    /// CLI.
+    DisableInterrupts,
     Jump,
     JumpIf,
     Call,
@@ -90,6 +97,16 @@ impl Planned<'_> {
         (0..self.instr.op_count()).any(|i| self.instr.op_kind(i) == OpKind::Memory)
     }
 
+    /// Whether the interpreter's function may read or change arithmetic flags.
+    pub fn touches_flags(&self) -> bool {
+        let known = !matches!(self.way, Way::Interpret)
+            || matches!(
+                self.instr.mnemonic(),
+                Mnemonic::Swapgs | Mnemonic::Rdtsc | Mnemonic::Stosq | Mnemonic::Movsq
+            );
+        !known || self.changes_flags || self.reads_flags
+    }
+
     /// The host registers it changes while translated code runs, a bit each.
     pub fn writes(&self) -> u32 {
         let bit = |code: u8| match home(code) {
@@ -104,7 +121,7 @@ impl Planned<'_> {
         };
         let (rax, rdx, rsp, rbp) = (bit(0), bit(2), bit(4), bit(5));
         match self.way {
-            Way::ModRm { first, second } => {
+            Way::ModRm { first, second } | Way::High { first, second } => {
                 let first = if first.writes() { operand(0) } else { 0 };
                 first | if second.writes() { operand(1) } else { 0 }
             }
@@ -115,7 +132,13 @@ impl Planned<'_> {
             Way::Pop => rsp | operand(0),
             Way::Leave => rsp | rbp,
             Way::Vector if self.instr.op_count() > 0 => operand(0),
-            Way::Vector | Way::Interpret | Way::Nothing | Way::Jump | Way::JumpIf | Way::IndirectJump => 0,
+            Way::Vector
+            | Way::Interpret
+            | Way::Nothing
+            | Way::DisableInterrupts
+            | Way::Jump
+            | Way::JumpIf
+            | Way::IndirectJump => 0,
         }
     }
 
@@ -124,6 +147,7 @@ impl Planned<'_> {
         match self.way {
             Way::Lea | Way::Constant | Way::Bswap | Way::Extend | Way::Nothing => false,
             Way::ModRm { .. }
+            | Way::High { .. }
             | Way::Accumulator
             | Way::Shift
             | Way::Multiply
@@ -167,7 +191,8 @@ fn planned_instruction<'a>(
 ) -> Planned<'a> {
     let known = !instr.is_invalid() && executable(&instr, CodeSize::Bits64, model);
     let raw = if known { Raw::new(bytes, &instr) } else { Raw::new(&[0x90, 0], &Instruction::default()) };
-    let way = if known && plain_operands(&instr) { way(&instr, sse) } else { Way::Interpret };
+    let way =
+        if known && plain_operands(&instr) { way_high(&instr, way(&instr, sse)) } else { Way::Interpret };
     // Division leaves the flags as they are, on the reference as on the interpreter.
     let modified = if way == Way::Divide { 0 } else { instr.rflags_modified() & ARITHMETIC };
     let partial = matches!(
@@ -194,16 +219,28 @@ fn may_shift_by_nothing(instr: &Instruction, way: Way) -> bool {
     way == Way::Shift && instr.op_kind(1) == OpKind::Register
 }
 
-/// Whether the operands are of kinds the translator knows: no AH to BH, no MMX, control or segment registers.
+/// Whether the operands are of kinds the translator knows: no MMX, control or segment registers.
 fn plain_operands(instr: &Instruction) -> bool {
     (0..instr.op_count()).all(|i| match instr.op_kind(i) {
-        OpKind::Register => {
-            let register = instr.op_register(i);
-            let high = matches!(register, Register::AH | Register::BH | Register::CH | Register::DH);
-            (register.is_gpr() && !high) || register.is_xmm()
-        }
+        OpKind::Register => instr.op_register(i).is_gpr() || instr.op_register(i).is_xmm(),
         _ => true,
     })
+}
+
+/// AH, BH, CH or DH.
+pub(super) fn is_high(register: Register) -> bool {
+    matches!(register, Register::AH | Register::BH | Register::CH | Register::DH)
+}
+
+/// How an instruction on AH, BH, CH or DH is translated: those are reached only without a REX prefix.
+fn way_high(instr: &Instruction, plain: Way) -> Way {
+    let high = |i| instr.op_kind(i) == OpKind::Register && is_high(instr.op_register(i));
+    let count = (0..instr.op_count()).filter(|i| high(*i)).count();
+    match plain {
+        plain if count == 0 => plain,
+        Way::ModRm { first, second } if count == 1 => Way::High { first, second },
+        _ => Way::Interpret,
+    }
 }
 
 fn way(instr: &Instruction, sse: bool) -> Way {
@@ -251,8 +288,9 @@ fn way(instr: &Instruction, sse: bool) -> Way {
         M::Nop | M::Endbr64 | M::Lfence | M::Mfence | M::Sfence if request::select(instr).is_none() => {
             Way::Nothing
         }
+        M::Cli => Way::DisableInterrupts,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw => Way::Nothing,
-        M::Push if !memory(0) && instr.stack_pointer_increment() == -8 && plain_push(instr) => Way::Push,
+        M::Push if instr.stack_pointer_increment() == -8 && plain_push(instr) => Way::Push,
         M::Pop if register(0) && instr.op_register(0).is_gpr64() => Way::Pop,
         M::Leave if instr.stack_pointer_increment() == 0 || instr.code() == iced_x86::Code::Leaveq => {
             Way::Leave

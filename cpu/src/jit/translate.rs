@@ -263,6 +263,7 @@ impl<'a> Translator<'a> {
             insn: planned.insn,
             rip: self.start,
             index: index as u32,
+            flags: planned.touches_flags(),
             code: planned.instr.code(),
             count: Cell::new(0),
         });
