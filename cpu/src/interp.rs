@@ -208,6 +208,10 @@ impl Cx<'_> {
                 None => match code.find_slow(self) {
                     Ok(Found::Cached(span)) => {
                         tag = self.code_tag();
+                        if translate && !single && !stepping {
+                            // The jump cache knows it now, and its translation, if there is one.
+                            continue;
+                        }
                         span
                     }
                     Ok(Found::Loose(insn)) => {

@@ -97,7 +97,7 @@ pub struct Jit {
     translations: Vec<Option<Translation>>,
     free: Vec<u32>,
     /// Translations by block.
-    by_block: BTreeMap<u32, Vec<u32>>,
+    by_block: Vec<Vec<u32>>,
     /// Translations by offset in code memory.
     by_code: BTreeMap<u32, u32>,
     sites: Vec<Site>,
@@ -127,7 +127,7 @@ impl Jit {
             routines_end,
             translations: Vec::new(),
             free: Vec::new(),
-            by_block: BTreeMap::new(),
+            by_block: Vec::new(),
             by_code: BTreeMap::new(),
             sites: Vec::new(),
             links: vec![None],
@@ -175,7 +175,7 @@ impl Jit {
 
     /// Offset of the translation of a block for a RIP.
     pub fn find(&self, block: u32, rip: u64, sse: bool) -> u32 {
-        let all = self.by_block.get(&block).map_or(&[][..], Vec::as_slice);
+        let all = self.by_block.get(block as usize).map_or(&[][..], Vec::as_slice);
         let fits = |translation: &&Translation| translation.start.rip == rip && translation.start.sse == sse;
         let known = all.iter().filter_map(|id| self.translations[*id as usize].as_ref()).find(fits);
         known.map_or(jump::UNTRANSLATED, |translation| translation.code)
@@ -219,13 +219,18 @@ impl Jit {
             }
         };
         self.translations[id as usize] = Some(translation);
-        self.by_block.entry(block).or_default().push(id);
+        let block = block as usize;
+        if self.by_block.len() <= block {
+            self.by_block.resize_with(block + 1, Vec::new);
+        }
+        self.by_block[block].push(id);
         self.by_code.insert(code, id);
     }
 
     /// Drops the translations of a block. Code memory is reused when all is dropped.
     pub fn remove(&mut self, block: u32) {
-        for id in self.by_block.remove(&block).unwrap_or_default() {
+        let all = self.by_block.get_mut(block as usize).map(std::mem::take);
+        for id in all.unwrap_or_default() {
             let Some(translation) = self.translations[id as usize].take() else { continue };
             self.free.push(id);
             self.by_code.remove(&translation.code);

@@ -63,6 +63,7 @@ impl Translator<'_> {
             Way::Pop => self.pop(planned),
             Way::Leave => self.leave_frame(),
             Way::DisableInterrupts => self.disable_interrupts(),
+            Way::PushFlags => self.push_flags(),
             Way::Vector => self.vector(planned),
             _ => self.interpret(index),
         }
@@ -767,6 +768,27 @@ impl Translator<'_> {
             let mem = self.pushed();
             self.code.op(Opcode::wide(0xC7), 0, mem, &value.to_le_bytes());
         }
+        self.move_stack(-8);
+    }
+
+    /// PUSHFQ: VM and RF are pushed as 0.
+    fn push_flags(&mut self) {
+        self.flags.save(&mut self.code);
+        self.code.load32(RAX, here(frame::FLAGS));
+        // MOVZX ECX, AH; MOVZX EAX, AL: OF has its place in bit 11.
+        self.code.plain(&[0x0F, 0xB6, 0xCC, 0x0F, 0xB6, 0xC0]);
+        self.code.shift(false, 4, RAX, 11);
+        self.code.group1(false, AND, RCX, 0xD5);
+        self.code.op(Opcode::one(0x0B), RAX.0, RCX, &[]);
+        self.code.load(RCX, here(frame::VCPU));
+        let rest = at(RCX, (offset_of!(Vcpu, flags) + Flags::REST) as i32);
+        self.code.op(Opcode::wide(0x0B), RAX.0, rest, &[]);
+        self.code.group1(false, AND, RAX, !((bit::VM | bit::RF) as i32));
+        self.code.store(here(frame::RIP), RAX);
+        let mem = self.pushed();
+        let mem = self.fold(mem);
+        self.code.load(RAX, here(frame::RIP));
+        self.code.store(mem, RAX);
         self.move_stack(-8);
     }
 

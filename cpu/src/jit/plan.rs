@@ -50,6 +50,8 @@ pub(super) enum Way {
     Nothing,
     /// CLI.
     DisableInterrupts,
+    /// PUSHFQ.
+    PushFlags,
     Jump,
     JumpIf,
     Call,
@@ -128,7 +130,7 @@ impl Planned<'_> {
             Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift => operand(0),
             Way::Accumulator | Way::Cmpxchg => rax,
             Way::Multiply | Way::Divide | Way::Extend => rax | rdx,
-            Way::Push | Way::Call | Way::IndirectCall | Way::Return => rsp,
+            Way::Push | Way::PushFlags | Way::Call | Way::IndirectCall | Way::Return => rsp,
             Way::Pop => rsp | operand(0),
             Way::Leave => rsp | rbp,
             Way::Vector if self.instr.op_count() > 0 => operand(0),
@@ -289,6 +291,7 @@ fn way(instr: &Instruction, sse: bool) -> Way {
             Way::Nothing
         }
         M::Cli => Way::DisableInterrupts,
+        M::Pushfq if instr.stack_pointer_increment() == -8 => Way::PushFlags,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw => Way::Nothing,
         M::Push if instr.stack_pointer_increment() == -8 && plain_push(instr) => Way::Push,
         M::Pop if register(0) && instr.op_register(0).is_gpr64() => Way::Pop,
