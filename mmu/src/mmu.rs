@@ -253,8 +253,13 @@ impl Mmu {
 
     /// The table of the active context's translations, for translated code: addresses it gives out are good until
     /// anything but a load or store through it happens to this memory.
-    pub fn active_entries(&self) -> *const TlbEntry {
+    pub fn active_entries(&self) -> &[TlbEntry] {
         self.tlb.active_entries()
+    }
+
+    /// Gives the active context more room for translations if it could do with that.
+    pub fn grow(&mut self) {
+        self.tlb.grow();
     }
 
     /// Reads through the active context if its TLB allows it: one compare covers tag, permission and page end.

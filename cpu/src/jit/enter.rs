@@ -150,6 +150,7 @@ fn enter_routine(code: &mut Code) {
     let copies = [
         (offset_of!(Entry, vcpu), frame::VCPU),
         (offset_of!(Entry, tlb), frame::TLB),
+        (offset_of!(Entry, tlb_mask), frame::TLB_MASK),
         (offset_of!(Entry, jumps), frame::JUMPS),
         (offset_of!(Entry, tag), frame::TAG),
         (offset_of!(Entry, tag_mix), frame::TAG_MIX),
@@ -265,7 +266,7 @@ fn fill_stack(code: &mut Code, entry: i32, tag: usize) {
     // The return address is on top of the frame.
     let (own_tag, own_host) = (here(entry + 8), here(entry + 16));
     code.op(Opcode::wide(0x03), RAX.0, own_tag, &[]);
-    tlb_entry(code, frame::TLB + 8);
+    tlb_entry(code, 8);
     code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag as i32), &[]);
     code.group1(true, CMP, RAX, 4095);
     let miss = code.jump_if(cc::A);
@@ -279,12 +280,12 @@ fn fill_stack(code: &mut Code, entry: i32, tag: usize) {
     code.ret();
 }
 
-/// The TLB's entry for the address in RAX, in RCX. `table` is where the frame has the TLB.
-pub(super) fn tlb_entry(code: &mut Code, table: i32) {
+/// The TLB's entry for the address in RAX, in RCX. `above`: bytes pushed since the frame was on top.
+pub(super) fn tlb_entry(code: &mut Code, above: i32) {
     code.op(Opcode::one(0x8B), RCX.0, RAX, &[]);
     code.shift(false, 5, RCX, 12 - TlbEntry::SIZE.trailing_zeros() as u8);
-    code.group1(false, 4, RCX, ((TlbEntry::COUNT - 1) * TlbEntry::SIZE) as i32);
-    code.op(Opcode::wide(0x03), RCX.0, here(table), &[]);
+    code.op(Opcode::one(0x23), RCX.0, here(frame::TLB_MASK + above), &[]);
+    code.op(Opcode::wide(0x03), RCX.0, here(frame::TLB + above), &[]);
 }
 
 /// Empties the frame's entries for the stack. RAX is lost.

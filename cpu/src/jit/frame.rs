@@ -29,8 +29,10 @@ pub(super) const HOST_MXCSR: i32 = 116;
 pub(super) const STACK_READ: i32 = 120;
 /// The same for writes.
 pub(super) const STACK_WRITE: i32 = 136;
+/// See [`Entry::tlb_mask`].
+pub(super) const TLB_MASK: i32 = 152;
 /// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
-pub(super) const SIZE: i32 = 152;
+pub(super) const SIZE: i32 = 168;
 
 /// The frame's slot of a guest register that has no host register.
 pub(super) fn slot(n: u8) -> Mem {
@@ -76,6 +78,8 @@ pub(crate) struct Site {
 pub(super) struct Entry {
     pub vcpu: *mut crate::state::Vcpu,
     pub tlb: *const u8,
+    /// What of an offset in the TLB selects an entry.
+    pub tlb_mask: usize,
     pub jumps: *const u8,
     pub tag: u64,
     pub tag_mix: u64,

@@ -21,6 +21,7 @@ mod translate;
 use crate::block::{BLOCK_INSNS, jump};
 use crate::cpuid::CpuModel;
 use crate::exec::Cx;
+use amber_mmu::TlbEntry;
 use emit::Code;
 use enter::Routines;
 use frame::{Entry, Reason, Site, pack, unpack};
@@ -305,12 +306,14 @@ impl Jit {
         room: u64,
         jumps: *const u8,
     ) -> Option<(u32, u64)> {
+        cx.mmu.grow();
         let given = (room.min(LONGEST) - BLOCK_INSNS as u64) as i64;
         let tag_id = self.tag_id(tag);
         let base = self.memory.base();
         let mut entry = Entry {
             vcpu: &raw mut *cx.cpu,
-            tlb: cx.mmu.active_entries().cast(),
+            tlb: cx.mmu.active_entries().as_ptr().cast(),
+            tlb_mask: (cx.mmu.active_entries().len() - 1) * TlbEntry::SIZE,
             jumps,
             tag,
             tag_mix: jump::mix(tag),

@@ -144,7 +144,7 @@ impl Translator<'_> {
     /// Host memory behind the linear address in RAX, for an access that the TLB allows; others go to `slow`. It is in
     /// RCX and RAX. The host's flags are lost.
     pub fn translate_address(&mut self, access: Access) -> Mem {
-        tlb_entry(&mut self.code, frame::TLB);
+        tlb_entry(&mut self.code, 0);
         let tag = if access.write { TlbEntry::WRITE } else { TlbEntry::READ };
         self.code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag as i32), &[]);
         self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
