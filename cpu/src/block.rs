@@ -4,7 +4,7 @@
 use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
 use crate::edges::Edges;
 use crate::exec::{Cx, Fault, Insn, is_canonical};
-use crate::jit::{Jit, JitCounters, Start};
+use crate::jit::Jit;
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
 use amber_mmu::{ExecPage, FrameId, PAGE, Smc};
@@ -114,13 +114,45 @@ pub enum Engine {
 
 impl Engine {
     /// Whether this host can run translated code.
-    pub const HAS_JIT: bool = cfg!(all(target_arch = "x86_64", target_os = "linux"));
+    pub const HAS_JIT: bool = Jit::EXISTS;
 }
 
 impl Default for Engine {
     fn default() -> Self {
         if Self::HAS_JIT { Self::Jit } else { Self::Interpreter }
     }
+}
+
+/// What the JIT did, for `--stats`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JitCounters {
+    /// Instructions run as translated code.
+    pub run: u64,
+    /// Times translated code was entered.
+    pub entered: u64,
+    /// Instructions that translated code had interpreted.
+    pub interpreted: u64,
+    /// Blocks translated.
+    pub translated: u64,
+    /// Instructions in them.
+    pub instructions: u64,
+    /// Host code made, bytes.
+    pub bytes: u64,
+    /// Time spent on it, ns.
+    pub nanoseconds: u64,
+    /// Times all code was dropped for want of room.
+    pub flushes: u64,
+}
+
+/// What a translation is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    pub block: u32,
+    pub rip: u64,
+    /// Whether XMM registers may be used.
+    pub sse: bool,
+    /// Its one instruction ends in the next page: what is there depends on how that is mapped.
+    pub crosses: bool,
 }
 
 /// What the jump cache knows of an address.
@@ -195,6 +227,17 @@ impl CodeCache {
         self.engine = if Engine::HAS_JIT { engine } else { Engine::Interpreter };
         if engine == Engine::Interpreter {
             self.jit = None;
+            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
+        }
+    }
+
+    /// Has the JIT put everything right that the architecture leaves undefined, whatever this host does: for tests.
+    pub fn distrust_host(&mut self) {
+        if self.jit.is_none() {
+            self.jit = Jit::new().ok().map(Box::new);
+        }
+        if let Some(jit) = &mut self.jit {
+            jit.distrust_host();
             self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
         }
     }
@@ -474,8 +517,7 @@ impl CodeCache {
     }
 }
 
-/// Where translations exist.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+/// Translations.
 impl CodeCache {
     fn translation_of(&self, block: u32, linear: u64, tag: u64) -> u32 {
         self.jit.as_ref().map_or(jump::UNTRANSLATED, |jit| jit.find(block, linear, is_sse(tag)))

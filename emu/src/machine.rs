@@ -315,6 +315,11 @@ impl Machine {
         self.code.set_engine(engine);
     }
 
+    /// See [`CodeCache::distrust_host`].
+    pub fn distrust_host(&mut self) {
+        self.code.distrust_host();
+    }
+
     /// Index of the processor whose slice it is.
     pub fn current(&self) -> usize {
         self.position.current as usize

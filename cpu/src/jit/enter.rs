@@ -306,3 +306,11 @@ pub(super) fn enter(routine: u64, entry: &mut Entry, code: u64) {
     // from references that live across the call and are not used meanwhile but by `interpret`.
     unsafe { routine(entry, code) }
 }
+
+/// Calls code that takes nothing, keeps what the ABI says, and returns RAX.
+pub(super) fn call(code: u64) -> u64 {
+    // SAFETY: only `host` calls this, with the address of code it has just emitted that is such a function.
+    let code: unsafe extern "sysv64" fn() -> u64 = unsafe { std::mem::transmute(code as *const ()) };
+    // SAFETY: as above.
+    unsafe { code() }
+}

@@ -92,17 +92,20 @@ pub(super) struct FlagState {
     /// The host's flags are them, but for the deviation.
     native: bool,
     deviation: Deviation,
+    /// AF of the host is not what it should be, which is 0.
+    wrong_aux: bool,
     /// They can be made again.
     replay: Option<Replay>,
 }
 
 impl FlagState {
     /// As at the start of a translation: in the frame.
-    pub const SAVED: Self = Self { saved: true, native: false, deviation: Deviation::None, replay: None };
+    pub const SAVED: Self =
+        Self { saved: true, native: false, deviation: Deviation::None, wrong_aux: false, replay: None };
 
-    /// An instruction has just set them.
-    pub fn set(&mut self, deviation: Deviation) {
-        *self = Self { saved: false, native: true, deviation, replay: None };
+    /// An instruction has just set them. `wrong_aux`: AF should be 0 and may not be.
+    pub fn set(&mut self, deviation: Deviation, wrong_aux: bool) {
+        *self = Self { saved: false, native: true, deviation, wrong_aux, replay: None };
     }
 
     /// They can be made again from what the instruction left.
@@ -130,7 +133,7 @@ impl FlagState {
 
     /// Whether the host has all of them, exactly.
     pub fn exact(&self) -> bool {
-        self.native && self.deviation == Deviation::None
+        self.native && self.deviation == Deviation::None && !self.wrong_aux
     }
 
     /// The registers in `written` (a bit each) are about to change; `killed` if so are the flags, unread.
@@ -173,11 +176,16 @@ impl FlagState {
             // LAHF; MOV AL, 0
             Deviation::NoOverflow => code.plain(&[0x9F, 0xB0, 0]),
         }
+        if self.wrong_aux {
+            clear_aux(code);
+        }
         code.store32(here(FLAGS), RAX);
         self.saved = true;
-        if self.deviation != Deviation::None {
+        if self.deviation != Deviation::None || self.wrong_aux {
             self.native = false;
             self.deviation = Deviation::None;
+            self.wrong_aux = false;
+            self.replay = None;
         }
     }
 
@@ -187,6 +195,7 @@ impl FlagState {
             return;
         }
         if !self.native
+            && !self.wrong_aux
             && let Some(replay) = self.replay
         {
             replay.emit(code);
@@ -196,6 +205,12 @@ impl FlagState {
         }
         self.native = true;
     }
+}
+
+/// AF is 0 in flags that LAHF has loaded. The host's flags are lost.
+pub(super) fn clear_aux(code: &mut Code) {
+    // AND AH, EFh
+    code.plain(&[0x80, 0xE4, 0xEF]);
 }
 
 /// Loads the host's flags from the frame. RAX is lost.

@@ -10,6 +10,7 @@ mod emit;
 mod enter;
 mod flags;
 mod frame;
+mod host;
 mod interpret;
 mod memory;
 mod operate;
@@ -18,13 +19,14 @@ mod raw;
 mod registers;
 mod translate;
 
-use crate::block::{BLOCK_INSNS, jump};
+use crate::block::{BLOCK_INSNS, JitCounters, Start, jump};
 use crate::cpuid::CpuModel;
 use crate::exec::Cx;
 use amber_mmu::TlbEntry;
 use emit::Code;
 use enter::Routines;
 use frame::{Entry, Reason, Site, pack, unpack};
+use host::HostFlags;
 use memory::CodeMemory;
 use std::collections::BTreeMap;
 use translate::{Link, Translator};
@@ -35,17 +37,6 @@ const LARGEST: usize = 64 << 10;
 const TAGS: usize = 512;
 /// Steps run in one go at most.
 const LONGEST: u64 = 1 << 30;
-
-/// What a translation is of.
-#[derive(Clone, Copy)]
-pub(crate) struct Start {
-    pub block: u32,
-    pub rip: u64,
-    /// Whether XMM registers may be used.
-    pub sse: bool,
-    /// Its one instruction ends in the next page: what is there depends on how that is mapped.
-    pub crosses: bool,
-}
 
 /// A translated block.
 struct Translation {
@@ -69,32 +60,12 @@ struct Placed {
     to: Option<u32>,
 }
 
-/// What the JIT did, for `--stats`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct JitCounters {
-    /// Instructions run as translated code.
-    pub run: u64,
-    /// Times translated code was entered.
-    pub entered: u64,
-    /// Instructions that translated code had interpreted.
-    pub interpreted: u64,
-    /// Blocks translated.
-    pub translated: u64,
-    /// Instructions in them.
-    pub instructions: u64,
-    /// Host code made, bytes.
-    pub bytes: u64,
-    /// Time spent on it, ns.
-    pub nanoseconds: u64,
-    /// Times all code was dropped for want of room.
-    pub flushes: u64,
-}
-
 /// All translations of a machine.
 pub struct Jit {
     memory: CodeMemory,
     routines: Routines,
     routines_end: usize,
+    host: HostFlags,
     translations: Vec<Option<Translation>>,
     free: Vec<u32>,
     /// Translations by block.
@@ -112,6 +83,9 @@ pub struct Jit {
 }
 
 impl Jit {
+    /// Whether this host can run translated code.
+    pub const EXISTS: bool = true;
+
     /// Without translations yet.
     ///
     /// # Errors
@@ -121,8 +95,10 @@ impl Jit {
         let mut code = Code::default();
         let routines = enter::routines(&mut code);
         memory.append(&code.bytes);
+        let host = HostFlags::fingerprint(&mut memory);
         let routines_end = memory.used();
         Ok(Self {
+            host,
             memory,
             routines,
             routines_end,
@@ -136,6 +112,12 @@ impl Jit {
             last_tag: 0,
             counters: JitCounters::default(),
         })
+    }
+
+    /// Trusts the host in nothing the architecture leaves undefined, as if its fingerprint were the worst.
+    pub fn distrust_host(&mut self) {
+        self.clear();
+        self.host = HostFlags::WORST;
     }
 
     /// Bytes of host memory in use for code, and for what belongs to it (roughly).
@@ -192,7 +174,8 @@ impl Jit {
         let Some(insns) = plan::plan(bytes, count, model, start.sse) else { return jump::UNTRANSLATED };
         let place = self.memory.used();
         let (sites, links) = (self.sites.len() as u32, self.links.len() as u32);
-        let unit = Translator::new(&self.routines, &insns, start.rip, place, sites, links).translate();
+        let unit =
+            Translator::new(&self.routines, self.host, &insns, start.rip, place, sites, links).translate();
         if !self.memory.has_room(unit.code.len()) {
             return jump::UNTRANSLATED;
         }
@@ -307,7 +290,8 @@ impl Jit {
         jumps: *const u8,
     ) -> Option<(u32, u64)> {
         cx.mmu.grow();
-        let given = (room.min(LONGEST) - BLOCK_INSNS as u64) as i64;
+        // The first block fits; each later one only if the longest one does.
+        let given = room.min(LONGEST) as i64 - BLOCK_INSNS as i64;
         let tag_id = self.tag_id(tag);
         let base = self.memory.base();
         let mut entry = Entry {

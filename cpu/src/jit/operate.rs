@@ -2,7 +2,7 @@
 
 use super::emit::{Map, Mem, Opcode, Rm, at, cc};
 use super::enter::tlb_entry;
-use super::flags::{Deviation, FlagState, Operand, Replay, reads_overflow};
+use super::flags::{Deviation, FlagState, Operand, Replay, clear_aux, reads_overflow};
 use super::frame::{self, here};
 use super::plan::{Planned, Use, Way, is_high};
 use super::registers::{GUEST_RAX, GUEST_RCX, GUEST_RSP, Home, Host, RAX, RCX, RDX, home};
@@ -11,7 +11,7 @@ use crate::decode::register_code;
 use crate::flags::{Flags, bit};
 use crate::state::{System, Vcpu, seg};
 use amber_mmu::TlbEntry;
-use iced_x86::{Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Instruction, Mnemonic, OpKind, Register, RflagsBits};
 use std::mem::offset_of;
 
 const AND: u8 = 4;
@@ -254,6 +254,11 @@ impl Translator<'_> {
     fn modrm(&mut self, index: usize, planned: &Planned, first: Use, second: Use) {
         let instr = &planned.instr;
         let raw = &planned.raw;
+        let bit_test =
+            matches!(instr.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
+        if bit_test && !self.host.bit_tests_keep && self.flags_matter_after(index) {
+            return self.interpret(index);
+        }
         let size = |i| crate::decode::operand_size(instr, i);
         let general = |i: u32, used| match instr.op_kind(i) {
             OpKind::Register => {
@@ -309,7 +314,9 @@ impl Translator<'_> {
         let home = self.value(parent, RAX);
         self.code.copy(RAX, home);
         let second_register = is_register(other).then(|| register_code(instr.op_register(other)));
-        if let Some(code) = second_register {
+        // AL beside AH is in the same register.
+        let other_host = if second_register == Some(parent) { RAX } else { RCX };
+        if let Some(code) = second_register.filter(|code| *code != parent) {
             let home = self.value(code, RCX);
             self.code.copy(RCX, home);
         }
@@ -319,18 +326,18 @@ impl Translator<'_> {
             second_register.is_some_and(|_| (high == 0) == first_in_reg(opcode)) || mem.is_some();
         match (mem, second_register) {
             (Some(mem), _) => self.code.op(opcode, AH, mem, immediate),
-            (None, Some(_)) if high_in_reg => self.code.op(opcode, AH, RCX, immediate),
-            (None, Some(_)) => self.code.op(opcode, RCX.0, Rm::Reg(AH), immediate),
+            (None, Some(_)) if high_in_reg => self.code.op(opcode, AH, other_host, immediate),
+            (None, Some(_)) => self.code.op(opcode, other_host.0, Rm::Reg(AH), immediate),
             (None, None) => self.code.op(opcode, planned.raw.reg & 7, Rm::Reg(AH), immediate),
         }
         if used(high).writes() {
             self.put(parent, RAX);
         }
         if let Some(code) = second_register.filter(|_| used(other).writes()) {
-            self.put(code, RCX);
+            self.put(code, other_host);
         }
         if planned.changes_flags {
-            self.flags.set(Deviation::None);
+            self.flags.set(Deviation::None, self.wrong_aux(planned));
         }
     }
 
@@ -351,13 +358,20 @@ impl Translator<'_> {
 
     fn after_flags(&mut self, index: usize, planned: &Planned) {
         let multiplies = planned.instr.mnemonic() == Mnemonic::Imul;
-        self.flags.set(Deviation::None);
+        self.flags.set(Deviation::None, self.wrong_aux(planned));
         if multiplies && self.flags_matter_after(index) {
             self.flags_of_product(
                 register_code(planned.instr.op_register(0)),
                 planned.instr.op_register(0).size(),
             );
         }
+    }
+
+    /// Whether the instruction leaves AF undefined, and the host not 0.
+    fn wrong_aux(&self, planned: &Planned) -> bool {
+        let bit_test =
+            matches!(planned.instr.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
+        !self.host.clears_aux && !bit_test && planned.instr.rflags_undefined() & RflagsBits::AF != 0
     }
 
     /// After a multiplication: SF, ZF and PF are those of the low half, which is in a guest register; AF is 0.
@@ -374,6 +388,9 @@ impl Translator<'_> {
         self.code.op(Opcode { byte_register: size == 1, ..opcode }, low.0, low, &[]);
         // LAHF; OR AH, AL
         self.code.plain(&[0x9F, 0x0A, 0xE0]);
+        if !self.host.clears_aux {
+            clear_aux(&mut self.code);
+        }
         self.code.store32(here(frame::FLAGS), RAX);
         self.flags = FlagState::SAVED;
     }
@@ -390,7 +407,7 @@ impl Translator<'_> {
         };
         let opcode = Opcode { byte: opcode, byte_register: byte & 1 == 0, repeat: 0, ..planned.raw.opcode };
         self.code.op(opcode, digit, GUEST_RAX, immediate);
-        self.flags.set(Deviation::None);
+        self.flags.set(Deviation::None, self.wrong_aux(planned));
         if let Some(replay) = replay(&planned.instr) {
             self.flags.replayed_by(replay);
         }
@@ -521,7 +538,7 @@ impl Translator<'_> {
             Mnemonic::Shr | Mnemonic::Sar => Deviation::NoOverflow,
             _ => Deviation::None,
         };
-        self.flags.set(deviation);
+        self.flags.set(deviation, self.wrong_aux(planned));
     }
 
     /// A register shifted by CL, with all flags in the frame afterwards: those from before if the count is 0.
@@ -556,6 +573,9 @@ impl Translator<'_> {
             }
             // OF is 0: MOV AL, 0
             _ => self.code.plain(&[0xB0, 0]),
+        }
+        if !self.host.clears_aux {
+            clear_aux(&mut self.code);
         }
         self.code.store32(here(frame::FLAGS), RAX);
         if size == 4 {
@@ -647,7 +667,7 @@ impl Translator<'_> {
         }
         // A 16-bit product leaves the rest of RAX, which was copied whole.
         self.code.copy(GUEST_RAX, RAX);
-        self.flags.set(Deviation::None);
+        self.flags.set(Deviation::None, false);
         if self.flags_matter_after(index) {
             self.flags_of_product(0, size);
         }
@@ -700,7 +720,7 @@ impl Translator<'_> {
         let opcode = Opcode { byte_register: size == 1, repeat: 0, ..planned.raw.opcode };
         self.code.op(opcode, source.0, mem, &[]);
         self.code.copy(GUEST_RAX, RAX);
-        self.flags.set(Deviation::None);
+        self.flags.set(Deviation::None, false);
     }
 
     /// BSF and BSR: a source of 0 leaves the destination, and flags are those of TEST on the zero-extended source.
@@ -723,7 +743,7 @@ impl Translator<'_> {
         self.put(to, RAX);
         self.code.op(Opcode::wide(0x85), RCX.0, RCX, &[]);
         self.code.bind(nothing);
-        self.flags.set(Deviation::None);
+        self.flags.set(Deviation::None, !self.host.clears_aux);
     }
 
     // ---- stack ----
@@ -864,7 +884,7 @@ impl Translator<'_> {
         let immediate = &planned.bytes[planned.bytes.len() - raw.immediate..];
         self.emit(raw.opcode, reg, rm, mem, immediate);
         if planned.changes_flags {
-            self.flags.set(Deviation::None);
+            self.flags.set(Deviation::None, false);
         }
     }
 }

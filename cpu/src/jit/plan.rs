@@ -4,7 +4,7 @@
 use super::raw::Raw;
 use super::registers::{Home, home};
 use crate::CpuModel;
-use crate::decode::{Decoded, decode_with, executable, register_code};
+use crate::decode::{Decoded, decode_with, executable, operand_size, register_code};
 use crate::exec::Insn;
 use crate::semantics::request;
 use crate::state::CodeSize;
@@ -273,9 +273,7 @@ fn way(instr: &Instruction, sse: bool) -> Way {
         M::Imul if instr.op_count() == 2 => modrm(Modify, Read),
         M::Imul => modrm(Write, Read),
         M::Mul => Way::Multiply,
-        M::Div | M::Idiv if instr.op_kind(0) == OpKind::Memory || instr.op_register(0).size() >= 4 => {
-            Way::Divide
-        }
+        M::Div | M::Idiv if operand_size(instr, 0) >= 4 => Way::Divide,
         M::Shl | M::Shr | M::Sar | M::Rol | M::Ror => Way::Shift,
         M::Bt if !(memory(0) && register(1)) => modrm(Read, Read),
         M::Bts | M::Btr | M::Btc if !(memory(0) && register(1)) => modrm(Modify, Read),
@@ -423,6 +421,8 @@ fn translatable_vector(instr: &Instruction) -> bool {
             | M::Rsqrtps
             | M::Rsqrtss
             | M::Maskmovdqu
+            | M::Cvtpi2ps
+            | M::Cvtpi2pd
             | M::Pcmpestri
             | M::Pcmpestrm
             | M::Pcmpistri

@@ -4,6 +4,7 @@ use super::emit::{Code, Fixup, Opcode, at, cc};
 use super::enter::{Routines, jump_to_code, look_up};
 use super::flags::{FlagState, reads_overflow, restore};
 use super::frame::{self, Site, here};
+use super::host::HostFlags;
 use super::operate::Access;
 use super::plan::{Planned, Way};
 use super::registers::{BUDGET, RAX, RCX};
@@ -123,6 +124,7 @@ pub(super) struct Translator<'a> {
     /// Offset in code memory at which the translation will be.
     place: usize,
     routines: &'a Routines,
+    pub host: HostFlags,
     /// RIP of the block.
     start: u64,
     pub insns: &'a [Planned<'a>],
@@ -143,6 +145,7 @@ pub(super) struct Translator<'a> {
 impl<'a> Translator<'a> {
     pub fn new(
         routines: &'a Routines,
+        host: HostFlags,
         insns: &'a [Planned<'a>],
         start: u64,
         place: usize,
@@ -153,6 +156,7 @@ impl<'a> Translator<'a> {
             code: Code::default(),
             place,
             routines,
+            host,
             start,
             insns,
             flags: FlagState::SAVED,
