@@ -4,15 +4,18 @@
 use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
 use crate::edges::Edges;
 use crate::exec::{Cx, Fault, Insn, is_canonical};
+use crate::jit::Jit;
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
 use amber_mmu::{ExecPage, FrameId, GROUP, PAGE, Smc};
 
 /// Instructions in a block at most.
-const BLOCK_INSNS: usize = 64;
+pub(crate) const BLOCK_INSNS: usize = 64;
 /// Instructions kept before all are dropped (32 bytes each); room given up by dropped blocks counts too.
 const MAX_INSNS: usize = 1 << 20;
 const JUMPS: usize = 1 << 15;
+/// Times a block is interpreted before it is translated.
+const HOT: u8 = 8;
 
 /// A run of instructions in one page that ends at a branch.
 #[derive(Clone, Copy)]
@@ -56,24 +59,110 @@ impl Block {
 
 /// Where the instructions of a block are.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Span {
     first: u32,
-    count: u16,
+    pub count: u16,
     /// Length of the code in bytes.
     pub bytes: u16,
 }
 
 #[derive(Clone, Copy)]
-#[repr(align(32))]
+#[repr(C, align(32))]
 struct Jump {
     linear: u64,
     /// See [`Cx::code_tag`]; never 0 in use.
     tag: u64,
     span: Span,
     block: u32,
+    /// Offset of the translation in code memory; [`jump::UNTRANSLATED`] if there is none.
+    code: u32,
 }
 
-const NO_JUMP: Jump = Jump { linear: 0, tag: 0, span: Span { first: 0, count: 0, bytes: 0 }, block: 0 };
+const NO_SPAN: Span = Span { first: 0, count: 0, bytes: 0 };
+const NO_JUMP: Jump = Jump { linear: 0, tag: 0, span: NO_SPAN, block: 0, code: jump::UNTRANSLATED };
+
+/// The jump cache as translated code sees it.
+pub(crate) mod jump {
+    use super::Jump;
+    use std::mem::offset_of;
+
+    pub const COUNT: usize = super::JUMPS;
+    pub const SIZE: usize = size_of::<Jump>();
+    pub const LINEAR: i32 = offset_of!(Jump, linear) as i32;
+    pub const TAG: i32 = offset_of!(Jump, tag) as i32;
+    pub const CODE: i32 = offset_of!(Jump, code) as i32;
+    /// The slot of a linear address is `(linear ^ linear >> HASH_SHIFT ^ mix(tag)) % COUNT`.
+    pub const HASH_SHIFT: u8 = 15;
+    /// Where the routine for code that is not translated lies.
+    pub const UNTRANSLATED: u32 = 0;
+
+    /// Each context gets slots of its own, so that programs in turn keep theirs.
+    pub fn mix(tag: u64) -> u64 {
+        (tag & 0xFC) << 7
+    }
+}
+
+/// What executes the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The reference.
+    Interpreter,
+    /// The same, but blocks of 64-bit code that run often become host code.
+    Jit,
+}
+
+impl Engine {
+    /// Whether this host can run translated code.
+    pub const HAS_JIT: bool = Jit::EXISTS;
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        if Self::HAS_JIT { Self::Jit } else { Self::Interpreter }
+    }
+}
+
+/// What the JIT did, for `--stats`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JitCounters {
+    /// Instructions run as translated code.
+    pub run: u64,
+    /// Times translated code was entered.
+    pub entered: u64,
+    /// Instructions that translated code had interpreted.
+    pub interpreted: u64,
+    /// Blocks translated.
+    pub translated: u64,
+    /// Instructions in them.
+    pub instructions: u64,
+    /// Host code made, bytes.
+    pub bytes: u64,
+    /// Time spent on it, ns.
+    pub nanoseconds: u64,
+    /// Times all code was dropped for want of room.
+    pub flushes: u64,
+}
+
+/// What a translation is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    pub block: u32,
+    pub rip: u64,
+    /// Whether XMM registers may be used.
+    pub sse: bool,
+    /// Its one instruction ends in the next page: what is there depends on how that is mapped.
+    pub crosses: bool,
+}
+
+/// What the jump cache knows of an address.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    pub span: Span,
+    pub block: u32,
+    /// Offset of the translation, see [`jump::UNTRANSLATED`].
+    pub code: u32,
+}
 const NO_SLOT: u16 = u16::MAX;
 
 /// Where the next instructions come from when the jump cache does not know.
@@ -126,6 +215,11 @@ pub struct CodeCache {
     pub missed: u64,
     /// Coverage, while it is wanted. Stays when code is dropped.
     pub edges: Option<Edges>,
+    engine: Engine,
+    /// Translations to host code, once a block ran often.
+    jit: Option<Box<Jit>>,
+    /// How often the block in each slot of the jump cache was interpreted.
+    heat: Box<[u8; JUMPS]>,
 }
 
 impl Default for CodeCache {
@@ -148,7 +242,45 @@ impl CodeCache {
             built: 0,
             missed: 0,
             edges: None,
+            engine: Engine::default(),
+            jit: None,
+            heat: Box::new([0; JUMPS]),
         }
+    }
+
+    /// Chooses what executes instructions. The guest cannot tell.
+    pub fn set_engine(&mut self, engine: Engine) {
+        self.engine = if Engine::HAS_JIT { engine } else { Engine::Interpreter };
+        if engine == Engine::Interpreter {
+            self.jit = None;
+            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
+        }
+    }
+
+    /// Has the JIT put everything right that the architecture leaves undefined, whatever this host does: for tests.
+    pub fn distrust_host(&mut self) {
+        if self.jit.is_none() {
+            self.jit = Jit::new().ok().map(Box::new);
+        }
+        if let Some(jit) = &mut self.jit {
+            jit.distrust_host();
+            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
+        }
+    }
+
+    /// Whether blocks that run often are translated.
+    pub(crate) fn translates(&self) -> bool {
+        self.engine == Engine::Jit
+    }
+
+    /// What the JIT did, and the bytes of its code and of what belongs to that.
+    pub fn jit(&self) -> Option<(JitCounters, (u64, u64))> {
+        self.jit.as_ref().map(|jit| (jit.counters, jit.footprint()))
+    }
+
+    /// See [`Jit::interpreted`].
+    pub fn interpreted(&self) -> Vec<(String, u64)> {
+        self.jit.as_ref().map_or_else(Vec::new, |jit| jit.interpreted())
     }
 
     /// Drops all decoded code. The guest cannot tell.
@@ -158,6 +290,9 @@ impl CodeCache {
         self.free.clear();
         self.pages.clear();
         self.jumps.fill(NO_JUMP);
+        if let Some(jit) = &mut self.jit {
+            jit.clear();
+        }
     }
 
     /// The instructions of a block.
@@ -169,15 +304,15 @@ impl CodeCache {
 
     #[inline(always)]
     fn slot(linear: u64, tag: u64) -> usize {
-        // Each context (the low bits of the tag) gets slots of its own, so that programs in turn keep theirs.
-        (linear ^ linear >> 15 ^ (tag & 0xFC) << 7) as usize % JUMPS
+        (linear ^ linear >> jump::HASH_SHIFT ^ jump::mix(tag)) as usize % JUMPS
     }
 
     /// The block at `linear`, if the jump cache knows it for `tag`.
     #[inline(always)]
-    pub(crate) fn find(&self, linear: u64, tag: u64) -> Option<Span> {
+    pub(crate) fn find(&self, linear: u64, tag: u64) -> Option<Known> {
         let jump = &self.jumps[Self::slot(linear, tag)];
-        (jump.linear == linear && jump.tag == tag).then_some(jump.span)
+        let known = Known { span: jump.span, block: jump.block, code: jump.code };
+        (jump.linear == linear && jump.tag == tag).then_some(known)
     }
 
     /// The code at the processor's RIP.
@@ -209,7 +344,8 @@ impl CodeCache {
         }
         let tag = cx.code_tag();
         let slot = Self::slot(linear, tag);
-        self.jumps[slot] = Jump { linear, tag, span, block: id as u32 };
+        let code = self.translation_of(id as u32, linear, tag);
+        self.jumps[slot] = Jump { linear, tag, span, block: id as u32, code };
         self.blocks[id].found_by(slot as u16);
         Ok(Found::Cached(span))
     }
@@ -356,12 +492,17 @@ impl CodeCache {
         let id = self.insert_crossing(cx, insn, linear, [head, tail]);
         let tag = cx.code_tag();
         let slot = Self::slot(linear, tag);
-        self.jumps[slot] = Jump { linear, tag, span: self.blocks[id].span, block: id as u32 };
+        let span = self.blocks[id].span;
+        let code = self.translation_of(id as u32, linear, tag);
+        self.jumps[slot] = Jump { linear, tag, span, block: id as u32, code };
         self.blocks[id].found_by(slot as u16);
     }
 
     /// Drops one block wherever it is listed.
     fn remove(&mut self, id: u32) {
+        if let Some(jit) = &mut self.jit {
+            jit.remove(id);
+        }
         let block = self.blocks[id as usize];
         block.forget(id, &mut self.jumps);
         let (home, key) = block.home;
@@ -399,12 +540,74 @@ impl CodeCache {
     }
 }
 
+/// Translations.
+impl CodeCache {
+    fn translation_of(&self, block: u32, linear: u64, tag: u64) -> u32 {
+        self.jit.as_ref().map_or(jump::UNTRANSLATED, |jit| jit.find(block, linear, is_sse(tag)))
+    }
+
+    /// Notes that a block at `linear` is about to be interpreted once more; translates it if that happens often. The
+    /// offset of its translation.
+    pub(crate) fn warm(&mut self, cx: &mut Cx, linear: u64, tag: u64, known: Known) -> u32 {
+        let slot = Self::slot(linear, tag);
+        self.heat[slot] += 1;
+        if self.heat[slot] < HOT || cx.cpu.code_size != CodeSize::Bits64 {
+            self.heat[slot] = self.heat[slot].min(HOT);
+            return jump::UNTRANSLATED;
+        }
+        self.heat[slot] = 0;
+        if self.jit.is_none() {
+            match Jit::new() {
+                Ok(jit) => self.jit = Some(Box::new(jit)),
+                Err(error) => {
+                    tracing::warn!(target: "jit", "the host allows no translated code: {error}");
+                    self.engine = Engine::Interpreter;
+                }
+            }
+        }
+        let Some(jit) = &mut self.jit else { return jump::UNTRANSLATED };
+        if !jit.has_room() {
+            jit.clear();
+            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
+        }
+        let block = &self.blocks[known.block as usize];
+        let mut bytes = cx.mmu.frame(FrameId(block.home.0))[(linear & 0xFFF) as usize..].to_vec();
+        if let Some(tail) = block.tail {
+            bytes.extend_from_slice(&cx.mmu.frame(FrameId(tail))[..MAX_LENGTH]);
+        }
+        let start =
+            Start { block: known.block, rip: linear, sse: is_sse(tag), crosses: block.tail.is_some() };
+        let code = jit.translate(start, &bytes, usize::from(known.span.count), &cx.cpu.model);
+        self.jumps[slot].code = code;
+        code
+    }
+
+    /// Runs translated code for at most `room` steps.
+    pub(crate) fn run_translated(&mut self, cx: &mut Cx, code: u32, tag: u64, room: u64) {
+        let Some(jit) = &mut self.jit else { return };
+        let jumps = self.jumps.as_ptr().cast();
+        let Some((link, target)) = jit.run(cx, code, tag, room, jumps) else { return };
+        if let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
+            && let Some(jit) = &mut self.jit
+        {
+            jit.link(link, known.code, tag);
+        }
+    }
+}
+
+/// Whether translations for a tag may use XMM registers.
+fn is_sse(tag: u64) -> bool {
+    tag >> 8 & 1 != 0
+}
+
 impl Cx<'_> {
-    /// What a jump-cache entry is valid for: execution epoch, context, code size.
+    /// What a jump-cache entry is valid for: execution epoch, whether translations may use XMM registers, context, code
+    /// size.
     #[inline]
     pub(crate) fn code_tag(&mut self) -> u64 {
         let context = self.active_context();
-        self.mmu.exec_epoch(context) << 8 | context.index() << 2 | self.cpu.code_size as u64
+        let sse = u64::from(self.cpu.runs_sse_natively());
+        self.mmu.exec_epoch(context) << 9 | sse << 8 | context.index() << 2 | self.cpu.code_size as u64
     }
 
     /// Bytes that may be fetched from RIP on before the CS limit.

@@ -155,11 +155,28 @@ fn available(instr: &Instruction, model: &CpuModel) -> bool {
     })
 }
 
+/// Whether the instruction exists on the model.
+pub fn executable(instr: &Instruction, size: CodeSize, model: &CpuModel) -> bool {
+    semantics::select(instr, size).is_some() && available(instr, model)
+}
+
 /// Decodes the instruction at the start of `bytes`, which lies `offset` bytes into its block.
 pub fn decode(bytes: &[u8], offset: u16, size: CodeSize, model: &CpuModel) -> Decoded {
+    decode_with(bytes, offset, size, model, &mut Instruction::default())
+}
+
+/// The same; `instr` becomes the instruction as iced-x86 sees it.
+pub fn decode_with(
+    bytes: &[u8],
+    offset: u16,
+    size: CodeSize,
+    model: &CpuModel,
+    instr: &mut Instruction,
+) -> Decoded {
     let window = &bytes[..bytes.len().min(MAX_LENGTH)];
     let mut decoder = Decoder::with_ip(size.bits(), window, 0, DecoderOptions::NONE);
-    let instr = decoder.decode();
+    decoder.decode_out(instr);
+    let instr = *instr;
     if instr.is_invalid() {
         return match decoder.last_error() {
             DecoderError::NoMoreBytes if window.len() < MAX_LENGTH => Decoded::Truncated,

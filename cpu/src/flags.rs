@@ -47,6 +47,9 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// Offset of the bits that are not arithmetic flags.
+    pub const REST: usize = std::mem::offset_of!(Self, rest);
+
     /// From an RFLAGS image.
     pub fn from_bits(rflags: u64) -> Self {
         let mut flags = Self { result: 0, carries: 0, rest: rflags & bit::ALL & !bit::ARITHMETIC | bit::ONE };

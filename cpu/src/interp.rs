@@ -1,6 +1,6 @@
 //! The run loop of the interpreter: boundaries between instructions, blocks, time.
 
-use crate::block::{CodeCache, Found};
+use crate::block::{CodeCache, Found, jump};
 use crate::event::{DB, Event, Source};
 use crate::exec::{Bus, Cx, Insn, iflag};
 use crate::flags::bit;
@@ -64,7 +64,7 @@ impl Timing {
     }
     /// Accounts for `n` steps.
     #[inline(always)]
-    fn commit(&mut self, n: u64) {
+    pub(crate) fn commit(&mut self, n: u64) {
         self.steps -= n;
         self.start += n;
         self.at = 0;
@@ -162,7 +162,7 @@ impl Vcpu {
 
 impl Cx<'_> {
     fn run_loop<const COVERAGE: bool>(&mut self, code: &mut CodeCache) -> Exit {
-        let mut tag = 0;
+        let (mut tag, mut translate) = (0, false);
         loop {
             let mut single = false;
             let mut stepping = false;
@@ -181,19 +181,37 @@ impl Cx<'_> {
                 }
                 code.invalidate(self);
                 tag = self.code_tag();
+                translate = code.translates() && !self.cpu.watched && self.cpu.watch.breakpoints.is_empty();
             }
             let mut room = self.cpu.timing.room();
             if room == 0 {
                 return Exit::Budget;
             }
-            let known = code
-                .find(self.cpu.linear_rip(), tag)
-                .filter(|span| self.cpu.code_size == CodeSize::Bits64 || self.in_code_limit(span.bytes));
+            let known = code.find(self.cpu.linear_rip(), tag).filter(|known| {
+                self.cpu.code_size == CodeSize::Bits64 || self.in_code_limit(known.span.bytes)
+            });
             let span = match known {
-                Some(span) => span,
+                Some(known) => {
+                    if !COVERAGE && translate && !single && room >= u64::from(known.span.count) {
+                        let linear = self.cpu.linear_rip();
+                        let translation = match known.code {
+                            jump::UNTRANSLATED => code.warm(self, linear, tag, known),
+                            translation => translation,
+                        };
+                        if translation != jump::UNTRANSLATED {
+                            code.run_translated(self, translation, tag, room);
+                            continue;
+                        }
+                    }
+                    known.span
+                }
                 None => match code.find_slow(self) {
                     Ok(Found::Cached(span)) => {
                         tag = self.code_tag();
+                        if translate && !single && !stepping {
+                            // The jump cache knows it now, and its translation, if there is one.
+                            continue;
+                        }
                         span
                     }
                     Ok(Found::Loose(insn)) => {
@@ -289,7 +307,7 @@ impl Cx<'_> {
 
     /// Instruction `n` of a block faulted: those before it have retired; delivery is one step. So is standing still.
     #[cold]
-    fn fault_in_block(&mut self, base: u64, insn: &Insn, n: u64) {
+    pub(crate) fn fault_in_block(&mut self, base: u64, insn: &Insn, n: u64) {
         let rip = base.wrapping_add(u64::from(insn.next) - u64::from(insn.len));
         let rip = self.cpu.fault_rip.take().unwrap_or(rip);
         self.cpu.rip = rip;

@@ -11,6 +11,11 @@ mod event;
 pub mod exec;
 pub mod flags;
 mod interp;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod jit;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[path = "jit/absent.rs"]
+mod jit;
 pub mod lanes;
 mod msr;
 mod semantics;
@@ -21,7 +26,7 @@ mod vcpu;
 mod watch;
 pub mod x87;
 
-pub use block::CodeCache;
+pub use block::{CodeCache, Engine, JitCounters};
 pub use cpuid::CpuModel;
 pub use edges::{EDGES, Edges};
 pub use exec::Bus;

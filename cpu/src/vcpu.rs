@@ -14,6 +14,8 @@ use crate::x87::X87;
 use amber_mmu::{AddressSpace, ContextId, PagingMode, Rights, ViewId, Word};
 use amber_snapshot::{OwnedSection, Section, SectionError};
 
+/// The exception masks of MXCSR.
+const MXCSR_MASKS: u32 = 0x1F80;
 /// APIC page size.
 const APIC_PAGE: u64 = 0x1000;
 
@@ -245,6 +247,14 @@ impl Vcpu {
             Activity::Waiting { .. } => true,
             Activity::Running | Activity::Shutdown | Activity::WaitForSipi => false,
         }
+    }
+
+    /// Whether SSE instructions neither are unavailable nor can raise an exception: then the host's may stand for them.
+    pub(crate) fn runs_sse_natively(&self) -> bool {
+        let system = &self.system;
+        system.cr0 & (cr::CR0_TS | cr::CR0_EM) == 0
+            && system.cr4 & cr::CR4_OSFXSR != 0
+            && self.mxcsr & MXCSR_MASKS == MXCSR_MASKS
     }
 
     /// MONITOR and MWAIT exist (IA32_MISC_ENABLE bit 18).

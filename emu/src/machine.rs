@@ -25,7 +25,7 @@ pub use stored::LoadError;
 
 use crate::boot::{BootError, BootImage};
 use crate::disk::Disk;
-use amber_cpu::{CodeCache, CpuModel, Vcpu};
+use amber_cpu::{CodeCache, CpuModel, Engine, Vcpu};
 use amber_devices::Platform;
 use amber_mmu::{FrameId, FramesError, Mmu, PAGE};
 use amber_snapshot::{RegionTree, Schema, Section};
@@ -308,6 +308,16 @@ impl Machine {
     /// Decoded code, for its counters.
     pub fn code(&self) -> &CodeCache {
         &self.code
+    }
+
+    /// Chooses what executes instructions; the JIT does, where the host allows. It changes nothing but the speed.
+    pub fn set_engine(&mut self, engine: Engine) {
+        self.code.set_engine(engine);
+    }
+
+    /// See [`CodeCache::distrust_host`].
+    pub fn distrust_host(&mut self) {
+        self.code.distrust_host();
     }
 
     /// Index of the processor whose slice it is.

@@ -23,4 +23,4 @@ pub use mmu::{Counters, ExecPage, MONITOR_LINE, Mmu, Place, Rights, Smc, ViewId}
 pub use paging::{Access, AddressSpace, PageFault, PagingMode};
 pub use pending::{PageSource, Pending};
 pub use pool::{FrameId, FramesError, GROUP, PAGE, Word};
-pub use tlb::ContextId;
+pub use tlb::{ContextId, TlbEntry};

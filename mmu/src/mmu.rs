@@ -10,7 +10,7 @@ use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, PageFault, Used, Walk
 use crate::pending::{PageSource, Pending};
 use crate::pool::{FrameId, FramesError, GROUP, PAGE, Word};
 use crate::tables::Tables;
-use crate::tlb::{CONTEXTS, Claim, ContextId, ContextKey, Tlb, bits};
+use crate::tlb::{CONTEXTS, Claim, ContextId, ContextKey, Tlb, TlbEntry, bits};
 use std::sync::Arc;
 
 /// Which of the platform's address maps a CPU sees: 0 ordinarily, 1 in SMM.
@@ -251,12 +251,24 @@ impl Mmu {
         self.tlb.activate(context);
     }
 
+    /// The table of the active context's translations, for translated code: addresses it gives out are good until
+    /// anything but a load or store through it happens to this memory.
+    pub fn active_entries(&self) -> &[TlbEntry] {
+        self.tlb.active_entries()
+    }
+
+    /// Gives the active context more room for translations if it could do with that.
+    pub fn grow(&mut self) {
+        self.tlb.grow();
+    }
+
     /// Reads through the active context if its TLB allows it: one compare covers tag, permission and page end.
     #[inline(always)]
     pub fn read_fast<T: Word>(&self, linear: u64) -> Option<T> {
         let entry = self.tlb.active_entry(linear);
-        if linear.wrapping_sub(entry.read) <= PAGE - T::SIZE as u64 {
-            Some(self.frames.memory().load(entry.addend.wrapping_add(linear as usize)))
+        let offset = linear.wrapping_sub(entry.read) as usize;
+        if offset <= PAGE as usize - T::SIZE {
+            Some(self.frames.memory().load(entry.host.wrapping_add(offset)))
         } else {
             None
         }
@@ -266,8 +278,9 @@ impl Mmu {
     #[inline(always)]
     pub fn modify_fast<T: Word>(&self, linear: u64) -> Option<T> {
         let entry = self.tlb.active_entry(linear);
-        if linear.wrapping_sub(entry.write) <= PAGE - T::SIZE as u64 {
-            Some(self.frames.memory().load(entry.addend.wrapping_add(linear as usize)))
+        let offset = linear.wrapping_sub(entry.write) as usize;
+        if offset <= PAGE as usize - T::SIZE {
+            Some(self.frames.memory().load(entry.host.wrapping_add(offset)))
         } else {
             None
         }
@@ -277,9 +290,10 @@ impl Mmu {
     #[inline(always)]
     pub fn write_fast<T: Word>(&mut self, linear: u64, value: T) -> bool {
         let entry = self.tlb.active_entry(linear);
-        let hit = linear.wrapping_sub(entry.write) <= PAGE - T::SIZE as u64;
+        let offset = linear.wrapping_sub(entry.write) as usize;
+        let hit = offset <= PAGE as usize - T::SIZE;
         if hit {
-            self.frames.memory().store(entry.addend.wrapping_add(linear as usize), value);
+            self.frames.memory().store(entry.host.wrapping_add(offset), value);
         }
         hit
     }
@@ -289,8 +303,8 @@ impl Mmu {
     fn span(&self, linear: u64, len: usize, write: bool) -> Option<usize> {
         let entry = self.tlb.active_entry(linear);
         let tag = if write { entry.write } else { entry.read };
-        let last = PAGE.checked_sub(len as u64)?;
-        (linear.wrapping_sub(tag) <= last).then(|| entry.addend.wrapping_add(linear as usize))
+        let (last, offset) = ((PAGE as usize).checked_sub(len)?, linear.wrapping_sub(tag) as usize);
+        (offset <= last).then(|| entry.host.wrapping_add(offset))
     }
 
     /// Copies `len` bytes inside one page to inside another, as if all were read first. False if the TLB does not

@@ -2,10 +2,14 @@
 
 use crate::paging::AddressSpace;
 use crate::pool::FrameId;
+use std::mem::offset_of;
 
 /// Contexts kept at a time; sets of them fit a `u64`.
 pub(crate) const CONTEXTS: usize = 64;
-const ENTRIES: usize = 2048;
+/// Entries of a context at first: a power of two, as every size is.
+const FIRST_ENTRIES: usize = 2048;
+/// Entries it may come to have, which reach 256 MiB.
+const MOST_ENTRIES: usize = 1 << 16;
 const EXEC_ENTRIES: usize = 512;
 
 /// A tag that no address looked up in entry `slot` is within a page of: it belongs to the neighbouring entry.
@@ -28,22 +32,34 @@ impl ContextId {
     }
 }
 
+/// An entry of the TLB, as translated code sees it: a table for each context, indexed by the low bits of the page number.
 #[derive(Clone, Copy)]
-#[repr(align(32))]
-pub(crate) struct Entry {
-    /// The linear page if reads may use `addend`, else an invalid tag.
-    pub read: u64,
-    /// The linear page if writes may use `addend`, else an invalid tag.
-    pub write: u64,
-    /// Host address minus linear page.
-    pub addend: usize,
+#[repr(C, align(32))]
+pub struct TlbEntry {
+    /// The linear page if reads may use `host`, else an invalid tag.
+    pub(crate) read: u64,
+    /// The linear page if writes may use `host`, else an invalid tag.
+    pub(crate) write: u64,
+    /// Host address of the page.
+    pub(crate) host: usize,
     /// The linear page this entry is about, whatever the tags say.
-    pub page: u64,
+    pub(crate) page: u64,
 }
 
-const fn empty(slot: usize) -> Entry {
+impl TlbEntry {
+    /// Bytes of an entry.
+    pub const SIZE: usize = size_of::<Self>();
+    /// Offset of the tag for reads: an address less than a page above it may be read.
+    pub const READ: usize = offset_of!(Self, read);
+    /// Offset of the tag for writes.
+    pub const WRITE: usize = offset_of!(Self, write);
+    /// Offset of the host address of the page.
+    pub const HOST: usize = offset_of!(Self, host);
+}
+
+const fn empty(slot: usize) -> TlbEntry {
     let tag = invalid(slot);
-    Entry { read: tag, write: tag, addend: 0, page: tag }
+    TlbEntry { read: tag, write: tag, host: 0, page: tag }
 }
 
 #[derive(Clone, Copy)]
@@ -73,20 +89,47 @@ pub(crate) enum Claim {
 
 /// The entries of one context.
 struct Entries {
-    data: [Entry; ENTRIES],
+    data: Box<[TlbEntry]>,
     exec: [ExecEntry; EXEC_ENTRIES],
+    /// Translations of late that others had to go for.
+    pressure: usize,
 }
 
 impl Entries {
-    fn new() -> Box<Self> {
-        let mut entries = Box::new(Self { data: [empty(0); ENTRIES], exec: [EXEC_EMPTY; EXEC_ENTRIES] });
-        entries.clear();
-        entries
+    fn new(count: usize) -> Box<Self> {
+        let data = (0..count).map(empty).collect();
+        Box::new(Self { data, exec: [EXEC_EMPTY; EXEC_ENTRIES], pressure: 0 })
+    }
+
+    #[inline(always)]
+    fn slot(&self, linear: u64) -> usize {
+        (linear >> 12) as usize & (self.data.len() - 1)
+    }
+
+    /// The entry for `page`, if there is one.
+    fn about(&mut self, page: u64) -> Option<(&mut TlbEntry, usize)> {
+        let slot = self.slot(page);
+        let entry = &mut self.data[slot];
+        (entry.page == page).then_some((entry, slot))
+    }
+
+    fn clear_data(&mut self) {
+        self.data.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
     }
 
     fn clear(&mut self) {
-        self.data.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
+        self.clear_data();
         self.exec.fill(EXEC_EMPTY);
+    }
+
+    /// Has more entries if there were too few of late. All are empty then.
+    fn grow(&mut self) {
+        let count = self.data.len();
+        if self.pressure > count / 4 && count < MOST_ENTRIES {
+            self.data = (0..2 * count).map(empty).collect();
+            self.pressure = 0;
+        }
+        self.pressure -= self.pressure / 8;
     }
 }
 
@@ -106,7 +149,7 @@ pub(crate) struct Tlb {
 impl Tlb {
     pub fn new() -> Self {
         Self {
-            active: Entries::new(),
+            active: Entries::new(FIRST_ENTRIES),
             active_id: 0,
             others: [const { None }; CONTEXTS],
             keys: [None; CONTEXTS],
@@ -155,16 +198,26 @@ impl Tlb {
     pub fn activate(&mut self, context: ContextId) {
         let id = context.0 as usize % CONTEXTS;
         if id != self.active_id {
-            let next = self.others[id].take().unwrap_or_else(Entries::new);
+            let next = self.others[id].take().unwrap_or_else(|| Entries::new(FIRST_ENTRIES));
             self.others[self.active_id] = Some(std::mem::replace(&mut self.active, next));
             self.active_id = id;
         }
     }
 
+    /// Gives the active context more entries if it could do with them.
+    pub fn grow(&mut self) {
+        self.active.grow();
+    }
+
     /// The active context's entry for `linear`.
     #[inline(always)]
-    pub fn active_entry(&self, linear: u64) -> &Entry {
-        &self.active.data[slot(linear)]
+    pub fn active_entry(&self, linear: u64) -> &TlbEntry {
+        &self.active.data[self.active.slot(linear)]
+    }
+
+    /// The active context's entries.
+    pub fn active_entries(&self) -> &[TlbEntry] {
+        &self.active.data
     }
 
     /// A context's entries, if it ever had any.
@@ -176,25 +229,31 @@ impl Tlb {
     fn filling(&mut self, context: ContextId) -> &mut Entries {
         self.filled |= context.bit();
         let id = context.0 as usize % CONTEXTS;
-        if id == self.active_id { &mut self.active } else { self.others[id].get_or_insert_with(Entries::new) }
+        if id == self.active_id {
+            &mut self.active
+        } else {
+            self.others[id].get_or_insert_with(|| Entries::new(FIRST_ENTRIES))
+        }
     }
 
     /// The entry for `page`, emptied first if it was about another one or had another host page.
-    fn claim(&mut self, context: ContextId, page: u64, addend: usize) -> &mut Entry {
-        let slot = slot(page);
-        let entry = &mut self.filling(context).data[slot];
-        if entry.page != page || entry.addend != addend {
-            *entry = Entry { page, addend, ..empty(slot) };
+    fn claim(&mut self, context: ContextId, page: u64, host: usize) -> &mut TlbEntry {
+        let entries = self.filling(context);
+        let slot = entries.slot(page);
+        let entry = &mut entries.data[slot];
+        if entry.page != page || entry.host != host {
+            entries.pressure += usize::from(entry.page != page && entry.page != invalid(slot));
+            *entry = TlbEntry { page, host, ..empty(slot) };
         }
         entry
     }
 
     pub fn fill_read(&mut self, context: ContextId, page: u64, host: usize) {
-        self.claim(context, page, host.wrapping_sub(page as usize)).read = page;
+        self.claim(context, page, host).read = page;
     }
 
     pub fn fill_write(&mut self, context: ContextId, page: u64, host: usize) {
-        self.claim(context, page, host.wrapping_sub(page as usize)).write = page;
+        self.claim(context, page, host).write = page;
     }
 
     pub fn exec(&self, context: ContextId, page: u64) -> Option<FrameId> {
@@ -210,22 +269,18 @@ impl Tlb {
 
     /// Removes the write permission of `page` in the contexts of `set`.
     pub fn drop_write(&mut self, set: u64, page: u64) {
-        let slot = slot(page);
         for context in bits(set & self.filled) {
-            let Some(entries) = self.entries(context) else { continue };
-            if entries.data[slot].page == page {
-                entries.data[slot].write = invalid(slot);
+            if let Some((entry, slot)) = self.entries(context).and_then(|entries| entries.about(page)) {
+                entry.write = invalid(slot);
             }
         }
     }
 
     /// Removes the translations of data accesses to `page` in the contexts of `set`.
     pub fn drop_page(&mut self, set: u64, page: u64) {
-        let slot = slot(page);
         for context in bits(set & self.filled) {
-            let Some(entries) = self.entries(context) else { continue };
-            if entries.data[slot].page == page {
-                entries.data[slot] = empty(slot);
+            if let Some((entry, slot)) = self.entries(context).and_then(|entries| entries.about(page)) {
+                *entry = empty(slot);
             }
         }
     }
@@ -242,9 +297,8 @@ impl Tlb {
             let Some(entries) = self.entries(context) else { continue };
             let pages = 1u64 << (shift - 12);
             for page in (0..pages).map(|i| base.wrapping_add(i << 12)) {
-                let slot = slot(page);
-                if entries.data[slot].page == page {
-                    entries.data[slot] = empty(slot);
+                if let Some((entry, slot)) = entries.about(page) {
+                    *entry = empty(slot);
                     dropped += 1;
                 }
             }
@@ -280,7 +334,7 @@ impl Tlb {
     pub fn drop_all_data(&mut self) {
         for context in bits(self.filled) {
             if let Some(entries) = self.entries(context) {
-                entries.data.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
+                entries.clear_data();
             }
         }
     }
@@ -293,11 +347,6 @@ impl Tlb {
             }
         }
     }
-}
-
-#[inline(always)]
-fn slot(linear: u64) -> usize {
-    (linear >> 12) as usize % ENTRIES
 }
 
 fn exec_slot(page: u64) -> usize {

@@ -1,8 +1,8 @@
 //! A run as a sequence of state hashes, and its comparison with the same run disturbed.
 
 use crate::{Quiet, Random};
-use amber_cpu::Watch;
 use amber_cpu::state::CpuSection;
+use amber_cpu::{Engine, Watch};
 use amber_emu::machine::{HostIo, Machine, Stop};
 use amber_snapshot::{OwnedSection, Section, StateHash};
 
@@ -21,6 +21,8 @@ pub enum Disturbance {
     SingleStep,
     /// The debugger's breakpoints at places the run comes through.
     Breakpoints,
+    /// On the interpreter, and stopped and continued at random steps (I3).
+    Interpreter,
     /// A debugger's watchpoint that is never hit: every access takes the slow path.
     Watched,
 }
@@ -104,6 +106,11 @@ pub fn difference(a: &History, b: &History) -> Option<Difference> {
     Some(Difference { after, at: a.points[n], what })
 }
 
+/// Which sections differ, and for processors which fields.
+pub fn differing_sections(a: &[OwnedSection], b: &[OwnedSection]) -> Option<String> {
+    (a != b).then(|| sections(a, b))
+}
+
 fn sections(a: &[OwnedSection], b: &[OwnedSection]) -> String {
     let mut what = String::new();
     for (a, b) in a.iter().zip(b).filter(|(a, b)| a.bytes != b.bytes) {
@@ -181,7 +188,10 @@ fn next(step: u64, to: u64, disturbance: Disturbance, random: &mut Random) -> u6
     match disturbance {
         Disturbance::Nothing | Disturbance::Watched => to,
         // Stretches of every length, from a step to all that is left.
-        Disturbance::DropCaches | Disturbance::Split | Disturbance::Breakpoints => {
+        Disturbance::DropCaches
+        | Disturbance::Split
+        | Disturbance::Breakpoints
+        | Disturbance::Interpreter => {
             let stretch = 1 << random.below(u64::from(u64::BITS - left.leading_zeros()));
             step + 1 + random.below(stretch)
         }
@@ -195,6 +205,7 @@ fn disturb(machine: &mut Machine, disturbance: Disturbance, random: &mut Random)
     let mut watch = Watch::default();
     match disturbance {
         Disturbance::Nothing | Disturbance::Split | Disturbance::SingleStep => return,
+        Disturbance::Interpreter => return machine.set_engine(Engine::Interpreter),
         Disturbance::DropCaches => return machine.drop_caches(),
         Disturbance::Breakpoints => {
             let here: Vec<u64> = machine.vcpus().iter().map(|cpu| cpu.linear_rip()).collect();

@@ -6,6 +6,7 @@ pub mod disks;
 pub mod history;
 pub mod program;
 pub mod remote;
+pub mod streams;
 
 use amber_emu::cli::build;
 use amber_emu::config::{Firmware, MachineConfig};

@@ -329,6 +329,8 @@ fn mov_to_cr(cx: &mut Cx, i: &Insn) -> Exec {
 fn clts(cx: &mut Cx, _i: &Insn) -> Exec {
     cx.privileged()?;
     cx.cpu.system.cr0 &= !cr::CR0_TS;
+    // What may run as the host's own instructions depends on it.
+    cx.recheck();
     Ok(())
 }
 fn smsw<const MEM: bool>(cx: &mut Cx, i: &Insn) -> Exec {

@@ -173,7 +173,7 @@ pub struct RunningArgs {
     /// --headless].
     #[arg(long, value_name = "PACE")]
     pub pace: Option<Pace>,
-    /// What executes instructions: interp.
+    /// What executes instructions: jit, or interp, the reference; the guest cannot tell [default: jit].
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Engine>,
     /// Serial port 0 on standard input and output, no window, no pacing.

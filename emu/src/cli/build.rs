@@ -31,7 +31,9 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     let image = boot::load_guest(&guest, &direct)?;
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    Ok(Machine::with_disks(spec, image, tables, &disks(config)?)?)
+    let mut machine = Machine::with_disks(spec, image, tables, &disks(config)?)?;
+    machine.set_engine(config.engine.into());
+    Ok(machine)
 }
 
 /// Opens the images of the disks.

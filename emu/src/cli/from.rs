@@ -27,7 +27,8 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
         bail!("--from {text}: {}; leave out what the snapshot decides", differences.join("; "));
     }
     let images: Vec<PathBuf> = config.disk.iter().map(|disk| disk.file.clone()).collect();
-    let machine = Machine::load_with(snapshot, &images)?;
+    let mut machine = Machine::load_with(snapshot, &images)?;
+    machine.set_engine(config.engine.into());
     machine.fetch_ahead();
     Ok(Origin { machine, id })
 }

@@ -125,10 +125,19 @@ fn stack(text: &mut String, machine: &Machine, cpu: &Vcpu, symbols: Option<&Symb
     }
 }
 
+/// Instructions named that translated code had interpreted most.
+const MOST_INTERPRETED: usize = 12;
+
 /// The counters of a run as a table.
 pub fn stats(machine: &Machine, seconds: f64) -> String {
-    let rows = counters(machine, seconds);
-    rows.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<28} {value:>16}\n"))
+    let mut text = String::new();
+    for (label, value) in counters(machine, seconds) {
+        let _ = writeln!(text, "{label:<28} {value:>16}");
+    }
+    for (instruction, count) in machine.code().interpreted().into_iter().take(MOST_INTERPRETED) {
+        let _ = writeln!(text, "  {instruction:<26} {count:>16}");
+    }
+    text
 }
 
 /// The counters of a run as a JSON object. Keys are the labels of the table with underscores; what is not known is null.
@@ -144,7 +153,7 @@ pub fn stats_json(machine: &Machine, seconds: f64) -> String {
     format!("{:#}\n", serde_json::Value::from(object))
 }
 
-fn counters(machine: &Machine, seconds: f64) -> [(&'static str, String); 17] {
+fn counters(machine: &Machine, seconds: f64) -> Vec<(&'static str, String)> {
     let counters = machine.mmu().counters;
     let code = machine.code();
     let retired: u64 = machine.vcpus().iter().map(|vcpu| vcpu.system.retired).sum();
@@ -152,7 +161,7 @@ fn counters(machine: &Machine, seconds: f64) -> [(&'static str, String); 17] {
     let faults: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.faults).sum();
     let interrupts: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.interrupts).sum();
     let speed = if seconds > 0.0 { format!("{:.1}", retired as f64 / seconds / 1e6) } else { "-".into() };
-    [
+    let mut rows = vec![
         ("steps", machine.step().to_string()),
         ("virtual time, ns", machine.now().to_string()),
         ("host time, s", if seconds > 0.0 { format!("{seconds:.3}") } else { "-".into() }),
@@ -170,5 +179,23 @@ fn counters(machine: &Machine, seconds: f64) -> [(&'static str, String); 17] {
         ("translations dropped", counters.dropped.to_string()),
         ("stores to decoded code", counters.code_stores.to_string()),
         ("stores beside decoded code", counters.near_code_stores.to_string()),
-    ]
+    ];
+    if let Some((jit, (code, metadata))) = machine.code().jit() {
+        rows.extend([
+            (
+                "translated, % of steps",
+                format!("{:.2}", jit.run as f64 * 100.0 / machine.step().max(1) as f64),
+            ),
+            ("translated code entered", jit.entered.to_string()),
+            ("interpreted from within", jit.interpreted.to_string()),
+            ("blocks translated", jit.translated.to_string()),
+            ("instructions translated", jit.instructions.to_string()),
+            ("host code made, bytes", jit.bytes.to_string()),
+            ("translating, ms", (jit.nanoseconds / 1_000_000).to_string()),
+            ("translations flushed", jit.flushes.to_string()),
+            ("code memory, bytes", code.to_string()),
+            ("its metadata, bytes", metadata.to_string()),
+        ]);
+    }
+    rows
 }

@@ -62,12 +62,22 @@ impl Display for MachineType {
 /// What executes the guest's instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    #[default]
     Interp,
+    #[default]
+    Jit,
+}
+
+impl From<Engine> for amber_cpu::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Interp => Self::Interpreter,
+            Engine::Jit => Self::Jit,
+        }
+    }
 }
 
 impl Engine {
-    const NAMES: [(&'static str, Self); 1] = [("interp", Self::Interp)];
+    const NAMES: [(&'static str, Self); 2] = [("interp", Self::Interp), ("jit", Self::Jit)];
 }
 
 impl FromStr for Engine {

@@ -1,0 +1,53 @@
+//! The JIT where the host is not the guest's architecture: there is none, and everything is interpreted.
+
+use crate::block::{JitCounters, Start};
+use crate::cpuid::CpuModel;
+use crate::exec::Cx;
+
+/// No translations.
+pub struct Jit {
+    /// All zero.
+    pub counters: JitCounters,
+}
+
+impl Jit {
+    /// Whether this host can run translated code.
+    pub const EXISTS: bool = false;
+
+    /// There is none.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn new() -> std::io::Result<Self> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+    pub fn distrust_host(&mut self) {}
+    pub fn footprint(&self) -> (u64, u64) {
+        (0, 0)
+    }
+    pub fn interpreted(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+    pub fn has_room(&self) -> bool {
+        true
+    }
+    pub fn clear(&mut self) {}
+    pub fn find(&self, _block: u32, _rip: u64, _sse: bool) -> u32 {
+        crate::block::jump::UNTRANSLATED
+    }
+    pub fn translate(&mut self, _start: Start, _bytes: &[u8], _count: usize, _model: &CpuModel) -> u32 {
+        crate::block::jump::UNTRANSLATED
+    }
+    pub fn remove(&mut self, _block: u32) {}
+    pub fn link(&mut self, _number: u32, _code: u32, _tag: u64) {}
+    pub fn run(
+        &mut self,
+        _cx: &mut Cx,
+        _code: u32,
+        _tag: u64,
+        _room: u64,
+        _jumps: *const u8,
+    ) -> Option<(u32, u64)> {
+        None
+    }
+}

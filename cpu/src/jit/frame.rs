@@ -1,0 +1,116 @@
+//! What translated code finds on the stack, and what it shares with the run loop.
+
+use super::emit::{Mem, at};
+use super::registers::RSP;
+use crate::exec::{Cx, Insn};
+use crate::flags::{Flags, bit};
+use std::any::Any;
+use std::cell::Cell;
+
+/// Offsets from RSP while translated code runs.
+pub(super) const FLAGS: i32 = 0;
+/// Names the way code is found (see [`Entry::tag_id`]).
+pub(super) const TAG_ID: i32 = 8;
+/// Whether XMM registers and MXCSR are the guest's.
+pub(super) const XMM_LIVE: i32 = 12;
+pub(super) const ENTRY: i32 = 16;
+pub(super) const VCPU: i32 = 24;
+pub(super) const TLB: i32 = 32;
+pub(super) const JUMPS: i32 = 40;
+pub(super) const TAG: i32 = 48;
+pub(super) const TAG_MIX: i32 = 56;
+pub(super) const CODE_BASE: i32 = 64;
+const SLOTS: i32 = 72;
+pub(super) const RIP: i32 = 104;
+pub(super) const LINK: i32 = 112;
+/// MXCSR as Rust code expects it.
+pub(super) const HOST_MXCSR: i32 = 116;
+/// The page of the stack that was read last: its tag, and 8 bytes on the host address of the page.
+pub(super) const STACK_READ: i32 = 120;
+/// The same for writes.
+pub(super) const STACK_WRITE: i32 = 136;
+/// See [`Entry::tlb_mask`].
+pub(super) const TLB_MASK: i32 = 152;
+/// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
+pub(super) const SIZE: i32 = 168;
+
+/// The frame's slot of a guest register that has no host register.
+pub(super) fn slot(n: u8) -> Mem {
+    at(RSP, SLOTS + 8 * i32::from(n))
+}
+
+/// A place in the frame.
+pub(super) fn here(offset: i32) -> Mem {
+    at(RSP, offset)
+}
+
+/// Why translated code was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Reason {
+    /// The code at `rip` is not translated, or not linked at `link`, or the budget is used up.
+    Continue = 0,
+    /// An instruction of `site` was carried out, and the run loop has something to do.
+    Leave = 1,
+    /// An instruction of `site` faulted.
+    Fault = 2,
+    /// A panic is under way.
+    Panic = 3,
+}
+
+/// An instruction that translated code may have carried out by the interpreter.
+pub(crate) struct Site {
+    pub insn: Insn,
+    /// RIP of its block.
+    pub rip: u64,
+    /// Instructions of the block before it.
+    pub index: u32,
+    /// Whether it reads or changes arithmetic flags.
+    pub flags: bool,
+    /// What it is.
+    pub code: iced_x86::Code,
+    /// Times it was interpreted.
+    pub count: Cell<u64>,
+}
+
+/// What the run loop and translated code tell each other.
+#[repr(C)]
+pub(super) struct Entry {
+    pub vcpu: *mut crate::state::Vcpu,
+    pub tlb: *const u8,
+    /// What of an offset in the TLB selects an entry.
+    pub tlb_mask: usize,
+    pub jumps: *const u8,
+    pub tag: u64,
+    pub tag_mix: u64,
+    pub code_base: u64,
+    /// Unique for each tag there was, never 0.
+    pub tag_id: u32,
+    /// As LAHF (AH) and SETO (AL) leave them.
+    pub flags: u32,
+    pub budget: i64,
+    pub rip: u64,
+    pub link: u32,
+    pub reason: u32,
+    /// The site of `Leave` and `Fault`.
+    pub site: u32,
+    /// Budget at the start.
+    pub given: i64,
+    pub cx: *mut Cx<'static>,
+    pub sites: *const Vec<Site>,
+    /// Instructions interpreted so far.
+    pub interpreted: u64,
+    pub panic: Option<Box<dyn Any + Send>>,
+}
+
+/// Arithmetic flags in the form of [`Entry::flags`].
+pub(super) fn pack(flags: &Flags) -> u32 {
+    let bits = flags.arithmetic() as u32;
+    (bits & 0xD5) << 8 | bits >> 11 & 1 | 2 << 8
+}
+
+/// Puts flags in the form of [`Entry::flags`] where they belong.
+pub(super) fn unpack(packed: u32, flags: &mut Flags) {
+    let overflow = if packed & 1 != 0 { bit::OF } else { 0 };
+    flags.set_arithmetic(u64::from(packed >> 8 & 0xD5) | overflow);
+}

@@ -1,0 +1,61 @@
+//! What translated code has interpreted: instructions that are not translated, and accesses the TLB does not answer.
+#![allow(unsafe_code)]
+
+use super::frame::{Entry, Reason, Site, pack, unpack};
+use crate::exec::{Cx, iflag};
+use crate::state::BLOCK_RIP;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Carries out the instruction of a site. Called from translated code alone, with all registers stored. 0 if the block
+/// goes on.
+pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -> u32 {
+    // SAFETY: translated code passes the entry it was entered with, whose pointers are good until it returns, and
+    // nobody else uses what they lead to meanwhile.
+    let (entry, sites) = unsafe { (&mut *entry, &*(*entry).sites) };
+    // SAFETY: as above.
+    let cx = unsafe { &mut *entry.cx };
+    entry.site = number;
+    entry.interpreted += 1;
+    let site = &sites[number as usize];
+    site.count.set(site.count.get() + 1);
+    // A panic must not unwind through translated code, which has no tables for that.
+    let reason = match catch_unwind(AssertUnwindSafe(|| step(cx, entry, site))) {
+        Ok(reason) => reason,
+        Err(panic) => {
+            entry.panic = Some(panic);
+            Reason::Panic
+        }
+    };
+    entry.reason = reason as u32;
+    reason as u32
+}
+
+fn step(cx: &mut Cx, entry: &mut Entry, site: &Site) -> Reason {
+    let before = (entry.given - entry.budget) as u64 + u64::from(site.index);
+    if site.flags {
+        unpack(entry.flags, &mut cx.cpu.flags);
+    }
+    cx.cpu.rip = site.rip;
+    cx.cpu.gpr[BLOCK_RIP as usize] = site.rip;
+    cx.cpu.timing.at = before as u32;
+    cx.cpu.timing.limit = u32::MAX;
+    let outcome = (site.insn.exec)(cx, &site.insn);
+    // Whatever asks for a look between two instructions may be looked at after any of them.
+    let leaves = cx.cpu.timing.limit == 0 || cx.cpu.attention || cx.mmu.disturbed();
+    if !site.flags && (leaves || outcome.is_err()) {
+        unpack(entry.flags, &mut cx.cpu.flags);
+    }
+    if outcome.is_err() {
+        return Reason::Fault;
+    }
+    if leaves {
+        if site.insn.flags & iflag::BRANCH == 0 {
+            cx.cpu.rip = site.rip.wrapping_add(u64::from(site.insn.next));
+        }
+        return Reason::Leave;
+    }
+    if site.flags {
+        entry.flags = pack(&cx.cpu.flags);
+    }
+    Reason::Continue
+}

@@ -1,0 +1,102 @@
+//! Memory for translated code: one memory file mapped twice, once to write and once to execute, never both (W^X).
+#![allow(unsafe_code)]
+
+use rustix::fs::MemfdFlags;
+use rustix::mm::{MapFlags, ProtFlags};
+use std::ffi::c_void;
+
+/// Bytes of code kept before all is dropped.
+pub(super) const SIZE: usize = 96 << 20;
+
+/// The memory.
+pub(super) struct CodeMemory {
+    write: *mut u8,
+    execute: *mut u8,
+    used: usize,
+}
+
+// SAFETY: the mappings belong to this value alone and are unmapped only when it is dropped.
+unsafe impl Send for CodeMemory {}
+// SAFETY: writing takes `&mut`.
+unsafe impl Sync for CodeMemory {}
+
+impl CodeMemory {
+    /// Empty memory.
+    ///
+    /// # Errors
+    /// When the host refuses executable memory.
+    pub fn new() -> std::io::Result<Self> {
+        let file = rustix::fs::memfd_create("amber-code", MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&file, SIZE as u64)?;
+        let map = |access| {
+            // SAFETY: a fresh shared mapping at an address the host chooses aliases no Rust memory.
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), SIZE, access, MapFlags::SHARED, &file, 0) }
+        };
+        let write = map(ProtFlags::READ | ProtFlags::WRITE)?;
+        let execute = match map(ProtFlags::READ | ProtFlags::EXEC) {
+            Ok(execute) => execute,
+            Err(error) => {
+                // SAFETY: mapped above, and nothing refers to it yet.
+                let _ = unsafe { rustix::mm::munmap(write, SIZE) };
+                return Err(error.into());
+            }
+        };
+        Ok(Self { write: write.cast(), execute: execute.cast(), used: 0 })
+    }
+
+    /// Address of the first byte, to execute.
+    pub fn base(&self) -> u64 {
+        self.execute as u64
+    }
+
+    /// Bytes in use, which is the offset of the code appended next.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Whether `len` more bytes fit.
+    pub fn has_room(&self, len: usize) -> bool {
+        len <= SIZE - self.used
+    }
+
+    /// Puts code behind what there is. Its offset.
+    ///
+    /// # Panics
+    /// If there is no room.
+    pub fn append(&mut self, code: &[u8]) -> usize {
+        assert!(self.has_room(code.len()), "{} bytes of code do not fit", code.len());
+        let offset = self.used;
+        self.used = (offset + code.len()).next_multiple_of(16).min(SIZE);
+        self.write(offset, code);
+        offset
+    }
+
+    /// Replaces the 32-bit value at `offset`.
+    ///
+    /// # Panics
+    /// If there is no code there.
+    pub fn patch(&mut self, offset: usize, value: u32) {
+        self.write(offset, &value.to_le_bytes());
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= self.used);
+        // SAFETY: the range lies inside the writable mapping, which nothing else refers to; translated code is not
+        // running, for who runs it holds `&mut` of its owner.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.write.add(offset), bytes.len()) }
+    }
+
+    /// Forgets the code from `offset` on.
+    pub fn truncate(&mut self, offset: usize) {
+        self.used = self.used.min(offset);
+    }
+}
+
+impl Drop for CodeMemory {
+    fn drop(&mut self) {
+        for mapping in [self.write, self.execute] {
+            // SAFETY: mapped by `new` with this size, and nothing borrows from it any more.
+            let _ = unsafe { rustix::mm::munmap(mapping.cast::<c_void>(), SIZE) };
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The JIT: blocks that run often become host code, for an x86-64 host is nearly the guest's processor.
+//!
+//! A translation computes what the interpreter would, step by step: it holds the guest's registers in the host's,
+//! its flags in the host's flags, and reaches memory through the TLB. Whatever is rare it hands to the interpreter's
+//! functions, one instruction at a time. It is left where a block ends, or after an instruction that needs the run
+//! loop, with all state where it belongs.
+
+mod branch;
+mod emit;
+mod enter;
+mod flags;
+mod frame;
+mod host;
+mod interpret;
+mod memory;
+mod operate;
+mod plan;
+mod raw;
+mod registers;
+mod translate;
+
+use crate::block::{BLOCK_INSNS, JitCounters, Start, jump};
+use crate::cpuid::CpuModel;
+use crate::exec::Cx;
+use amber_mmu::TlbEntry;
+use emit::Code;
+use enter::Routines;
+use frame::{Entry, Reason, Site, pack, unpack};
+use host::HostFlags;
+use memory::CodeMemory;
+use std::collections::BTreeMap;
+use translate::{Link, Translator};
+
+/// Room kept for one translation, bytes.
+const LARGEST: usize = 64 << 10;
+/// Contexts with their modes that a tag can name.
+const TAGS: usize = 512;
+/// Steps run in one go at most.
+const LONGEST: u64 = 1 << 30;
+
+/// A translated block.
+struct Translation {
+    start: Start,
+    /// Flags at its start are of no use to it.
+    ignores_flags: bool,
+    /// Offset in code memory.
+    code: u32,
+    /// Links that lead here.
+    incoming: Vec<u32>,
+    /// Its own: the first, and how many.
+    links: (u32, u32),
+}
+
+/// A link whose translation has a place.
+struct Placed {
+    link: Link,
+    /// Offset of the translation it is of.
+    place: usize,
+    /// The translation it leads to.
+    to: Option<u32>,
+}
+
+/// All translations of a machine.
+pub struct Jit {
+    memory: CodeMemory,
+    routines: Routines,
+    routines_end: usize,
+    host: HostFlags,
+    translations: Vec<Option<Translation>>,
+    free: Vec<u32>,
+    /// Translations by block.
+    by_block: Vec<Vec<u32>>,
+    /// Translations by offset in code memory.
+    by_code: BTreeMap<u32, u32>,
+    sites: Vec<Site>,
+    /// The first is none.
+    links: Vec<Option<Placed>>,
+    /// The last tag of each context, and what names it.
+    tags: Box<[(u64, u32); TAGS]>,
+    last_tag: u32,
+    /// What it did.
+    pub counters: JitCounters,
+}
+
+impl Jit {
+    /// Whether this host can run translated code.
+    pub const EXISTS: bool = true;
+
+    /// Without translations yet.
+    ///
+    /// # Errors
+    /// When the host refuses executable memory.
+    pub fn new() -> std::io::Result<Self> {
+        let mut memory = CodeMemory::new()?;
+        let mut code = Code::default();
+        let routines = enter::routines(&mut code);
+        memory.append(&code.bytes);
+        let host = HostFlags::fingerprint(&mut memory);
+        let routines_end = memory.used();
+        Ok(Self {
+            host,
+            memory,
+            routines,
+            routines_end,
+            translations: Vec::new(),
+            free: Vec::new(),
+            by_block: Vec::new(),
+            by_code: BTreeMap::new(),
+            sites: Vec::new(),
+            links: vec![None],
+            tags: Box::new([(0, 0); TAGS]),
+            last_tag: 0,
+            counters: JitCounters::default(),
+        })
+    }
+
+    /// Trusts the host in nothing the architecture leaves undefined, as if its fingerprint were the worst.
+    pub fn distrust_host(&mut self) {
+        self.clear();
+        self.host = HostFlags::WORST;
+    }
+
+    /// Bytes of host memory in use for code, and for what belongs to it (roughly).
+    pub fn footprint(&self) -> (u64, u64) {
+        let metadata = self.sites.capacity() * size_of::<Site>()
+            + self.links.capacity() * size_of::<Option<Placed>>()
+            + self.translations.capacity() * size_of::<Option<Translation>>();
+        (self.memory.used() as u64, metadata as u64)
+    }
+
+    /// What was interpreted most from within translated code that is there: the instructions, and how often.
+    pub fn interpreted(&self) -> Vec<(String, u64)> {
+        let mut counts = BTreeMap::new();
+        for site in &self.sites {
+            *counts.entry(format!("{:?}", site.code)).or_insert(0) += site.count.get();
+        }
+        let mut counts: Vec<_> = counts.into_iter().filter(|(_, count)| *count != 0).collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts
+    }
+
+    /// Whether there is room for another translation.
+    pub fn has_room(&self) -> bool {
+        self.memory.has_room(LARGEST)
+    }
+
+    /// Drops all translations.
+    pub fn clear(&mut self) {
+        self.counters.flushes += u64::from(!self.by_code.is_empty());
+        self.memory.truncate(self.routines_end);
+        self.translations.clear();
+        self.free.clear();
+        self.by_block.clear();
+        self.by_code.clear();
+        self.sites.clear();
+        self.links.truncate(1);
+    }
+
+    /// Offset of the translation of a block for a RIP.
+    pub fn find(&self, block: u32, rip: u64, sse: bool) -> u32 {
+        let all = self.by_block.get(block as usize).map_or(&[][..], Vec::as_slice);
+        let fits = |translation: &&Translation| translation.start.rip == rip && translation.start.sse == sse;
+        let known = all.iter().filter_map(|id| self.translations[*id as usize].as_ref()).find(fits);
+        known.map_or(jump::UNTRANSLATED, |translation| translation.code)
+    }
+
+    /// Translates the first `count` instructions of `bytes`. The offset of the translation.
+    pub fn translate(&mut self, start: Start, bytes: &[u8], count: usize, model: &CpuModel) -> u32 {
+        let known = self.find(start.block, start.rip, start.sse);
+        if known != jump::UNTRANSLATED {
+            return known;
+        }
+        let began = std::time::Instant::now();
+        let Some(insns) = plan::plan(bytes, count, model, start.sse) else { return jump::UNTRANSLATED };
+        let place = self.memory.used();
+        let (sites, links) = (self.sites.len() as u32, self.links.len() as u32);
+        let unit =
+            Translator::new(&self.routines, self.host, &insns, start.rip, place, sites, links).translate();
+        if !self.memory.has_room(unit.code.len()) {
+            return jump::UNTRANSLATED;
+        }
+        self.memory.append(&unit.code);
+        self.sites.extend(unit.sites);
+        let own = (links, unit.links.len() as u32);
+        self.links.extend(unit.links.into_iter().map(|link| Some(Placed { link, place, to: None })));
+        let code = place as u32;
+        let ignores_flags = unit.ignores_flags;
+        self.add(Translation { start, ignores_flags, code, incoming: Vec::new(), links: own });
+        self.counters.translated += 1;
+        self.counters.instructions += u64::from(unit.count);
+        self.counters.bytes += unit.code.len() as u64;
+        self.counters.nanoseconds += began.elapsed().as_nanos() as u64;
+        code
+    }
+
+    fn add(&mut self, translation: Translation) {
+        let (block, code) = (translation.start.block, translation.code);
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                self.translations.push(None);
+                self.translations.len() as u32 - 1
+            }
+        };
+        self.translations[id as usize] = Some(translation);
+        let block = block as usize;
+        if self.by_block.len() <= block {
+            self.by_block.resize_with(block + 1, Vec::new);
+        }
+        self.by_block[block].push(id);
+        self.by_code.insert(code, id);
+    }
+
+    /// Drops the translations of a block. Code memory is reused when all is dropped.
+    pub fn remove(&mut self, block: u32) {
+        let all = self.by_block.get_mut(block as usize).map(std::mem::take);
+        for id in all.unwrap_or_default() {
+            let Some(translation) = self.translations[id as usize].take() else { continue };
+            self.free.push(id);
+            self.by_code.remove(&translation.code);
+            translation.incoming.iter().for_each(|link| self.unlink(*link));
+            let (first, count) = translation.links;
+            for number in first..first + count {
+                let Some(to) = self.links[number as usize].take().and_then(|placed| placed.to) else {
+                    continue;
+                };
+                if let Some(target) = &mut self.translations[to as usize] {
+                    target.incoming.retain(|link| *link != number);
+                }
+            }
+        }
+    }
+
+    /// Has a link lead to the translation at offset `code`, under `tag`.
+    pub fn link(&mut self, number: u32, code: u32, tag: u64) {
+        let tag_id = self.tag_id(tag);
+        let Some(id) = self.by_code.get(&code).copied() else { return };
+        let Some(Some(placed)) = self.links.get_mut(number as usize) else { return };
+        if placed.to.is_some() {
+            return;
+        }
+        let Some(target) = &mut self.translations[id as usize] else { return };
+        placed.to = Some(id);
+        target.incoming.push(number);
+        let (place, link) = (placed.place, &placed.link);
+        if let Some((id_at, other)) = link.guard {
+            self.memory.patch(place + id_at, tag_id);
+            patch(&mut self.memory, place + other, place + link.look_up);
+        } else if target.start.crosses {
+            return patch(&mut self.memory, place + link.jump, place + link.look_up);
+        }
+        match link.saves {
+            Some((saving, jump)) if !target.ignores_flags => {
+                patch(&mut self.memory, place + jump, code as usize);
+                patch(&mut self.memory, place + link.jump, place + saving);
+            }
+            _ => patch(&mut self.memory, place + link.jump, code as usize),
+        }
+    }
+
+    fn unlink(&mut self, number: u32) {
+        let Some(Some(placed)) = self.links.get_mut(number as usize) else { return };
+        placed.to = None;
+        let (place, link) = (placed.place, &placed.link);
+        patch(&mut self.memory, place + link.jump, place + link.unlinked);
+        if let Some((id_at, other)) = link.guard {
+            self.memory.patch(place + id_at, 0);
+            patch(&mut self.memory, place + other, place + link.unlinked);
+        }
+    }
+
+    /// A number for a tag that no other tag ever had.
+    fn tag_id(&mut self, tag: u64) -> u32 {
+        let known = &mut self.tags[tag as usize % TAGS];
+        if known.0 != tag {
+            self.last_tag += 1;
+            *known = (tag, self.last_tag);
+        }
+        known.1
+    }
+
+    /// Runs translated code from offset `code` on for at most `room` steps. A link that leads nowhere yet and the RIP it
+    /// is to lead to, if that is why it ended.
+    pub fn run(
+        &mut self,
+        cx: &mut Cx,
+        code: u32,
+        tag: u64,
+        room: u64,
+        jumps: *const u8,
+    ) -> Option<(u32, u64)> {
+        cx.mmu.grow();
+        // The first block fits; each later one only if the longest one does.
+        let given = room.min(LONGEST) as i64 - BLOCK_INSNS as i64;
+        let tag_id = self.tag_id(tag);
+        let base = self.memory.base();
+        let mut entry = Entry {
+            vcpu: &raw mut *cx.cpu,
+            tlb: cx.mmu.active_entries().as_ptr().cast(),
+            tlb_mask: (cx.mmu.active_entries().len() - 1) * TlbEntry::SIZE,
+            jumps,
+            tag,
+            tag_mix: jump::mix(tag),
+            code_base: base,
+            tag_id,
+            flags: pack(&cx.cpu.flags),
+            budget: given,
+            rip: 0,
+            link: 0,
+            reason: 0,
+            site: 0,
+            given,
+            cx: (&raw mut *cx).cast(),
+            sites: &raw const self.sites,
+            interpreted: 0,
+            panic: None,
+        };
+        enter::enter(base + self.routines.enter as u64, &mut entry, base + u64::from(code));
+        self.counters.entered += 1;
+        self.counters.interpreted += entry.interpreted;
+        let done = (given - entry.budget) as u64;
+        self.counters.run += done;
+        if let Some(panic) = entry.panic.take() {
+            std::panic::resume_unwind(panic);
+        }
+        if entry.reason == Reason::Continue as u32 {
+            cx.cpu.rip = entry.rip;
+            unpack(entry.flags, &mut cx.cpu.flags);
+            cx.cpu.timing.commit(done);
+            return (entry.link != 0).then_some((entry.link, entry.rip));
+        }
+        let site = &self.sites[entry.site as usize];
+        let before = done + u64::from(site.index);
+        if entry.reason == Reason::Fault as u32 {
+            cx.fault_in_block(site.rip, &site.insn, before);
+        } else {
+            cx.cpu.timing.commit(before + 1);
+        }
+        None
+    }
+}
+
+fn patch(memory: &mut CodeMemory, at: usize, target: usize) {
+    memory.patch(at, (target as i64 - (at as i64 + 4)) as u32);
+}

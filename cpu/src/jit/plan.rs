@@ -1,0 +1,433 @@
+//! What the translator knows of each instruction of a block before it begins: how it is translated, and what it does to
+//! the flags.
+
+use super::raw::Raw;
+use super::registers::{Home, home};
+use crate::CpuModel;
+use crate::decode::{Decoded, decode_with, executable, operand_size, register_code};
+use crate::exec::Insn;
+use crate::semantics::request;
+use crate::state::CodeSize;
+use iced_x86::{CpuidFeature, Instruction, Mnemonic, OpKind, Register, RflagsBits};
+
+const ARITHMETIC: u32 =
+    RflagsBits::OF | RflagsBits::SF | RflagsBits::ZF | RflagsBits::AF | RflagsBits::CF | RflagsBits::PF;
+
+/// How an instruction is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The interpreter's function is called.
+    Interpret,
+    /// Operands in ModRM: what happens to the one that comes first in the manual, and to the second.
+    ModRm {
+        first: Use,
+        second: Use,
+    },
+    /// The same where one of them is AH, BH, CH or DH.
+    High {
+        first: Use,
+        second: Use,
+    },
+    /// The short forms with an immediate and AL, AX, EAX or RAX.
+    Accumulator,
+    /// A shift or rotation by a constant or CL.
+    Shift,
+    Lea,
+    /// MOV of a constant to a register.
+    Constant,
+    /// MUL and IMUL with one operand.
+    Multiply,
+    Divide,
+    Cmpxchg,
+    Bswap,
+    /// BSF, BSR (TZCNT and LZCNT are these where the processor lacks them).
+    Scan,
+    /// CBW, CWDE, CDQE, CWD, CDQ, CQO.
+    Extend,
+    Push,
+    Pop,
+    Leave,
+    Nothing,
+    /// CLI.
+    DisableInterrupts,
+    /// PUSHFQ.
+    PushFlags,
+    Jump,
+    JumpIf,
+    Call,
+    Return,
+    IndirectJump,
+    IndirectCall,
+    Vector,
+}
+
+/// What an instruction does with an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    None,
+    Read,
+    Write,
+    Modify,
+}
+
+impl Use {
+    pub fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::Modify)
+    }
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::Modify)
+    }
+}
+
+/// An instruction to be translated.
+pub(super) struct Planned<'a> {
+    pub instr: Instruction,
+    pub insn: Insn,
+    pub bytes: &'a [u8],
+    pub raw: Raw,
+    pub way: Way,
+    pub reads_flags: bool,
+    /// It sets all arithmetic flags, or leaves them undefined.
+    pub sets_flags: bool,
+    /// It changes some of them.
+    pub changes_flags: bool,
+}
+
+impl Planned<'_> {
+    /// Whether the memory operand, if any, is where ModRM.rm is.
+    pub fn has_memory(&self) -> bool {
+        (0..self.instr.op_count()).any(|i| self.instr.op_kind(i) == OpKind::Memory)
+    }
+
+    /// Whether the interpreter's function may read or change arithmetic flags.
+    pub fn touches_flags(&self) -> bool {
+        let known = !matches!(self.way, Way::Interpret)
+            || matches!(
+                self.instr.mnemonic(),
+                Mnemonic::Swapgs | Mnemonic::Rdtsc | Mnemonic::Stosq | Mnemonic::Movsq
+            );
+        !known || self.changes_flags || self.reads_flags
+    }
+
+    /// The host registers it changes while translated code runs, a bit each.
+    pub fn writes(&self) -> u32 {
+        let bit = |code: u8| match home(code) {
+            Home::Register(register) => 1 << register.0,
+            Home::Slot(_) => 0,
+        };
+        let operand = |i: u32| match self.instr.op_kind(i) {
+            OpKind::Register if self.instr.op_register(i).is_gpr() => {
+                bit(register_code(self.instr.op_register(i)))
+            }
+            _ => 0,
+        };
+        let (rax, rdx, rsp, rbp) = (bit(0), bit(2), bit(4), bit(5));
+        match self.way {
+            Way::ModRm { first, second } | Way::High { first, second } => {
+                let first = if first.writes() { operand(0) } else { 0 };
+                first | if second.writes() { operand(1) } else { 0 }
+            }
+            Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift => operand(0),
+            Way::Accumulator | Way::Cmpxchg => rax,
+            Way::Multiply | Way::Divide | Way::Extend => rax | rdx,
+            Way::Push | Way::PushFlags | Way::Call | Way::IndirectCall | Way::Return => rsp,
+            Way::Pop => rsp | operand(0),
+            Way::Leave => rsp | rbp,
+            Way::Vector if self.instr.op_count() > 0 => operand(0),
+            Way::Vector
+            | Way::Interpret
+            | Way::Nothing
+            | Way::DisableInterrupts
+            | Way::Jump
+            | Way::JumpIf
+            | Way::IndirectJump => 0,
+        }
+    }
+
+    /// Whether the guest may come to see the flags as they are before it, even if it does not read them.
+    pub fn may_leave(&self) -> bool {
+        match self.way {
+            Way::Lea | Way::Constant | Way::Bswap | Way::Extend | Way::Nothing => false,
+            Way::ModRm { .. }
+            | Way::High { .. }
+            | Way::Accumulator
+            | Way::Shift
+            | Way::Multiply
+            | Way::Scan
+            | Way::Vector
+            | Way::Cmpxchg => self.has_memory(),
+            _ => true,
+        }
+    }
+}
+
+/// Plans the first `count` instructions in `bytes`.
+pub(super) fn plan<'a>(
+    bytes: &'a [u8],
+    count: usize,
+    model: &CpuModel,
+    sse: bool,
+) -> Option<Vec<Planned<'a>>> {
+    let (mut planned, mut at) = (Vec::with_capacity(count), 0);
+    for _ in 0..count {
+        let mut instr = Instruction::default();
+        let Decoded::Insn(insn, ..) =
+            decode_with(&bytes[at..], at as u16, CodeSize::Bits64, model, &mut instr)
+        else {
+            return None;
+        };
+        let len = usize::from(insn.len);
+        let bytes = &bytes[at..at + len];
+        at += len;
+        planned.push(planned_instruction(instr, insn, bytes, model, sse));
+    }
+    Some(planned)
+}
+
+fn planned_instruction<'a>(
+    instr: Instruction,
+    insn: Insn,
+    bytes: &'a [u8],
+    model: &CpuModel,
+    sse: bool,
+) -> Planned<'a> {
+    let known = !instr.is_invalid() && executable(&instr, CodeSize::Bits64, model);
+    let raw = if known { Raw::new(bytes, &instr) } else { Raw::new(&[0x90, 0], &Instruction::default()) };
+    let way =
+        if known && plain_operands(&instr) { way_high(&instr, way(&instr, sse)) } else { Way::Interpret };
+    // Division leaves the flags as they are, on the reference as on the interpreter.
+    let modified = if way == Way::Divide { 0 } else { instr.rflags_modified() & ARITHMETIC };
+    let partial = matches!(
+        instr.mnemonic(),
+        Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc | Mnemonic::Rol | Mnemonic::Ror
+    );
+    Planned {
+        sets_flags: modified == ARITHMETIC
+            && !partial
+            && way != Way::Interpret
+            && !may_shift_by_nothing(&instr, way),
+        changes_flags: modified != 0 || partial,
+        reads_flags: way != Way::Interpret && instr.rflags_read() & ARITHMETIC != 0,
+        instr,
+        insn,
+        bytes,
+        raw,
+        way,
+    }
+}
+
+/// A shift by CL leaves the flags alone if CL is 0.
+fn may_shift_by_nothing(instr: &Instruction, way: Way) -> bool {
+    way == Way::Shift && instr.op_kind(1) == OpKind::Register
+}
+
+/// Whether the operands are of kinds the translator knows: no MMX, control or segment registers.
+fn plain_operands(instr: &Instruction) -> bool {
+    (0..instr.op_count()).all(|i| match instr.op_kind(i) {
+        OpKind::Register => instr.op_register(i).is_gpr() || instr.op_register(i).is_xmm(),
+        _ => true,
+    })
+}
+
+/// AH, BH, CH or DH.
+pub(super) fn is_high(register: Register) -> bool {
+    matches!(register, Register::AH | Register::BH | Register::CH | Register::DH)
+}
+
+/// How an instruction on AH, BH, CH or DH is translated: those are reached only without a REX prefix.
+fn way_high(instr: &Instruction, plain: Way) -> Way {
+    let high = |i| instr.op_kind(i) == OpKind::Register && is_high(instr.op_register(i));
+    let count = (0..instr.op_count()).filter(|i| high(*i)).count();
+    match plain {
+        plain if count == 0 => plain,
+        Way::ModRm { first, second } if count == 1 => Way::High { first, second },
+        _ => Way::Interpret,
+    }
+}
+
+fn way(instr: &Instruction, sse: bool) -> Way {
+    use Mnemonic as M;
+    use Use::{Modify, Read, Write};
+    let memory = |i| i < instr.op_count() && instr.op_kind(i) == OpKind::Memory;
+    let register = |i| i < instr.op_count() && instr.op_kind(i) == OpKind::Register;
+    let vector = (0..instr.op_count()).any(|i| register(i) && instr.op_register(i).is_xmm());
+    if vector {
+        return if sse && translatable_vector(instr) { Way::Vector } else { Way::Interpret };
+    }
+    if instr.is_jcc_short_or_near() {
+        return Way::JumpIf;
+    }
+    let modrm = |first, second| Way::ModRm { first, second };
+    let conditional = instr.condition_code() != iced_x86::ConditionCode::None;
+    match instr.mnemonic() {
+        M::Add | M::Or | M::Adc | M::Sbb | M::And | M::Sub | M::Xor if accumulator(instr) => Way::Accumulator,
+        M::Cmp | M::Test if accumulator(instr) => Way::Accumulator,
+        M::Add | M::Or | M::Adc | M::Sbb | M::And | M::Sub | M::Xor => modrm(Modify, Read),
+        M::Cmp | M::Test => modrm(Read, Read),
+        M::Inc | M::Dec | M::Neg | M::Not => modrm(Modify, Use::None),
+        M::Mov => mov(instr),
+        M::Movzx | M::Movsx | M::Movsxd => modrm(Write, Read),
+        M::Movnti => modrm(Write, Read),
+        M::Lea => Way::Lea,
+        M::Imul if instr.op_count() == 1 => Way::Multiply,
+        M::Imul if instr.op_count() == 2 => modrm(Modify, Read),
+        M::Imul => modrm(Write, Read),
+        M::Mul => Way::Multiply,
+        M::Div | M::Idiv if operand_size(instr, 0) >= 4 => Way::Divide,
+        M::Shl | M::Shr | M::Sar | M::Rol | M::Ror => Way::Shift,
+        M::Bt if !(memory(0) && register(1)) => modrm(Read, Read),
+        M::Bts | M::Btr | M::Btc if !(memory(0) && register(1)) => modrm(Modify, Read),
+        M::Bsf | M::Bsr | M::Tzcnt | M::Lzcnt if register(1) => Way::Scan,
+        M::Popcnt => modrm(Write, Read),
+        M::Crc32 => modrm(Modify, Read),
+        M::Bswap if instr.op_register(0).size() >= 4 => Way::Bswap,
+        M::Xchg if !exchanges_accumulator(instr) => modrm(Modify, Modify),
+        M::Xadd => modrm(Modify, Modify),
+        M::Cmpxchg => Way::Cmpxchg,
+        M::Cbw | M::Cwde | M::Cdqe | M::Cwd | M::Cdq | M::Cqo => Way::Extend,
+        M::Nop | M::Endbr64 | M::Lfence | M::Mfence | M::Sfence if request::select(instr).is_none() => {
+            Way::Nothing
+        }
+        M::Cli => Way::DisableInterrupts,
+        M::Pushfq if instr.stack_pointer_increment() == -8 => Way::PushFlags,
+        M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw => Way::Nothing,
+        M::Push if instr.stack_pointer_increment() == -8 && plain_push(instr) => Way::Push,
+        M::Pop if register(0) && instr.op_register(0).is_gpr64() => Way::Pop,
+        M::Leave if instr.stack_pointer_increment() == 0 || instr.code() == iced_x86::Code::Leaveq => {
+            Way::Leave
+        }
+        M::Jmp if instr.is_jmp_short_or_near() => Way::Jump,
+        M::Jmp if instr.is_jmp_near_indirect() && wide_branch(instr) => Way::IndirectJump,
+        M::Call if instr.is_call_near() => Way::Call,
+        M::Call if instr.is_call_near_indirect() && wide_branch(instr) => Way::IndirectCall,
+        M::Ret if matches!(instr.code(), iced_x86::Code::Retnq | iced_x86::Code::Retnq_imm16) => Way::Return,
+        _ if conditional && instr.op_count() == 2 => modrm(Modify, Read),
+        _ if conditional && instr.op_count() == 1 && operand_is_byte(instr) => modrm(Write, Use::None),
+        _ => Way::Interpret,
+    }
+}
+
+/// The one-byte form of XCHG.
+fn exchanges_accumulator(instr: &Instruction) -> bool {
+    use iced_x86::Code as C;
+    matches!(instr.code(), C::Xchg_r16_AX | C::Xchg_r32_EAX | C::Xchg_r64_RAX)
+}
+
+fn operand_is_byte(instr: &Instruction) -> bool {
+    match instr.op_kind(0) {
+        OpKind::Register => instr.op_register(0).size() == 1,
+        OpKind::Memory => instr.memory_size().size() == 1,
+        _ => false,
+    }
+}
+
+fn plain_push(instr: &Instruction) -> bool {
+    instr.op_kind(0) != OpKind::Register || instr.op_register(0).is_gpr64()
+}
+
+fn wide_branch(instr: &Instruction) -> bool {
+    match instr.op_kind(0) {
+        OpKind::Register => instr.op_register(0).is_gpr64(),
+        OpKind::Memory => instr.memory_size().size() == 8,
+        _ => false,
+    }
+}
+
+/// Whether the form has no ModRM byte, but AL, AX, EAX or RAX and an immediate.
+fn accumulator(instr: &Instruction) -> bool {
+    use iced_x86::Code as C;
+    matches!(
+        instr.code(),
+        C::Add_AL_imm8
+            | C::Add_AX_imm16
+            | C::Add_EAX_imm32
+            | C::Add_RAX_imm32
+            | C::Or_AL_imm8
+            | C::Or_AX_imm16
+            | C::Or_EAX_imm32
+            | C::Or_RAX_imm32
+            | C::Adc_AL_imm8
+            | C::Adc_AX_imm16
+            | C::Adc_EAX_imm32
+            | C::Adc_RAX_imm32
+            | C::Sbb_AL_imm8
+            | C::Sbb_AX_imm16
+            | C::Sbb_EAX_imm32
+            | C::Sbb_RAX_imm32
+            | C::And_AL_imm8
+            | C::And_AX_imm16
+            | C::And_EAX_imm32
+            | C::And_RAX_imm32
+            | C::Sub_AL_imm8
+            | C::Sub_AX_imm16
+            | C::Sub_EAX_imm32
+            | C::Sub_RAX_imm32
+            | C::Xor_AL_imm8
+            | C::Xor_AX_imm16
+            | C::Xor_EAX_imm32
+            | C::Xor_RAX_imm32
+            | C::Cmp_AL_imm8
+            | C::Cmp_AX_imm16
+            | C::Cmp_EAX_imm32
+            | C::Cmp_RAX_imm32
+            | C::Test_AL_imm8
+            | C::Test_AX_imm16
+            | C::Test_EAX_imm32
+            | C::Test_RAX_imm32
+    )
+}
+
+fn mov(instr: &Instruction) -> Way {
+    use iced_x86::Code as C;
+    match instr.code() {
+        C::Mov_r32_imm32 | C::Mov_r64_imm64 => Way::Constant,
+        C::Mov_rm8_r8
+        | C::Mov_rm16_r16
+        | C::Mov_rm32_r32
+        | C::Mov_rm64_r64
+        | C::Mov_r8_rm8
+        | C::Mov_r16_rm16
+        | C::Mov_r32_rm32
+        | C::Mov_r64_rm64
+        | C::Mov_rm8_imm8
+        | C::Mov_rm16_imm16
+        | C::Mov_rm32_imm32
+        | C::Mov_rm64_imm32 => Way::ModRm { first: Use::Write, second: Use::Read },
+        _ => Way::Interpret,
+    }
+}
+
+/// Whether an instruction on XMM registers is the same on every host, touches no implicit general register, and has no
+/// memory operand besides ModRM's.
+fn translatable_vector(instr: &Instruction) -> bool {
+    use Mnemonic as M;
+    let base = instr.cpuid_features().iter().all(|feature| {
+        matches!(
+            feature,
+            CpuidFeature::SSE
+                | CpuidFeature::SSE2
+                | CpuidFeature::SSE3
+                | CpuidFeature::SSSE3
+                | CpuidFeature::SSE4_1
+                | CpuidFeature::SSE4_2
+                | CpuidFeature::AES
+                | CpuidFeature::PCLMULQDQ
+        )
+    });
+    base && !matches!(
+        instr.mnemonic(),
+        M::Rcpps
+            | M::Rcpss
+            | M::Rsqrtps
+            | M::Rsqrtss
+            | M::Maskmovdqu
+            | M::Cvtpi2ps
+            | M::Cvtpi2pd
+            | M::Pcmpestri
+            | M::Pcmpestrm
+            | M::Pcmpistri
+            | M::Pcmpistrm
+            | M::Pcmpestri64
+            | M::Pcmpestrm64
+    )
+}

@@ -1,0 +1,483 @@
+//! From the decoded instructions of a block to host code: the driver, what is interpreted, and the ways out.
+
+use super::emit::{Code, Fixup, Opcode, at, cc};
+use super::enter::{Routines, jump_to_code, look_up};
+use super::flags::{FlagState, reads_overflow, restore};
+use super::frame::{self, Site, here};
+use super::host::HostFlags;
+use super::operate::Access;
+use super::plan::{Planned, Way};
+use super::registers::{BUDGET, RAX, RCX};
+use crate::exec::{iflag, is_canonical};
+use crate::state::Vcpu;
+use amber_mmu::PAGE;
+use std::cell::Cell;
+use std::mem::offset_of;
+
+const SUB: u8 = 5;
+const CMP: u8 = 7;
+const SHL: u8 = 4;
+const SAR: u8 = 7;
+
+/// A way out to code that may be translated later: what is patched then.
+pub(super) struct Link {
+    pub target: u64,
+    /// The displacement of the jump to the target.
+    pub jump: usize,
+    /// Of a target in another page: where the tag is compared, and the displacement of the jump if it is another one.
+    pub guard: Option<(usize, usize)>,
+    /// Where both jumps lead until then: back to the run loop.
+    pub unlinked: usize,
+    /// Looks the target up: for a jump under another tag, once there is a link.
+    pub look_up: usize,
+    /// If flags are not saved before the jump: where they are, and the displacement of the jump to the target after
+    /// that.
+    pub saves: Option<(usize, usize)>,
+}
+
+/// A translation, before it has a place.
+pub(super) struct Unit {
+    pub code: Vec<u8>,
+    pub sites: Vec<Site>,
+    pub links: Vec<Link>,
+    /// Instructions.
+    pub count: u32,
+    /// Flags at the start are of no use to it.
+    pub ignores_flags: bool,
+}
+
+/// Code out of the way.
+enum Cold {
+    /// An access the TLB does not answer: the instruction is interpreted.
+    Slow(Slow),
+    /// An access to another page of the stack than the last one.
+    Stack {
+        miss: StackMiss,
+        slow: Slow,
+    },
+    /// The budget is used up; RIP is known.
+    Spent {
+        from: Fixup,
+        rip: u64,
+        flags: FlagState,
+    },
+    /// The same; RIP is in the frame.
+    SpentAt {
+        from: Fixup,
+    },
+    /// The jump cache does not know the RIP in the frame. `stack` is what RSP is to be moved by.
+    Unknown {
+        from: [Fixup; 2],
+        stack: i32,
+        slow: Option<Slow>,
+    },
+    /// XMM registers are not the guest's yet.
+    LoadXmm {
+        from: Fixup,
+        back: usize,
+    },
+    /// A link's own.
+    Link {
+        number: usize,
+        jump: Fixup,
+        flags: FlagState,
+    },
+    Done,
+}
+
+/// How an instruction goes on that is interpreted instead.
+#[derive(Clone)]
+struct Slow {
+    from: Vec<Fixup>,
+    index: usize,
+    back: usize,
+    /// Where the flags are before it.
+    before: FlagState,
+    /// Whether the host has them after it.
+    native_after: bool,
+}
+
+/// An access to the stack by way of the frame's entry for it.
+pub(super) struct StackMiss {
+    pub from: Fixup,
+    pub access: Access,
+    /// Where to go on with host memory in RCX and RAX.
+    pub hit: usize,
+}
+
+/// Whether flags before the instructions may be seen by the guest.
+fn flags_matter(insns: &[Planned]) -> bool {
+    for planned in insns {
+        if planned.reads_flags || planned.may_leave() {
+            return true;
+        }
+        if planned.sets_flags {
+            return false;
+        }
+    }
+    true
+}
+
+/// Translates one block.
+pub(super) struct Translator<'a> {
+    pub code: Code,
+    /// Offset in code memory at which the translation will be.
+    place: usize,
+    routines: &'a Routines,
+    pub host: HostFlags,
+    /// RIP of the block.
+    start: u64,
+    pub insns: &'a [Planned<'a>],
+    pub flags: FlagState,
+    /// Where accesses of the instruction at hand go that the TLB does not answer.
+    pub slow: Vec<Fixup>,
+    /// Where its accesses to the stack go that the frame's entry does not answer.
+    pub stack_misses: Vec<StackMiss>,
+    /// Where the flags are there.
+    slow_flags: FlagState,
+    cold: Vec<Cold>,
+    first_site: u32,
+    first_link: u32,
+    sites: Vec<Site>,
+    links: Vec<Link>,
+}
+
+impl<'a> Translator<'a> {
+    pub fn new(
+        routines: &'a Routines,
+        host: HostFlags,
+        insns: &'a [Planned<'a>],
+        start: u64,
+        place: usize,
+        first_site: u32,
+        first_link: u32,
+    ) -> Self {
+        Self {
+            code: Code::default(),
+            place,
+            routines,
+            host,
+            start,
+            insns,
+            flags: FlagState::SAVED,
+            slow: Vec::new(),
+            stack_misses: Vec::new(),
+            slow_flags: FlagState::SAVED,
+            cold: Vec::new(),
+            first_site,
+            first_link,
+            sites: Vec::new(),
+            links: Vec::new(),
+        }
+    }
+
+    /// The translation.
+    pub fn translate(mut self) -> Unit {
+        if self.insns.iter().any(|planned| planned.way == Way::Vector) {
+            self.code.group1(false, CMP, here(frame::XMM_LIVE), 0);
+            let from = self.code.jump_if(cc::E);
+            self.cold.push(Cold::LoadXmm { from, back: self.code.here() });
+        }
+        for index in 0..self.insns.len() {
+            self.instruction(index);
+        }
+        let last = &self.insns[self.insns.len() - 1];
+        if last.insn.flags & iflag::BRANCH == 0 {
+            let next = self.next_rip(self.insns.len() - 1);
+            self.flags.settle(&mut self.code);
+            self.edge(next);
+        }
+        let mut done = 0;
+        while done < self.cold.len() {
+            self.emit_cold(done);
+            done += 1;
+        }
+        Unit {
+            code: self.code.bytes,
+            sites: self.sites,
+            links: self.links,
+            count: self.insns.len() as u32,
+            ignores_flags: !flags_matter(self.insns),
+        }
+    }
+
+    fn instruction(&mut self, index: usize) {
+        let planned = &self.insns[index];
+        let killed = planned.sets_flags && !planned.reads_flags;
+        self.flags.before_write(&mut self.code, planned.writes(), killed);
+        match planned.way {
+            Way::Interpret => self.interpret(index),
+            Way::Nothing => {}
+            Way::Jump | Way::JumpIf | Way::Call | Way::Return | Way::IndirectJump | Way::IndirectCall => {
+                self.branch(index);
+            }
+            _ => self.operate(index),
+        }
+        let slow = self.slow_path(index);
+        for miss in std::mem::take(&mut self.stack_misses) {
+            self.cold.push(Cold::Stack { miss, slow: Slow { from: Vec::new(), ..slow.clone() } });
+        }
+        if !slow.from.is_empty() {
+            self.cold.push(Cold::Slow(slow));
+        }
+    }
+
+    /// How the instruction that was just translated goes on where it is interpreted.
+    fn slow_path(&mut self, index: usize) -> Slow {
+        Slow {
+            from: std::mem::take(&mut self.slow),
+            index,
+            back: self.code.here(),
+            before: self.slow_flags,
+            native_after: self.flags.native(),
+        }
+    }
+
+    /// RIP of an instruction's successor.
+    pub fn next_rip(&self, index: usize) -> u64 {
+        self.start.wrapping_add(u64::from(self.insns[index].insn.next))
+    }
+
+    /// RIP of the block.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Whether the flags before instruction `index + 1` may still be seen by the guest.
+    pub fn flags_matter_after(&self, index: usize) -> bool {
+        flags_matter(&self.insns[index + 1..])
+    }
+
+    /// Before code that destroys the host's flags and may have the instruction interpreted: the flags are in the frame,
+    /// or can be made again.
+    pub fn lose_flags(&mut self) {
+        self.flags.settle(&mut self.code);
+        self.flags.lose();
+        self.slow_flags = self.flags;
+    }
+
+    fn routine(&mut self, fixup: Fixup, routine: usize) {
+        self.code.bind_to(fixup, routine as i64 - self.place as i64);
+    }
+
+    fn site(&mut self, index: usize) -> u32 {
+        let number = self.first_site + self.sites.len() as u32;
+        let planned = &self.insns[index];
+        self.sites.push(Site {
+            insn: planned.insn,
+            rip: self.start,
+            index: index as u32,
+            flags: planned.touches_flags(),
+            code: planned.instr.code(),
+            count: Cell::new(0),
+        });
+        number
+    }
+
+    /// Has the interpreter carry an instruction out. Flags must be saved, and are afterwards.
+    fn call_interpreter(&mut self, index: usize) {
+        let site = self.site(index);
+        self.code.constant(RAX, site.into());
+        let call = self.code.call();
+        self.routine(call, self.routines.interpret);
+    }
+
+    /// An instruction that is not translated.
+    pub fn interpret(&mut self, index: usize) {
+        self.flags.save(&mut self.code);
+        self.call_interpreter(index);
+        self.flags = FlagState::SAVED;
+        if self.insns[index].insn.flags & iflag::BRANCH != 0 {
+            self.follow_interpreter();
+        }
+    }
+
+    /// Goes on where an interpreted branch led.
+    fn follow_interpreter(&mut self) {
+        self.code.load(RCX, here(frame::VCPU));
+        self.code.load(RAX, at(RCX, offset_of!(Vcpu, rip) as i32));
+        self.jump_to_rax(0, None);
+    }
+
+    /// Accounts for the block's instructions: the sign says that too few steps are left for another one.
+    fn count(&mut self) {
+        self.code.group1(true, SUB, BUDGET, self.insns.len() as i32);
+    }
+
+    /// Goes on at the RIP in RAX, RSP moved by `stack`. Flags must be saved. With `checked`, the instruction of that index
+    /// is interpreted if the RIP is not canonical.
+    pub fn jump_to_rax(&mut self, stack: i32, checked: Option<usize>) {
+        let from = look_up(&mut self.code);
+        if stack != 0 {
+            self.move_stack(stack);
+        }
+        self.count();
+        let spent = self.code.jump_if(cc::S);
+        self.cold.push(Cold::SpentAt { from: spent });
+        jump_to_code(&mut self.code);
+        let slow = checked.map(|index| Slow {
+            from: Vec::new(),
+            index,
+            back: 0,
+            before: FlagState::SAVED,
+            native_after: false,
+        });
+        self.cold.push(Cold::Unknown { from, stack, slow });
+    }
+
+    /// Goes on at a RIP that is known. Flags must be settled.
+    pub fn edge(&mut self, target: u64) {
+        let mut flags = self.flags;
+        flags.lose();
+        self.count();
+        if !is_canonical(target) {
+            flags.save(&mut self.code);
+            self.code.constant(RAX, target);
+            return self.leave(0);
+        }
+        let spent = self.code.jump_if(cc::S);
+        self.cold.push(Cold::Spent { from: spent, rip: target, flags });
+        let near = target / PAGE == self.start / PAGE;
+        let guard = if near {
+            None
+        } else {
+            self.code.op(Opcode::one(0x81), CMP, here(frame::TAG_ID), &[0; 4]);
+            let tag = self.code.here() - 4;
+            Some((tag, self.code.jump_if(cc::NE)))
+        };
+        let jump = self.code.jump();
+        let number = self.links.len();
+        self.links.push(Link {
+            target,
+            jump: jump.0,
+            guard: guard.map(|(tag, other)| (tag, other.0)),
+            unlinked: 0,
+            look_up: 0,
+            saves: None,
+        });
+        self.cold.push(Cold::Link { number, jump, flags });
+    }
+
+    /// Jcc on the guest's flags.
+    pub fn jump_if(&mut self, condition: u8) -> Fixup {
+        if !self.flags.native() || reads_overflow(condition) {
+            self.flags.restore(&mut self.code);
+        }
+        self.code.jump_if(condition)
+    }
+
+    fn emit_cold(&mut self, n: usize) {
+        match std::mem::replace(&mut self.cold[n], Cold::Done) {
+            Cold::Slow(slow) => self.emit_slow(slow),
+            Cold::Stack { miss, slow } => self.emit_stack(miss, slow),
+            Cold::Spent { from, rip, mut flags } => {
+                self.code.bind(from);
+                flags.save(&mut self.code);
+                self.code.constant(RAX, rip);
+                self.leave(0);
+            }
+            Cold::SpentAt { from } => {
+                self.code.bind(from);
+                self.code.load(RAX, here(frame::RIP));
+                self.leave(0);
+            }
+            Cold::Unknown { from, stack, slow } => self.emit_unknown(from, stack, slow),
+            Cold::LoadXmm { from, back } => {
+                self.code.bind(from);
+                let call = self.code.call();
+                self.routine(call, self.routines.load_xmm);
+                self.code.jump_to(back);
+            }
+            Cold::Link { number, jump, flags } => self.emit_link(number, jump, flags),
+            Cold::Done => {}
+        }
+    }
+
+    fn emit_slow(&mut self, slow: Slow) {
+        let Slow { from, index, back, mut before, native_after } = slow;
+        from.into_iter().for_each(|fixup| self.code.bind(fixup));
+        before.save(&mut self.code);
+        self.call_interpreter(index);
+        if self.insns[index].insn.flags & iflag::BRANCH != 0 {
+            return self.follow_interpreter();
+        }
+        if native_after {
+            restore(&mut self.code);
+        }
+        self.code.jump_to(back);
+    }
+
+    /// Fills the frame's entry for the stack from the TLB and looks at it once more.
+    fn emit_stack(&mut self, miss: StackMiss, mut slow: Slow) {
+        let StackMiss { from, access, hit } = miss;
+        let (tag, routine) = if access.write {
+            (frame::STACK_WRITE, self.routines.fill_stack_write)
+        } else {
+            (frame::STACK_READ, self.routines.fill_stack_read)
+        };
+        self.code.bind(from);
+        let call = self.code.call();
+        self.routine(call, routine);
+        self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
+        slow.from.push(self.code.jump_if(cc::A));
+        self.code.load(RCX, here(tag + 8));
+        self.code.jump_to(hit);
+        self.emit_slow(slow);
+    }
+
+    fn emit_unknown(&mut self, from: [Fixup; 2], stack: i32, slow: Option<Slow>) {
+        from.into_iter().for_each(|fixup| self.code.bind(fixup));
+        self.code.load(RAX, here(frame::RIP));
+        let wrong = slow.map(|slow| {
+            self.code.copy(RCX, RAX);
+            self.code.shift(true, SHL, RCX, 16);
+            self.code.shift(true, SAR, RCX, 16);
+            self.code.op(Opcode::wide(0x3B), RCX.0, RAX, &[]);
+            (self.code.jump_if(cc::NE), slow)
+        });
+        if stack != 0 {
+            self.move_stack(stack);
+        }
+        self.count();
+        self.leave(0);
+        if let Some((wrong, mut slow)) = wrong {
+            slow.from.push(wrong);
+            self.emit_slow(slow);
+        }
+    }
+
+    fn emit_link(&mut self, number: usize, jump: Fixup, flags: FlagState) {
+        let target = self.links[number].target;
+        let unlinked = self.code.here();
+        self.code.bind(jump);
+        self.save_and_set_target(flags, target);
+        self.leave(self.first_link + number as u32);
+        if let Some((_, other)) = self.links[number].guard {
+            self.code.bind_to(Fixup(other), unlinked as i64);
+        }
+        let look_up = self.code.here();
+        self.save_and_set_target(flags, target);
+        let jump = self.code.jump();
+        self.routine(jump, self.routines.look_up);
+        let saves = (!flags.saved()).then(|| {
+            let saving = self.code.here();
+            let mut flags = flags;
+            flags.save(&mut self.code);
+            (saving, self.code.jump().0)
+        });
+        let link = &mut self.links[number];
+        (link.unlinked, link.look_up, link.saves) = (unlinked, look_up, saves);
+    }
+
+    fn save_and_set_target(&mut self, mut flags: FlagState, target: u64) {
+        flags.save(&mut self.code);
+        self.code.constant(RAX, target);
+    }
+
+    /// Back to the run loop with the RIP in RAX.
+    fn leave(&mut self, link: u32) {
+        self.code.constant(RCX, link.into());
+        let jump = self.code.jump();
+        self.routine(jump, self.routines.leave);
+    }
+}
