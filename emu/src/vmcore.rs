@@ -1,8 +1,9 @@
 //! A machine's memory and processors as an ELF core, the form in which crash dumps of kernels are kept: gdb, crash,
 //! drgn and volatility read it.
 //!
-//! One PT_LOAD for each range of RAM, sparse where it is zero; an NT_PRSTATUS note for each processor; and the kernel's
-//! own VMCOREINFO note, from which tools learn its version, KASLR offset and page tables.
+//! One PT_LOAD for each range of RAM, sparse where it is zero, and one for each piece of the kernel's image where the kernel
+//! maps it: the same bytes of the file at other addresses, for tools that know no page tables. An NT_PRSTATUS note for each
+//! processor; and the kernel's own VMCOREINFO note, from which tools learn its version, KASLR offset and page tables.
 
 mod linux;
 
@@ -11,6 +12,7 @@ use amber_cpu::Vcpu;
 use amber_cpu::state::seg;
 use amber_mmu::PAGE;
 use amber_snapshot::RegionPages;
+use linux::{Kernel, Mapping};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -47,17 +49,19 @@ pub struct Written {
 /// # Errors
 /// When the file cannot be written.
 pub fn write(machine: &mut Machine, file: &Path) -> io::Result<Written> {
-    let info = linux::vmcoreinfo(machine);
-    let direct_map = info.as_ref().and_then(|_| linux::direct_map(machine));
+    let kernel = Kernel::find(machine);
+    let direct_map = kernel.as_ref().and_then(|kernel| kernel.direct_map(machine));
+    let image = kernel.as_ref().map(|kernel| kernel.image(machine)).unwrap_or_default();
     let loads = loads(machine);
+    let pieces: Vec<_> = image.iter().filter_map(|piece| Some((piece, place(piece, &loads)?))).collect();
     let mut notes = Vec::new();
     for (n, vcpu) in machine.vcpus().iter().enumerate() {
         note(&mut notes, b"CORE\0", NT_PRSTATUS, &prstatus(vcpu, n));
     }
-    if let Some(info) = &info {
-        note(&mut notes, b"VMCOREINFO\0", 0, info);
+    if let Some(kernel) = &kernel {
+        note(&mut notes, b"VMCOREINFO\0", 0, &kernel.info);
     }
-    let headers = 1 + loads.len() as u64;
+    let headers = (1 + loads.len() + pieces.len()) as u64;
     let notes_at = EHDR + headers * PHDR;
     let mut at = (notes_at + notes.len() as u64).next_multiple_of(PAGE);
     let mut head = elf_header(headers as u16);
@@ -68,6 +72,9 @@ pub fn write(machine: &mut Machine, file: &Path) -> io::Result<Written> {
         program_header(&mut head, PT_LOAD, at, [linear, load.gpa], load.len);
         at += load.len;
     }
+    for (Mapping { linear, gpa, len }, place) in pieces {
+        program_header(&mut head, PT_LOAD, first + place, [*linear, *gpa], *len);
+    }
     head.extend_from_slice(&notes);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(file)?);
     out.write_all(&head)?;
@@ -75,13 +82,19 @@ pub fn write(machine: &mut Machine, file: &Path) -> io::Result<Written> {
     out.flush()?;
     // A core that ends in zeroes is as long as it says.
     out.get_ref().set_len(at)?;
-    Ok(Written { len: at, linux: info.is_some() })
+    Ok(Written { len: at, linux: kernel.is_some() })
 }
 
 fn loads(machine: &Machine) -> Vec<Load> {
     let (low, high) = machine.ram_layout();
     let all = [Load { gpa: 0, len: low, at: 0 }, Load { gpa: 1 << 32, len: high, at: low }];
     all.into_iter().filter(|load| load.len != 0).collect()
+}
+
+/// Where in the region `ram`, and so behind the first range in the file, a piece lies that is wholly in it.
+fn place(piece: &Mapping, loads: &[Load]) -> Option<u64> {
+    let inside = |load: &&Load| load.gpa <= piece.gpa && piece.gpa + piece.len <= load.gpa + load.len;
+    loads.iter().find(inside).map(|load| load.at + (piece.gpa - load.gpa))
 }
 
 fn ram(out: &mut BufWriter<File>, frozen: &Frozen, loads: &[Load], first: u64) -> io::Result<()> {
