@@ -183,8 +183,8 @@ impl Machine {
         let model = spec.model()?;
         let platform = Platform::new(&spec.chipset()).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
-            let source = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-            MachineError::Frames(FramesError::Reserve { bytes: spec.memory, source })
+            let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+            MachineError::Frames(FramesError::Reserve { bytes: spec.memory, cause })
         };
         let sizes = spec.region_pages();
         let total = sizes.iter().try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));

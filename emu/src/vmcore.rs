@@ -1,9 +1,10 @@
 //! A machine's memory and processors as an ELF core, the form in which crash dumps of kernels are kept: gdb, crash,
 //! drgn and volatility read it.
 //!
-//! One PT_LOAD for each range of RAM, sparse where it is zero, and one for each piece of the kernel's image where the kernel
-//! maps it: the same bytes of the file at other addresses, for tools that know no page tables. An NT_PRSTATUS note for each
-//! processor; and the kernel's own VMCOREINFO note, from which tools learn its version, KASLR offset and page tables.
+//! PT_LOADs for all of RAM in order of its addresses, sparse where it is zero. They have the linear addresses at which the
+//! kernel's image is mapped, elsewhere those of its map of all memory, for tools that know no page tables. No page is in two of
+//! them, as in other cores: volatility finds neither then. An NT_PRSTATUS note for each processor; and the kernel's own
+//! VMCOREINFO note, from which tools learn its version, KASLR offset and page tables.
 
 mod linux;
 
@@ -15,7 +16,6 @@ use amber_snapshot::RegionPages;
 use linux::{Kernel, Mapping};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::Path;
 
 const EHDR: u64 = 64;
 const PHDR: u64 = 56;
@@ -28,11 +28,21 @@ const PRSTATUS_REGISTERS: usize = 112;
 const PRSTATUS_PID: usize = 32;
 
 /// A range of RAM.
+#[derive(Clone, Copy)]
 struct Load {
     gpa: u64,
     len: u64,
     /// Offset in the region `ram`.
     at: u64,
+    /// Where the kernel's image is mapped to it.
+    linear: Option<u64>,
+}
+
+impl Load {
+    /// The part of `len` bytes from the `from`th on.
+    fn part(&self, from: u64, len: u64) -> Self {
+        Self { gpa: self.gpa + from, len, at: self.at + from, linear: None }
+    }
 }
 
 /// What was written.
@@ -44,16 +54,15 @@ pub struct Written {
     pub linux: bool,
 }
 
-/// Writes the core of `machine` to `file`.
+/// Writes the core of `machine` to `file`, which is empty.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(machine: &mut Machine, file: &Path) -> io::Result<Written> {
+pub fn write(machine: &mut Machine, file: &mut File) -> io::Result<Written> {
     let kernel = Kernel::find(machine);
     let direct_map = kernel.as_ref().and_then(|kernel| kernel.direct_map(machine));
     let image = kernel.as_ref().map(|kernel| kernel.image(machine)).unwrap_or_default();
-    let loads = loads(machine);
-    let pieces: Vec<_> = image.iter().filter_map(|piece| Some((piece, place(piece, &loads)?))).collect();
+    let loads = loads(machine, &image);
     let mut notes = Vec::new();
     for (n, vcpu) in machine.vcpus().iter().enumerate() {
         note(&mut notes, b"CORE\0", NT_PRSTATUS, &prstatus(vcpu, n));
@@ -61,63 +70,60 @@ pub fn write(machine: &mut Machine, file: &Path) -> io::Result<Written> {
     if let Some(kernel) = &kernel {
         note(&mut notes, b"VMCOREINFO\0", 0, &kernel.info);
     }
-    let headers = (1 + loads.len() + pieces.len()) as u64;
+    let headers = 1 + loads.len() as u64;
     let notes_at = EHDR + headers * PHDR;
-    let mut at = (notes_at + notes.len() as u64).next_multiple_of(PAGE);
+    let first = (notes_at + notes.len() as u64).next_multiple_of(PAGE);
     let mut head = elf_header(headers as u16);
     program_header(&mut head, PT_NOTE, notes_at, [0, 0], notes.len() as u64);
-    let first = at;
-    for load in &loads {
-        let linear = direct_map.map_or(0, |base| base.wrapping_add(load.gpa));
-        program_header(&mut head, PT_LOAD, at, [linear, load.gpa], load.len);
-        at += load.len;
-    }
-    for (Mapping { linear, gpa, len }, place) in pieces {
-        program_header(&mut head, PT_LOAD, first + place, [*linear, *gpa], *len);
+    for Load { gpa, len, at, linear } in &loads {
+        let linear = linear.or(direct_map.map(|base| base.wrapping_add(*gpa))).unwrap_or(0);
+        program_header(&mut head, PT_LOAD, first + at, [linear, *gpa], *len);
     }
     head.extend_from_slice(&notes);
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(file)?);
+    let mut out = BufWriter::with_capacity(1 << 20, file);
     out.write_all(&head)?;
-    ram(&mut out, &machine.freeze(), &loads, first)?;
+    ram(&mut out, &machine.freeze(), first)?;
     out.flush()?;
+    let len = first + loads.iter().map(|load| load.len).sum::<u64>();
     // A core that ends in zeroes is as long as it says.
-    out.get_ref().set_len(at)?;
-    Ok(Written { len: at, linux: kernel.is_some() })
+    out.get_ref().set_len(len)?;
+    Ok(Written { len, linux: kernel.is_some() })
 }
 
-fn loads(machine: &Machine) -> Vec<Load> {
+/// RAM, the pieces of the kernel's image apart from the rest.
+fn loads(machine: &Machine, image: &[Mapping]) -> Vec<Load> {
     let (low, high) = machine.ram_layout();
-    let all = [Load { gpa: 0, len: low, at: 0 }, Load { gpa: 1 << 32, len: high, at: low }];
-    all.into_iter().filter(|load| load.len != 0).collect()
+    let all = [(0, low, 0), (1 << 32, high, low)].map(|(gpa, len, at)| Load { gpa, len, at, linear: None });
+    let mut loads = all.to_vec();
+    for piece in image {
+        let around = |load: &Load| {
+            load.linear.is_none() && load.gpa <= piece.gpa && piece.gpa + piece.len <= load.gpa + load.len
+        };
+        let Some(n) = loads.iter().position(around) else { continue };
+        let (load, from) = (loads[n], piece.gpa - loads[n].gpa);
+        let own = Load { linear: Some(piece.linear), ..load.part(from, piece.len) };
+        let (end, rest) = (from + piece.len, load.len - from - piece.len);
+        loads.splice(n..=n, [load.part(0, from), own, load.part(end, rest)]);
+    }
+    loads.retain(|load| load.len != 0);
+    loads
 }
 
-/// Where in the region `ram`, and so behind the first range in the file, a piece lies that is wholly in it.
-fn place(piece: &Mapping, loads: &[Load]) -> Option<u64> {
-    let inside = |load: &&Load| load.gpa <= piece.gpa && piece.gpa + piece.len <= load.gpa + load.len;
-    loads.iter().find(inside).map(|load| load.at + (piece.gpa - load.gpa))
-}
-
-fn ram(out: &mut BufWriter<File>, frozen: &Frozen, loads: &[Load], first: u64) -> io::Result<()> {
+/// The region `ram`, its first byte at `first` in the file.
+fn ram(out: &mut BufWriter<&mut File>, frozen: &Frozen, first: u64) -> io::Result<()> {
     let Some(region) = frozen.regions().find(|region| region.name() == "ram") else { return Ok(()) };
-    let (mut start, mut position) = (first, None);
-    for load in loads {
-        for page in 0..load.len / PAGE {
-            let number = ((load.at / PAGE) + page) as usize;
-            if region.generation(number).is_none() {
-                continue;
-            }
-            let bytes = region.bytes(number);
-            if bytes.iter().all(|byte| *byte == 0) {
-                continue;
-            }
-            let at = start + page * PAGE;
-            if position != Some(at) {
-                out.seek(SeekFrom::Start(at))?;
-            }
-            out.write_all(bytes)?;
-            position = Some(at + PAGE);
+    let mut position = None;
+    for page in (0..region.pages()).filter(|page| region.generation(*page).is_some()) {
+        let bytes = region.bytes(page);
+        if bytes.iter().all(|byte| *byte == 0) {
+            continue;
         }
-        start += load.len;
+        let at = first + page as u64 * PAGE;
+        if position != Some(at) {
+            out.seek(SeekFrom::Start(at))?;
+        }
+        out.write_all(bytes)?;
+        position = Some(at + PAGE);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use amber_tests::Random;
 use amber_tests::program::{self, SCRIBBLER};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -102,14 +102,55 @@ impl Killed {
         }
     }
 
+    /// Waits until a program writes the pack of its `n`th save; false if it ends before.
+    fn await_save(&self, child: &mut Child, round: u64, n: u64) -> bool {
+        let is_pack = |(path, _): &(PathBuf, u64)| path.to_string_lossy().contains("/pack");
+        let before = |n| n == 0 || self.is_named(round, n);
+        self.await_that(child, || before(n - 1) && self.files("tmp").iter().any(is_pack))
+    }
+
+    /// Waits until its `n`th save is done, too.
+    fn await_name(&self, child: &mut Child, round: u64, n: u64) -> bool {
+        self.await_that(child, || self.is_named(round, n))
+    }
+
+    fn is_named(&self, round: u64, n: u64) -> bool {
+        self.folder.path().join(format!("store/names/kill{round}-{n}.json")).exists()
+    }
+
+    fn await_that(&self, child: &mut Child, that: impl Fn() -> bool) -> bool {
+        while !that() {
+            if child.try_wait().expect("it was started").is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        true
+    }
+
+    /// How long a save takes, of those of a program that nobody kills.
+    fn save_time(&self) -> Duration {
+        let mut child = saving(self.folder.path(), 0).spawn().expect("amber starts");
+        let mut times: Vec<_> = (1..=SAVES)
+            .filter_map(|n| {
+                let begun = self.await_save(&mut child, 0, n).then(Instant::now)?;
+                self.await_name(&mut child, 0, n).then(|| begun.elapsed())
+            })
+            .collect();
+        assert!(child.wait().expect("it was started").success());
+        times.sort();
+        times[times.len() / 2]
+    }
+
     /// Files of one of the store's folders, with their lengths.
     fn files(&self, folder: &str) -> Vec<(PathBuf, u64)> {
         let entries = std::fs::read_dir(self.folder.path().join("store").join(folder)).expect("a folder");
         let file = |entry: std::io::Result<std::fs::DirEntry>| {
             let entry = entry.expect("readable");
-            (entry.path(), entry.metadata().expect("readable").len())
+            // One that was moved to its place meanwhile is no file of this folder.
+            Some((entry.path(), entry.metadata().ok()?.len()))
         };
-        entries.map(file).collect()
+        entries.filter_map(file).collect()
     }
 
     /// All that was ever whole still is, also after a collection.
@@ -127,15 +168,17 @@ impl Killed {
 fn a_killed_save_leaves_every_earlier_snapshot_whole_and_no_half_of_a_new_one() {
     let mut random = Random(7);
     let mut killed = Killed::new();
-    let start = Instant::now();
-    assert!(saving(killed.folder.path(), 0).status().expect("amber starts").success());
-    let whole_run = start.elapsed().as_micros() as u64;
+    let save_time = killed.save_time();
     assert_eq!(killed.check(), Moment::Between);
     assert_eq!(killed.seen.len() as u64, SAVES);
     let mut moments = BTreeMap::new();
     for round in 1..=kills() {
         let mut child = saving(killed.folder.path(), round).spawn().expect("amber starts");
-        std::thread::sleep(Duration::from_micros(random.below(whole_run)));
+        // Some kills come after the end of the save.
+        let after = Duration::from_micros(random.below(save_time.as_micros() as u64 * 9 / 8));
+        if killed.await_save(&mut child, round, 1 + random.below(SAVES)) {
+            std::thread::sleep(after);
+        }
         child.kill().expect("it was started");
         child.wait().expect("it was started");
         *moments.entry(killed.check()).or_insert(0) += 1;
@@ -144,7 +187,7 @@ fn a_killed_save_leaves_every_earlier_snapshot_whole_and_no_half_of_a_new_one() 
         }
     }
     killed.end();
-    println!("{} kills in runs of {} ms: {moments:?}", kills(), whole_run / 1000);
+    println!("{} kills, a save takes {save_time:?}: {moments:?}", kills());
     if kills() >= 500 {
         assert!(MOMENTS.iter().all(|moment| moments.contains_key(moment)), "never killed at some of them");
     }
@@ -163,6 +206,7 @@ fn a_full_disk_is_one_sentence_and_the_machine_runs_on() {
     let output = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().expect("sh runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("cannot be written"), "{said}");
+    assert_eq!(said.matches("os error").count(), 1, "the reason is said once: {said}");
     assert!(said.contains("state-hash"), "the machine did not run to its end: {said}");
     assert_eq!(output.status.code(), Some(2), "{said}");
     let store = Store::open(dir.path()).expect("a store");

@@ -36,11 +36,14 @@ pub fn run(found: Found, to: &ExportTo) -> Result<i32> {
     // Last: a machine takes the snapshot over.
     if let Some(file) = &to.vmcore {
         let mut machine = Machine::load(found.snapshot)?;
-        let written = vmcore::write(&mut machine, file)
-            .with_context(|| format!("{}: cannot be written", file.display()))?;
-        let note =
-            if written.linux { "with the kernel's VMCOREINFO" } else { "no VMCOREINFO of a Linux in it" };
-        println!("{}: {} bytes, {note}", file.display(), written.len);
+        let mut linux = false;
+        let bytes = whole(file, |out| {
+            let written = vmcore::write(&mut machine, out)?;
+            linux = written.linux;
+            Ok(written.len)
+        })?;
+        let note = if linux { "with the kernel's VMCOREINFO" } else { "no VMCOREINFO of a Linux in it" };
+        println!("{}: {bytes} bytes, {note}", file.display());
     }
     Ok(0)
 }
