@@ -1,10 +1,10 @@
 //! A machine's memory and processors as an ELF core, the form in which crash dumps of kernels are kept: gdb, crash,
 //! drgn and volatility read it.
 //!
-//! PT_LOADs for all of RAM in order of its addresses, sparse where it is zero. They have the linear addresses at which the
-//! kernel's image is mapped, elsewhere those of its map of all memory, for tools that know no page tables. No page is in two of
-//! them, as in other cores: volatility finds neither then. An NT_PRSTATUS note for each processor; and the kernel's own
-//! VMCOREINFO note, from which tools learn its version, KASLR offset and page tables.
+//! One PT_LOAD for each range of RAM, sparse where it is zero, at the linear addresses of the kernel's map of all memory; one
+//! for each piece of the kernel's image where that is mapped, of the same bytes of the file, for tools that know no page
+//! tables. An NT_PRSTATUS note for each processor; and the kernel's own VMCOREINFO note, from which tools learn its version,
+//! KASLR offset and page tables.
 
 mod linux;
 
@@ -27,22 +27,17 @@ const PRSTATUS: usize = 336;
 const PRSTATUS_REGISTERS: usize = 112;
 const PRSTATUS_PID: usize = 32;
 
-/// A range of RAM.
-#[derive(Clone, Copy)]
+/// In place of the physical address of pages that have theirs in another PT_LOAD, as in /proc/kcore: volatility3 finds
+/// nothing where physical ranges overlap.
+const ELSEWHERE: u64 = u64::MAX;
+
+/// A PT_LOAD.
 struct Load {
+    linear: u64,
     gpa: u64,
     len: u64,
     /// Offset in the region `ram`.
     at: u64,
-    /// Where the kernel's image is mapped to it.
-    linear: Option<u64>,
-}
-
-impl Load {
-    /// The part of `len` bytes from the `from`th on.
-    fn part(&self, from: u64, len: u64) -> Self {
-        Self { gpa: self.gpa + from, len, at: self.at + from, linear: None }
-    }
 }
 
 /// What was written.
@@ -60,9 +55,11 @@ pub struct Written {
 /// When the file cannot be written.
 pub fn write(machine: &mut Machine, file: &mut File) -> io::Result<Written> {
     let kernel = Kernel::find(machine);
-    let direct_map = kernel.as_ref().and_then(|kernel| kernel.direct_map(machine));
+    let mut loads = ram_loads(machine, kernel.as_ref().and_then(|kernel| kernel.direct_map(machine)));
+    let len = loads.iter().map(|load| load.len).sum::<u64>();
     let image = kernel.as_ref().map(|kernel| kernel.image(machine)).unwrap_or_default();
-    let loads = loads(machine, &image);
+    let pieces: Vec<_> = image.iter().filter_map(|piece| image_load(piece, &loads)).collect();
+    loads.extend(pieces);
     let mut notes = Vec::new();
     for (n, vcpu) in machine.vcpus().iter().enumerate() {
         note(&mut notes, b"CORE\0", NT_PRSTATUS, &prstatus(vcpu, n));
@@ -75,38 +72,34 @@ pub fn write(machine: &mut Machine, file: &mut File) -> io::Result<Written> {
     let first = (notes_at + notes.len() as u64).next_multiple_of(PAGE);
     let mut head = elf_header(headers as u16);
     program_header(&mut head, PT_NOTE, notes_at, [0, 0], notes.len() as u64);
-    for Load { gpa, len, at, linear } in &loads {
-        let linear = linear.or(direct_map.map(|base| base.wrapping_add(*gpa))).unwrap_or(0);
-        program_header(&mut head, PT_LOAD, first + at, [linear, *gpa], *len);
+    for Load { linear, gpa, len, at } in &loads {
+        program_header(&mut head, PT_LOAD, first + at, [*linear, *gpa], *len);
     }
     head.extend_from_slice(&notes);
     let mut out = BufWriter::with_capacity(1 << 20, file);
     out.write_all(&head)?;
     ram(&mut out, &machine.freeze(), first)?;
     out.flush()?;
-    let len = first + loads.iter().map(|load| load.len).sum::<u64>();
     // A core that ends in zeroes is as long as it says.
-    out.get_ref().set_len(len)?;
-    Ok(Written { len, linux: kernel.is_some() })
+    out.get_ref().set_len(first + len)?;
+    Ok(Written { len: first + len, linux: kernel.is_some() })
 }
 
-/// RAM, the pieces of the kernel's image apart from the rest.
-fn loads(machine: &Machine, image: &[Mapping]) -> Vec<Load> {
+fn ram_loads(machine: &Machine, direct_map: Option<u64>) -> Vec<Load> {
     let (low, high) = machine.ram_layout();
-    let all = [(0, low, 0), (1 << 32, high, low)].map(|(gpa, len, at)| Load { gpa, len, at, linear: None });
-    let mut loads = all.to_vec();
-    for piece in image {
-        let around = |load: &Load| {
-            load.linear.is_none() && load.gpa <= piece.gpa && piece.gpa + piece.len <= load.gpa + load.len
-        };
-        let Some(n) = loads.iter().position(around) else { continue };
-        let (load, from) = (loads[n], piece.gpa - loads[n].gpa);
-        let own = Load { linear: Some(piece.linear), ..load.part(from, piece.len) };
-        let (end, rest) = (from + piece.len, load.len - from - piece.len);
-        loads.splice(n..=n, [load.part(0, from), own, load.part(end, rest)]);
-    }
-    loads.retain(|load| load.len != 0);
-    loads
+    let load = |(gpa, len, at)| {
+        let linear = direct_map.map_or(0, |base| base.wrapping_add(gpa));
+        Load { linear, gpa, len, at }
+    };
+    let all = [(0, low, 0), (1 << 32, high, low)].map(load);
+    all.into_iter().filter(|load| load.len != 0).collect()
+}
+
+/// A piece of the kernel's image that is wholly in one range of RAM.
+fn image_load(piece: &Mapping, ram: &[Load]) -> Option<Load> {
+    let Mapping { linear, gpa, len } = *piece;
+    let range = ram.iter().find(|load| load.gpa <= gpa && gpa + len <= load.gpa + load.len)?;
+    Some(Load { linear, gpa: ELSEWHERE, len, at: range.at + (gpa - range.gpa) })
 }
 
 /// The region `ram`, its first byte at `first` in the file.
