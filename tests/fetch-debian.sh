@@ -57,6 +57,16 @@ echo PASS
 poweroff -f
 INIT
 
+# Says what it is and which tasks it has, and stays at a shell.
+pack shell.gz <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev
+sleep 1000000 &
+exec sh -c 'cat /proc/version; echo TASKS; ps -o pid,comm; echo READY; exec sh'
+INIT
+
 # In the order they are loaded.
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 mbcache jbd2
  crc32c_generic ext4"
@@ -105,4 +115,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, disk.gz, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, System.map ($(wc -l <System.map) symbols)"

@@ -169,8 +169,8 @@ pub enum Guest<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    #[error("{}: cannot be read: {source}", file.display())]
-    Read { file: PathBuf, source: std::io::Error },
+    #[error("{}: cannot be read: {cause}", file.display())]
+    Read { file: PathBuf, cause: std::io::Error },
     #[error("{}: {why}", file.display())]
     Parse { file: PathBuf, why: String },
     #[error("{first} and {second} both name a guest; keep one of them")]
@@ -190,7 +190,7 @@ impl MachineConfig {
     /// When the file cannot be read, is no TOML, or has an unknown key or a bad value (named, with its line).
     pub fn from_file(file: &Path) -> Result<Self, ConfigError> {
         let text =
-            files::read_text(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+            files::read_text(file).map_err(|cause| ConfigError::Read { file: file.to_owned(), cause })?;
         let mut config = Self::from_toml(&text, file)?;
         config.rebase_paths(file.parent().unwrap_or(Path::new("")));
         Ok(config)

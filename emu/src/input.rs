@@ -64,10 +64,10 @@ impl Start {
 /// What is wrong with a log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("{}: cannot be read: {source}", file.display())]
-    Read { file: PathBuf, source: std::io::Error },
-    #[error("{}: cannot be written: {source}", file.display())]
-    Write { file: PathBuf, source: std::io::Error },
+    #[error("{}: cannot be read: {cause}", file.display())]
+    Read { file: PathBuf, cause: std::io::Error },
+    #[error("{}: cannot be written: {cause}", file.display())]
+    Write { file: PathBuf, cause: std::io::Error },
     #[error("{}: {why}", file.display())]
     Format { file: PathBuf, why: String },
     #[error(
@@ -90,7 +90,7 @@ impl Recorder {
     /// # Errors
     /// When the file cannot be written.
     pub fn create(file: &Path, start: &Start) -> Result<Self, LogError> {
-        let write = |source| LogError::Write { file: file.to_owned(), source };
+        let write = |cause| LogError::Write { file: file.to_owned(), cause };
         let out = BufWriter::new(File::create(file).map_err(write)?);
         let mut recorder = Self { file: file.to_owned(), out, failed: None };
         recorder.put(start);
@@ -108,8 +108,8 @@ impl Recorder {
         let written = self.out.write_all(&(bytes.len() as u32).to_le_bytes());
         // A log must say all that the guest has seen, also when the process is killed.
         let written = written.and_then(|()| self.out.write_all(&bytes)).and_then(|()| self.out.flush());
-        if let (Err(source), None) = (written, &self.failed) {
-            self.failed = Some(LogError::Write { file: self.file.clone(), source });
+        if let (Err(cause), None) = (written, &self.failed) {
+            self.failed = Some(LogError::Write { file: self.file.clone(), cause });
         }
     }
 
@@ -127,7 +127,7 @@ impl Recorder {
 /// # Errors
 /// When the file is no log, or one of another epoch.
 pub fn read(file: &Path) -> Result<(Start, Vec<Record>), LogError> {
-    let read = |source| LogError::Read { file: file.to_owned(), source };
+    let read = |cause| LogError::Read { file: file.to_owned(), cause };
     let bad = |why: &str| LogError::Format { file: file.to_owned(), why: why.to_owned() };
     let mut from = BufReader::new(File::open(file).map_err(read)?);
     let first = frame(&mut from).map_err(read)?.ok_or_else(|| bad("it is empty or cut off"))?;

@@ -35,7 +35,7 @@ use start::Start;
 
 /// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
 /// cost, how often the host is asked for input, how fast serial characters and the TSC go.
-pub const SEMANTICS_EPOCH: u32 = 4;
+pub const SEMANTICS_EPOCH: u32 = 5;
 
 /// Index of RAM among the regions.
 pub(crate) const RAM: usize = 0;
@@ -183,8 +183,8 @@ impl Machine {
         let model = spec.model()?;
         let platform = Platform::new(&spec.chipset()).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
-            let source = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-            MachineError::Frames(FramesError::Reserve { bytes: spec.memory, source })
+            let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+            MachineError::Frames(FramesError::Reserve { bytes: spec.memory, cause })
         };
         let sizes = spec.region_pages();
         let total = sizes.iter().try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));

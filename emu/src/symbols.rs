@@ -47,8 +47,8 @@ impl std::fmt::Display for Located<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SymbolError {
-    #[error("{}: cannot be read: {source}", file.display())]
-    Read { file: PathBuf, source: std::io::Error },
+    #[error("{}: cannot be read: {cause}", file.display())]
+    Read { file: PathBuf, cause: std::io::Error },
     #[error("{file}: damaged ELF: {why}")]
     Elf { file: String, why: String },
     #[error(
@@ -69,7 +69,7 @@ impl Symbols {
     /// When the file cannot be read or understood, or has no symbols.
     pub fn from_file(file: &Path) -> Result<Self, SymbolError> {
         let bytes = files::read(file, MAX_FILE)
-            .map_err(|source| SymbolError::Read { file: file.to_owned(), source })?;
+            .map_err(|cause| SymbolError::Read { file: file.to_owned(), cause })?;
         Self::parse(&file.display().to_string(), &bytes)
     }
 

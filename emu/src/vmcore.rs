@@ -1,9 +1,10 @@
 //! A snapshot's memory and processors as an ELF core, the form in which crash dumps of kernels are kept: gdb, crash,
 //! drgn and volatility read it.
 //!
-//! One PT_LOAD for each range of RAM, sparse where it is zero; an NT_PRSTATUS note for each processor; and the kernel's
-//! own VMCOREINFO note, from which tools learn its version, KASLR offset and page tables. It is found while the pages pass
-//! by, so the notes come last in the file.
+//! One PT_LOAD for each range of RAM, sparse where it is zero, at the linear addresses of the kernel's map of all memory; one
+//! for each piece of the kernel's image where that is mapped, of the same bytes of the file, for tools that know no page
+//! tables. An NT_PRSTATUS note for each processor; and the kernel's own VMCOREINFO note, from which tools learn its version,
+//! KASLR offset and page tables. It is found while the pages pass by, so the notes come last in the file.
 
 mod linux;
 
@@ -12,10 +13,10 @@ use amber_cpu::Vcpu;
 use amber_cpu::state::seg;
 use amber_mmu::PAGE;
 use amber_snapshot::{GROUP_PAGES, ObjectId, Objects, RegionTable, Snapshot, StoreError};
+use linux::{Kernel, Mapping, PIECES};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -29,10 +30,20 @@ const PRSTATUS: usize = 336;
 const PRSTATUS_REGISTERS: usize = 112;
 const PRSTATUS_PID: usize = 32;
 
-/// A range of RAM.
+/// In place of the physical address of pages that have theirs in another PT_LOAD, as in /proc/kcore: volatility3 finds
+/// nothing where physical ranges overlap.
+const ELSEWHERE: u64 = u64::MAX;
+/// Where RAM begins in the file: behind as many program headers as there may be.
+const FIRST: u64 = PAGE;
+const _: () = assert!(EHDR + (1 + 2 + PIECES as u64) * PHDR <= FIRST);
+
+/// A PT_LOAD.
 struct Load {
+    linear: u64,
     gpa: u64,
     len: u64,
+    /// Offset in the region `ram`.
+    at: u64,
 }
 
 /// What was written.
@@ -58,58 +69,67 @@ pub enum CoreError {
 /// Told how far long work is: done, of.
 pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64) + Send);
 
-/// Writes the core of `snapshot` to `file`.
+/// Writes the core of `snapshot` to `out`, which is empty.
 ///
 /// # Errors
 /// When the file cannot be written, or the snapshot not be read.
-pub fn write(snapshot: &Snapshot, file: &Path, progress: Progress) -> Result<Written, CoreError> {
+pub fn write(snapshot: &Snapshot, out: &File, progress: Progress) -> Result<Written, CoreError> {
     // Its registers, and what its page tables say; pages are brought as they are looked at.
     let machine = Machine::load(snapshot.again())?;
-    let loads = loads(&machine);
-    let headers = 1 + loads.len() as u64;
-    let first = (EHDR + headers * PHDR).next_multiple_of(PAGE);
-    let out = File::create(file)?;
+    let mut loads = ram_loads(&machine);
     // Where nothing is written, the file has a hole.
-    let end = first + loads.iter().map(|load| load.len).sum::<u64>();
+    let end = FIRST + loads.iter().map(|load| load.len).sum::<u64>();
     out.set_len(end)?;
-    let info = ram(&out, snapshot, first, progress)?;
-    let info = info.and_then(|page| linux::description(&machine, address(&loads, page * PAGE)));
-    let direct_map = info.as_ref().and_then(|_| linux::direct_map(&machine));
+    let note_page = ram(out, snapshot, FIRST, progress)?;
+    let kernel = note_page.and_then(|page| Kernel::new(&machine, address(&loads, page * PAGE)));
+    if let Some(kernel) = &kernel {
+        let direct_map = kernel.direct_map(&machine).unwrap_or(0);
+        loads.iter_mut().for_each(|load| load.linear = direct_map.wrapping_add(load.gpa));
+        let image = kernel.image(&machine);
+        let pieces: Vec<_> = image.iter().filter_map(|piece| image_load(piece, &loads)).collect();
+        loads.extend(pieces);
+    }
+    let notes = notes(&machine, kernel.as_ref());
+    let mut head = elf_header(1 + loads.len() as u16);
+    program_header(&mut head, PT_NOTE, end, [0, 0], notes.len() as u64);
+    for Load { linear, gpa, len, at } in &loads {
+        program_header(&mut head, PT_LOAD, FIRST + at, [*linear, *gpa], *len);
+    }
+    out.write_all_at(&notes, end)?;
+    out.write_all_at(&head, 0)?;
+    Ok(Written { len: end + notes.len() as u64, linux: kernel.is_some() })
+}
+
+fn notes(machine: &Machine, kernel: Option<&Kernel>) -> Vec<u8> {
     let mut notes = Vec::new();
     for (n, vcpu) in machine.vcpus().iter().enumerate() {
         note(&mut notes, b"CORE\0", NT_PRSTATUS, &prstatus(vcpu, n));
     }
-    if let Some(info) = &info {
-        note(&mut notes, b"VMCOREINFO\0", 0, info);
+    if let Some(kernel) = kernel {
+        note(&mut notes, b"VMCOREINFO\0", 0, &kernel.info);
     }
-    let mut head = elf_header(headers as u16);
-    program_header(&mut head, PT_NOTE, end, [0, 0], notes.len() as u64);
-    let mut at = first;
-    for load in &loads {
-        let linear = direct_map.map_or(0, |base| base.wrapping_add(load.gpa));
-        program_header(&mut head, PT_LOAD, at, [linear, load.gpa], load.len);
-        at += load.len;
-    }
-    out.write_all_at(&notes, end)?;
-    out.write_all_at(&head, 0)?;
-    Ok(Written { len: end + notes.len() as u64, linux: info.is_some() })
+    notes
 }
 
-fn loads(machine: &Machine) -> Vec<Load> {
+/// The ranges of RAM. Where they are mapped is to be found out.
+fn ram_loads(machine: &Machine) -> Vec<Load> {
     let (low, high) = machine.ram_layout();
-    let all = [Load { gpa: 0, len: low }, Load { gpa: 1 << 32, len: high }];
+    let all =
+        [Load { linear: 0, gpa: 0, len: low, at: 0 }, Load { linear: 0, gpa: 1 << 32, len: high, at: low }];
     all.into_iter().filter(|load| load.len != 0).collect()
 }
 
+/// A piece of the kernel's image that is wholly in one range of RAM.
+fn image_load(piece: &Mapping, ram: &[Load]) -> Option<Load> {
+    let Mapping { linear, gpa, len } = *piece;
+    let range = ram.iter().find(|load| load.gpa <= gpa && gpa + len <= load.gpa + load.len)?;
+    Some(Load { linear, gpa: ELSEWHERE, len, at: range.at + (gpa - range.gpa) })
+}
+
 /// Guest-physical address of a byte of the region `ram`.
-fn address(loads: &[Load], mut at: u64) -> u64 {
-    for load in loads {
-        if at < load.len {
-            return load.gpa + at;
-        }
-        at -= load.len;
-    }
-    u64::MAX
+fn address(loads: &[Load], at: u64) -> u64 {
+    let range = loads.iter().find(|load| at >= load.at && at - load.at < load.len);
+    range.map_or(u64::MAX, |load| load.gpa + (at - load.at))
 }
 
 /// Most threads that write: decompressing pages takes longer than writing them.

@@ -32,8 +32,8 @@ pub(crate) struct HostFrame(pub u32);
 #[derive(Debug, thiserror::Error)]
 pub enum FramesError {
     /// The host refused the reservation.
-    #[error("the host cannot reserve {bytes} bytes of guest memory: {source}; ask for less with --memory")]
-    Reserve { bytes: u64, source: std::io::Error },
+    #[error("the host cannot reserve {bytes} bytes of guest memory: {cause}; ask for less with --memory")]
+    Reserve { bytes: u64, cause: std::io::Error },
 }
 
 /// An integer that moves between guest memory and registers in one access.
@@ -119,11 +119,11 @@ impl Pool {
         for capacity in wishes.map(|wish| wish - wish % SEGMENT) {
             match Self::reserve(capacity) {
                 Ok(pool) => return Ok(pool),
-                Err(source) => refused = Some(source),
+                Err(cause) => refused = Some(cause),
             }
         }
-        let source = refused.map_or(std::io::ErrorKind::OutOfMemory.into(), std::io::Error::from);
-        Err(FramesError::Reserve { bytes: u64::from(least) * PAGE, source })
+        let cause = refused.map_or(std::io::ErrorKind::OutOfMemory.into(), std::io::Error::from);
+        Err(FramesError::Reserve { bytes: u64::from(least) * PAGE, cause })
     }
 
     fn reserve(capacity: u32) -> Result<Self, rustix::io::Errno> {

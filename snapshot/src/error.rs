@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 /// Why a snapshot cannot be saved, found or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{}: cannot be read: {source}", file.display())]
-    Read { file: PathBuf, source: std::io::Error },
-    #[error("{}: cannot be written: {source}", file.display())]
-    Write { file: PathBuf, source: std::io::Error },
+    #[error("{}: cannot be read: {cause}", file.display())]
+    Read { file: PathBuf, cause: std::io::Error },
+    #[error("{}: cannot be written: {cause}", file.display())]
+    Write { file: PathBuf, cause: std::io::Error },
     /// Not what its name says, or damaged.
     #[error("{}: {why}", file.display())]
     Format { file: PathBuf, why: String },
@@ -33,11 +33,11 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn read(file: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        |source| Self::Read { file: file.to_owned(), source }
+        |cause| Self::Read { file: file.to_owned(), cause }
     }
 
     pub(crate) fn write(file: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        |source| Self::Write { file: file.to_owned(), source }
+        |cause| Self::Write { file: file.to_owned(), cause }
     }
 
     pub(crate) fn format(file: &Path, why: impl Into<String>) -> Self {

@@ -150,17 +150,23 @@ impl Store {
     }
 }
 
-/// Calls `each` with every object a snapshot needs: inner nodes and pages.
+/// Calls `each` with every object a snapshot needs: inner nodes and pages. A node that stands for several groups is
+/// looked at once: a small file may say that a large region is made of one.
 pub(crate) fn for_each_object(
     manifest: &Manifest,
     objects: &crate::Objects,
     mut each: impl FnMut(ObjectId),
 ) -> Result<(), StoreError> {
+    let mut seen = BTreeSet::new();
     for region in &manifest.regions {
-        let tree = region.tree(objects, 1)?;
-        region.groups.iter().flatten().for_each(|id| each(*id));
-        let absent = tree.absent();
-        tree.groups().flat_map(|(_, ids)| ids).filter(|id| **id != absent).for_each(|id| each(*id));
+        let absent = region.absent();
+        for (group, node) in region.groups.iter().enumerate() {
+            let Some(node) = *node else { continue };
+            if seen.insert((node, absent, region.pages_in(group))) {
+                each(node);
+                region.ids(objects, group)?.into_iter().filter(|id| *id != absent).for_each(&mut each);
+            }
+        }
     }
     Ok(())
 }

@@ -142,7 +142,8 @@ impl RegionTable {
         }
     }
 
-    fn pages_in(&self, group: usize) -> usize {
+    /// Pages of a group.
+    pub(crate) fn pages_in(&self, group: usize) -> usize {
         let first = (group * GROUP_PAGES) as u64;
         self.pages.saturating_sub(first).min(GROUP_PAGES as u64) as usize
     }

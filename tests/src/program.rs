@@ -5,6 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
+/// A flat guest that fills the 2 MiB from 2 MiB on with numbers, again and again: `mov edi, 200000h; again: imul rax, rax,
+/// 5851F42Dh; add rax, 14057B7Eh; stosq; and edi, 3FFFFFh; or edi, 200000h; jmp again`.
+pub const SCRIBBLER: &[u8] =
+    b"\xBF\x00\x00\x20\x00\x48\x69\xC0\x2D\xF4\x51\x58\x48\x05\x7E\x7B\x05\x14\x48\xAB\
+    \x81\xE7\xFF\xFF\x3F\x00\x81\xCF\x00\x00\x20\x00\xEB\xE3";
+
 /// Path of the program, of the same profile as the test.
 ///
 /// # Panics

@@ -4,8 +4,8 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootError {
-    #[error("{file}: cannot be read: {source}")]
-    Read { file: String, source: std::io::Error },
+    #[error("{file}: cannot be read: {cause}")]
+    Read { file: String, cause: std::io::Error },
     #[error("snapshot {0} holds a machine that has started; --from goes on from it")]
     Snapshot(String),
     #[error("{file}: is a directory; name the file inside it")]

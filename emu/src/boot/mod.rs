@@ -180,7 +180,7 @@ pub fn load_kernel(
 /// When it cannot be read, is a directory, is empty or is larger than [`MAX_FILE`].
 pub fn read_file(path: &Path) -> Result<Vec<u8>, BootError> {
     let file = || path.display().to_string();
-    let read_error = |source| BootError::Read { file: file(), source };
+    let read_error = |cause| BootError::Read { file: file(), cause };
     let meta = std::fs::metadata(path).map_err(read_error)?;
     if meta.is_dir() {
         return Err(BootError::Directory { file: file() });

@@ -34,12 +34,15 @@ pub fn run(found: Found, to: &ExportTo) -> Result<i32> {
     }
     if let Some(file) = &to.vmcore {
         let bar = bar("export");
-        let written = vmcore::write(&found.snapshot, file, &mut moving(&bar))
-            .with_context(|| file.display().to_string())?;
+        let mut linux = false;
+        let bytes = whole(file, |out| {
+            let written = vmcore::write(&found.snapshot, out, &mut moving(&bar))?;
+            linux = written.linux;
+            Ok(written.len)
+        })?;
         bar.finish_and_clear();
-        let note =
-            if written.linux { "with the kernel's VMCOREINFO" } else { "no VMCOREINFO of a Linux in it" };
-        println!("{}: {} bytes, {note}", file.display(), written.len);
+        let note = if linux { "with the kernel's VMCOREINFO" } else { "no VMCOREINFO of a Linux in it" };
+        println!("{}: {bytes} bytes, {note}", file.display());
     }
     Ok(0)
 }

@@ -14,16 +14,16 @@ pub const MAX_LEN: u64 = 4 << 40;
 /// What is wrong with a disk's image.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    #[error("disk image {}: cannot be read: {source}", file.display())]
-    Read { file: PathBuf, source: std::io::Error },
+    #[error("disk image {}: cannot be read: {cause}", file.display())]
+    Read { file: PathBuf, cause: std::io::Error },
     #[error("disk image {}: {why}", file.display())]
     Unfit { file: PathBuf, why: String },
     #[error(
-        "disk image {}, which {name} of the snapshot is based on, cannot be read: {source}; say where it is now \
+        "disk image {}, which {name} of the snapshot is based on, cannot be read: {cause}; say where it is now \
          with --disk",
         file.display()
     )]
-    Missing { file: PathBuf, name: String, source: std::io::Error },
+    Missing { file: PathBuf, name: String, cause: std::io::Error },
     #[error(
         "disk image {} is not the one {name} of the snapshot is based on: {why}; say where that is with --disk",
         file.display()
@@ -48,7 +48,7 @@ impl Base {
     /// # Errors
     /// Names the file, which cannot be read, is empty, too large, or no plain file.
     pub fn open(path: &Path) -> Result<Arc<Self>, DiskError> {
-        let read = |source| DiskError::Read { file: path.to_owned(), source };
+        let read = |cause| DiskError::Read { file: path.to_owned(), cause };
         let unfit = |why: &str| Err(DiskError::Unfit { file: path.to_owned(), why: why.to_owned() });
         // To open a pipe would wait for somebody to write it.
         if !std::fs::metadata(path).map_err(read)?.is_file() {
@@ -74,8 +74,8 @@ impl Base {
         let file = now.unwrap_or(Path::new(&image.path));
         let base = match Self::open(file) {
             Ok(base) => base,
-            Err(DiskError::Read { file, source }) => {
-                return Err(DiskError::Missing { file, name: name.to_owned(), source });
+            Err(DiskError::Read { file, cause }) => {
+                return Err(DiskError::Missing { file, name: name.to_owned(), cause });
             }
             Err(other) => return Err(other),
         };

@@ -5,8 +5,10 @@ use super::{DiskSpec, Machine, MachineError, MachineSpec, Position, REGION_NAMES
 use crate::disk::{self, Base, Disk};
 use amber_devices::TIME_MAX;
 use amber_mmu::{FrameId, GROUP, PageSource};
-use amber_snapshot::{ObjectId, OwnedSection, RegionTree, Section, SectionError, Upgrade, upgraded};
-use std::collections::BTreeSet;
+use amber_snapshot::{
+    Manifest, ObjectId, OwnedSection, RegionTree, Section, SectionError, Upgrade, upgraded,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A region's contents: the ids of its pages, and where the pages that are not zero come from when first needed.
@@ -26,14 +28,14 @@ pub enum RestoreError {
     Section(#[from] SectionError),
     #[error(transparent)]
     Machine(#[from] MachineError),
-    #[error("section {0} is there twice")]
+    #[error("{0} is there twice")]
     Twice(String),
     #[error("region {0} is missing")]
     RegionMissing(&'static str),
     #[error("region {0} is none this machine has")]
     RegionUnknown(String),
     #[error("region {name} has {found} pages, this machine's has {expected}")]
-    RegionSize { name: &'static str, found: usize, expected: u64 },
+    RegionSize { name: &'static str, found: u64, expected: u64 },
     #[error("section machine: field epoch is {found}, this build computes as of epoch {SEMANTICS_EPOCH}")]
     Epoch { found: u32 },
     #[error("region {0}: the regions of disks lie over images, and no others do")]
@@ -78,7 +80,7 @@ impl Machine {
         let spec: MachineSpec = take(sections, "config")?;
         check_spec(&spec)?;
         check_paths(sections, &spec)?;
-        check_regions(&regions, &spec)?;
+        check_regions(regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)), &spec)?;
         let position: Position = take(sections, "machine")?;
         check_position(&position, &spec)?;
         let mut machine = Self::powered_up(spec)?;
@@ -140,32 +142,40 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), Rest
             return Err(SectionError::Unknown { path, kind }.into());
         }
         if !seen.insert(path) {
-            return Err(RestoreError::Twice(path.to_owned()));
+            return Err(RestoreError::Twice(format!("section {path}")));
         }
     }
     Ok(())
 }
 
-fn check_regions(regions: &[RegionSource], spec: &MachineSpec) -> Result<(), RestoreError> {
+/// The regions of a stored machine are those its configuration says, each with its pages.
+pub(super) fn check_tables(manifest: &Manifest) -> Result<(), RestoreError> {
+    let spec = Machine::spec_in(&manifest.sections)?;
+    check_spec(&spec)?;
+    check_regions(manifest.regions.iter().map(|table| (&*table.name, table.pages)), &spec)
+}
+
+/// `regions` by name, with the number of their pages.
+fn check_regions<'a>(
+    regions: impl Iterator<Item = (&'a str, u64)>,
+    spec: &MachineSpec,
+) -> Result<(), RestoreError> {
     let frames = REGION_NAMES.into_iter().zip(spec.region_pages());
     let disks = DISK_NAMES.into_iter().zip(spec.disks.iter().map(|disk| disk::pages(disk.len) as u64));
-    let wanted: Vec<_> = frames.chain(disks).collect();
-    for (name, expected) in wanted.iter().copied() {
-        let mut named = regions.iter().filter(|region| region.name == name);
-        let Some(region) = named.next() else { return Err(RestoreError::RegionMissing(name)) };
-        if named.next().is_some() {
-            return Err(RestoreError::Twice(name.to_owned()));
+    let mut wanted: BTreeMap<_, _> = frames.chain(disks).collect();
+    let mut seen = BTreeSet::new();
+    for (region, found) in regions {
+        if !seen.insert(region) {
+            return Err(RestoreError::Twice(format!("region {region}")));
         }
-        let found = region.tree.pages();
-        if found as u64 != expected {
+        let Some((name, expected)) = wanted.remove_entry(region) else {
+            return Err(RestoreError::RegionUnknown(region.to_owned()));
+        };
+        if found != expected {
             return Err(RestoreError::RegionSize { name, found, expected });
         }
     }
-    let known = |region: &&RegionSource| wanted.iter().any(|(name, _)| *name == region.name);
-    match regions.iter().find(|region| !known(region)) {
-        Some(region) => Err(RestoreError::RegionUnknown(region.name.clone())),
-        None => Ok(()),
-    }
+    wanted.into_keys().next().map_or(Ok(()), |name| Err(RestoreError::RegionMissing(name)))
 }
 
 /// The disks' media, over images that are those the configuration names.
@@ -227,6 +237,10 @@ fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
     let value = |field, value| Err(SectionError::Value { path: "config".to_owned(), field, value }.into());
     if !(1..=TIME_MAX).contains(&spec.quantum) {
         return value("quantum", spec.quantum.to_string());
+    }
+    // What a guest starts with goes to its memory, piece by piece.
+    if spec.boot_len > spec.memory.saturating_mul(2) {
+        return value("boot_len", spec.boot_len.to_string());
     }
     let odd = |disk: &&DiskSpec| disk.interface != "virtio" || !(1..=disk::MAX_LEN).contains(&disk.len);
     match spec.disks.iter().find(odd) {

@@ -81,9 +81,13 @@ impl Machine {
         for page in 0..region.pages {
             bytes.extend_from_slice(self.mmu.frame(FrameId(region.first.0 + page)));
         }
-        let (start, _padding) =
+        let (start, _padding): (Start, _) =
             postcard::take_from_bytes(&bytes).map_err(|e| MachineError::Start(e.to_string()))?;
-        Ok(start)
+        let zeros = start.zeros.iter().try_fold(0u64, |sum, (_, len)| sum.checked_add(*len));
+        match zeros.is_some_and(|zeros| zeros <= self.spec.memory) {
+            true => Ok(start),
+            false => Err(MachineError::Start("more of its memory is zero than there is".to_owned())),
+        }
     }
 }
 

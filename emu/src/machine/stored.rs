@@ -1,5 +1,6 @@
 //! A machine in a snapshot store, and out of one.
 
+use super::restore::check_tables;
 use super::{Frozen, Machine, RegionSource, RestoreError};
 use crate::disk::{Base, Disk, DiskError};
 use amber_mmu::{FIRST_EPOCH, PAGE, PageSource};
@@ -84,16 +85,19 @@ impl Machine {
         let Snapshot { manifest, objects } = snapshot;
         let id = objects.snapshot();
         let objects = Arc::new(objects);
+        // A tree takes memory as its pages do: not before they are known to be those of the machine.
+        check_tables(&manifest).map_err(|e| LoadError::Restore(id, e))?;
         let (mut regions, mut now) = (Vec::new(), images.iter());
         for table in &manifest.regions {
-            let (name, tree) = (table.name.clone(), table.tree(&objects, FIRST_EPOCH)?);
-            let pages =
-                StoredRegion { name: name.clone(), tree: tree.clone(), objects: Arc::clone(&objects) };
+            let name = table.name.clone();
             let base = table.base.as_ref().map(|image| {
                 let now = now.next().map(PathBuf::as_path);
                 Base::of_snapshot(image, now, &name)
             });
             let base = base.transpose().map_err(|e| LoadError::Disk(id, e))?;
+            let tree = table.tree(&objects, FIRST_EPOCH)?;
+            let pages =
+                StoredRegion { name: name.clone(), tree: tree.clone(), objects: Arc::clone(&objects) };
             regions.push(RegionSource { name, tree, pages: Arc::new(pages), base });
         }
         Self::restore(&manifest.sections, regions).map_err(|e| LoadError::Restore(id, e))

@@ -417,9 +417,23 @@ fn impossible_positions_and_configurations_are_refused_by_name() {
         sections[0] = MachineSpec { quantum, ..machine.spec.clone() }.to_section("config");
         assert!(restore(&sections).unwrap_err().to_string().contains("quantum"));
     }
+    let large = || MachineSpec { boot_len: 1 << 40, ..machine.spec.clone() }.to_section("config");
+    assert!(restore(&[&[large()], &sections[1..]].concat()).unwrap_err().to_string().contains("boot_len"));
     let mut sections = sections.clone();
     sections[0] = MachineSpec { rtc_start: i64::MIN, ..machine.spec.clone() }.to_section("config");
     assert!(restore(&sections).unwrap_err().to_string().contains("clock"));
+}
+
+#[test]
+fn a_start_that_would_clear_more_memory_than_there_is_ends_the_run_at_a_reset() {
+    let mut machine = flat_machine(1, &[0xEB, 0xFE]);
+    let boot =
+        BootImage { zeros: vec![(0, u64::MAX)], ..flat::load(file(&[0x90]), 0x10_0000, &memory()).unwrap() };
+    let start = Start::new(boot, Vec::new()).to_bytes().unwrap();
+    machine.fill(BOOT, &start);
+    machine.reset();
+    assert!(machine.damage().is_some_and(|why| why.contains("zero")));
+    assert_eq!(machine.run(1000, &mut Host::default(), false), Stop::Damaged);
 }
 
 /// What a snapshot of an earlier build might look like: no quantum in its configuration, and a chip too few.

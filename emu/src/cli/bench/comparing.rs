@@ -117,7 +117,8 @@ fn cores(store: &Path, folder: &Path, figures: &mut Figures) -> Result<()> {
         let file = folder.join(format!("core{n}"));
         let (written, took) = timed(|| -> Result<_> {
             let found = stores::find(Some(store), "before")?;
-            Ok(vmcore::write(&found.snapshot, &file, &mut |_, _| {})?)
+            let out = std::fs::File::create(&file)?;
+            Ok(vmcore::write(&found.snapshot, &out, &mut |_, _| {})?)
         });
         written?;
         times.push(took);

@@ -1,0 +1,182 @@
+//! gdb, crash, drgn and volatility3 read an exported core of a Debian guest, and say of it what the guest said of itself.
+//! Run by name, after `tests/fetch-debian.sh` and `tests/fetch-cores.sh`:
+//!
+//!     cargo test --release -p amber-tests --test cores -- --ignored
+
+use amber_emu::cli::build;
+use amber_emu::config::MachineConfig;
+use amber_emu::machine::{Machine, Stop};
+use amber_snapshot::Store;
+use amber_tests::Quiet;
+use amber_tests::program::{Scratch, run};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The kernel unpacks itself for 4.5 billion steps; a shell is there before this one.
+const BOUND: u64 = 20_000_000_000;
+/// Steps from the guest's last word to the snapshot.
+const ON: u64 = 50_000_000;
+
+/// Walks the list of tasks by the kernel's types.
+const GDB: &str = "set $task = &init_task
+set $offset = (unsigned long)&((struct task_struct *)0)->tasks
+while 1
+  printf \"task %d %s\\n\", $task->pid, $task->comm
+  set $task = (struct task_struct *)((unsigned long)$task->tasks.next - $offset)
+  if $task == &init_task
+    loop_break
+  end
+end
+";
+
+const DRGN: &str = "from drgn.helpers.linux.pid import for_each_task
+print(prog['linux_banner'].string_().decode())
+for task in for_each_task(prog): print('task', task.pid.value_(), task.comm.string_().decode())
+";
+
+/// A guest at its shell, and what it said of itself.
+struct Guest {
+    machine: Machine,
+    banner: String,
+    /// Tasks that stay, as `PID NAME`.
+    tasks: Vec<String>,
+}
+
+impl Guest {
+    fn boot(debian: &Path) -> Self {
+        let config = MachineConfig {
+            kernel: Some(debian.join("vmlinuz")),
+            initrd: Some(debian.join("shell.gz")),
+            // The kernel chooses where it lies, from a seed.
+            append: Some("console=ttyS0 quiet panic=-1".into()),
+            cpus: 2,
+            ..MachineConfig::default()
+        };
+        let mut machine = build::machine(&config).expect("Debian's kernel can be loaded");
+        let mut host = Quiet::default();
+        while !String::from_utf8_lossy(&host.serial).contains("READY") {
+            assert!(machine.step() < BOUND, "{}", String::from_utf8_lossy(&host.serial));
+            let next = machine.step() + 10_000_000;
+            assert_eq!(machine.run(next, &mut host, true), Stop::Step);
+        }
+        let to = machine.step() + ON;
+        machine.run(to, &mut host, true);
+        let said = String::from_utf8_lossy(&host.serial).replace('\r', "");
+        let banner = said.lines().find(|line| line.starts_with("Linux version")).expect("/proc/version");
+        let tasks =
+            said.lines().skip_while(|line| *line != "TASKS").skip(2).take_while(|line| *line != "READY");
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        // These come and go.
+        let stays = |task: &String| !task.contains("kworker") && !task.ends_with(" ps");
+        let tasks: Vec<_> = tasks.map(words).filter(stays).collect();
+        assert!(tasks.contains(&"1 sh".to_owned()) && tasks.len() > 20, "{tasks:?}");
+        Self { machine, banner: banner.to_owned(), tasks }
+    }
+
+    /// Panics unless a tool said the banner, and `task PID NAME` of every task.
+    fn check(&self, tool: &str, said: &str) {
+        assert!(said.contains(&self.banner), "{tool} does not show the banner: {said}");
+        for task in self.tasks.iter().map(String::as_str).chain(["0 swapper/0"]) {
+            let wanted = format!("task {task}");
+            // These list tasks by their ids, of which the idle task has none.
+            let by_id = matches!(tool, "drgn" | "volatility3");
+            if !said.lines().any(|line| line == wanted) && !(by_id && task.starts_with("0 ")) {
+                panic!("{tool} does not show task {task}: {said}");
+            }
+        }
+    }
+}
+
+/// The folder that `tests/fetch-cores.sh` fills; `None`, said on standard error, if it is not there.
+fn tools() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/amber-cores"));
+    let folder = std::env::var_os("AMBER_CORES").map(Into::into).or_else(home)?;
+    let wanted = ["vmlinux", "crash", "python/bin/drgn", "python/bin/vol", "symbols/linux/vmlinux.json"];
+    match wanted.iter().find(|file| !folder.join(file).exists()) {
+        None => Some(folder),
+        Some(file) => {
+            eprintln!("skipped: no {file} in {}; tests/fetch-cores.sh fetches it", folder.display());
+            None
+        }
+    }
+}
+
+/// What a tool says.
+fn output(tool: &mut Command) -> String {
+    let output = tool.stdin(Stdio::null()).output().expect("the tool is there");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// How far the kernel chose to lie from where it was linked, by its own note.
+fn kernel_offset(core: &Path) -> String {
+    let mut head = Vec::new();
+    std::fs::File::open(core).and_then(|core| core.take(1 << 16).read_to_end(&mut head)).expect("readable");
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let offset = head.lines().find_map(|line| line.strip_prefix("KERNELOFFSET=")).expect("VMCOREINFO");
+    assert_ne!(offset, "0", "the kernel lies where it was linked: nothing is shown about KASLR");
+    offset.to_owned()
+}
+
+#[test]
+#[ignore = "needs a kernel, its debug information, tools and minutes"]
+fn tools_read_the_core_of_a_debian_guest() {
+    let (Some(debian), Some(tools)) = (amber_tests::debian(), tools()) else { return };
+    let scratch = Scratch::new("cores");
+    let mut guest = Guest::boot(&debian);
+    let folder = scratch.0.join("store");
+    let store = Store::open(&folder).expect("a store");
+    let id = guest.machine.freeze().save(&store, None).expect("saved").id;
+    store.name("shell", id, 0, false).expect("named");
+    let core = scratch.0.join("core");
+    let text = |path: &Path| path.display().to_string();
+    let exported = run(&["snapshot", "export", "shell", "--vmcore", &text(&core), "--store", &text(&folder)]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let vmlinux = tools.join("vmlinux");
+
+    let script = scratch.file("tasks.gdb", GDB.as_bytes());
+    let symbols = format!("symbol-file -o 0x{} {}", kernel_offset(&core), text(&vmlinux));
+    let mut gdb = Command::new("gdb");
+    gdb.args(["-nx", "-batch", "-ex", "set print elements 0"]);
+    // Without an executable file: whatever gdb shows of memory it has from the core.
+    gdb.args(["-ex", &format!("core-file {}", text(&core)), "-ex", &symbols, "-ex", "x/s linux_banner"]);
+    gdb.args(["-ex", "thread apply all p/x $rip", "-x"]).arg(&script);
+    let said = output(&mut gdb);
+    guest.check("gdb", &said);
+    for cpu in guest.machine.vcpus() {
+        assert!(said.contains(&format!("{:#x}", cpu.rip)), "gdb does not show RIP {:#x}: {said}", cpu.rip);
+    }
+
+    // `ps` of crash before 8.0.4 knows no `struct pid` of present kernels; the list of tasks it walks on any.
+    let commands =
+        "sys\np linux_banner\nlog\nlist task_struct.tasks -s task_struct.pid,comm -h init_task\nquit\n";
+    let commands = scratch.file("crash.txt", commands.as_bytes());
+    let said =
+        output(Command::new(tools.join("crash")).arg("-s").arg(&vmlinux).arg(&core).arg("-i").arg(&commands));
+    let lines: Vec<&str> = said.lines().map(|line| line.trim().trim_end_matches(',')).collect();
+    let tasks = lines.windows(2).filter_map(|pair| {
+        let (pid, name) = (pair[0].strip_prefix("pid = ")?, pair[1].strip_prefix("comm = \"")?);
+        Some(format!("task {pid} {}", name.split(['\\', '"']).next()?))
+    });
+    let tasks = tasks.collect::<Vec<_>>().join("\n");
+    guest.check("crash", &format!("{said}\n{tasks}"));
+    assert!(said.contains("Run /init as init process"), "crash does not show the kernel's log: {said}");
+
+    let script = scratch.file("tasks.py", DRGN.as_bytes());
+    let python = tools.join("python/bin");
+    let said = output(
+        Command::new(python.join("drgn")).args(["-q", "-c"]).arg(&core).arg("-s").arg(&vmlinux).arg(script),
+    );
+    guest.check("drgn", &said);
+
+    let volatility = |plugin: &str| {
+        let mut tool = Command::new(python.join("vol"));
+        tool.args(["-q", "--offline", "-s"]).arg(tools.join("symbols")).arg("-f").arg(&core).arg(plugin);
+        output(&mut tool)
+    };
+    let (banners, list) = (volatility("banners.Banners"), volatility("linux.pslist.PsList"));
+    let tasks = list.lines().map(|line| line.split('\t').collect::<Vec<_>>()).filter(|words| words.len() > 4);
+    let tasks = tasks.map(|words| format!("task {} {}\n", words[1], words[4])).collect::<String>();
+    guest.check("volatility3", &(banners + &tasks));
+}
