@@ -88,12 +88,24 @@ INIT
 
 # Writes the disk for a while, and reads it back.
 with_disk WRITING <<'INIT' | pack disk.gz $modules
-for copy in 1 2 3; do cp /bin/busybox /mnt/$copy; sync; done
+n=0
+while [ $n -lt 40 ]; do
+    head -c $((n * 5000)) /bin/busybox >/mnt/new
+    mv /mnt/new /mnt/$((n % 7))
+    sync
+    n=$((n + 1))
+done
+cp /bin/busybox /mnt/copy
+sync
 umount /mnt
 echo WRITTEN
 echo 3 >/proc/sys/vm/drop_caches
 mount -t ext4 /dev/vda /mnt
-for copy in 1 2 3; do cmp /bin/busybox /mnt/$copy || exec poweroff -f; done
+while [ $n -gt 33 ]; do
+    n=$((n - 1))
+    head -c $((n * 5000)) /bin/busybox | cmp - /mnt/$((n % 7)) || exec poweroff -f
+done
+cmp /bin/busybox /mnt/copy || exec poweroff -f
 umount /mnt
 echo PASS
 poweroff -f

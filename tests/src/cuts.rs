@@ -13,6 +13,10 @@ use tempfile::TempDir;
 
 /// Single steps in search of a moment.
 const SEARCH: u64 = 3_000;
+/// In as many cuts each kind of moment has a turn; the others are made wherever the run is.
+const TURNS: u64 = 2 * MOMENTS.len() as u64;
+/// Steps in search of a moment, but for those, at most.
+const REACH: u64 = 5_000_000;
 /// A timer due in less time, ns, is waited for in single steps.
 const SOON: u64 = 1_500;
 /// Steps between looks for requests in flight, which last longer.
@@ -76,7 +80,7 @@ impl Cutter {
         &mut self.machine
     }
 
-    /// Runs on for up to `gap` steps, then for up to so many more to the kind of moment whose turn it is; cuts there.
+    /// Runs on for up to `gap` steps, then to the kind of moment whose turn it is, if one is as near; cuts there.
     /// The loaded machine runs for `distance` steps or to its end.
     ///
     /// # Errors
@@ -84,9 +88,10 @@ impl Cutter {
     pub fn cut(&mut self, gap: u64, distance: u64) -> Result<(), String> {
         let to = self.machine.step() + 1 + self.random.below(gap);
         self.go(to)?;
-        self.search(MOMENTS[(self.cuts % MOMENTS.len() as u64) as usize], to + gap)?;
+        let turn = (self.cuts % TURNS) as usize;
+        self.search(*MOMENTS.get(turn).unwrap_or(&Moment::Any), to + gap.min(REACH))?;
         for moment in MOMENTS {
-            *self.at.entry(moment).or_default() += u64::from(moment.is_now(&mut self.machine, &self.before));
+            *self.at.entry(moment).or_default() += u64::from(moment.is_now(&self.machine, &self.before));
         }
         if self.cuts.is_multiple_of(CUTS_PER_STORE) {
             self.store = folder();
@@ -190,7 +195,7 @@ impl Cutter {
             Moment::InFlight => {
                 let has_disk = self.machine.disks().next().is_some();
                 while has_disk
-                    && !wanted.is_now(&mut self.machine, &self.before)
+                    && !wanted.is_now(&self.machine, &self.before)
                     && self.machine.step() < until
                     && self.go(self.machine.step() + STRIDE)?
                 {}
@@ -202,7 +207,7 @@ impl Cutter {
     /// Steps to a moment of a kind, if one is near.
     fn step_to(&mut self, wanted: Moment) -> Result<bool, String> {
         for _ in 0..SEARCH {
-            if wanted.is_now(&mut self.machine, &self.before) {
+            if wanted.is_now(&self.machine, &self.before) {
                 return Ok(true);
             }
             if !self.step()? {
@@ -216,7 +221,7 @@ impl Cutter {
     fn break_before(&mut self, wanted: Moment, until: u64) -> Result<(), String> {
         let breakpoints = self.leads.get(&wanted).cloned().unwrap_or_default();
         self.watch(breakpoints);
-        while self.machine.step() < until && !wanted.is_now(&mut self.machine, &self.before) {
+        while self.machine.step() < until && !wanted.is_now(&self.machine, &self.before) {
             let stop = self.advance(until - 1)?;
             if !matches!(stop, Stop::Step | Stop::Breakpoint(_)) || !self.step()? {
                 break;

@@ -50,8 +50,8 @@ pub fn contents(machine: &Machine, disk: usize) -> Vec<u8> {
 }
 
 /// Whether the first disk has requests in flight: their list is the end of its section, one byte 0 if it is empty.
-pub fn busy(machine: &mut Machine) -> bool {
-    let sections = machine.sections();
+pub fn busy(machine: &Machine) -> bool {
+    let sections = machine.platform().sections("platform0");
     let section = sections.iter().find(|section| section.path == "platform0/virtio-blk0");
     section.is_some_and(|section| section.bytes.last() != Some(&0))
 }

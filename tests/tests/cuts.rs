@@ -7,13 +7,13 @@ use amber_emu::machine::{Machine, Stop};
 use amber_tests::cuts::{Cutter, run};
 use amber_tests::disks::{debian_with_disk, disk_rom};
 use amber_tests::history::length;
-use amber_tests::moments::{MOMENTS, Moment};
+use amber_tests::moments::{MOMENTS, Moment, guest};
 use amber_tests::program::Scratch;
 use amber_tests::{Random, rom};
 use std::collections::BTreeMap;
 
 /// Cuts of each first-party image.
-const CUTS: u64 = 70;
+const CUTS: u64 = 112;
 /// No image is followed beyond this step.
 const BOUND: u64 = 40_000_000;
 
@@ -53,6 +53,7 @@ fn images_go_on_from_any_step() {
     }
     let scratch = Scratch::new("cuts");
     cut_image("disk", || disk_rom(&scratch.0), &mut at);
+    cut_image("moments", || guest(&scratch.0), &mut at);
     println!("{at:?}");
     for moment in MOMENTS {
         assert!(at[&moment] >= 10, "too few cuts at {moment:?}: {at:?}");
@@ -79,6 +80,9 @@ fn debian_goes_on(cpus: u32) {
         let gap = 2 * (end - LAST).saturating_sub(cutter.machine().step()) / left;
         let cut = cutter.cut(gap.max(1), distance);
         cut.unwrap_or_else(|what| panic!("{cpus} vCPUs: {what}"));
+        if left % 500 == 0 {
+            println!("{cpus} vCPUs, at step {}, {left} to go: {:?}", cutter.machine().step(), cutter.at);
+        }
     }
     for left in (1..=at_end).rev() {
         let gap = if left == 1 { LAST } else { end.saturating_sub(cutter.machine().step()) / left };

@@ -77,7 +77,7 @@ fn a_disk_is_the_same_whatever_cuts_its_writes(cpus: u32) {
     let mut parent = None;
     for at in some(steps, CUTS, cpus.into()) {
         assert_eq!(run(&mut machine, at), Stop::Step);
-        assert!(busy(&mut machine), "as before");
+        assert!(busy(&machine), "as before");
         let open = || Arc::new(Store::open(&store).expect("the folder is writable"));
         let mut frozen = machine.freeze();
         let id = frozen.save(&open(), parent).expect("saved").id;

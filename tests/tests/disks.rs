@@ -51,11 +51,11 @@ fn every_way_to_the_end_leaves_the_same_disk() {
     for _ in 0..12 {
         let mut machine = disk_rom(&scratch.0);
         run(&mut machine, random.below(end));
-        while !busy(&mut machine) && machine.step() < end && in_flight < 10 {
+        while !busy(&machine) && machine.step() < end && in_flight < 10 {
             let next = machine.step() + 500;
             run(&mut machine, next);
         }
-        in_flight += usize::from(busy(&mut machine));
+        in_flight += usize::from(busy(&machine));
         let saved = machine.freeze().save(&store, None).unwrap();
         let mut loaded = Machine::load(store.load(saved.id).unwrap()).unwrap();
         let frozen = machine.freeze();
