@@ -125,6 +125,13 @@ for round in 1 2 3 4; do
     cp /bin/busybox /mnt/copy &
     dd if=/dev/zero of=/mnt/zeroes bs=5000 count=800 2>/dev/null &
     tar cf - /modules | tee /mnt/tar | sha256sum &
+    n=0
+    while [ $n -lt 200 ]; do
+        echo $n >/mnt/log
+        sync
+        usleep 1000
+        n=$((n + 1))
+    done
     wait
     sync
     gzip -dc /mnt/gz | cmp - /bin/busybox || exec poweroff -f

@@ -183,8 +183,8 @@ impl Cutter {
     fn search(&mut self, wanted: Moment, until: u64) -> Result<(), String> {
         match wanted {
             Moment::Any => {}
-            Moment::SliceEnd | Moment::Halted => _ = self.step_to(wanted)?,
-            Moment::MidRep | Moment::Shadow => {
+            Moment::SliceEnd => _ = self.step_to(wanted)?,
+            Moment::MidRep | Moment::Shadow | Moment::Halted => {
                 if !self.step_to(wanted)? {
                     self.break_before(wanted, until)?;
                 }

@@ -54,13 +54,14 @@ impl Moment {
         }
     }
 
-    /// The kind of moment that may follow the next instruction, by its opcode: [`Self::MidRep`] or [`Self::Shadow`].
+    /// The kind of moment that may follow the next instruction, by its opcode: [`Self::MidRep`], [`Self::Shadow`] or [`Self::Halted`].
     pub fn ahead(machine: &Machine) -> Option<Self> {
         let cpu = &machine.vcpus()[machine.next_processor()?];
         let code = code(machine, cpu);
         match code {
             _ if is_rep(code) => Some(Self::MidRep),
             [0xFB | 0x17, _] => Some(Self::Shadow),
+            [0xF4, _] => Some(Self::Halted),
             [0x8E, modrm] if modrm >> 3 & 7 == 2 => Some(Self::Shadow),
             _ => None,
         }
