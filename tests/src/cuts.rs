@@ -183,7 +183,10 @@ impl Cutter {
     fn search(&mut self, wanted: Moment, until: u64) -> Result<(), String> {
         match wanted {
             Moment::Any => {}
-            Moment::SliceEnd => _ = self.step_to(wanted)?,
+            Moment::SliceEnd => {
+                let several = self.machine.vcpus().len() > 1;
+                while several && self.machine.step() < until && !self.step_to(wanted)? && self.step()? {}
+            }
             Moment::MidRep | Moment::Shadow | Moment::Halted => {
                 if !self.step_to(wanted)? {
                     self.break_before(wanted, until)?;
