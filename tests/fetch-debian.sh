@@ -3,7 +3,7 @@
 # a System.map, which Debian ships as a stub and the guest's /proc/kallsyms makes up for.
 # usage: fetch-debian.sh [DIR]     DIR: $AMBER_DEBIAN, else ~/.cache/amber-debian
 #
-# Needs apt, cpio, gzip and an emulator that boots the kernel once: $AMBER (a path), else qemu-system-x86_64.
+# Needs apt, cpio, gzip, mke2fs and an emulator that boots the kernel once: $AMBER (a path), else qemu-system-x86_64.
 set -euo pipefail
 out=${1:-${AMBER_DEBIAN:-$HOME/.cache/amber-debian}}
 mkdir -p "$out/packages" "$out/unpacked"
@@ -67,11 +67,22 @@ sleep 1000000 &
 exec sh -c 'cat /proc/version; echo TASKS; ps -o pid,comm; echo READY; exec sh'
 INIT
 
+# A file system with a journal, the same every time. It is an image below overlays: guests write those.
+if [ ! -e ext4.img ]; then
+    rm -f ext4.new
+    truncate -s 48M ext4.new
+    E2FSPROGS_FAKE_TIME=1700000000 /sbin/mke2fs -q -t ext4 -b 4096 -U 5eed5eed-5eed-5eed-5eed-5eed5eed5eed \
+        -E hash_seed=5eed5eed-5eed-5eed-5eed-5eed5eed5eed,lazy_itable_init=0,lazy_journal_init=0 ext4.new
+    mv ext4.new ext4.img
+fi
+
 # In the order they are loaded.
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 mbcache jbd2
  crc32c_generic ext4"
-# Makes a file system on the first disk, writes it for a while, and reads it back.
-pack disk.gz $modules <<INIT
+
+# with_disk WORD: an init script that mounts the first disk, says WORD and goes on as standard input says.
+with_disk() {
+    cat <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -79,13 +90,67 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 for module in $(echo $modules); do insmod /modules/\$module.ko; done
 cat /sys/block/vda/serial; echo
-mke2fs /dev/vda >/dev/null && mount -t ext4 /dev/vda /mnt
-echo WRITING
-for copy in 1 2 3; do cp /bin/busybox /mnt/\$copy; sync; done
+mount -t ext4 /dev/vda /mnt || exec poweroff -f
+echo $1
+INIT
+    cat
+}
+
+# Writes the disk for a while, and reads it back.
+with_disk WRITING <<'INIT' | pack disk.gz $modules
+n=0
+while [ $n -lt 40 ]; do
+    head -c $((n * 5000)) /bin/busybox >/mnt/new
+    mv /mnt/new /mnt/$((n % 7))
+    sync
+    n=$((n + 1))
+done
+cp /bin/busybox /mnt/copy
+sync
+umount /mnt
+echo WRITTEN
+echo 3 >/proc/sys/vm/drop_caches
+mount -t ext4 /dev/vda /mnt
+while [ $n -gt 33 ]; do
+    n=$((n - 1))
+    head -c $((n * 5000)) /bin/busybox | cmp - /mnt/$((n % 7)) || exec poweroff -f
+done
+cmp /bin/busybox /mnt/copy || exec poweroff -f
+umount /mnt
+echo PASS
+poweroff -f
+INIT
+
+# A bit of everything: processes, a tree of files, pipes, and several writers of the disk at the same time.
+with_disk WORKING <<'INIT' | pack work.gz $modules
+for round in 1 2 3 4; do
+    n=0
+    while [ $n -lt 300 ]; do /bin/true; n=$((n + 1)); done
+    for n in 1 2 3 4 5 6 7 8; do
+        mkdir -p /mnt/tree/$n
+        for file in a b c d e f g h; do echo $n $file >/mnt/tree/$n/$file; done
+    done
+    find /mnt/tree -type f | sort | xargs cat | md5sum
+    gzip -c /bin/busybox >/mnt/gz &
+    cp /bin/busybox /mnt/copy &
+    dd if=/dev/zero of=/mnt/zeroes bs=5000 count=800 2>/dev/null &
+    tar cf - /modules | tee /mnt/tar | sha256sum &
+    n=0
+    while [ $n -lt 200 ]; do
+        echo $n >/mnt/log
+        sync
+        usleep 1000
+        n=$((n + 1))
+    done
+    wait
+    sync
+    gzip -dc /mnt/gz | cmp - /bin/busybox || exec poweroff -f
+    rm -r /mnt/tree /mnt/zeroes
+done
 umount /mnt
 echo 3 >/proc/sys/vm/drop_caches
 mount -t ext4 /dev/vda /mnt
-for copy in 1 2 3; do cmp /bin/busybox /mnt/\$copy || exec poweroff -f; done
+cmp /bin/busybox /mnt/copy && tar tf /mnt/tar >/dev/null || exec poweroff -f
 umount /mnt
 echo PASS
 poweroff -f
@@ -115,4 +180,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"

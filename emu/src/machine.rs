@@ -295,6 +295,11 @@ impl Machine {
         &mut self.vcpus[n]
     }
 
+    /// The chipset.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
     /// Guest memory.
     pub fn mmu(&self) -> &Mmu {
         &self.mmu

@@ -5,7 +5,7 @@ use amber_emu::cli::build;
 use amber_emu::config::{DiskChoice, MachineConfig};
 use amber_emu::machine::{LoadError, Machine, Stop};
 use amber_snapshot::Store;
-use amber_tests::cuts::{Cutter, run};
+use amber_tests::cuts::run;
 use amber_tests::disks::{busy, contents, disk_rom};
 use amber_tests::history::{Disturbance, difference, length, narrow, points, record};
 use amber_tests::program::{Scratch, amber};
@@ -38,25 +38,6 @@ fn a_run_with_disks_is_a_function_of_its_state() {
 }
 
 #[test]
-fn a_run_goes_on_from_any_cut_with_requests_in_flight() {
-    let scratch = Scratch::new("disk-cuts");
-    let end = length(disk_rom(&scratch.0), BOUND);
-    let mut cutter = Cutter::new(disk_rom(&scratch.0), 5);
-    let mut in_flight = 0;
-    for n in 0..40 {
-        let distance = if n % 2 == 0 { 1000 } else { end / 20 };
-        if let Err(what) = cutter.cut(end / 30, distance) {
-            panic!("{what}");
-        }
-        in_flight += usize::from(busy(cutter.machine()));
-        if cutter.machine().step() >= end {
-            cutter = Cutter::new(disk_rom(&scratch.0), n);
-        }
-    }
-    assert!(in_flight >= 5, "{in_flight} cuts with requests in flight");
-}
-
-#[test]
 fn every_way_to_the_end_leaves_the_same_disk() {
     let scratch = Scratch::new("disk-ways");
     let mut whole = disk_rom(&scratch.0);
@@ -70,11 +51,11 @@ fn every_way_to_the_end_leaves_the_same_disk() {
     for _ in 0..12 {
         let mut machine = disk_rom(&scratch.0);
         run(&mut machine, random.below(end));
-        while !busy(&mut machine) && machine.step() < end && in_flight < 10 {
+        while !busy(&machine) && machine.step() < end && in_flight < 10 {
             let next = machine.step() + 500;
             run(&mut machine, next);
         }
-        in_flight += usize::from(busy(&mut machine));
+        in_flight += usize::from(busy(&machine));
         let saved = machine.freeze().save(&store, None).unwrap();
         let mut loaded = Machine::load(store.load(saved.id).unwrap()).unwrap();
         let frozen = machine.freeze();

@@ -211,6 +211,12 @@ impl Machine {
         (1..=count).map(|n| (current + n) % count).find(|n| self.vcpus[*n].runnable(external))
     }
 
+    /// Virtual time at which the next timer is due, ns.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires());
+        timers.chain(self.platform.next_deadline()).min()
+    }
+
     /// Begins the next slice, if the current one is over.
     fn choose(&mut self) -> Option<usize> {
         let next = self.next_processor()?;
@@ -287,8 +293,7 @@ impl Machine {
         if !self.vcpus.iter().any(Vcpu::interruptible) && !self.platform.unmaskable_pins() {
             return Some(Stop::Hung);
         }
-        let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires());
-        let next = timers.chain(self.platform.next_deadline()).min();
+        let next = self.next_deadline();
         // Nothing but input can wake the guest: wait for it without burning the host. If there is none, or the serial
         // port has no room for it, nothing will ever change.
         if next.is_none() {
