@@ -45,7 +45,7 @@ pub fn all(folder: &Path) -> Vec<Subject> {
         subjects.push(Subject::of(&mut machine, &config, &folder.join(format!("store{n}"))));
     }
     let mut machine = disk_rom(folder);
-    while !busy(&mut machine) {
+    while !busy(&machine) {
         let next = machine.step() + 500;
         machine.run(next, &mut Quiet::default(), true);
     }
