@@ -1,6 +1,7 @@
 //! Snapshot files, manifests and what else comes from outside, mutated: each is refused by a sentence or is a machine that
 //! runs. Without a panic, without end of patience, and without memory beyond the machine's.
 
+use amber_snapshot::StateHash;
 use amber_tests::Random;
 use amber_tests::outside::mutate::{Case, case};
 use amber_tests::outside::{Kind, Outcome, Outside};
@@ -45,37 +46,47 @@ fn keep(round: u64, Case { subject, kind, bytes }: &Case) -> PathBuf {
     path
 }
 
+/// What is as it was saved is accepted.
+fn check_seeds(outside: &Outside) {
+    for (subject, hash) in outside.hashes().into_iter().enumerate() {
+        for kind in Kind::ALL {
+            let outcome = outside.check(subject, kind, &outside.seed(subject, kind, 0));
+            let fits = outcome == Outcome::Read || outcome == Outcome::Ran(hash);
+            assert!(fits, "machine {subject}, {kind:?}: {outcome:?}");
+        }
+    }
+}
+
+/// What is wrong with what became of a mutation, if anything.
+fn fault(kind: Kind, outcome: &Outcome, whole: &[StateHash]) -> Option<&'static str> {
+    match outcome {
+        Outcome::Refused(why) | Outcome::Damaged(why) if why.trim().is_empty() => Some("it has no reason"),
+        Outcome::Ran(hash) if Kind::GUARDED.contains(&kind) && !whole.contains(hash) => {
+            Some("it runs as another machine than was saved")
+        }
+        _ => None,
+    }
+}
+
 #[test]
 fn what_is_mutated_is_refused_by_a_sentence_or_runs() {
     let outside = Outside::new();
     let whole = outside.hashes();
-    for subject in 0..outside.subjects() {
-        for kind in Kind::ALL {
-            let outcome = outside.check(subject, kind, &outside.seed(subject, kind, 0));
-            let fits = outcome == Outcome::Read || outcome == Outcome::Ran(whole[subject]);
-            assert!(fits, "machine {subject}, {kind:?}: {outcome:?}");
-        }
-    }
+    check_seeds(&outside);
     limit_memory();
     let first = number("AMBER_MUTATION").unwrap_or(0);
     let mut counts: BTreeMap<(String, &str), u64> = BTreeMap::new();
     let mut slowest = (Duration::ZERO, first);
     for round in first..first + mutations() {
-        let mut random = Random(round << 20);
-        let case = case(&outside, &mut random);
+        let case = case(&outside, &mut Random(round << 20));
         let start = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| outside.check(case.subject, case.kind, &case.bytes)));
-        slowest = slowest.max((start.elapsed(), round));
+        let took = start.elapsed();
+        slowest = slowest.max((took, round));
         let bad = match &outcome {
-            Err(_) => Some("panicked"),
-            Ok(_) if start.elapsed() > PATIENCE => Some("took too long"),
-            Ok(Outcome::Refused(why) | Outcome::Damaged(why)) if why.trim().is_empty() => {
-                Some("has no reason")
-            }
-            Ok(Outcome::Ran(hash)) if Kind::GUARDED.contains(&case.kind) && !whole.contains(hash) => {
-                Some("runs as another machine than was saved")
-            }
-            Ok(_) => None,
+            Err(_) => Some("it panicked"),
+            Ok(_) if took > PATIENCE => Some("it took too long"),
+            Ok(outcome) => fault(case.kind, outcome, &whole),
         };
         if let Some(bad) = bad {
             panic!("round {round} (AMBER_MUTATION={round}): {bad}: {}", keep(round, &case).display());
