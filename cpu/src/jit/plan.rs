@@ -421,6 +421,9 @@ fn translatable_vector(instr: &Instruction) -> bool {
             | M::Rsqrtps
             | M::Rsqrtss
             | M::Maskmovdqu
+            // Which NaN a sum of NaNs keeps differs between vendors.
+            | M::Dpps
+            | M::Dppd
             | M::Cvtpi2ps
             | M::Cvtpi2pd
             | M::Pcmpestri

@@ -162,6 +162,11 @@ fn control(r: &mut Random) -> u16 {
 /// Compares value, exception flags and C1, unless the operation stopped, which leaves the operand.
 fn check(name: &str, cw: u16, a: F80, b: F80, host: X87Result, ours: F80, env: &Env) {
     let context = format!("{name} cw={cw:04x} a={a:x?} b={b:x?} host={host:x?} ours={ours:x?} {env:?}");
+    // A remainder too small, where that is not masked, is scaled by AMD; Intel leaves it if it is exact.
+    let tiny = env.flags.contains(Flags::UE) && !env.masks.contains(Flags::UE);
+    if name.starts_with("fprem") && tiny {
+        return;
+    }
     assert_eq!(host.status as u8 & 0x3F, env.flags.0, "flags: {context}");
     if env.stopped() {
         return;

@@ -126,6 +126,11 @@ fn compare_all<const N: usize>(start: &X87, memory: [u8; 16], cases: [(&str, Ste
             host_image[5] &= !2;
             our_image[5] &= !2;
         }
+        // A remainder too small, where that is not masked, is scaled by AMD; Intel leaves it if it is exact.
+        const UE: u16 = 1 << 4;
+        if op.starts_with("fprem") && ours.control & UE == 0 && ours.status & UE != 0 {
+            continue;
+        }
         if host_image != our_image {
             let mut theirs = X87::reset();
             theirs.frstor(Format::Protected32, &host.image);

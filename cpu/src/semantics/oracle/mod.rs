@@ -195,6 +195,21 @@ fn comparable(mut state: State) -> State {
     state
 }
 
+/// Which NaN a sum of NaNs keeps differs between vendors: makes all one.
+fn forget_nans(name: &str, state: &mut State) {
+    let size = if name.starts_with("dpps") { 4 } else { 8 };
+    for element in state.image[160..416].chunks_mut(size) {
+        let nan = match *element {
+            [a, b, c, d] => f32::from_le_bytes([a, b, c, d]).is_nan(),
+            [a, b, c, d, e, f, g, h] => f64::from_le_bytes([a, b, c, d, e, f, g, h]).is_nan(),
+            _ => false,
+        };
+        if nan {
+            element.fill(0xFF);
+        }
+    }
+}
+
 fn differences(ours: &State, host: &State) -> String {
     let mut text = String::new();
     for n in (0..416).step_by(16) {
@@ -234,6 +249,10 @@ fn run(seed: u64, rounds: usize, cases: &[(&str, Host)]) {
                 // The manual has C1 cleared; AMD leaves it.
                 ours.image[3] &= !2;
                 theirs.image[3] &= !2;
+            }
+            if name.starts_with("dpp") {
+                forget_nans(name, &mut ours);
+                forget_nans(name, &mut theirs);
             }
             let failures = differences(&ours, &theirs);
             if !failures.is_empty() {
