@@ -144,13 +144,21 @@ pub struct JitCounters {
     pub flushes: u64,
 }
 
+/// Which instructions a translation may leave to the host as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Modes {
+    /// Those on XMM registers.
+    pub sse: bool,
+    /// Those on x87 registers.
+    pub x87: bool,
+}
+
 /// What a translation is of.
 #[derive(Clone, Copy)]
 pub(crate) struct Start {
     pub block: u32,
     pub rip: u64,
-    /// Whether XMM registers may be used.
-    pub sse: bool,
+    pub modes: Modes,
     /// Its one instruction ends in the next page: what is there depends on how that is mapped.
     pub crosses: bool,
 }
@@ -543,7 +551,7 @@ impl CodeCache {
 /// Translations.
 impl CodeCache {
     fn translation_of(&self, block: u32, linear: u64, tag: u64) -> u32 {
-        self.jit.as_ref().map_or(jump::UNTRANSLATED, |jit| jit.find(block, linear, is_sse(tag)))
+        self.jit.as_ref().map_or(jump::UNTRANSLATED, |jit| jit.find(block, linear, modes(tag)))
     }
 
     /// Notes that a block at `linear` is about to be interpreted once more; translates it if that happens often. The
@@ -576,7 +584,7 @@ impl CodeCache {
             bytes.extend_from_slice(&cx.mmu.frame(FrameId(tail))[..MAX_LENGTH]);
         }
         let start =
-            Start { block: known.block, rip: linear, sse: is_sse(tag), crosses: block.tail.is_some() };
+            Start { block: known.block, rip: linear, modes: modes(tag), crosses: block.tail.is_some() };
         let code = jit.translate(start, &bytes, usize::from(known.span.count), &cx.cpu.model);
         self.jumps[slot].code = code;
         code
@@ -595,19 +603,19 @@ impl CodeCache {
     }
 }
 
-/// Whether translations for a tag may use XMM registers.
-fn is_sse(tag: u64) -> bool {
-    tag >> 8 & 1 != 0
+/// The modes of translations for a tag.
+fn modes(tag: u64) -> Modes {
+    Modes { sse: tag >> 8 & 1 != 0, x87: tag >> 9 & 1 != 0 }
 }
 
 impl Cx<'_> {
-    /// What a jump-cache entry is valid for: execution epoch, whether translations may use XMM registers, context, code
-    /// size.
+    /// What a jump-cache entry is valid for: execution epoch, modes of translations, context, code size.
     #[inline]
     pub(crate) fn code_tag(&mut self) -> u64 {
         let context = self.active_context();
-        let sse = u64::from(self.cpu.runs_sse_natively());
-        self.mmu.exec_epoch(context) << 9 | sse << 8 | context.index() << 2 | self.cpu.code_size as u64
+        let modes = self.cpu.native_modes();
+        self.cpu.tagged_modes = modes;
+        self.mmu.exec_epoch(context) << 10 | modes << 8 | context.index() << 2 | self.cpu.code_size as u64
     }
 
     /// Bytes that may be fetched from RIP on before the CS limit.

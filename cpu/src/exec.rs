@@ -297,6 +297,13 @@ impl Cx<'_> {
         self.raise_code(13, code)
     }
 
+    /// After what may change [`Vcpu::native_modes`]: code is looked up by them.
+    pub(crate) fn follow_modes(&mut self) {
+        if self.cpu.native_modes() != self.cpu.tagged_modes {
+            self.recheck();
+        }
+    }
+
     /// Makes the run loop look at everything that may be due before the next instruction.
     pub fn recheck(&mut self) {
         self.cpu.attention = true;

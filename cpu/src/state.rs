@@ -296,6 +296,8 @@ pub struct Vcpu {
     pub(crate) context_epoch: u64,
     /// Privilege or paging changed since the active context was chosen.
     pub(crate) context_stale: bool,
+    /// The modes that code is looked up by, see [`Vcpu::native_modes`].
+    pub(crate) tagged_modes: u64,
     /// Something other than the next instruction may be due at the boundary.
     pub(crate) attention: bool,
     /// Memory accesses are watched: alignment checks, data breakpoints, debugger watchpoints.

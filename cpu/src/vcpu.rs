@@ -10,7 +10,7 @@ use crate::state::{
     TableRegister, Vcpu, ar, cr, seg,
 };
 use crate::watch::Watch;
-use crate::x87::X87;
+use crate::x87::{X87, status};
 use amber_mmu::{AddressSpace, ContextId, PagingMode, Rights, ViewId, Word};
 use amber_snapshot::{OwnedSection, Section, SectionError};
 
@@ -84,6 +84,7 @@ impl Vcpu {
             context: None,
             context_epoch: 0,
             context_stale: true,
+            tagged_modes: 0,
             attention: true,
             watched: false,
             implicit: false,
@@ -255,6 +256,18 @@ impl Vcpu {
         system.cr0 & (cr::CR0_TS | cr::CR0_EM) == 0
             && system.cr4 & cr::CR4_OSFXSR != 0
             && self.mxcsr & MXCSR_MASKS == MXCSR_MASKS
+    }
+
+    /// The same for x87 instructions.
+    pub(crate) fn runs_x87_natively(&self) -> bool {
+        self.system.cr0 & (cr::CR0_TS | cr::CR0_EM) == 0
+            && self.x87.control & status::EXCEPTIONS == status::EXCEPTIONS
+            && !self.x87.pending()
+    }
+
+    /// Which instructions translations may leave to the host as they are: SSE in bit 0, x87 in bit 1.
+    pub(crate) fn native_modes(&self) -> u64 {
+        u64::from(self.runs_sse_natively()) | u64::from(self.runs_x87_natively()) << 1
     }
 
     /// MONITOR and MWAIT exist (IA32_MISC_ENABLE bit 18).

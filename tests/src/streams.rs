@@ -193,6 +193,11 @@ fn candidate(random: &mut Random) -> Vec<u8> {
     if random.below(24) == 0 {
         return PLAIN[random.below(PLAIN.len() as u64) as usize].to_vec();
     }
+    if random.below(10) == 0 {
+        let mut bytes = vec![0xD8 | random.below(8) as u8];
+        bytes.extend((0..10).map(|_| random.below(256) as u8));
+        return bytes;
+    }
     let vector = random.below(3) == 0;
     match random.below(if vector { 4 } else { 8 }) {
         0 => bytes.push(0x66),
@@ -235,7 +240,7 @@ fn harmless(instr: &Instruction) -> bool {
     let operands = (0..instr.op_count()).all(|i| match instr.op_kind(i) {
         OpKind::Register => {
             let register = instr.op_register(i);
-            register.is_gpr() || register.is_xmm() || register.is_mm()
+            register.is_gpr() || register.is_xmm() || register.is_mm() || register.is_st()
         }
         OpKind::Memory => !matches!(instr.memory_segment(), Register::FS | Register::GS),
         _ => true,
@@ -249,7 +254,11 @@ fn harmless(instr: &Instruction) -> bool {
         && !matches!(
             instr.mnemonic(),
             // These need more than an operand, or go on for long.
-            Mnemonic::Fxsave
+            Mnemonic::Fnsave
+                | Mnemonic::Frstor
+                | Mnemonic::Fldenv
+                | Mnemonic::Fldcw
+                | Mnemonic::Fxsave
                 | Mnemonic::Fxsave64
                 | Mnemonic::Fxrstor
                 | Mnemonic::Fxrstor64

@@ -1,6 +1,6 @@
 //! The JIT where the host is not the guest's architecture: there is none, and everything is interpreted.
 
-use crate::block::{JitCounters, Start};
+use crate::block::{JitCounters, Modes, Start};
 use crate::cpuid::CpuModel;
 use crate::exec::Cx;
 
@@ -32,7 +32,7 @@ impl Jit {
         true
     }
     pub fn clear(&mut self) {}
-    pub fn find(&self, _block: u32, _rip: u64, _sse: bool) -> u32 {
+    pub fn find(&self, _block: u32, _rip: u64, _modes: Modes) -> u32 {
         crate::block::jump::UNTRANSLATED
     }
     pub fn translate(&mut self, _start: Start, _bytes: &[u8], _count: usize, _model: &CpuModel) -> u32 {

@@ -98,6 +98,15 @@ fn store_xmm_if_live(code: &mut Code, vcpu: Host, above: i32) {
     code.bind(skip);
 }
 
+/// x87 registers to `entry`, where they are the guest's; the host's are as the ABI wants them.
+fn store_x87_if_live(code: &mut Code, shared: Host, above: i32) {
+    code.group1(false, CMP, here(frame::X87_LIVE + above), 0);
+    let skip = code.jump_if(cc::E);
+    code.op(Opcode::one(0xDD), 6, entry(shared, offset_of!(Entry, x87)), &[]);
+    code.store32_immediate(entry(shared, offset_of!(Entry, x87_stored)), 1);
+    code.bind(skip);
+}
+
 fn load_xmm(code: &mut Code, vcpu: Host) {
     for n in 0..16 {
         code.op(Opcode::two(0x28), n, at(vcpu, xmm(n)), &[]);
@@ -165,6 +174,7 @@ fn enter_routine(code: &mut Code) {
     code.load32(RAX, entry(RDI, offset_of!(Entry, flags)));
     code.store32(here(frame::FLAGS), RAX);
     code.store32_immediate(here(frame::XMM_LIVE), 0);
+    code.store32_immediate(here(frame::X87_LIVE), 0);
     mxcsr_op(code, 3, here(frame::HOST_MXCSR));
     code.load(BUDGET, entry(RDI, offset_of!(Entry, budget)));
     code.load(RCX, entry(RDI, offset_of!(Entry, vcpu)));
@@ -188,6 +198,7 @@ fn leave(code: &mut Code) {
     code.load32(RAX, here(frame::FLAGS));
     code.store32(entry(RDI, offset_of!(Entry, flags)), RAX);
     code.store(entry(RDI, offset_of!(Entry, budget)), BUDGET);
+    store_x87_if_live(code, RDI, 0);
     code.store32_immediate(entry(RDI, offset_of!(Entry, reason)), Reason::Continue as u32);
 }
 
@@ -211,6 +222,7 @@ fn interpret_routine(code: &mut Code, tail: usize) {
     code.load32(RAX, here(frame::FLAGS + above));
     code.store32(entry(RDI, offset_of!(Entry, flags)), RAX);
     code.store(entry(RDI, offset_of!(Entry, budget)), BUDGET);
+    store_x87_if_live(code, RDI, above);
     store_xmm_if_live(code, RCX, above);
     code.constant(RAX, interpret::interpret as *const () as u64);
     code.op(Opcode::one(0xFF), 2, RAX, &[]);
@@ -225,6 +237,10 @@ fn interpret_routine(code: &mut Code, tail: usize) {
     load_xmm(code, RCX);
     code.bind(skip);
     code.load(RDI, here(frame::ENTRY + above));
+    code.group1(false, CMP, here(frame::X87_LIVE + above), 0);
+    let skip = code.jump_if(cc::E);
+    code.op(Opcode::one(0xDD), 4, entry(RDI, offset_of!(Entry, x87)), &[]);
+    code.bind(skip);
     code.load32(RAX, entry(RDI, offset_of!(Entry, flags)));
     code.store32(here(frame::FLAGS + above), RAX);
     load_registers(code, RCX, above);

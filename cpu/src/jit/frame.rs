@@ -31,8 +31,12 @@ pub(super) const STACK_READ: i32 = 120;
 pub(super) const STACK_WRITE: i32 = 136;
 /// See [`Entry::tlb_mask`].
 pub(super) const TLB_MASK: i32 = 152;
+/// Whether the x87 registers are the guest's.
+pub(super) const X87_LIVE: i32 = 160;
+/// Offset of an x87 operand, on its way.
+pub(super) const OPERAND: i32 = 168;
 /// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
-pub(super) const SIZE: i32 = 168;
+pub(super) const SIZE: i32 = 184;
 
 /// The frame's slot of a guest register that has no host register.
 pub(super) fn slot(n: u8) -> Mem {
@@ -100,6 +104,9 @@ pub(super) struct Entry {
     pub sites: *const Vec<Site>,
     /// Instructions interpreted so far.
     pub interpreted: u64,
+    /// The x87 state as FNSAVE leaves it, and whether it is newer than the processor's.
+    pub x87: [u8; super::x87::IMAGE],
+    pub x87_stored: u32,
     pub panic: Option<Box<dyn Any + Send>>,
 }
 

@@ -2,9 +2,13 @@
 #![allow(unsafe_code)]
 
 use super::frame::{Entry, Reason, Site, pack, unpack};
+use super::x87::{give, take};
 use crate::exec::{Cx, iflag};
 use crate::state::BLOCK_RIP;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// In place of a site: makes the image of the x87 state that FRSTOR is to load.
+pub(super) const X87_IMAGE: u32 = u32::MAX;
 
 /// Carries out the instruction of a site. Called from translated code alone, with all registers stored. 0 if the block
 /// goes on.
@@ -14,6 +18,14 @@ pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -
     let (entry, sites) = unsafe { (&mut *entry, &*(*entry).sites) };
     // SAFETY: as above.
     let cx = unsafe { &mut *entry.cx };
+    if number == X87_IMAGE {
+        give(&cx.cpu.x87, &mut entry.x87);
+        return Reason::Continue as u32;
+    }
+    let live = std::mem::take(&mut entry.x87_stored) != 0;
+    if live {
+        take(&mut cx.cpu.x87, &entry.x87);
+    }
     entry.site = number;
     entry.interpreted += 1;
     let site = &sites[number as usize];
@@ -26,6 +38,9 @@ pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -
             Reason::Panic
         }
     };
+    if live && reason == Reason::Continue {
+        give(&cx.cpu.x87, &mut entry.x87);
+    }
     entry.reason = reason as u32;
     reason as u32
 }

@@ -18,8 +18,9 @@ mod plan;
 mod raw;
 mod registers;
 mod translate;
+mod x87;
 
-use crate::block::{BLOCK_INSNS, JitCounters, Start, jump};
+use crate::block::{BLOCK_INSNS, JitCounters, Modes, Start, jump};
 use crate::cpuid::CpuModel;
 use crate::exec::Cx;
 use amber_mmu::TlbEntry;
@@ -34,7 +35,7 @@ use translate::{Link, Translator};
 /// Room kept for one translation, bytes.
 const LARGEST: usize = 64 << 10;
 /// Contexts with their modes that a tag can name.
-const TAGS: usize = 512;
+const TAGS: usize = 1024;
 /// Steps run in one go at most.
 const LONGEST: u64 = 1 << 30;
 
@@ -157,21 +158,22 @@ impl Jit {
     }
 
     /// Offset of the translation of a block for a RIP.
-    pub fn find(&self, block: u32, rip: u64, sse: bool) -> u32 {
+    pub fn find(&self, block: u32, rip: u64, modes: Modes) -> u32 {
         let all = self.by_block.get(block as usize).map_or(&[][..], Vec::as_slice);
-        let fits = |translation: &&Translation| translation.start.rip == rip && translation.start.sse == sse;
+        let fits =
+            |translation: &&Translation| translation.start.rip == rip && translation.start.modes == modes;
         let known = all.iter().filter_map(|id| self.translations[*id as usize].as_ref()).find(fits);
         known.map_or(jump::UNTRANSLATED, |translation| translation.code)
     }
 
     /// Translates the first `count` instructions of `bytes`. The offset of the translation.
     pub fn translate(&mut self, start: Start, bytes: &[u8], count: usize, model: &CpuModel) -> u32 {
-        let known = self.find(start.block, start.rip, start.sse);
+        let known = self.find(start.block, start.rip, start.modes);
         if known != jump::UNTRANSLATED {
             return known;
         }
         let began = std::time::Instant::now();
-        let Some(insns) = plan::plan(bytes, count, model, start.sse) else { return jump::UNTRANSLATED };
+        let Some(insns) = plan::plan(bytes, count, model, start.modes) else { return jump::UNTRANSLATED };
         let place = self.memory.used();
         let (sites, links) = (self.sites.len() as u32, self.links.len() as u32);
         let unit =
@@ -313,9 +315,14 @@ impl Jit {
             cx: (&raw mut *cx).cast(),
             sites: &raw const self.sites,
             interpreted: 0,
+            x87: [0; x87::IMAGE],
+            x87_stored: 0,
             panic: None,
         };
         enter::enter(base + self.routines.enter as u64, &mut entry, base + u64::from(code));
+        if std::mem::take(&mut entry.x87_stored) != 0 {
+            x87::take(&mut cx.cpu.x87, &entry.x87);
+        }
         self.counters.entered += 1;
         self.counters.interpreted += entry.interpreted;
         let done = (given - entry.budget) as u64;

@@ -65,6 +65,7 @@ impl Translator<'_> {
             Way::DisableInterrupts => self.disable_interrupts(),
             Way::PushFlags => self.push_flags(),
             Way::Vector => self.vector(planned),
+            Way::X87 => self.x87(index, planned),
             _ => self.interpret(index),
         }
     }
@@ -177,6 +178,11 @@ impl Translator<'_> {
     pub fn operand(&mut self, index: usize, access: Access) -> Mem {
         self.lose_flags();
         self.linear_address(index);
+        self.translate_operand(index, access)
+    }
+
+    /// The same when its linear address is in RAX.
+    pub fn translate_operand(&mut self, index: usize, access: Access) -> Mem {
         let instr = &self.insns[index].instr;
         let stack = instr.memory_base() == Register::RSP && instr.memory_index() == Register::None;
         if stack && !matches!(instr.memory_segment(), Register::FS | Register::GS) {

@@ -3,7 +3,9 @@
 
 use super::raw::Raw;
 use super::registers::{Home, home};
+use super::x87;
 use crate::CpuModel;
+use crate::block::Modes;
 use crate::decode::{Decoded, decode_with, executable, operand_size, register_code};
 use crate::exec::Insn;
 use crate::semantics::request;
@@ -59,6 +61,7 @@ pub(super) enum Way {
     IndirectJump,
     IndirectCall,
     Vector,
+    X87,
 }
 
 /// What an instruction does with an operand.
@@ -134,7 +137,9 @@ impl Planned<'_> {
             Way::Pop => rsp | operand(0),
             Way::Leave => rsp | rbp,
             Way::Vector if self.instr.op_count() > 0 => operand(0),
-            Way::Vector
+            Way::X87 if self.instr.mnemonic() == Mnemonic::Fnstsw => rax,
+            Way::X87
+            | Way::Vector
             | Way::Interpret
             | Way::Nothing
             | Way::DisableInterrupts
@@ -155,6 +160,7 @@ impl Planned<'_> {
             | Way::Multiply
             | Way::Scan
             | Way::Vector
+            | Way::X87
             | Way::Cmpxchg => self.has_memory(),
             _ => true,
         }
@@ -166,7 +172,7 @@ pub(super) fn plan<'a>(
     bytes: &'a [u8],
     count: usize,
     model: &CpuModel,
-    sse: bool,
+    modes: Modes,
 ) -> Option<Vec<Planned<'a>>> {
     let (mut planned, mut at) = (Vec::with_capacity(count), 0);
     for _ in 0..count {
@@ -179,7 +185,7 @@ pub(super) fn plan<'a>(
         let len = usize::from(insn.len);
         let bytes = &bytes[at..at + len];
         at += len;
-        planned.push(planned_instruction(instr, insn, bytes, model, sse));
+        planned.push(planned_instruction(instr, insn, bytes, model, modes));
     }
     Some(planned)
 }
@@ -189,12 +195,12 @@ fn planned_instruction<'a>(
     insn: Insn,
     bytes: &'a [u8],
     model: &CpuModel,
-    sse: bool,
+    modes: Modes,
 ) -> Planned<'a> {
     let known = !instr.is_invalid() && executable(&instr, CodeSize::Bits64, model);
     let raw = if known { Raw::new(bytes, &instr) } else { Raw::new(&[0x90, 0], &Instruction::default()) };
     let way =
-        if known && plain_operands(&instr) { way_high(&instr, way(&instr, sse)) } else { Way::Interpret };
+        if known && plain_operands(&instr) { way_high(&instr, way(&instr, modes)) } else { Way::Interpret };
     // Division leaves the flags as they are, on the reference as on the interpreter.
     let modified = if way == Way::Divide { 0 } else { instr.rflags_modified() & ARITHMETIC };
     let partial = matches!(
@@ -224,7 +230,10 @@ fn may_shift_by_nothing(instr: &Instruction, way: Way) -> bool {
 /// Whether the operands are of kinds the translator knows: no MMX, control or segment registers.
 fn plain_operands(instr: &Instruction) -> bool {
     (0..instr.op_count()).all(|i| match instr.op_kind(i) {
-        OpKind::Register => instr.op_register(i).is_gpr() || instr.op_register(i).is_xmm(),
+        OpKind::Register => {
+            let register = instr.op_register(i);
+            register.is_gpr() || register.is_xmm() || register.is_st()
+        }
         _ => true,
     })
 }
@@ -245,14 +254,17 @@ fn way_high(instr: &Instruction, plain: Way) -> Way {
     }
 }
 
-fn way(instr: &Instruction, sse: bool) -> Way {
+fn way(instr: &Instruction, modes: Modes) -> Way {
     use Mnemonic as M;
     use Use::{Modify, Read, Write};
     let memory = |i| i < instr.op_count() && instr.op_kind(i) == OpKind::Memory;
     let register = |i| i < instr.op_count() && instr.op_kind(i) == OpKind::Register;
     let vector = (0..instr.op_count()).any(|i| register(i) && instr.op_register(i).is_xmm());
     if vector {
-        return if sse && translatable_vector(instr) { Way::Vector } else { Way::Interpret };
+        return if modes.sse && translatable_vector(instr) { Way::Vector } else { Way::Interpret };
+    }
+    if x87::is_translatable(instr) {
+        return if modes.x87 { Way::X87 } else { Way::Interpret };
     }
     if instr.is_jcc_short_or_near() {
         return Way::JumpIf;

@@ -5,6 +5,7 @@ use super::enter::{Routines, jump_to_code, look_up};
 use super::flags::{FlagState, reads_overflow, restore};
 use super::frame::{self, Site, here};
 use super::host::HostFlags;
+use super::interpret;
 use super::operate::Access;
 use super::plan::{Planned, Way};
 use super::registers::{BUDGET, RAX, RCX};
@@ -73,6 +74,11 @@ enum Cold {
     },
     /// XMM registers are not the guest's yet.
     LoadXmm {
+        from: Fixup,
+        back: usize,
+    },
+    /// x87 registers are not the guest's yet.
+    LoadX87 {
         from: Fixup,
         back: usize,
     },
@@ -177,6 +183,10 @@ impl<'a> Translator<'a> {
             self.code.group1(false, CMP, here(frame::XMM_LIVE), 0);
             let from = self.code.jump_if(cc::E);
             self.cold.push(Cold::LoadXmm { from, back: self.code.here() });
+        }
+        if self.insns.iter().any(|planned| planned.way == Way::X87) {
+            let from = self.unless_x87_live();
+            self.cold.push(Cold::LoadX87 { from, back: self.code.here() });
         }
         for index in 0..self.insns.len() {
             self.instruction(index);
@@ -386,6 +396,14 @@ impl<'a> Translator<'a> {
                 self.code.bind(from);
                 let call = self.code.call();
                 self.routine(call, self.routines.load_xmm);
+                self.code.jump_to(back);
+            }
+            Cold::LoadX87 { from, back } => {
+                self.code.bind(from);
+                self.code.constant(RAX, interpret::X87_IMAGE.into());
+                let call = self.code.call();
+                self.routine(call, self.routines.interpret);
+                self.load_x87();
                 self.code.jump_to(back);
             }
             Cold::Link { number, jump, flags } => self.emit_link(number, jump, flags),

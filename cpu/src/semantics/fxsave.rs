@@ -36,24 +36,14 @@ pub fn select(instr: &Instruction) -> Option<Handler> {
     })
 }
 
-impl Cx<'_> {
-    /// Writes MXCSR. What may run as the host's own instructions depends on its masks.
-    fn set_mxcsr(&mut self, value: u32) {
-        let native = self.cpu.runs_sse_natively();
-        self.cpu.mxcsr = value;
-        if self.cpu.runs_sse_natively() != native {
-            self.recheck();
-        }
-    }
-}
-
 fn ldmxcsr(cx: &mut Cx, i: &Insn) -> Exec {
     sse_ready(cx)?;
     let value = cx.read::<u32>(i)?;
     if value & !Mxcsr::WRITABLE != 0 {
         return Err(cx.gp(0));
     }
-    cx.set_mxcsr(value);
+    cx.cpu.mxcsr = value;
+    cx.follow_modes();
     Ok(())
 }
 
@@ -144,7 +134,8 @@ fn fxrstor(cx: &mut Cx, i: &Insn) -> Exec {
     }
     take_x87(cx, i, &image);
     take_xmm(cx, &image);
-    cx.set_mxcsr(image_mxcsr(&image));
+    cx.cpu.mxcsr = image_mxcsr(&image);
+    cx.follow_modes();
     Ok(())
 }
 
@@ -266,7 +257,8 @@ fn xrstor(cx: &mut Cx, i: &Insn) -> Exec {
             image[XMM_START..416].fill(0);
         }
         take_xmm(cx, &image);
-        cx.set_mxcsr(if mxcsr { image_mxcsr(&image) } else { Mxcsr::RESET.0 });
+        cx.cpu.mxcsr = if mxcsr { image_mxcsr(&image) } else { Mxcsr::RESET.0 };
     }
+    cx.follow_modes();
     Ok(())
 }

@@ -85,6 +85,7 @@ pub fn follow_error_summary(cx: &mut Cx) {
     if cx.cpu.system.ferr && !cx.cpu.x87.pending() {
         cx.set_ferr(false);
     }
+    cx.follow_modes();
 }
 
 /// The fault for an unmasked SIMD floating-point exception.
