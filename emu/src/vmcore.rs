@@ -4,7 +4,7 @@
 //! One PT_LOAD for each range of RAM, sparse where it is zero, at the linear addresses of the kernel's map of all memory; one
 //! for each piece of the kernel's image where that is mapped, of the same bytes of the file, for tools that know no page
 //! tables. An NT_PRSTATUS note for each processor; and the kernel's own VMCOREINFO note, from which tools learn its version,
-//! KASLR offset and page tables. It is found while the pages pass by, so the notes come last in the file.
+//! KASLR offset and page tables. It is found while the pages pass by, so room for the notes is left before them.
 
 mod linux;
 
@@ -33,9 +33,11 @@ const PRSTATUS_PID: usize = 32;
 /// In place of the physical address of pages that have theirs in another PT_LOAD, as in /proc/kcore: volatility3 finds
 /// nothing where physical ranges overlap.
 const ELSEWHERE: u64 = u64::MAX;
-/// Where RAM begins in the file: behind as many program headers as there may be.
-const FIRST: u64 = PAGE;
-const _: () = assert!(EHDR + (1 + 2 + PIECES as u64) * PHDR <= FIRST);
+/// Where the notes are in the file: behind as many program headers as there may be.
+const NOTES: u64 = PAGE;
+const _: () = assert!(EHDR + (1 + 2 + PIECES as u64) * PHDR <= NOTES);
+/// Header and name of a note, rounded up.
+const NOTE_HEAD: u64 = 32;
 
 /// A PT_LOAD.
 struct Load {
@@ -78,9 +80,10 @@ pub fn write(snapshot: &Snapshot, out: &File, progress: Progress) -> Result<Writ
     let machine = Machine::load(snapshot.again())?;
     let mut loads = ram_loads(&machine);
     // Where nothing is written, the file has a hole.
-    let end = FIRST + loads.iter().map(|load| load.len).sum::<u64>();
+    let first = after_notes(&machine);
+    let end = first + loads.iter().map(|load| load.len).sum::<u64>();
     out.set_len(end)?;
-    let note_page = ram(out, snapshot, FIRST, progress)?;
+    let note_page = ram(out, snapshot, first, progress)?;
     let kernel = note_page.and_then(|page| Kernel::new(&machine, address(&loads, page * PAGE)));
     if let Some(kernel) = &kernel {
         let direct_map = kernel.direct_map(&machine).unwrap_or(0);
@@ -91,13 +94,20 @@ pub fn write(snapshot: &Snapshot, out: &File, progress: Progress) -> Result<Writ
     }
     let notes = notes(&machine, kernel.as_ref());
     let mut head = elf_header(1 + loads.len() as u16);
-    program_header(&mut head, PT_NOTE, end, [0, 0], notes.len() as u64);
+    program_header(&mut head, PT_NOTE, NOTES, [0, 0], notes.len() as u64);
     for Load { linear, gpa, len, at } in &loads {
-        program_header(&mut head, PT_LOAD, FIRST + at, [*linear, *gpa], *len);
+        program_header(&mut head, PT_LOAD, first + at, [*linear, *gpa], *len);
     }
-    out.write_all_at(&notes, end)?;
+    debug_assert!(NOTES + notes.len() as u64 <= first);
+    out.write_all_at(&notes, NOTES)?;
     out.write_all_at(&head, 0)?;
-    Ok(Written { len: end + notes.len() as u64, linux: kernel.is_some() })
+    Ok(Written { len: end, linux: kernel.is_some() })
+}
+
+/// Where RAM begins in the file: behind the longest notes there may be.
+fn after_notes(machine: &Machine) -> u64 {
+    let processors = machine.vcpus().len() as u64 * (NOTE_HEAD + PRSTATUS as u64);
+    (NOTES + processors + NOTE_HEAD + linux::MAX as u64).next_multiple_of(PAGE)
 }
 
 fn notes(machine: &Machine, kernel: Option<&Kernel>) -> Vec<u8> {

@@ -8,7 +8,7 @@ const NAME: &[u8; 12] = b"VMCOREINFO\0\0";
 /// The description begins with the release.
 const FIRST: &[u8] = b"OSRELEASE=";
 /// A page and a bit is the most the kernel writes.
-const MAX: usize = 2 * PAGE as usize;
+pub const MAX: usize = 2 * PAGE as usize;
 /// Where the kernel's image is mapped, but for KASLR, and how far it may reach
 /// (Documentation/arch/x86/x86_64/mm.rst).
 const START_KERNEL_MAP: u64 = 0xFFFF_FFFF_8000_0000;
