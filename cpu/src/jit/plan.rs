@@ -293,9 +293,7 @@ fn way(instr: &Instruction, sse: bool) -> Way {
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw => Way::Nothing,
         M::Push if instr.stack_pointer_increment() == -8 && plain_push(instr) => Way::Push,
         M::Pop if register(0) && instr.op_register(0).is_gpr64() => Way::Pop,
-        M::Leave if instr.stack_pointer_increment() == 0 || instr.code() == iced_x86::Code::Leaveq => {
-            Way::Leave
-        }
+        M::Leave if instr.code() == iced_x86::Code::Leaveq => Way::Leave,
         M::Jmp if instr.is_jmp_short_or_near() => Way::Jump,
         M::Jmp if instr.is_jmp_near_indirect() && wide_branch(instr) => Way::IndirectJump,
         M::Call if instr.is_call_near() => Way::Call,
