@@ -408,9 +408,12 @@ fn translatable_vector(instr: &Instruction) -> bool {
                 | CpuidFeature::SSSE3
                 | CpuidFeature::SSE4_1
                 | CpuidFeature::SSE4_2
-                | CpuidFeature::AES
-                | CpuidFeature::PCLMULQDQ
-        )
+        ) || match feature {
+            // Not of x86-64-v2: the host may lack them though the guest's model has them.
+            CpuidFeature::AES => is_x86_feature_detected!("aes"),
+            CpuidFeature::PCLMULQDQ => is_x86_feature_detected!("pclmulqdq"),
+            _ => false,
+        }
     });
     base && !matches!(
         instr.mnemonic(),
