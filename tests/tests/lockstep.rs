@@ -74,6 +74,39 @@ fn random_instruction_streams_run_the_same_on_both_engines() {
     assert!(translated * 2 > steps, "most steps are translated");
 }
 
+#[test]
+fn wild_streams_run_the_same_on_both_engines() {
+    let wanted = std::env::var("AMBER_STREAMS").ok().and_then(|streams| streams.parse().ok());
+    let streams: u64 = wanted.unwrap_or(if cfg!(debug_assertions) { 400 } else { 2000 });
+    let scratch = Scratch::new("lockstep-wild");
+    let (mut steps, mut translated, mut whole) = (0, 0, 0);
+    for seed in 0..streams {
+        let code = streams::wild(&mut Random(seed));
+        let config = flat(&scratch, &code);
+        let (mut machine, mut reference) = pair(&config);
+        if seed % 2 == 1 {
+            machine.distrust_host();
+        }
+        let stop = match together(&mut machine, &mut reference, seed) {
+            Ok(stop) => stop,
+            Err((to, what)) => panic!("seed {seed}: {what}; {}", first_difference(&config, to)),
+        };
+        steps += machine.step();
+        translated += machine.code().jit().map_or(0, |(counters, _)| counters.run);
+        whole += u64::from(stop == Stop::DebugExit(0x10));
+    }
+    println!("{streams} streams, {whole} to their end, {steps} steps, {translated} of them translated");
+}
+
+/// A machine that runs a flat program.
+fn flat(scratch: &Scratch, code: &[u8]) -> MachineConfig {
+    MachineConfig {
+        flat: Some(FlatImage { file: scratch.file("program.bin", code), address: CODE }),
+        memory: "16M".parse().expect("a size"),
+        ..MachineConfig::default()
+    }
+}
+
 /// The same machine for both engines.
 fn pair(config: &MachineConfig) -> (Machine, Machine) {
     let machine = build::machine(config).expect("a flat image can be loaded");
@@ -137,4 +170,81 @@ fn first_difference(config: &MachineConfig, mut to: u64) -> String {
         code += &format!("\n  {:x}  {text}", cpu.rip);
     }
     format!("at step {to}: {what:?}; before it:{code}")
+}
+
+/// A program that carries `body` out 60 times, and then ends. R15 counts; RSP is a stack.
+fn repeated(body: &[u8]) -> Vec<u8> {
+    // MOV RAX, CR4; OR EAX, 600h; MOV CR4, RAX; MOV RSP, 908000h; MOV R15D, 60
+    let mut code = vec![0x0F, 0x20, 0xE0, 0x0D, 0, 6, 0, 0, 0x0F, 0x22, 0xE0];
+    code.extend([0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0, 0x41, 0xBF, 60, 0, 0, 0]);
+    code.extend(body);
+    // DEC R15D; JNE body
+    code.extend([0x41, 0xFF, 0xCF, 0x0F, 0x85]);
+    code.extend((-(body.len() as i32 + 9)).to_le_bytes());
+    // MOV AL, 10h; OUT F4h, AL; HLT
+    code.extend([0xB0, 0x10, 0xE6, 0xF4, 0xF4]);
+    code
+}
+
+/// Runs a program on both engines, to the same end.
+fn the_same(name: &str, code: &[u8]) {
+    let scratch = Scratch::new(&format!("lockstep-{}", name.replace(|c: char| !c.is_alphanumeric(), "-")));
+    let config = flat(&scratch, code);
+    for seed in 0..4 {
+        let (mut machine, mut reference) = pair(&config);
+        if seed % 2 == 1 {
+            machine.distrust_host();
+        }
+        if let Err((to, what)) = together(&mut machine, &mut reference, seed) {
+            panic!("{name}: {what}; {}", first_difference(&config, to));
+        }
+        assert!(machine.code().jit().is_some_and(|(counters, _)| counters.run > 100), "{name} is translated");
+    }
+}
+
+#[test]
+fn stack_pointers_that_are_not_canonical_fault() {
+    // What translated code keeps of the stack is forgotten by SAHF, which is interpreted; in the last rounds RSP is the
+    // address that an entry without a page might be mistaken for.
+    for bit in 47..64 {
+        // MOV RBX, 1 << bit; CMP R15D, 5; MOV RSP, 908000h; CMOVB RSP, RBX; SAHF
+        let mut body = vec![0x48, 0xBB];
+        body.extend((1u64 << bit).to_le_bytes());
+        body.extend([0x41, 0x83, 0xFF, 5, 0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0]);
+        body.extend([0x48, 0x0F, 0x42, 0xE3, 0x9E]);
+        // POP RAX; and PUSH RAX at the same address
+        the_same(&format!("pop at bit {bit}"), &repeated(&[&body[..], &[0x58]].concat()));
+        let push = [0x48, 0x8D, 0x64, 0x24, 8, 0x50];
+        the_same(&format!("push at bit {bit}"), &repeated(&[&body[..], &push].concat()));
+    }
+}
+
+#[test]
+fn a_rex_prefix_counts_only_right_before_the_opcode() {
+    let bodies: [&[u8]; 9] = [
+        // MOV AX, CX; ADD BX, 1234h; MOV EAX, ECX, each behind REX.W
+        &[0x48, 0x66, 0x89, 0xC8],
+        &[0x48, 0x66, 0x81, 0xC3, 0x34, 0x12],
+        &[0x48, 0x3E, 0x89, 0xC8],
+        // MOV R8, RCX and MOV EAX, ECX behind another REX
+        &[0x48, 0x49, 0x89, 0xC8],
+        &[0x49, 0x40, 0x89, 0xC8],
+        // POPCNT EAX, ECX; MOVAPS XMM0, XMM1; ADDSD XMM0, XMM1; AND AL, CL
+        &[0x4D, 0xF3, 0x0F, 0xB8, 0xC1],
+        &[0x45, 0x2E, 0x0F, 0x28, 0xC1],
+        &[0x45, 0xF2, 0x41, 0x0F, 0x58, 0xC1],
+        &[0x44, 0x67, 0x20, 0xC8],
+    ];
+    for body in bodies {
+        let values = [0x48, 0x05, 0x78, 0x56, 0x34, 0x12, 0x48, 0x81, 0xC1, 0x79, 0x35, 0x57, 0x71];
+        the_same(&format!("{body:02x?}"), &repeated(&[&values[..], body].concat()));
+    }
+}
+
+#[test]
+fn leave_of_16_bits_pops_16_bits() {
+    // MOV RBP, 907F00h; MOV qword [RBP], 12345678h; LEAVE
+    let mut body = vec![0x48, 0xC7, 0xC5, 0, 0x7F, 0x90, 0, 0x48, 0xC7, 0x45, 0, 0x78, 0x56, 0x34, 0x12];
+    body.extend([0x66, 0xC9]);
+    the_same("leave", &repeated(&body));
 }
