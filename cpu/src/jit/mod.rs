@@ -89,8 +89,11 @@ impl Jit {
     /// Without translations yet.
     ///
     /// # Errors
-    /// When the host refuses executable memory.
+    /// When the host refuses executable memory, or lacks instructions that are translated to themselves.
     pub fn new() -> std::io::Result<Self> {
+        if !is_x86_feature_detected!("sse4.2") || !is_x86_feature_detected!("popcnt") {
+            return Err(std::io::ErrorKind::Unsupported.into());
+        }
         let mut memory = CodeMemory::new()?;
         let mut code = Code::default();
         let routines = enter::routines(&mut code);
