@@ -593,6 +593,11 @@ impl CodeCache {
     /// Runs translated code for at most `room` steps.
     pub(crate) fn run_translated(&mut self, cx: &mut Cx, code: u32, tag: u64, room: u64) {
         let Some(jit) = &mut self.jit else { return };
+        if !jit.has_tags() {
+            jit.clear();
+            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
+            return;
+        }
         let jumps = self.jumps.as_ptr().cast();
         let Some((link, target)) = jit.run(cx, code, tag, room, jumps) else { return };
         if let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)

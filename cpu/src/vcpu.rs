@@ -5,6 +5,7 @@ use crate::cpuid::{CpuModel, feature};
 use crate::exec::{Cx, Exec, Fault};
 use crate::flags::{Flags, bit};
 use crate::msr::Msrs;
+use crate::softfloat::Mxcsr;
 use crate::state::{
     Activity, BLOCK_RIP, CodeSize, CpuSection, NO_GPR, Pending, Raised, Segment, Shadow, System,
     TableRegister, Vcpu, ar, cr, seg,
@@ -256,6 +257,8 @@ impl Vcpu {
         system.cr0 & (cr::CR0_TS | cr::CR0_EM) == 0
             && system.cr4 & cr::CR4_OSFXSR != 0
             && self.mxcsr & MXCSR_MASKS == MXCSR_MASKS
+            // The guest cannot set reserved bits, but a file can, and the host would fault on them.
+            && self.mxcsr & !Mxcsr::WRITABLE == 0
     }
 
     /// The same for x87 instructions.

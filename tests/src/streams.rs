@@ -120,6 +120,104 @@ pub fn program(random: &mut Random) -> Vec<u8> {
     code
 }
 
+/// A program that repeats a few instructions with prefixes as they come until they are translated, and then gives
+/// registers values with which they may fault, cross pages, or hit the program itself. It may end anyhow.
+pub fn wild(random: &mut Random) -> Vec<u8> {
+    let mut code = prologue(random);
+    // MOV R15D, rounds
+    code.extend([0x41, 0xBF, 20, 0, 0, 0]);
+    let head = code.len();
+    for register in 0..15 {
+        let value = match register {
+            4 => STACK + random.below(8) * 8,
+            _ if random.below(2) == 0 => random.below(16) * 16,
+            _ => DATA + 0x2000 + random.below(0x20) * 16,
+        };
+        mov(&mut code, register, value);
+    }
+    // SAHF, now and then, with other flags each time: MOV RAX, R15; SHL RAX, 7; SAHF
+    if random.below(2) == 0 {
+        code.extend([0x4C, 0x89, 0xF8, 0x48, 0xC1, 0xE0, 7, 0x9E]);
+    }
+    for _ in 0..1 + random.below(2) {
+        // CMP R15D, 3; JAE over; MOV register, bad
+        let near = (random.below(16) * 4).wrapping_sub(32);
+        let bad = [
+            1 << 62,
+            0x7FFF_FFFF_FFF8,
+            0x8000_0000_0000,
+            0x1000u64.wrapping_neg(),
+            0x80_0000_0000,
+            DATA + 0x3000,
+            STACK & !0xFFF,
+            CODE + head as u64 + random.below(0x140),
+            interesting(random),
+        ];
+        let mut set = Vec::new();
+        let value = bad[random.below(bad.len() as u64) as usize].wrapping_add(near);
+        mov(&mut set, random.below(15) as u8, value);
+        code.extend([0x41, 0x83, 0xFF, 3, 0x73, set.len() as u8]);
+        code.extend(set);
+    }
+    for _ in 0..1 + random.below(4) {
+        wild_instruction(random, &mut code);
+    }
+    // DEC R15D; JNE head
+    code.extend([0x41, 0xFF, 0xCF, 0x0F, 0x85]);
+    let back = head as i64 - (code.len() as i64 + 4);
+    code.extend((back as i32).to_le_bytes());
+    // MOV AL, 10h; OUT F4h, AL; HLT
+    code.extend([0xB0, 0x10, 0xE6, 0xF4, 0xF4]);
+    code
+}
+
+/// Appends an instruction with any prefixes that does not branch on its own account.
+fn wild_instruction(random: &mut Random, code: &mut Vec<u8>) {
+    const PREFIXES: [u8; 10] = [0x66, 0x67, 0xF2, 0xF3, 0xF0, 0x2E, 0x36, 0x3E, 0x64, 0x65];
+    const STACK_OPS: [&[u8]; 10] = [
+        &[0x50],
+        &[0x53],
+        &[0x58],
+        &[0x5B],
+        &[0x5C],
+        &[0x68, 0x80, 0xFF, 0xFF, 0xFF, 0xFF],
+        &[0x6A, 0xF0],
+        &[0x9C],
+        &[0xC9],
+        &[0xC8, 8, 0, 1],
+    ];
+    loop {
+        let mut bytes = Vec::new();
+        for _ in 0..random.below(4) {
+            bytes.push(match random.below(2) {
+                0 => PREFIXES[random.below(10) as usize],
+                _ => 0x40 | random.below(16) as u8,
+            });
+        }
+        match random.below(6) {
+            0 => bytes.extend(STACK_OPS[random.below(10) as usize]),
+            // PUSH, POP, INC, DEC of memory and registers
+            1 => bytes.extend([[0xFF, 0x8F, 0xFF, 0xFE][random.below(4) as usize], random.below(256) as u8]),
+            _ => bytes.extend(candidate(random)),
+        }
+        bytes.extend([0x24, 0, 0, 0, 0, 0, 0, 0]);
+        let instr = Decoder::with_ip(64, &bytes, 0, DecoderOptions::NONE).decode();
+        let unwanted = instr.is_invalid()
+            || instr.flow_control() != FlowControl::Next
+            || instr.is_privileged()
+            || instr
+                .cpuid_features()
+                .iter()
+                .any(|feature| UNKNOWN.contains(&format!("{feature:?}").as_str()))
+            || (0..instr.op_count()).any(|i| {
+                instr.op_kind(i) == OpKind::Register && instr.op_register(i).full_register() == Register::R15
+            });
+        if !unwanted {
+            return code.extend(&bytes[..instr.len()]);
+        }
+    }
+}
+
 /// Turns SSE on, fills registers, and sets the counter.
 fn prologue(random: &mut Random) -> Vec<u8> {
     let mut code = Vec::new();

@@ -74,6 +74,39 @@ fn random_instruction_streams_run_the_same_on_both_engines() {
     assert!(translated * 2 > steps, "most steps are translated");
 }
 
+#[test]
+fn wild_streams_run_the_same_on_both_engines() {
+    let wanted = std::env::var("AMBER_STREAMS").ok().and_then(|streams| streams.parse().ok());
+    let streams: u64 = wanted.unwrap_or(if cfg!(debug_assertions) { 400 } else { 2000 });
+    let scratch = Scratch::new("lockstep-wild");
+    let (mut steps, mut translated, mut whole) = (0, 0, 0);
+    for seed in 0..streams {
+        let code = streams::wild(&mut Random(seed));
+        let config = flat(&scratch, &code);
+        let (mut machine, mut reference) = pair(&config);
+        if seed % 2 == 1 {
+            machine.distrust_host();
+        }
+        let stop = match together(&mut machine, &mut reference, seed) {
+            Ok(stop) => stop,
+            Err((to, what)) => panic!("seed {seed}: {what}; {}", first_difference(&config, to)),
+        };
+        steps += machine.step();
+        translated += machine.code().jit().map_or(0, |(counters, _)| counters.run);
+        whole += u64::from(stop == Stop::DebugExit(0x10));
+    }
+    println!("{streams} streams, {whole} to their end, {steps} steps, {translated} of them translated");
+}
+
+/// A machine that runs a flat program.
+fn flat(scratch: &Scratch, code: &[u8]) -> MachineConfig {
+    MachineConfig {
+        flat: Some(FlatImage { file: scratch.file("program.bin", code), address: CODE }),
+        memory: "16M".parse().expect("a size"),
+        ..MachineConfig::default()
+    }
+}
+
 /// The same machine for both engines.
 fn pair(config: &MachineConfig) -> (Machine, Machine) {
     let machine = build::machine(config).expect("a flat image can be loaded");
@@ -137,4 +170,172 @@ fn first_difference(config: &MachineConfig, mut to: u64) -> String {
         code += &format!("\n  {:x}  {text}", cpu.rip);
     }
     format!("at step {to}: {what:?}; before it:{code}")
+}
+
+/// A program that carries `body` out 60 times, and then ends. R15 counts; RSP is a stack.
+fn repeated(body: &[u8]) -> Vec<u8> {
+    // MOV RAX, CR4; OR EAX, 600h; MOV CR4, RAX; MOV RSP, 908000h; MOV R15D, 60
+    let mut code = vec![0x0F, 0x20, 0xE0, 0x0D, 0, 6, 0, 0, 0x0F, 0x22, 0xE0];
+    code.extend([0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0, 0x41, 0xBF, 60, 0, 0, 0]);
+    code.extend(body);
+    // DEC R15D; JNE body
+    code.extend([0x41, 0xFF, 0xCF, 0x0F, 0x85]);
+    code.extend((-(body.len() as i32 + 9)).to_le_bytes());
+    // MOV AL, 10h; OUT F4h, AL; HLT
+    code.extend([0xB0, 0x10, 0xE6, 0xF4, 0xF4]);
+    code
+}
+
+/// Runs a program on both engines, to the same end, which is how it stopped.
+fn the_same(name: &str, code: &[u8]) -> Stop {
+    let scratch = Scratch::new(&format!("lockstep-{}", name.replace(|c: char| !c.is_alphanumeric(), "-")));
+    let config = flat(&scratch, code);
+    let stops = [0, 1].map(|seed| {
+        let (mut machine, mut reference) = pair(&config);
+        if seed == 1 {
+            machine.distrust_host();
+        }
+        let stop = together(&mut machine, &mut reference, seed);
+        assert!(machine.code().jit().is_some_and(|(counters, _)| counters.run > 100), "{name} is translated");
+        stop.unwrap_or_else(|(to, what)| panic!("{name}: {what}; {}", first_difference(&config, to)))
+    });
+    stops[0]
+}
+
+#[test]
+fn stack_pointers_that_are_not_canonical_fault() {
+    // What translated code keeps of the stack is forgotten by SAHF, which is interpreted; in the last rounds RSP is the
+    // address that an entry without a page might be mistaken for.
+    for bit in 47..64 {
+        // MOV RBX, 1 << bit; CMP R15D, 5; MOV RSP, 908000h; CMOVB RSP, RBX; SAHF
+        let mut body = vec![0x48, 0xBB];
+        body.extend((1u64 << bit).to_le_bytes());
+        body.extend([0x41, 0x83, 0xFF, 5, 0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0]);
+        body.extend([0x48, 0x0F, 0x42, 0xE3, 0x9E]);
+        // POP RAX; and PUSH RAX at the same address
+        the_same(&format!("pop at bit {bit}"), &repeated(&[&body[..], &[0x58]].concat()));
+        let push = [0x48, 0x8D, 0x64, 0x24, 8, 0x50];
+        the_same(&format!("push at bit {bit}"), &repeated(&[&body[..], &push].concat()));
+    }
+}
+
+#[test]
+fn a_rex_prefix_counts_only_right_before_the_opcode() {
+    let bodies: [&[u8]; 9] = [
+        // MOV AX, CX; ADD BX, 1234h; MOV EAX, ECX, each behind REX.W
+        &[0x48, 0x66, 0x89, 0xC8],
+        &[0x48, 0x66, 0x81, 0xC3, 0x34, 0x12],
+        &[0x48, 0x3E, 0x89, 0xC8],
+        // MOV R8, RCX and MOV EAX, ECX behind another REX
+        &[0x48, 0x49, 0x89, 0xC8],
+        &[0x49, 0x40, 0x89, 0xC8],
+        // POPCNT EAX, ECX; MOVAPS XMM0, XMM1; ADDSD XMM0, XMM1; AND AL, CL
+        &[0x4D, 0xF3, 0x0F, 0xB8, 0xC1],
+        &[0x45, 0x2E, 0x0F, 0x28, 0xC1],
+        &[0x45, 0xF2, 0x41, 0x0F, 0x58, 0xC1],
+        &[0x44, 0x67, 0x20, 0xC8],
+    ];
+    for body in bodies {
+        let values = [0x48, 0x05, 0x78, 0x56, 0x34, 0x12, 0x48, 0x81, 0xC1, 0x79, 0x35, 0x57, 0x71];
+        let stop = the_same(&format!("{body:02x?}"), &repeated(&[&values[..], body].concat()));
+        assert_eq!(stop, Stop::DebugExit(0x10));
+    }
+}
+
+#[test]
+fn leave_of_16_bits_pops_16_bits() {
+    // MOV RBP, 907F00h; MOV qword [RBP], 12345678h; LEAVE
+    let mut body = vec![0x48, 0xC7, 0xC5, 0, 0x7F, 0x90, 0, 0x48, 0xC7, 0x45, 0, 0x78, 0x56, 0x34, 0x12];
+    body.extend([0x66, 0xC9]);
+    assert_eq!(the_same("leave", &repeated(&body)), Stop::DebugExit(0x10));
+}
+
+#[test]
+fn branches_to_where_no_code_is_fault_where_the_processor_says() {
+    let branches: [(&str, &[u8]); 8] = [
+        ("jmp rbx", &[0xFF, 0xE3]),
+        ("call rbx", &[0xFF, 0xD3]),
+        ("push rbx; ret", &[0x53, 0xC3]),
+        ("push rbx; ret 40h", &[0x53, 0xC2, 0x40, 0]),
+        ("push rbx; jmp [rsp]", &[0x53, 0xFF, 0x24, 0x24]),
+        ("push rbx; call [rsp]", &[0x53, 0xFF, 0x14, 0x24]),
+        ("push rbx; jmp [esp]", &[0x53, 0x67, 0xFF, 0x24, 0x24]),
+        ("push rbx; ret with 16 bits", &[0x53, 0x66, 0xC3]),
+    ];
+    let targets: [u64; 5] = [1 << 62, 0x7FFF_FFFF_FFFF, 0x8000_0000_0000, 0x80_0000_0000, 0xFEE0_0000];
+    let stacks: [u64; 6] = [0x90_8000, 1 << 62, (1 << 62) + 8, 0, 0x8000_0000_0000, 0x7FFF_FFFF_FFFC];
+    for (name, branch) in branches {
+        for (n, (target, stack)) in
+            targets.iter().flat_map(|target| stacks.map(|stack| (*target, stack))).enumerate()
+        {
+            // MOV RSP, 908000h; MOV RBX, next; CMP R15D, 5; JAE over; MOV RBX, target; MOV RSP, stack; over: SAHF (or
+            // NOP); SUB EAX, R15D; branch; next:
+            let mut body = vec![0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0, 0x48, 0xBB];
+            let next = CODE + repeated(&[]).len() as u64 - 14 + 7 + 10 + 6 + 20 + 4 + branch.len() as u64;
+            body.extend(next.to_le_bytes());
+            body.extend([0x41, 0x83, 0xFF, 5, 0x73, 20, 0x48, 0xBB]);
+            body.extend(target.to_le_bytes());
+            body.extend([0x48, 0xBC]);
+            body.extend(stack.to_le_bytes());
+            body.extend([if n % 2 == 0 { 0x9E } else { 0x90 }, 0x44, 0x29, 0xF8]);
+            body.extend(branch);
+            the_same(&format!("{name} to {target:x} at {stack:x}"), &repeated(&body));
+        }
+    }
+}
+
+#[test]
+fn code_that_is_mapped_elsewhere_while_it_is_linked_is_not_run_any_more() {
+    const TABLES: usize = 0x1_0000;
+    // The main program: call the page at 1 GiB, and now and then exchange the frames of it or of the page after it, or
+    // the whole address space.
+    let mut code = vec![0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0, 0xB8, 0, 0, 0x11, 0, 0x0F, 0x22, 0xD8];
+    code.extend([0x31, 0xC0, 0x41, 0xBF, 0, 4, 0, 0, 0x49, 0xC7, 0xC4, 0x80, 0x0F, 0, 0x40]);
+    let head = code.len();
+    // CALL R12
+    code.extend([0x41, 0xFF, 0xD4]);
+    for (mask, entry) in [(0x0F, 0u8), (0x25, 8)] {
+        // TEST R15B, mask; JNE over; XOR qword [11x000h + entry], 1000h
+        code.extend([0x41, 0xF6, 0xC7, mask, 0x75, 12]);
+        code.extend([0x48, 0x81, 0x34, 0x25, entry, 0x40, 0x11, 0, 0, 0x10, 0, 0]);
+    }
+    // TEST R15B, 1Fh; JNE over; MOV R13, CR3; XOR R13, A000h; MOV CR3, R13
+    code.extend([0x41, 0xF6, 0xC7, 0x1F, 0x75, 15, 0x41, 0x0F, 0x20, 0xDD]);
+    code.extend([0x49, 0x81, 0xF5, 0, 0xA0, 0, 0, 0x41, 0x0F, 0x22, 0xDD]);
+    code.extend([0x41, 0xFF, 0xCF, 0x0F, 0x85]);
+    code.extend((head as i32 - (code.len() as i32 + 4)).to_le_bytes());
+    code.extend([0xB0, 0x10, 0xE6, 0xF4, 0xF4]);
+    code.resize(TABLES + 0xE000, 0x90);
+    let mut put = |page: usize, at: usize, bytes: &[u8]| {
+        code[TABLES + page * 0x1000 + at..][..bytes.len()].copy_from_slice(bytes);
+    };
+    for page in (0..6).chain(10..14) {
+        put(page, 0, &[0; 0x1000]);
+    }
+    let to = |page: u64| ((0x11_0000 + page * 0x1000) | 3).to_le_bytes();
+    // Two address spaces with tables from page 0 and page 10 on: pages 6 or 7 and 8 or 9 at 1 GiB.
+    for (root, first, second) in [(0, 6, 8), (10, 7, 9)] {
+        put(root as usize, 0, &to(root + 1));
+        put(root as usize + 1, 0, &to(2));
+        let directory = if root == 0 { 3 } else { 12 };
+        put(root as usize + 1, 8, &to(directory));
+        put(directory as usize, 0, &to(directory + 1));
+        put(directory as usize + 1, 0, &to(first));
+        put(directory as usize + 1, 8, &to(second));
+    }
+    for n in 0..8u64 {
+        put(2, 8 * n as usize, &(n << 21 | 0x83).to_le_bytes());
+    }
+    // INC RAX; JMP +10h; ADD RBX, 1; ...; ADD RDX, imm32, across the pages; INC RSI; RET. And another page of each kind,
+    // the first of which exchanges the second on its way there.
+    put(6, 0xF80, &[0x48, 0xFF, 0xC0, 0xEB, 0x10]);
+    put(7, 0xF80, &[0x48, 0x83, 0xC0, 0x10, 0xEB, 0x0F]);
+    put(6, 0xF95, &[0x48, 0x83, 0xC3, 1]);
+    put(7, 0xF95, &[0x48, 0x83, 0xC3, 7]);
+    put(7, 0xFA0, &[0x48, 0x81, 0x34, 0x25, 8, 0x40, 0x11, 0, 0, 0x10, 0, 0]);
+    put(6, 0xFFC, &[0x48, 0x81, 0xC2, 3]);
+    put(7, 0xFFC, &[0x48, 0x81, 0xC2, 5]);
+    put(8, 0, &[0, 0, 0, 0x48, 0xFF, 0xC6, 0xC3]);
+    put(9, 0, &[1, 0, 0, 0x48, 0xFF, 0xC7, 0x90, 0xC3]);
+    assert_eq!(the_same("remapped", &code), Stop::DebugExit(0x10));
 }

@@ -31,6 +31,9 @@ impl Jit {
     pub fn has_room(&self) -> bool {
         true
     }
+    pub fn has_tags(&self) -> bool {
+        true
+    }
     pub fn clear(&mut self) {}
     pub fn find(&self, _block: u32, _rip: u64, _modes: Modes) -> u32 {
         crate::block::jump::UNTRANSLATED

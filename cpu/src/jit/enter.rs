@@ -280,7 +280,8 @@ pub(super) fn jump_to_code(code: &mut Code) {
 /// if the TLB knows it. RAX is the address less the tag again.
 fn fill_stack(code: &mut Code, entry: i32, tag: usize) {
     // The return address is on top of the frame.
-    let (own_tag, own_host) = (here(entry + 8), here(entry + 16));
+    let own = |offset| here(entry + offset + 8);
+    let (own_tag, own_host, own_reach) = (own(0), own(frame::STACK_HOST), own(frame::STACK_REACH));
     code.op(Opcode::wide(0x03), RAX.0, own_tag, &[]);
     tlb_entry(code, 8);
     code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag as i32), &[]);
@@ -292,6 +293,7 @@ fn fill_stack(code: &mut Code, entry: i32, tag: usize) {
     code.load(RAX, own_tag);
     code.load(RCX, at(RCX, tag as i32));
     code.store(own_tag, RCX);
+    code.op(Opcode::wide(0xC7), 0, own_reach, &frame::REACH.to_le_bytes());
     code.bind(miss);
     code.ret();
 }
@@ -304,12 +306,11 @@ pub(super) fn tlb_entry(code: &mut Code, above: i32) {
     code.op(Opcode::wide(0x03), RCX.0, here(frame::TLB + above), &[]);
 }
 
-/// Empties the frame's entries for the stack. RAX is lost.
+/// Empties the frame's entries for the stack.
 fn forget_stack(code: &mut Code, above: i32) {
-    // Not canonical, so never an address that is looked for.
-    code.constant(RAX, 1 << 62);
-    code.store(here(frame::STACK_READ + above), RAX);
-    code.store(here(frame::STACK_WRITE + above), RAX);
+    for entry in [frame::STACK_READ, frame::STACK_WRITE] {
+        code.op(Opcode::wide(0xC7), 0, here(entry + frame::STACK_REACH + above), &[0; 4]);
+    }
 }
 
 /// Runs translated code: `routine` is the address of [`Routines::enter`], `code` that of a translation in the same

@@ -25,18 +25,23 @@ pub(super) const RIP: i32 = 104;
 pub(super) const LINK: i32 = 112;
 /// MXCSR as Rust code expects it.
 pub(super) const HOST_MXCSR: i32 = 116;
-/// The page of the stack that was read last: its tag, and 8 bytes on the host address of the page.
+/// The page of the stack that was read last: its tag, then its host address, then how many bytes from the tag on an
+/// access may begin in. That is 0 while there is none: no tag is one that RSP cannot be.
 pub(super) const STACK_READ: i32 = 120;
 /// The same for writes.
-pub(super) const STACK_WRITE: i32 = 136;
+pub(super) const STACK_WRITE: i32 = 144;
+pub(super) const STACK_HOST: i32 = 8;
+pub(super) const STACK_REACH: i32 = 16;
+/// [`STACK_REACH`] of a page: no access, of 16 bytes at most, that begins there leaves the page.
+pub(super) const REACH: i32 = 4096 - 16 + 1;
 /// See [`Entry::tlb_mask`].
-pub(super) const TLB_MASK: i32 = 152;
+pub(super) const TLB_MASK: i32 = 168;
 /// Whether the x87 registers are the guest's.
-pub(super) const X87_LIVE: i32 = 160;
+pub(super) const X87_LIVE: i32 = 176;
 /// Offset of an x87 operand, on its way.
-pub(super) const OPERAND: i32 = 168;
+pub(super) const OPERAND: i32 = 184;
 /// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
-pub(super) const SIZE: i32 = 184;
+pub(super) const SIZE: i32 = 200;
 
 /// The frame's slot of a guest register that has no host register.
 pub(super) fn slot(n: u8) -> Mem {

@@ -90,8 +90,11 @@ impl Jit {
     /// Without translations yet.
     ///
     /// # Errors
-    /// When the host refuses executable memory.
+    /// When the host refuses executable memory, or lacks instructions that are translated to themselves.
     pub fn new() -> std::io::Result<Self> {
+        if !is_x86_feature_detected!("sse4.2") || !is_x86_feature_detected!("popcnt") {
+            return Err(std::io::ErrorKind::Unsupported.into());
+        }
         let mut memory = CodeMemory::new()?;
         let mut code = Code::default();
         let routines = enter::routines(&mut code);
@@ -145,6 +148,11 @@ impl Jit {
         self.memory.has_room(LARGEST)
     }
 
+    /// Whether there are numbers left for tags: a link must never be taken for one of another tag.
+    pub fn has_tags(&self) -> bool {
+        self.last_tag < u32::MAX - 1
+    }
+
     /// Drops all translations.
     pub fn clear(&mut self) {
         self.counters.flushes += u64::from(!self.by_code.is_empty());
@@ -155,6 +163,8 @@ impl Jit {
         self.by_code.clear();
         self.sites.clear();
         self.links.truncate(1);
+        self.tags.fill((0, 0));
+        self.last_tag = 0;
     }
 
     /// Offset of the translation of a block for a RIP.

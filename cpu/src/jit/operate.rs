@@ -158,9 +158,9 @@ impl Translator<'_> {
     pub fn translate_stack(&mut self, access: Access) -> Mem {
         let entry = if access.write { frame::STACK_WRITE } else { frame::STACK_READ };
         self.code.op(Opcode::wide(0x2B), RAX.0, here(entry), &[]);
-        self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
-        let from = self.code.jump_if(cc::A);
-        self.code.load(RCX, here(entry + 8));
+        self.code.op(Opcode::wide(0x3B), RAX.0, here(entry + frame::STACK_REACH), &[]);
+        let from = self.code.jump_if(cc::AE);
+        self.code.load(RCX, here(entry + frame::STACK_HOST));
         self.stack_misses.push(StackMiss { from, access, hit: self.code.here() });
         self.aligned(access)
     }
@@ -518,7 +518,7 @@ impl Translator<'_> {
         let rotates = matches!(instr.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
         let matters = self.flags_matter_after(index);
         let register = instr.op_kind(0) == OpKind::Register;
-        if !by_cl && count == 0 || count > bits && matters {
+        if !by_cl && count == 0 || count >= bits && matters {
             return self.interpret(index);
         }
         if matters && (by_cl || rotates) {

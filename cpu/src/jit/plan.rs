@@ -305,9 +305,7 @@ fn way(instr: &Instruction, modes: Modes) -> Way {
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw => Way::Nothing,
         M::Push if instr.stack_pointer_increment() == -8 && plain_push(instr) => Way::Push,
         M::Pop if register(0) && instr.op_register(0).is_gpr64() => Way::Pop,
-        M::Leave if instr.stack_pointer_increment() == 0 || instr.code() == iced_x86::Code::Leaveq => {
-            Way::Leave
-        }
+        M::Leave if instr.code() == iced_x86::Code::Leaveq => Way::Leave,
         M::Jmp if instr.is_jmp_short_or_near() => Way::Jump,
         M::Jmp if instr.is_jmp_near_indirect() && wide_branch(instr) => Way::IndirectJump,
         M::Call if instr.is_call_near() => Way::Call,
@@ -422,9 +420,12 @@ fn translatable_vector(instr: &Instruction) -> bool {
                 | CpuidFeature::SSSE3
                 | CpuidFeature::SSE4_1
                 | CpuidFeature::SSE4_2
-                | CpuidFeature::AES
-                | CpuidFeature::PCLMULQDQ
-        )
+        ) || match feature {
+            // Not of x86-64-v2: the host may lack them though the guest's model has them.
+            CpuidFeature::AES => is_x86_feature_detected!("aes"),
+            CpuidFeature::PCLMULQDQ => is_x86_feature_detected!("pclmulqdq"),
+            _ => false,
+        }
     });
     base && !matches!(
         instr.mnemonic(),

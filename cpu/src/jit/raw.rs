@@ -40,13 +40,14 @@ impl Raw {
                 0x66 => operand_size = true,
                 prefix @ (0xF2 | 0xF3) => repeat = prefix,
                 0xF0 | 0x26 | 0x2E | 0x36 | 0x3E | 0x64 | 0x65 | 0x67 => {}
+                prefix @ 0x40..=0x4F => {
+                    (rex, at) = (prefix, at + 1);
+                    continue;
+                }
                 _ => break,
             }
-            at += 1;
-        }
-        if bytes[at] & 0xF0 == 0x40 {
-            rex = bytes[at];
-            at += 1;
+            // REX counts only right before the opcode (SDM Vol. 2A, 2.2.1).
+            (rex, at) = (0, at + 1);
         }
         let map = match (bytes[at], bytes.get(at + 1)) {
             (0x0F, Some(0x38)) => Map::ThreeByte38,

@@ -438,7 +438,7 @@ impl<'a> Translator<'a> {
         self.routine(call, routine);
         self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
         slow.from.push(self.code.jump_if(cc::A));
-        self.code.load(RCX, here(tag + 8));
+        self.code.load(RCX, here(tag + frame::STACK_HOST));
         self.code.jump_to(hit);
         self.emit_slow(slow);
     }
