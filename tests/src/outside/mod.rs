@@ -117,7 +117,7 @@ impl Outside {
         match kind {
             Kind::Archive => subject.archive.clone(),
             Kind::Core => bytes(postcard::to_stdvec(manifest)),
-            Kind::Index => bytes(postcard::to_stdvec(index)),
+            Kind::Index => index.to_bytes(),
             Kind::Section => {
                 let n = n % manifest.sections.len();
                 [&[n as u8][..], &manifest.sections[n].bytes].concat()

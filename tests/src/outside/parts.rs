@@ -2,35 +2,52 @@
 //! changes must be judged for what it says, not for a hash that does not fit.
 
 use amber_snapshot::{Manifest, ObjectId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 const MAGIC: &[u8; 8] = b"AMBERPAK";
 const MANIFEST_MAGIC: [u8; 8] = *b"AMBERMAN";
 const FORMAT: u32 = 1;
 const FOOTER: usize = 64;
 
-/// A block: offset, compressed and full length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
+/// Where an object is: its id, offset, stored and full length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub id: ObjectId,
     pub offset: u64,
     pub stored: u32,
     pub raw: u32,
 }
 
-/// Where an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    pub id: ObjectId,
-    pub block: u32,
-    pub offset: u32,
-    pub len: u32,
-}
+/// Bytes of a record.
+const RECORD: usize = 48;
 
 /// The index of a pack.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Index {
-    pub blocks: Vec<Block>,
-    pub entries: Vec<Entry>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index(pub Vec<Record>);
+
+impl Index {
+    fn parse(bytes: &[u8]) -> Self {
+        assert!(bytes.len().is_multiple_of(RECORD), "an index is records");
+        let record = |bytes: &[u8]| Record {
+            id: ObjectId(bytes[..32].try_into().expect("32 bytes")),
+            offset: u64::from_le_bytes(bytes[32..40].try_into().expect("8 bytes")),
+            stored: u32::from_le_bytes(bytes[40..44].try_into().expect("4 bytes")),
+            raw: u32::from_le_bytes(bytes[44..].try_into().expect("4 bytes")),
+        };
+        Self(bytes.chunks(RECORD).map(record).collect())
+    }
+
+    /// As it is in a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.0.len() * RECORD);
+        for Record { id, offset, stored, raw } in &self.0 {
+            bytes.extend(id.0);
+            bytes.extend(offset.to_le_bytes());
+            bytes.extend(stored.to_le_bytes());
+            bytes.extend(raw.to_le_bytes());
+        }
+        bytes
+    }
 }
 
 /// An archive in its parts.
@@ -60,7 +77,7 @@ impl Parts {
         let footer = &archive[archive.len() - FOOTER..];
         let word = |n: usize| u64::from_le_bytes(footer[n * 8..n * 8 + 8].try_into().expect("8 bytes"));
         let (at, len, extra) = (word(0) as usize, word(1) as usize, word(2) as usize);
-        let index = postcard::from_bytes(&archive[at..at + len]).expect("an index");
+        let index = Index::parse(&archive[at..at + len]);
         let contents = &archive[at + len..at + len + extra];
         let (file, _): (Vec<u8>, &[u8]) = postcard::take_from_bytes(contents).expect("a manifest file");
         let (_, core): ([u8; 8], &[u8]) = postcard::take_from_bytes(&file).expect("magic");
@@ -78,7 +95,7 @@ impl Parts {
     /// The archive with these bytes for its manifest.
     pub fn with_core(&self, core: &[u8]) -> Vec<u8> {
         let contents = (manifest_file(core), None::<(String, u64)>);
-        self.assemble(&to_vec(&self.index), &to_vec(&contents))
+        self.assemble(&self.index.to_bytes(), &to_vec(&contents))
     }
 
     /// The archive with these bytes for its index.
@@ -106,24 +123,22 @@ impl Parts {
 
     /// The bytes of an object that is there.
     pub fn object(&self, id: ObjectId) -> Option<Vec<u8>> {
-        let entry = self.index.entries.iter().find(|entry| entry.id == id)?;
-        let block = self.index.blocks[entry.block as usize];
-        let stored = &self.blocks[block.offset as usize..][..block.stored as usize];
-        let raw = zstd::bulk::decompress(stored, block.raw as usize).ok()?;
-        Some(raw[entry.offset as usize..][..entry.len as usize].to_vec())
+        let record = self.index.0.iter().find(|record| record.id == id)?;
+        let stored = &self.blocks[record.offset as usize..][..record.stored as usize];
+        if record.stored == record.raw {
+            return Some(stored.to_vec());
+        }
+        zstd::bulk::decompress(stored, record.raw as usize).ok()
     }
 
-    /// Adds an object, in a block of its own; its id.
+    /// Adds an object, as it is; its id.
     pub fn add(&mut self, bytes: &[u8]) -> ObjectId {
         let id = ObjectId::of(bytes);
-        let place = self.index.entries.binary_search_by_key(&id, |entry| entry.id);
+        let place = self.index.0.binary_search_by_key(&id, |record| record.id);
         if let Err(place) = place {
-            let stored = zstd::bulk::compress(bytes, 1).expect("memory is there");
             let (offset, raw) = (self.blocks.len() as u64, bytes.len() as u32);
-            let block = self.index.blocks.len() as u32;
-            self.index.entries.insert(place, Entry { id, block, offset: 0, len: raw });
-            self.index.blocks.push(Block { offset, stored: stored.len() as u32, raw });
-            self.blocks.extend(stored);
+            self.index.0.insert(place, Record { id, offset, stored: raw, raw });
+            self.blocks.extend(bytes);
         }
         id
     }
