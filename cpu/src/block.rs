@@ -564,7 +564,7 @@ impl CodeCache {
             return jump::UNTRANSLATED;
         }
         self.heat[slot] = 0;
-        if self.jit.is_none() {
+        if self.jit.is_none() && self.engine == Engine::Jit {
             match Jit::new() {
                 Ok(jit) => self.jit = Some(Box::new(jit)),
                 Err(error) => {

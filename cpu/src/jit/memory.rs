@@ -1,8 +1,7 @@
-//! Memory for translated code: one memory file mapped twice, once to write and once to execute, never both (W^X).
+//! Memory for translated code, mapped twice: once to write and once to execute, never both (W^X).
 #![allow(unsafe_code)]
 
-use rustix::fs::MemfdFlags;
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::ffi::c_void;
 
 /// Bytes of code kept before all is dropped.
@@ -26,21 +25,26 @@ impl CodeMemory {
     /// # Errors
     /// When the host refuses executable memory.
     pub fn new() -> std::io::Result<Self> {
-        let file = rustix::fs::memfd_create("amber-code", MemfdFlags::CLOEXEC)?;
-        rustix::fs::ftruncate(&file, SIZE as u64)?;
-        let map = |access| {
-            // SAFETY: a fresh shared mapping at an address the host chooses aliases no Rust memory.
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), SIZE, access, MapFlags::SHARED, &file, 0) }
-        };
-        let write = map(ProtFlags::READ | ProtFlags::WRITE)?;
-        let execute = match map(ProtFlags::READ | ProtFlags::EXEC) {
-            Ok(execute) => execute,
-            Err(error) => {
-                // SAFETY: mapped above, and nothing refers to it yet.
-                let _ = unsafe { rustix::mm::munmap(write, SIZE) };
-                return Err(error.into());
+        let shared = MapFlags::SHARED | MapFlags::NORESERVE;
+        // SAFETY: a fresh mapping at an address the host chooses aliases no Rust memory.
+        let write = unsafe {
+            rustix::mm::mmap_anonymous(std::ptr::null_mut(), SIZE, ProtFlags::READ | ProtFlags::WRITE, shared)
+        }?;
+        // SAFETY: with an old size of 0 a shared mapping is mapped once more and stays where it is (mremap(2)).
+        let execute = unsafe { rustix::mm::mremap(write, 0, SIZE, MremapFlags::MAYMOVE) };
+        let protected = execute.and_then(|execute| {
+            let access = MprotectFlags::READ | MprotectFlags::EXEC;
+            // SAFETY: mapped just now, and nothing refers to it yet.
+            unsafe { rustix::mm::mprotect(execute, SIZE, access) }
+        });
+        if let Err(error) = protected {
+            for mapping in [Ok(write), execute].into_iter().flatten() {
+                // SAFETY: as above.
+                let _ = unsafe { rustix::mm::munmap(mapping, SIZE) };
             }
-        };
+            return Err(error.into());
+        }
+        let execute = execute?;
         Ok(Self { write: write.cast(), execute: execute.cast(), used: 0 })
     }
 
