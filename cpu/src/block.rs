@@ -260,8 +260,8 @@ impl CodeCache {
     pub fn set_engine(&mut self, engine: Engine) {
         self.engine = if Engine::HAS_JIT { engine } else { Engine::Interpreter };
         if engine == Engine::Interpreter {
+            self.drop_translations();
             self.jit = None;
-            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
         }
     }
 
@@ -272,8 +272,8 @@ impl CodeCache {
         }
         if let Some(jit) = &mut self.jit {
             jit.distrust_host();
-            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
         }
+        self.drop_translations();
     }
 
     /// Whether blocks that run often are translated.
@@ -554,6 +554,13 @@ impl CodeCache {
         self.jit.as_ref().map_or(jump::UNTRANSLATED, |jit| jit.find(block, linear, modes(tag)))
     }
 
+    fn drop_translations(&mut self) {
+        if let Some(jit) = &mut self.jit {
+            jit.clear();
+        }
+        self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
+    }
+
     /// Notes that a block at `linear` is about to be interpreted once more; translates it if that happens often. The
     /// offset of its translation.
     pub(crate) fn warm(&mut self, cx: &mut Cx, linear: u64, tag: u64, known: Known) -> u32 {
@@ -573,11 +580,10 @@ impl CodeCache {
                 }
             }
         }
-        let Some(jit) = &mut self.jit else { return jump::UNTRANSLATED };
-        if !jit.has_room() {
-            jit.clear();
-            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
+        if self.jit.as_ref().is_some_and(|jit| !jit.has_room()) {
+            self.drop_translations();
         }
+        let Some(jit) = &mut self.jit else { return jump::UNTRANSLATED };
         let block = &self.blocks[known.block as usize];
         let mut bytes = cx.mmu.frame(FrameId(block.home.0))[(linear & 0xFFF) as usize..].to_vec();
         if let Some(tail) = block.tail {
@@ -594,9 +600,7 @@ impl CodeCache {
     pub(crate) fn run_translated(&mut self, cx: &mut Cx, code: u32, tag: u64, room: u64) {
         let Some(jit) = &mut self.jit else { return };
         if !jit.has_tags() {
-            jit.clear();
-            self.jumps.iter_mut().for_each(|jump| jump.code = jump::UNTRANSLATED);
-            return;
+            return self.drop_translations();
         }
         let jumps = self.jumps.as_ptr().cast();
         let Some((link, target)) = jit.run(cx, code, tag, room, jumps) else { return };

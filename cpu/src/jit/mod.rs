@@ -118,9 +118,9 @@ impl Jit {
         })
     }
 
-    /// Trusts the host in nothing the architecture leaves undefined, as if its fingerprint were the worst.
+    /// Trusts the host in nothing the architecture leaves undefined, as if its fingerprint were the worst. Goes for what is
+    /// translated from now on.
     pub fn distrust_host(&mut self) {
-        self.clear();
         self.host = HostFlags::WORST;
     }
 

@@ -51,7 +51,7 @@ impl Translator<'_> {
             Way::High { first, second } => self.high(index, planned, first, second),
             Way::Accumulator => self.accumulator(index, planned),
             Way::Shift => self.shift(index, planned),
-            Way::Lea => self.lea(planned),
+            Way::Lea => self.lea(index, planned),
             Way::Constant => self.set_constant(planned),
             Way::Multiply => self.multiply(index, planned),
             Way::Divide => self.divide(index, planned),
@@ -64,7 +64,7 @@ impl Translator<'_> {
             Way::Leave => self.leave_frame(),
             Way::DisableInterrupts => self.disable_interrupts(),
             Way::PushFlags => self.push_flags(),
-            Way::Vector => self.vector(planned),
+            Way::Vector => self.vector(index, planned),
             Way::X87 => self.x87(index, planned),
             _ => self.interpret(index),
         }
@@ -96,20 +96,8 @@ impl Translator<'_> {
     /// The linear address of the memory operand, in RAX; RCX is lost. The host's flags are lost, unless there is no
     /// segment base.
     pub fn linear_address(&mut self, index: usize) {
-        let planned = &self.insns[index];
-        let instr = &planned.instr;
-        if instr.memory_base() == Register::RIP || instr.memory_base() == Register::EIP {
-            // iced decoded at the address 0: the displacement is the target relative to the instruction.
-            let rip = self.next_rip(index).wrapping_sub(u64::from(planned.insn.len));
-            let mut linear = rip.wrapping_add(instr.memory_displacement64());
-            if instr.memory_base() == Register::EIP {
-                linear &= 0xFFFF_FFFF;
-            }
-            self.code.constant(RAX, linear);
-        } else {
-            self.effective_address(instr, RAX);
-        }
-        let segment = match instr.memory_segment() {
+        self.effective_address(index, RAX);
+        let segment = match self.insns[index].instr.memory_segment() {
             Register::FS => seg::FS,
             Register::GS => seg::GS,
             _ => return,
@@ -119,17 +107,26 @@ impl Translator<'_> {
         self.code.op(Opcode::wide(0x03), RAX.0, at(RCX, base as i32), &[]);
     }
 
-    /// Offset of the memory operand of an instruction that is not relative to RIP; RAX and RCX are lost. Flags stay.
-    fn effective_address(&mut self, instr: &Instruction, to: Host) {
-        let (base, index) = (instr.memory_base(), instr.memory_index());
+    /// Offset of the memory operand; RAX and RCX are lost. Flags stay.
+    fn effective_address(&mut self, index: usize, to: Host) {
+        let planned = &self.insns[index];
+        let instr = &planned.instr;
+        let (base, index_register) = (instr.memory_base(), instr.memory_index());
+        if base == Register::RIP || base == Register::EIP {
+            // iced decoded at the address 0: the displacement is the target relative to the instruction.
+            let rip = self.next_rip(index).wrapping_sub(u64::from(planned.insn.len));
+            let target = rip.wrapping_add(instr.memory_displacement64());
+            let address = if base == Register::EIP { target & 0xFFFF_FFFF } else { target };
+            return self.code.constant(to, address);
+        }
         let narrow = base.size() == 4
-            || index.size() == 4
-            || (base.size() == 0 && index.size() == 0 && instr.memory_displ_size() == 4);
+            || index_register.size() == 4
+            || (base.size() == 0 && index_register.size() == 0 && instr.memory_displ_size() == 4);
         let displacement = instr.memory_displacement64();
         let base = (base != Register::None).then(|| self.value(register_code(base), RAX));
-        let index = (index != Register::None).then(|| {
+        let index = (index_register != Register::None).then(|| {
             let scale = instr.memory_index_scale().trailing_zeros() as u8;
-            (self.value(register_code(index), RCX), scale)
+            (self.value(register_code(index_register), RCX), scale)
         });
         if base.is_none() && index.is_none() {
             let address = if narrow { displacement & 0xFFFF_FFFF } else { displacement };
@@ -260,9 +257,7 @@ impl Translator<'_> {
     fn modrm(&mut self, index: usize, planned: &Planned, first: Use, second: Use) {
         let instr = &planned.instr;
         let raw = &planned.raw;
-        let bit_test =
-            matches!(instr.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
-        if bit_test && !self.host.bit_tests_keep && self.flags_matter_after(index) {
+        if planned.is_bit_test() && !self.host.bit_tests_keep && self.flags_matter_after(index) {
             return self.interpret(index);
         }
         let size = |i| crate::decode::operand_size(instr, i);
@@ -291,7 +286,7 @@ impl Translator<'_> {
         // memory that one thread uses.
         let repeat = if raw.opcode.map == Map::One { 0 } else { raw.opcode.repeat };
         let opcode = Opcode { byte_register, repeat, ..raw.opcode };
-        let immediate = &planned.bytes[planned.bytes.len() - raw.immediate..];
+        let immediate = planned.immediate();
         self.emit(opcode, reg, rm, mem, immediate);
         if planned.changes_flags {
             self.after_flags(index, planned);
@@ -327,7 +322,7 @@ impl Translator<'_> {
             self.code.copy(RCX, home);
         }
         let opcode = planned.raw.opcode;
-        let immediate = &planned.bytes[planned.bytes.len() - planned.raw.immediate..];
+        let immediate = planned.immediate();
         let high_in_reg =
             second_register.is_some_and(|_| (high == 0) == first_in_reg(opcode)) || mem.is_some();
         match (mem, second_register) {
@@ -375,9 +370,9 @@ impl Translator<'_> {
 
     /// Whether the instruction leaves AF undefined, and the host not 0.
     fn wrong_aux(&self, planned: &Planned) -> bool {
-        let bit_test =
-            matches!(planned.instr.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
-        !self.host.clears_aux && !bit_test && planned.instr.rflags_undefined() & RflagsBits::AF != 0
+        !self.host.clears_aux
+            && !planned.is_bit_test()
+            && planned.instr.rflags_undefined() & RflagsBits::AF != 0
     }
 
     /// After a multiplication: SF, ZF and PF are those of the low half, which is in a guest register; AF is 0.
@@ -405,7 +400,7 @@ impl Translator<'_> {
         let mem = self.ready_flags(index, planned, None);
         debug_assert!(mem.is_none());
         let byte = planned.raw.opcode.byte;
-        let immediate = &planned.bytes[planned.bytes.len() - planned.raw.immediate..];
+        let immediate = planned.immediate();
         let (opcode, digit) = match byte {
             0xA8 => (0xF6, 0),
             0xA9 => (0xF7, 0),
@@ -421,28 +416,12 @@ impl Translator<'_> {
 
     // ---- single instructions ----
 
-    fn lea(&mut self, planned: &Planned) {
+    fn lea(&mut self, index: usize, planned: &Planned) {
         let instr = &planned.instr;
         let size = instr.op_register(0).size();
         let to = register_code(instr.op_register(0));
         if size == 2 {
-            let index = self.insns.iter().position(|other| std::ptr::eq(other, planned)).unwrap_or(0);
             return self.interpret(index);
-        }
-        if instr.memory_base() == Register::RIP || instr.memory_base() == Register::EIP {
-            let rip = self.start().wrapping_add(u64::from(planned.insn.next) - u64::from(planned.insn.len));
-            let mut value = rip.wrapping_add(instr.memory_displacement64());
-            if size == 4 || instr.memory_base() == Register::EIP {
-                value &= 0xFFFF_FFFF;
-            }
-            match home(to) {
-                Home::Register(register) => self.code.constant(register, value),
-                Home::Slot(_) => {
-                    self.code.constant(RAX, value);
-                    self.put(to, RAX);
-                }
-            }
-            return;
         }
         let target = match home(to) {
             Home::Register(register) => register,
@@ -450,10 +429,10 @@ impl Translator<'_> {
         };
         if size == 4 {
             // The low half is the same, whatever the upper half of the address.
-            self.effective_address(instr, RAX);
+            self.effective_address(index, RAX);
             self.code.op(Opcode::one(0x8B), target.0, RAX, &[]);
         } else {
-            self.effective_address(instr, target);
+            self.effective_address(index, target);
         }
         if target == RAX {
             self.put(to, RAX);
@@ -531,7 +510,7 @@ impl Translator<'_> {
         let mem = (!register).then(|| self.operand(index, Access { size, write: true, aligned: false }));
         let digit = Field::Digit(planned.raw.reg & 7);
         let opcode = Opcode { byte_register: size == 1, repeat: 0, ..planned.raw.opcode };
-        let immediate = &planned.bytes[planned.bytes.len() - planned.raw.immediate..];
+        let immediate = planned.immediate();
         if by_cl {
             self.shift_by_cl(opcode, digit, instr, size, mem);
         } else {
@@ -605,7 +584,7 @@ impl Translator<'_> {
         let code = register_code(planned.instr.op_register(0));
         self.flags.save(&mut self.code);
         let opcode = Opcode { repeat: 0, ..planned.raw.opcode };
-        let immediate = &planned.bytes[planned.bytes.len() - planned.raw.immediate..];
+        let immediate = planned.immediate();
         let host = self.value(code, RAX);
         self.code.op(opcode, planned.raw.reg & 7, host, immediate);
         if host == RAX {
@@ -778,11 +757,7 @@ impl Translator<'_> {
         if instr.op_kind(0) == OpKind::Memory {
             let mem = self.operand(index, Access { size: 8, write: false, aligned: false });
             self.code.load(RAX, mem);
-            self.code.store(here(frame::RIP), RAX);
-            let mem = self.pushed();
-            let mem = self.fold(mem);
-            self.code.load(RAX, here(frame::RIP));
-            self.code.store(mem, RAX);
+            self.push_rax();
         } else if instr.op_kind(0) == OpKind::Register {
             let mem = self.pushed();
             let code = register_code(instr.op_register(0));
@@ -810,12 +785,17 @@ impl Translator<'_> {
         let rest = at(RCX, (offset_of!(Vcpu, flags) + Flags::REST) as i32);
         self.code.op(Opcode::wide(0x0B), RAX.0, rest, &[]);
         self.code.group1(false, AND, RAX, !((bit::VM | bit::RF) as i32));
+        self.push_rax();
+        self.move_stack(-8);
+    }
+
+    /// Stores RAX where a PUSH does.
+    fn push_rax(&mut self) {
         self.code.store(here(frame::RIP), RAX);
         let mem = self.pushed();
         let mem = self.fold(mem);
         self.code.load(RAX, here(frame::RIP));
         self.code.store(mem, RAX);
-        self.move_stack(-8);
     }
 
     fn pop(&mut self, planned: &Planned) {
@@ -855,9 +835,8 @@ impl Translator<'_> {
 
     // ---- XMM ----
 
-    fn vector(&mut self, planned: &Planned) {
+    fn vector(&mut self, index: usize, planned: &Planned) {
         let instr = &planned.instr;
-        let index = self.insns.iter().position(|other| std::ptr::eq(other, planned)).unwrap_or(0);
         let memory = (0..instr.op_count()).find(|i| instr.op_kind(*i) == OpKind::Memory);
         let mem = memory.map(|i| {
             let size = instr.memory_size().size();
@@ -887,7 +866,7 @@ impl Translator<'_> {
         let by_immediate = is_vector_shift(raw.opcode);
         let reg = if by_immediate { Field::Digit(raw.reg & 7) } else { general(raw.reg, true) };
         let rm = general(raw.rm, false);
-        let immediate = &planned.bytes[planned.bytes.len() - raw.immediate..];
+        let immediate = planned.immediate();
         self.emit(raw.opcode, reg, rm, mem, immediate);
         if planned.changes_flags {
             self.flags.set(Deviation::None, false);

@@ -97,7 +97,17 @@ pub(super) struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// Whether the memory operand, if any, is where ModRM.rm is.
+    /// The bytes of the immediates.
+    pub fn immediate(&self) -> &[u8] {
+        &self.bytes[self.bytes.len() - self.raw.immediate..]
+    }
+
+    /// BT and its kin.
+    pub fn is_bit_test(&self) -> bool {
+        is_bit_test(&self.instr)
+    }
+
+    /// Whether there is a memory operand.
     pub fn has_memory(&self) -> bool {
         (0..self.instr.op_count()).any(|i| self.instr.op_kind(i) == OpKind::Memory)
     }
@@ -203,10 +213,7 @@ fn planned_instruction<'a>(
         if known && plain_operands(&instr) { way_high(&instr, way(&instr, modes)) } else { Way::Interpret };
     // Division leaves the flags as they are, on the reference as on the interpreter.
     let modified = if way == Way::Divide { 0 } else { instr.rflags_modified() & ARITHMETIC };
-    let partial = matches!(
-        instr.mnemonic(),
-        Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc | Mnemonic::Rol | Mnemonic::Ror
-    );
+    let partial = is_bit_test(&instr) || matches!(instr.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
     Planned {
         sets_flags: modified == ARITHMETIC
             && !partial
@@ -220,6 +227,10 @@ fn planned_instruction<'a>(
         raw,
         way,
     }
+}
+
+fn is_bit_test(instr: &Instruction) -> bool {
+    matches!(instr.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
 }
 
 /// A shift by CL leaves the flags alone if CL is 0.

@@ -248,11 +248,6 @@ impl<'a> Translator<'a> {
         self.start.wrapping_add(u64::from(self.insns[index].insn.next))
     }
 
-    /// RIP of the block.
-    pub fn start(&self) -> u64 {
-        self.start
-    }
-
     /// Whether the flags before instruction `index + 1` may still be seen by the guest.
     pub fn flags_matter_after(&self, index: usize) -> bool {
         flags_matter(&self.insns[index + 1..])
