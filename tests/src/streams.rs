@@ -18,70 +18,12 @@ const ROUNDS: u32 = 60;
 /// Instructions in the loop.
 const INSNS: usize = 50;
 
-/// One-byte opcodes with a ModRM byte, and the length of their immediate: 0, 1, or 4 (2 with a 66h prefix).
-const ONE_BYTE: [(u8, u8); 62] = [
-    (0x00, 0),
-    (0x01, 0),
-    (0x02, 0),
-    (0x03, 0),
-    (0x08, 0),
-    (0x09, 0),
-    (0x0A, 0),
-    (0x0B, 0),
-    (0x10, 0),
-    (0x11, 0),
-    (0x12, 0),
-    (0x13, 0),
-    (0x18, 0),
-    (0x19, 0),
-    (0x1A, 0),
-    (0x1B, 0),
-    (0x20, 0),
-    (0x21, 0),
-    (0x22, 0),
-    (0x23, 0),
-    (0x28, 0),
-    (0x29, 0),
-    (0x2A, 0),
-    (0x2B, 0),
-    (0x30, 0),
-    (0x31, 0),
-    (0x32, 0),
-    (0x33, 0),
-    (0x38, 0),
-    (0x39, 0),
-    (0x3A, 0),
-    (0x3B, 0),
-    (0x63, 0),
-    (0x69, 4),
-    (0x6B, 1),
-    (0x80, 1),
-    (0x81, 4),
-    (0x83, 1),
-    (0x84, 0),
-    (0x85, 0),
-    (0x86, 0),
-    (0x87, 0),
-    (0x88, 0),
-    (0x89, 0),
-    (0x8A, 0),
-    (0x8B, 0),
-    (0x8D, 0),
-    (0xC0, 1),
-    (0xC1, 1),
-    (0xC6, 1),
-    (0xC7, 4),
-    (0xD0, 0),
-    (0xD1, 0),
-    (0xD2, 0),
-    (0xD3, 0),
-    (0xF6, 9),
-    (0xF7, 9),
-    (0xFE, 0),
-    (0xFF, 0),
-    (0x83, 1),
-    (0xD1, 0),
-    (0xC1, 1),
+/// One-byte opcodes with a ModRM byte.
+const ONE_BYTE: [u8; 62] = [
+    0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0A, 0x0B, 0x10, 0x11, 0x12, 0x13, 0x18, 0x19, 0x1A, 0x1B, 0x20,
+    0x21, 0x22, 0x23, 0x28, 0x29, 0x2A, 0x2B, 0x30, 0x31, 0x32, 0x33, 0x38, 0x39, 0x3A, 0x3B, 0x63, 0x69,
+    0x6B, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8B, 0x8D, 0xC0, 0xC1, 0xC6, 0xC7,
+    0xD0, 0xD1, 0xD2, 0xD3, 0xF6, 0xF7, 0xFE, 0xFF, 0x83, 0xD1, 0xC1,
 ];
 
 /// Opcodes without operands worth having.
@@ -307,7 +249,6 @@ fn candidate(random: &mut Random) -> Vec<u8> {
         bytes.push(0x40 | random.below(16) as u8);
     }
     let modrm = random.below(256) as u8;
-    let mut tail = Vec::new();
     if vector || random.below(3) == 0 {
         bytes.push(0x0F);
         let opcode = random.below(256) as u8;
@@ -316,9 +257,7 @@ fn candidate(random: &mut Random) -> Vec<u8> {
             bytes.push(random.below(256) as u8);
         }
     } else {
-        let (opcode, immediate) = ONE_BYTE[random.below(ONE_BYTE.len() as u64) as usize];
-        bytes.push(opcode);
-        tail.resize(usize::from(immediate.min(8)), 0);
+        bytes.push(ONE_BYTE[random.below(ONE_BYTE.len() as u64) as usize]);
     }
     bytes.push(modrm);
     // SIB, displacement, immediate: whatever the decoder makes of them.

@@ -42,22 +42,24 @@ fn images_run_the_same_on_both_engines() {
     }
 }
 
-#[test]
-fn random_instruction_streams_run_the_same_on_both_engines() {
+/// What came of many streams.
+struct Streams {
+    count: u64,
+    /// How many ran to their end.
+    whole: u64,
+    steps: u64,
+    translated: u64,
+}
+
+/// Runs streams on both engines; every other one as on a host that is another in all that is left undefined.
+fn run_streams(name: &str, stream: impl Fn(&mut Random) -> Vec<u8>) -> Streams {
     let wanted = std::env::var("AMBER_STREAMS").ok().and_then(|streams| streams.parse().ok());
-    let streams: u64 = wanted.unwrap_or(if cfg!(debug_assertions) { 400 } else { 2000 });
-    let scratch = Scratch::new("lockstep");
-    let (mut steps, mut translated, mut whole) = (0, 0, 0);
-    for seed in 0..streams {
-        let code = streams::program(&mut Random(seed));
-        let file = scratch.file("stream.bin", &code);
-        let config = MachineConfig {
-            flat: Some(FlatImage { file, address: CODE }),
-            memory: "16M".parse().expect("a size"),
-            ..MachineConfig::default()
-        };
+    let count = wanted.unwrap_or(if cfg!(debug_assertions) { 400 } else { 2000 });
+    let scratch = Scratch::new(name);
+    let mut all = Streams { count, whole: 0, steps: 0, translated: 0 };
+    for seed in 0..count {
+        let config = flat(&scratch, &stream(&mut Random(seed)));
         let (mut machine, mut reference) = pair(&config);
-        // Every other one as on a host that is another in all that is left undefined.
         if seed % 2 == 1 {
             machine.distrust_host();
         }
@@ -65,37 +67,25 @@ fn random_instruction_streams_run_the_same_on_both_engines() {
             Ok(stop) => stop,
             Err((to, what)) => panic!("seed {seed}: {what}; {}", first_difference(&config, to)),
         };
-        steps += machine.step();
-        translated += machine.code().jit().map_or(0, |(counters, _)| counters.run);
-        whole += u64::from(stop == Stop::DebugExit(0x10));
+        all.steps += machine.step();
+        all.translated += machine.code().jit().map_or(0, |(counters, _)| counters.run);
+        all.whole += u64::from(stop == Stop::DebugExit(0x10));
     }
-    println!("{streams} streams, {whole} to their end, {steps} steps, {translated} of them translated");
-    assert!(whole * 2 > streams, "most streams run to their end");
+    let Streams { whole, steps, translated, .. } = all;
+    println!("{count} streams, {whole} to their end, {steps} steps, {translated} of them translated");
+    all
+}
+
+#[test]
+fn random_instruction_streams_run_the_same_on_both_engines() {
+    let Streams { count, whole, steps, translated } = run_streams("lockstep", streams::program);
+    assert!(whole * 2 > count, "most streams run to their end");
     assert!(translated * 2 > steps, "most steps are translated");
 }
 
 #[test]
 fn wild_streams_run_the_same_on_both_engines() {
-    let wanted = std::env::var("AMBER_STREAMS").ok().and_then(|streams| streams.parse().ok());
-    let streams: u64 = wanted.unwrap_or(if cfg!(debug_assertions) { 400 } else { 2000 });
-    let scratch = Scratch::new("lockstep-wild");
-    let (mut steps, mut translated, mut whole) = (0, 0, 0);
-    for seed in 0..streams {
-        let code = streams::wild(&mut Random(seed));
-        let config = flat(&scratch, &code);
-        let (mut machine, mut reference) = pair(&config);
-        if seed % 2 == 1 {
-            machine.distrust_host();
-        }
-        let stop = match together(&mut machine, &mut reference, seed) {
-            Ok(stop) => stop,
-            Err((to, what)) => panic!("seed {seed}: {what}; {}", first_difference(&config, to)),
-        };
-        steps += machine.step();
-        translated += machine.code().jit().map_or(0, |(counters, _)| counters.run);
-        whole += u64::from(stop == Stop::DebugExit(0x10));
-    }
-    println!("{streams} streams, {whole} to their end, {steps} steps, {translated} of them translated");
+    run_streams("lockstep-wild", streams::wild);
 }
 
 /// A machine that runs a flat program.
