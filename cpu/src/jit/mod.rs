@@ -17,6 +17,8 @@ mod operate;
 mod plan;
 mod raw;
 mod registers;
+mod shift;
+mod stack;
 mod translate;
 mod x87;
 

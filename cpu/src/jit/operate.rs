@@ -5,7 +5,7 @@ use super::enter::tlb_entry;
 use super::flags::{Deviation, FlagState, Operand, Replay, clear_aux, reads_overflow};
 use super::frame::{self, here};
 use super::plan::{Planned, Use, Way, is_high};
-use super::registers::{GUEST_RAX, GUEST_RCX, GUEST_RSP, Home, Host, RAX, RCX, RDX, home};
+use super::registers::{GUEST_RAX, Home, Host, RAX, RCX, RDX, home};
 use super::translate::{StackMiss, Translator};
 use crate::decode::register_code;
 use crate::flags::{Flags, bit};
@@ -29,7 +29,7 @@ pub(super) struct Access {
 
 /// An operand in ModRM.
 #[derive(Clone, Copy)]
-enum Field {
+pub(super) enum Field {
     /// No operand, but part of the opcode.
     Digit(u8),
     /// A general register of the guest, of so many bytes.
@@ -204,7 +204,7 @@ impl Translator<'_> {
 
     /// Emits an instruction with its operands where they are now. `mem` is the memory operand, else `rm` counts.
     /// Neither scratch register may hold anything else.
-    fn emit(&mut self, opcode: Opcode, reg: Field, rm: Field, mem: Option<Mem>, immediate: &[u8]) {
+    pub fn emit(&mut self, opcode: Opcode, reg: Field, rm: Field, mem: Option<Mem>, immediate: &[u8]) {
         let mut mem = mem;
         let slotted =
             |field| matches!(field, Field::General { code, .. } if matches!(home(code), Home::Slot(_)));
@@ -369,7 +369,7 @@ impl Translator<'_> {
     }
 
     /// Whether the instruction leaves AF undefined, and the host not 0.
-    fn wrong_aux(&self, planned: &Planned) -> bool {
+    pub fn wrong_aux(&self, planned: &Planned) -> bool {
         !self.host.clears_aux
             && !planned.is_bit_test()
             && planned.instr.rflags_undefined() & RflagsBits::AF != 0
@@ -488,150 +488,6 @@ impl Translator<'_> {
         }
     }
 
-    fn shift(&mut self, index: usize, planned: &Planned) {
-        let instr = &planned.instr;
-        let size = crate::decode::operand_size(instr, 0);
-        let by_cl = instr.op_kind(1) == OpKind::Register;
-        let bits = 8 * size as u64;
-        let count = if by_cl { 0 } else { instr.immediate(1) & if size == 8 { 63 } else { 31 } };
-        let rotates = matches!(instr.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
-        let matters = self.flags_matter_after(index);
-        let register = instr.op_kind(0) == OpKind::Register;
-        if !by_cl && count == 0 || count >= bits && matters {
-            return self.interpret(index);
-        }
-        if matters && (by_cl || rotates) {
-            return match (register && size >= 4, by_cl, rotates) {
-                (true, true, false) => self.shift_by_cl_with_flags(planned, size),
-                (true, false, true) => self.rotate_with_flags(planned, size),
-                _ => self.interpret(index),
-            };
-        }
-        let mem = (!register).then(|| self.operand(index, Access { size, write: true, aligned: false }));
-        let digit = Field::Digit(planned.raw.reg & 7);
-        let opcode = Opcode { byte_register: size == 1, repeat: 0, ..planned.raw.opcode };
-        let immediate = planned.immediate();
-        if by_cl {
-            self.shift_by_cl(opcode, digit, instr, size, mem);
-        } else {
-            let rm = self.register_field(instr, size);
-            self.emit(opcode, digit, rm, mem, immediate);
-        }
-        let deviation = match instr.mnemonic() {
-            _ if count <= 1 => Deviation::None,
-            Mnemonic::Shl => Deviation::OverflowFromSign,
-            Mnemonic::Shr | Mnemonic::Sar => Deviation::NoOverflow,
-            _ => Deviation::None,
-        };
-        self.flags.set(deviation, self.wrong_aux(planned));
-    }
-
-    /// A register shifted by CL, with all flags in the frame afterwards: those from before if the count is 0.
-    fn shift_by_cl_with_flags(&mut self, planned: &Planned, size: usize) {
-        let code = register_code(planned.instr.op_register(0));
-        self.flags.save(&mut self.code);
-        let opcode = Opcode { repeat: 0, ..planned.raw.opcode };
-        self.code.copy(RCX, GUEST_RCX);
-        // TEST CL, 31 or 63
-        self.code.plain(&[0xF6, 0xC1, if size == 8 { 63 } else { 31 }]);
-        let host = self.value(code, RAX);
-        let nothing = self.code.jump_if(cc::E);
-        self.code.op(opcode, planned.raw.reg & 7, host, &[]);
-        if host == RAX {
-            self.put(code, RAX);
-            self.code.copy(RCX, RAX);
-        }
-        let host = if host == RAX { RCX } else { host };
-        // LAHF
-        self.code.plain(&[0x9F]);
-        match planned.instr.mnemonic() {
-            // OF is CF xor SF: MOV AL, AH; SHR AL, 7; XOR AL, AH; AND AL, 1
-            Mnemonic::Shl | Mnemonic::Sal => {
-                self.code.plain(&[0x8A, 0xC4, 0xC0, 0xE8, 7, 0x32, 0xC4, 0x24, 1])
-            }
-            // OF is what was the top bit if the count was 1, which is the second one now; 0 else, as that is then.
-            Mnemonic::Shr => {
-                let opcode = Opcode { wide: size == 8, ..Opcode::two(0xBA) };
-                self.code.op(opcode, 4, host, &[8 * size as u8 - 2]);
-                // SETC AL
-                self.code.plain(&[0x0F, 0x92, 0xC0]);
-            }
-            // OF is 0: MOV AL, 0
-            _ => self.code.plain(&[0xB0, 0]),
-        }
-        if !self.host.clears_aux {
-            clear_aux(&mut self.code);
-        }
-        self.code.store32(here(frame::FLAGS), RAX);
-        if size == 4 {
-            // A 32-bit destination is zero-extended even by a count of 0.
-            let done = self.code.jump();
-            self.code.bind(nothing);
-            let host = self.value(code, RAX);
-            self.code.op(Opcode::one(0x8B), host.0, host, &[]);
-            if host == RAX {
-                self.put(code, RAX);
-            }
-            self.code.bind(done);
-        } else {
-            self.code.bind(nothing);
-        }
-        self.flags = FlagState::SAVED;
-    }
-
-    /// A register rotated by a constant, with CF and OF in the frame afterwards.
-    fn rotate_with_flags(&mut self, planned: &Planned, size: usize) {
-        let code = register_code(planned.instr.op_register(0));
-        self.flags.save(&mut self.code);
-        let opcode = Opcode { repeat: 0, ..planned.raw.opcode };
-        let immediate = planned.immediate();
-        let host = self.value(code, RAX);
-        self.code.op(opcode, planned.raw.reg & 7, host, immediate);
-        if host == RAX {
-            self.put(code, RAX);
-        }
-        // SETC CL
-        self.code.plain(&[0x0F, 0x92, 0xC1]);
-        // OF is the top bit xor CF (ROL), or the top bit, which is CF, xor the one below (ROR).
-        let bit = 8 * size as u8 - if planned.instr.mnemonic() == Mnemonic::Rol { 1 } else { 2 };
-        self.code.op(Opcode { wide: size == 8, ..Opcode::two(0xBA) }, 4, host, &[bit]);
-        // SETC AL; XOR AL, CL
-        self.code.plain(&[0x0F, 0x92, 0xC0, 0x32, 0xC1]);
-        let byte = |n| Mem { disp: frame::FLAGS + n, ..here(0) };
-        self.code.op(Opcode::one(0x88), RAX.0, byte(0), &[]);
-        self.code.op(Opcode::one(0x80), AND, byte(1), &[0xFE]);
-        self.code.op(Opcode::one(0x08), RCX.0, byte(1), &[]);
-        self.flags = FlagState::SAVED;
-    }
-
-    fn register_field(&self, instr: &Instruction, size: usize) -> Field {
-        match instr.op_kind(0) {
-            OpKind::Register => {
-                Field::General { code: register_code(instr.op_register(0)), size, used: Use::Modify }
-            }
-            _ => Field::Digit(0),
-        }
-    }
-
-    fn shift_by_cl(
-        &mut self,
-        opcode: Opcode,
-        digit: Field,
-        instr: &Instruction,
-        size: usize,
-        mem: Option<Mem>,
-    ) {
-        if let Some(mem) = mem {
-            // RCX is to hold the count, so the address goes to RAX.
-            self.code.lea(RAX, mem);
-            self.code.copy(RCX, GUEST_RCX);
-            return self.emit(opcode, digit, Field::Digit(0), Some(at(RAX, 0)), &[]);
-        }
-        self.code.copy(RCX, GUEST_RCX);
-        let rm = self.register_field(instr, size);
-        self.emit(opcode, digit, rm, None, &[]);
-    }
-
     fn multiply(&mut self, index: usize, planned: &Planned) {
         let instr = &planned.instr;
         let size = crate::decode::operand_size(instr, 0);
@@ -729,97 +585,6 @@ impl Translator<'_> {
         self.code.op(Opcode::wide(0x85), RCX.0, RCX, &[]);
         self.code.bind(nothing);
         self.flags.set(Deviation::None, !self.host.clears_aux);
-    }
-
-    // ---- stack ----
-
-    /// Host memory for a PUSH of 64 bits; RSP stays as it is.
-    pub fn pushed(&mut self) -> Mem {
-        self.lose_flags();
-        self.code.lea(RAX, at(GUEST_RSP, -8));
-        self.translate_stack(Access { size: 8, write: true, aligned: false })
-    }
-
-    /// Host memory on top of the stack.
-    pub fn popped(&mut self) -> Mem {
-        self.lose_flags();
-        self.code.copy(RAX, GUEST_RSP);
-        self.translate_stack(Access { size: 8, write: false, aligned: false })
-    }
-
-    /// Moves RSP.
-    pub fn move_stack(&mut self, by: i32) {
-        self.code.lea(GUEST_RSP, at(GUEST_RSP, by));
-    }
-
-    fn push(&mut self, index: usize, planned: &Planned) {
-        let instr = &planned.instr;
-        if instr.op_kind(0) == OpKind::Memory {
-            let mem = self.operand(index, Access { size: 8, write: false, aligned: false });
-            self.code.load(RAX, mem);
-            self.push_rax();
-        } else if instr.op_kind(0) == OpKind::Register {
-            let mem = self.pushed();
-            let code = register_code(instr.op_register(0));
-            let mem = if matches!(home(code), Home::Slot(_)) { self.fold(mem) } else { mem };
-            let value = self.value(code, RAX);
-            self.code.store(mem, value);
-        } else {
-            let Ok(value) = i32::try_from(instr.immediate(0) as i64) else { return self.interpret(index) };
-            let mem = self.pushed();
-            self.code.op(Opcode::wide(0xC7), 0, mem, &value.to_le_bytes());
-        }
-        self.move_stack(-8);
-    }
-
-    /// PUSHFQ: VM and RF are pushed as 0.
-    fn push_flags(&mut self) {
-        self.flags.save(&mut self.code);
-        self.code.load32(RAX, here(frame::FLAGS));
-        // MOVZX ECX, AH; MOVZX EAX, AL: OF has its place in bit 11.
-        self.code.plain(&[0x0F, 0xB6, 0xCC, 0x0F, 0xB6, 0xC0]);
-        self.code.shift(false, 4, RAX, 11);
-        self.code.group1(false, AND, RCX, 0xD5);
-        self.code.op(Opcode::one(0x0B), RAX.0, RCX, &[]);
-        self.code.load(RCX, here(frame::VCPU));
-        let rest = at(RCX, (offset_of!(Vcpu, flags) + Flags::REST) as i32);
-        self.code.op(Opcode::wide(0x0B), RAX.0, rest, &[]);
-        self.code.group1(false, AND, RAX, !((bit::VM | bit::RF) as i32));
-        self.push_rax();
-        self.move_stack(-8);
-    }
-
-    /// Stores RAX where a PUSH does.
-    fn push_rax(&mut self) {
-        self.code.store(here(frame::RIP), RAX);
-        let mem = self.pushed();
-        let mem = self.fold(mem);
-        self.code.load(RAX, here(frame::RIP));
-        self.code.store(mem, RAX);
-    }
-
-    fn pop(&mut self, planned: &Planned) {
-        let code = register_code(planned.instr.op_register(0));
-        let mem = self.popped();
-        match home(code) {
-            Home::Register(GUEST_RSP) => return self.code.load(GUEST_RSP, mem),
-            Home::Register(register) => self.code.load(register, mem),
-            Home::Slot(slot) => {
-                self.code.load(RAX, mem);
-                self.code.store(frame::slot(slot), RAX);
-            }
-        }
-        self.move_stack(8);
-    }
-
-    fn leave_frame(&mut self) {
-        self.lose_flags();
-        let rbp = self.value(5, RAX);
-        self.code.copy(RAX, rbp);
-        let mem = self.translate_address(Access { size: 8, write: false, aligned: false });
-        self.code.load(RCX, mem);
-        self.code.lea(GUEST_RSP, at(rbp, 8));
-        self.put(5, RCX);
     }
 
     /// CLI at level 0; the interpreter knows the other cases.

@@ -1,0 +1,106 @@
+//! PUSH, POP and LEAVE.
+
+use super::emit::{Mem, Opcode, at};
+use super::frame::{self, here};
+use super::operate::Access;
+use super::plan::Planned;
+use super::registers::{GUEST_RSP, Home, RAX, RCX, home};
+use super::translate::Translator;
+use crate::decode::register_code;
+use crate::flags::{Flags, bit};
+use crate::state::Vcpu;
+use iced_x86::OpKind;
+use std::mem::offset_of;
+
+const AND: u8 = 4;
+
+impl Translator<'_> {
+    /// Host memory for a PUSH of 64 bits; RSP stays as it is.
+    pub fn pushed(&mut self) -> Mem {
+        self.lose_flags();
+        self.code.lea(RAX, at(GUEST_RSP, -8));
+        self.translate_stack(Access { size: 8, write: true, aligned: false })
+    }
+
+    /// Host memory on top of the stack.
+    pub fn popped(&mut self) -> Mem {
+        self.lose_flags();
+        self.code.copy(RAX, GUEST_RSP);
+        self.translate_stack(Access { size: 8, write: false, aligned: false })
+    }
+
+    /// Moves RSP.
+    pub fn move_stack(&mut self, by: i32) {
+        self.code.lea(GUEST_RSP, at(GUEST_RSP, by));
+    }
+
+    pub fn push(&mut self, index: usize, planned: &Planned) {
+        let instr = &planned.instr;
+        if instr.op_kind(0) == OpKind::Memory {
+            let mem = self.operand(index, Access { size: 8, write: false, aligned: false });
+            self.code.load(RAX, mem);
+            self.push_rax();
+        } else if instr.op_kind(0) == OpKind::Register {
+            let mem = self.pushed();
+            let code = register_code(instr.op_register(0));
+            let mem = if matches!(home(code), Home::Slot(_)) { self.fold(mem) } else { mem };
+            let value = self.value(code, RAX);
+            self.code.store(mem, value);
+        } else {
+            let Ok(value) = i32::try_from(instr.immediate(0) as i64) else { return self.interpret(index) };
+            let mem = self.pushed();
+            self.code.op(Opcode::wide(0xC7), 0, mem, &value.to_le_bytes());
+        }
+        self.move_stack(-8);
+    }
+
+    /// PUSHFQ: VM and RF are pushed as 0.
+    pub fn push_flags(&mut self) {
+        self.flags.save(&mut self.code);
+        self.code.load32(RAX, here(frame::FLAGS));
+        // MOVZX ECX, AH; MOVZX EAX, AL: OF has its place in bit 11.
+        self.code.plain(&[0x0F, 0xB6, 0xCC, 0x0F, 0xB6, 0xC0]);
+        self.code.shift(false, 4, RAX, 11);
+        self.code.group1(false, AND, RCX, 0xD5);
+        self.code.op(Opcode::one(0x0B), RAX.0, RCX, &[]);
+        self.code.load(RCX, here(frame::VCPU));
+        let rest = at(RCX, (offset_of!(Vcpu, flags) + Flags::REST) as i32);
+        self.code.op(Opcode::wide(0x0B), RAX.0, rest, &[]);
+        self.code.group1(false, AND, RAX, !((bit::VM | bit::RF) as i32));
+        self.push_rax();
+        self.move_stack(-8);
+    }
+
+    /// Stores RAX where a PUSH does.
+    fn push_rax(&mut self) {
+        self.code.store(here(frame::RIP), RAX);
+        let mem = self.pushed();
+        let mem = self.fold(mem);
+        self.code.load(RAX, here(frame::RIP));
+        self.code.store(mem, RAX);
+    }
+
+    pub fn pop(&mut self, planned: &Planned) {
+        let code = register_code(planned.instr.op_register(0));
+        let mem = self.popped();
+        match home(code) {
+            Home::Register(GUEST_RSP) => return self.code.load(GUEST_RSP, mem),
+            Home::Register(register) => self.code.load(register, mem),
+            Home::Slot(slot) => {
+                self.code.load(RAX, mem);
+                self.code.store(frame::slot(slot), RAX);
+            }
+        }
+        self.move_stack(8);
+    }
+
+    pub fn leave_frame(&mut self) {
+        self.lose_flags();
+        let rbp = self.value(5, RAX);
+        self.code.copy(RAX, rbp);
+        let mem = self.translate_address(Access { size: 8, write: false, aligned: false });
+        self.code.load(RCX, mem);
+        self.code.lea(GUEST_RSP, at(rbp, 8));
+        self.put(5, RCX);
+    }
+}
