@@ -36,7 +36,8 @@ impl Translator<'_> {
                 self.edge(target);
             }
             Way::Call => {
-                self.push_return(next);
+                self.push_return(index, next);
+                self.flags.settle(&mut self.code);
                 self.edge(target);
             }
             Way::Return => self.return_near(index),
@@ -48,7 +49,7 @@ impl Translator<'_> {
                 self.indirect_target(index);
                 self.check_target();
                 self.code.store(here(frame::RIP), RAX);
-                self.push_return(next);
+                self.push_return(index, next);
                 self.code.load(RAX, here(frame::RIP));
                 self.jump_to_rax(0, None);
             }
@@ -56,8 +57,8 @@ impl Translator<'_> {
         self.flags = FlagState::SAVED;
     }
 
-    fn push_return(&mut self, next: u64) {
-        let mem = self.pushed();
+    fn push_return(&mut self, index: usize, next: u64) {
+        let mem = self.pushed(index);
         match i32::try_from(next as i64) {
             Ok(short) => self.code.op(Opcode::wide(0xC7), 0, mem, &short.to_le_bytes()),
             Err(_) => {
@@ -71,7 +72,7 @@ impl Translator<'_> {
 
     fn return_near(&mut self, index: usize) {
         self.flags.save(&mut self.code);
-        let mem = self.popped();
+        let mem = self.popped(index);
         self.code.load(RAX, mem);
         let instr = &self.insns[index].instr;
         let beyond = if instr.op_count() == 1 { instr.immediate(0) as i32 } else { 0 };

@@ -4,7 +4,7 @@
 use super::emit::{Code, Fixup, Mem, Opcode, at, cc};
 use super::frame::{self, Entry, Reason, here};
 use super::interpret;
-use super::registers::{BUDGET, Home, Host, RAX, RCX, RDI, RSI, RSP, homes};
+use super::registers::{BUDGET, Home, Host, RAX, RCX, RDI, RDX, RSI, RSP, homes};
 use crate::state::Vcpu;
 use amber_mmu::TlbEntry;
 use std::mem::offset_of;
@@ -33,6 +33,9 @@ pub(super) struct Routines {
     /// CALLed where the frame's entry for the stack has another page: see [`fill_stack`].
     pub fill_stack_read: usize,
     pub fill_stack_write: usize,
+    /// CALLed with an address in RAX: see [`find`].
+    pub find_read: usize,
+    pub find_write: usize,
 }
 
 fn gpr(n: usize) -> i32 {
@@ -142,9 +145,13 @@ pub(super) fn routines(code: &mut Code) -> Routines {
     }
     jump_to_code(code);
     routines.fill_stack_read = code.here();
-    fill_stack(code, frame::STACK_READ, TlbEntry::READ);
+    fill_stack(code, frame::STACK_READ, tag(false));
     routines.fill_stack_write = code.here();
-    fill_stack(code, frame::STACK_WRITE, TlbEntry::WRITE);
+    fill_stack(code, frame::STACK_WRITE, tag(true));
+    routines.find_read = code.here();
+    find(code, tag(false));
+    routines.find_write = code.here();
+    find(code, tag(true));
     routines
 }
 
@@ -278,24 +285,47 @@ pub(super) fn jump_to_code(code: &mut Code) {
 
 /// CALLed with an address in RAX less the tag of the frame's entry for the stack: makes it the entry of that address,
 /// if the TLB knows it. RAX is the address less the tag again.
-fn fill_stack(code: &mut Code, entry: i32, tag: usize) {
-    // The return address is on top of the frame.
-    let own = |offset| here(entry + offset + 8);
-    let (own_tag, own_host, own_reach) = (own(0), own(frame::STACK_HOST), own(frame::STACK_REACH));
-    code.op(Opcode::wide(0x03), RAX.0, own_tag, &[]);
+fn fill_stack(code: &mut Code, entry: i32, tag: i32) {
+    code.op(Opcode::wide(0x03), RAX.0, here(entry + 8), &[]);
     tlb_entry(code, 8);
-    code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag as i32), &[]);
+    code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag), &[]);
     code.group1(true, CMP, RAX, 4095);
     let miss = code.jump_if(cc::A);
-    code.store(own_tag, RAX);
-    code.load(RAX, at(RCX, TlbEntry::HOST as i32));
-    code.store(own_host, RAX);
-    code.load(RAX, own_tag);
-    code.load(RCX, at(RCX, tag as i32));
-    code.store(own_tag, RCX);
-    code.op(Opcode::wide(0xC7), 0, own_reach, &frame::REACH.to_le_bytes());
+    code.push(RDX);
+    // The return address and RDX are on top of the frame.
+    let own = |offset| here(entry + offset + 16);
+    distance(code, tag);
+    code.store(own(0), RDX);
+    code.store(own(frame::STACK_DISTANCE), RCX);
+    for (reach, size) in [(frame::STACK_REACH, frame::NARROW), (frame::STACK_WIDE_REACH, frame::WIDE)] {
+        code.op(Opcode::wide(0xC7), 0, own(reach), &frame::reach(size).to_le_bytes());
+    }
+    code.pop(RDX);
     code.bind(miss);
     code.ret();
+}
+
+/// CALLed with an address in RAX: RAX is how far it is in its page then, and RCX how far host memory is from the guest's.
+/// RAX is 4,096 or more if the TLB does not know it.
+fn find(code: &mut Code, tag: i32) {
+    tlb_entry(code, 8);
+    code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag), &[]);
+    code.push(RDX);
+    distance(code, tag);
+    code.pop(RDX);
+    code.ret();
+}
+
+/// From the TLB's entry in RCX: its tag in RDX, and how far host memory is from that in RCX.
+fn distance(code: &mut Code, tag: i32) {
+    code.load(RDX, at(RCX, tag));
+    code.load(RCX, at(RCX, TlbEntry::HOST as i32));
+    code.op(Opcode::wide(0x2B), RCX.0, RDX, &[]);
+}
+
+/// Offset of the tag in an entry of the TLB.
+pub(super) fn tag(write: bool) -> i32 {
+    (if write { TlbEntry::WRITE } else { TlbEntry::READ }) as i32
 }
 
 /// The TLB's entry for the address in RAX, in RCX. `above`: bytes pushed since the frame was on top.
@@ -309,7 +339,9 @@ pub(super) fn tlb_entry(code: &mut Code, above: i32) {
 /// Empties the frame's entries for the stack.
 fn forget_stack(code: &mut Code, above: i32) {
     for entry in [frame::STACK_READ, frame::STACK_WRITE] {
-        code.op(Opcode::wide(0xC7), 0, here(entry + frame::STACK_REACH + above), &[0; 4]);
+        for reach in [frame::STACK_REACH, frame::STACK_WIDE_REACH] {
+            code.op(Opcode::wide(0xC7), 0, here(entry + reach + above), &[0; 4]);
+        }
     }
 }
 

@@ -25,23 +25,41 @@ pub(super) const RIP: i32 = 104;
 pub(super) const LINK: i32 = 112;
 /// MXCSR as Rust code expects it.
 pub(super) const HOST_MXCSR: i32 = 116;
-/// The page of the stack that was read last: its tag, then its host address, then how many bytes from the tag on an
-/// access may begin in. That is 0 while there is none: no tag is one that RSP cannot be.
-pub(super) const STACK_READ: i32 = 120;
-/// The same for writes.
-pub(super) const STACK_WRITE: i32 = 144;
-pub(super) const STACK_HOST: i32 = 8;
-pub(super) const STACK_REACH: i32 = 16;
-/// [`STACK_REACH`] of a page: no access, of 16 bytes at most, that begins there leaves the page.
-pub(super) const REACH: i32 = 4096 - 16 + 1;
 /// See [`Entry::tlb_mask`].
-pub(super) const TLB_MASK: i32 = 168;
+pub(super) const TLB_MASK: i32 = 120;
+/// The page of the stack that was read last: its tag, then how far host memory is from it, then how many bytes from the
+/// tag on an access may begin in, and the same for a wide one. Those are 0 while there is no page: no tag is one that RSP
+/// cannot be.
+pub(super) const STACK_READ: i32 = 128;
+/// The same for writes.
+pub(super) const STACK_WRITE: i32 = 160;
+pub(super) const STACK_DISTANCE: i32 = 8;
+pub(super) const STACK_REACH: i32 = 16;
+pub(super) const STACK_WIDE_REACH: i32 = 24;
+/// Bytes of an access at most.
+pub(super) const NARROW: i32 = 16;
+/// Bytes of a window at most.
+pub(super) const WIDE: i32 = 128;
 /// Whether the x87 registers are the guest's.
-pub(super) const X87_LIVE: i32 = 176;
+pub(super) const X87_LIVE: i32 = 192;
 /// Offset of an x87 operand, on its way.
-pub(super) const OPERAND: i32 = 184;
+pub(super) const OPERAND: i32 = 200;
+const FIRST_WINDOW: i32 = 208;
+/// Windows of a translation at most.
+pub(super) const WINDOWS: usize = 16;
 /// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
-pub(super) const SIZE: i32 = 200;
+pub(super) const SIZE: i32 = FIRST_WINDOW + 8 * WINDOWS as i32 + 8;
+const _: () = assert!(SIZE % 16 == 8);
+
+/// How far host memory of a window is from the guest's.
+pub(super) fn window(n: usize) -> i32 {
+    FIRST_WINDOW + 8 * n as i32
+}
+
+/// How many bytes from a page's start on an access of `size` bytes may begin in.
+pub(super) const fn reach(size: i32) -> i32 {
+    4096 - size + 1
+}
 
 /// The frame's slot of a guest register that has no host register.
 pub(super) fn slot(n: u8) -> Mem {

@@ -20,6 +20,7 @@ mod registers;
 mod shift;
 mod stack;
 mod translate;
+mod window;
 mod x87;
 
 use crate::block::{BLOCK_INSNS, JitCounters, Modes, Start, jump};
@@ -185,11 +186,14 @@ impl Jit {
             return known;
         }
         let began = std::time::Instant::now();
-        let Some(insns) = plan::plan(bytes, count, model, start.modes) else { return jump::UNTRANSLATED };
+        let Some((insns, windows)) = plan::plan(bytes, count, model, start.modes) else {
+            return jump::UNTRANSLATED;
+        };
         let place = self.memory.used();
         let (sites, links) = (self.sites.len() as u32, self.links.len() as u32);
         let unit =
-            Translator::new(&self.routines, self.host, &insns, start.rip, place, sites, links).translate();
+            Translator::new(&self.routines, self.host, &insns, windows, start.rip, place, sites, links)
+                .translate();
         if !self.memory.has_room(unit.code.len()) {
             return jump::UNTRANSLATED;
         }

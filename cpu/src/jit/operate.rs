@@ -1,12 +1,13 @@
 //! Instructions that compute and move: the guest's own, with registers and addresses of the host.
 
 use super::emit::{Map, Mem, Opcode, Rm, at, cc};
-use super::enter::tlb_entry;
+use super::enter::{tag, tlb_entry};
 use super::flags::{Deviation, FlagState, Operand, Replay, clear_aux, reads_overflow};
 use super::frame::{self, here};
 use super::plan::{Planned, Use, Way, is_high};
 use super::registers::{GUEST_RAX, Home, Host, RAX, RCX, RDX, home};
 use super::translate::{StackMiss, Translator};
+use super::window::Which;
 use crate::decode::register_code;
 use crate::flags::{Flags, bit};
 use crate::state::{System, Vcpu, seg};
@@ -60,10 +61,10 @@ impl Translator<'_> {
             Way::Scan => self.scan(index, planned),
             Way::Extend => self.extend(planned),
             Way::Push => self.push(index, planned),
-            Way::Pop => self.pop(planned),
-            Way::Leave => self.leave_frame(),
+            Way::Pop => self.pop(index, planned),
+            Way::Leave => self.leave_frame(index),
             Way::DisableInterrupts => self.disable_interrupts(),
-            Way::PushFlags => self.push_flags(),
+            Way::PushFlags => self.push_flags(index),
             Way::Vector => self.vector(index, planned),
             Way::X87 => self.x87(index, planned),
             _ => self.interpret(index),
@@ -142,37 +143,51 @@ impl Translator<'_> {
     /// Host memory behind the linear address in RAX, for an access that the TLB allows; others go to `slow`. It is in
     /// RCX and RAX. The host's flags are lost.
     pub fn translate_address(&mut self, access: Access) -> Mem {
+        self.find_in_tlb(access);
+        self.code.load(RCX, at(RCX, TlbEntry::HOST as i32));
+        self.check_alignment(access);
+        Mem { base: Some(RCX), index: Some((RAX, 0)), disp: 0 }
+    }
+
+    /// The TLB's entry for the linear address in RAX, in RCX. RAX is how far the address is in its page.
+    pub fn find_in_tlb(&mut self, access: Access) {
         tlb_entry(&mut self.code, 0);
-        let tag = if access.write { TlbEntry::WRITE } else { TlbEntry::READ };
-        self.code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag as i32), &[]);
+        self.code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag(access.write)), &[]);
         self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
         self.slow.push(self.code.jump_if(cc::A));
-        self.code.load(RCX, at(RCX, TlbEntry::HOST as i32));
-        self.aligned(access)
     }
 
-    /// The same for an address of the stack: the page used last is at hand.
-    pub fn translate_stack(&mut self, access: Access) -> Mem {
+    /// The same for an address of the stack, of which the page used last is at hand; but RCX is how far host memory is from
+    /// the guest's.
+    pub fn find_on_stack(&mut self, access: Access) {
         let entry = if access.write { frame::STACK_WRITE } else { frame::STACK_READ };
+        let wide = access.size as i32 > frame::NARROW;
+        let reach = if wide { frame::STACK_WIDE_REACH } else { frame::STACK_REACH };
         self.code.op(Opcode::wide(0x2B), RAX.0, here(entry), &[]);
-        self.code.op(Opcode::wide(0x3B), RAX.0, here(entry + frame::STACK_REACH), &[]);
+        self.code.op(Opcode::wide(0x3B), RAX.0, here(entry + reach), &[]);
         let from = self.code.jump_if(cc::AE);
-        self.code.load(RCX, here(entry + frame::STACK_HOST));
+        self.code.load(RCX, here(entry + frame::STACK_DISTANCE));
         self.stack_misses.push(StackMiss { from, access, hit: self.code.here() });
-        self.aligned(access)
+        self.check_alignment(access);
     }
 
-    fn aligned(&mut self, access: Access) -> Mem {
+    fn check_alignment(&mut self, access: Access) {
         if access.aligned {
             // TEST AL, 15
             self.code.plain(&[0xA8, 15]);
             self.slow.push(self.code.jump_if(cc::NE));
         }
-        Mem { base: Some(RCX), index: Some((RAX, 0)), disp: 0 }
     }
 
-    /// Host memory of the memory operand. Flags are settled and lost.
+    /// Host memory of the memory operand. Flags are settled and lost, unless it lies in a window that is open.
     pub fn operand(&mut self, index: usize, access: Access) -> Mem {
+        let base = self.insns[index].instr.memory_base();
+        let displacement = self.insns[index].instr.memory_displacement64() as i32;
+        if base.is_gpr64()
+            && let Some(mem) = self.in_window(index, Which::Operand, register_code(base), displacement)
+        {
+            return mem;
+        }
         self.lose_flags();
         self.linear_address(index);
         self.translate_operand(index, access)
@@ -183,7 +198,8 @@ impl Translator<'_> {
         let instr = &self.insns[index].instr;
         let stack = instr.memory_base() == Register::RSP && instr.memory_index() == Register::None;
         if stack && !matches!(instr.memory_segment(), Register::FS | Register::GS) {
-            self.translate_stack(access)
+            self.find_on_stack(access);
+            self.about(register_code(Register::RSP), instr.memory_displacement64() as i32)
         } else {
             self.translate_address(access)
         }
@@ -191,13 +207,11 @@ impl Translator<'_> {
 
     /// The same memory with RAX free.
     pub fn fold(&mut self, mem: Mem) -> Mem {
-        match mem.index {
-            Some(_) => {
-                self.code.lea(RCX, mem);
-                at(RCX, 0)
-            }
-            None => mem,
+        if mem.index.is_none_or(|(index, _)| index != RAX) {
+            return mem;
         }
+        self.code.lea(RCX, mem);
+        at(RCX, 0)
     }
 
     // ---- ModRM ----
@@ -698,6 +712,6 @@ fn is_vector_shift(opcode: Opcode) -> bool {
 }
 
 /// Whether a 16-byte memory operand has to be aligned.
-fn aligns(mnemonic: Mnemonic) -> bool {
+pub(super) fn aligns(mnemonic: Mnemonic) -> bool {
     !matches!(mnemonic, Mnemonic::Movups | Mnemonic::Movupd | Mnemonic::Movdqu | Mnemonic::Lddqu)
 }

@@ -3,6 +3,7 @@
 
 use super::raw::Raw;
 use super::registers::{Home, home};
+use super::window::Windows;
 use super::x87;
 use crate::CpuModel;
 use crate::block::Modes;
@@ -94,6 +95,8 @@ pub(super) struct Planned<'a> {
     pub sets_flags: bool,
     /// It changes some of them.
     pub changes_flags: bool,
+    /// Checks before it cover its accesses to memory.
+    pub covered: bool,
 }
 
 impl Planned<'_> {
@@ -124,33 +127,41 @@ impl Planned<'_> {
 
     /// The host registers it changes while translated code runs, a bit each.
     pub fn writes(&self) -> u32 {
-        let bit = |code: u8| match home(code) {
+        // The flags are saved before the interpreter runs, so they need no registers then.
+        let written = if self.way == Way::Interpret { 0 } else { self.written() };
+        let host = |code: u8| match home(code) {
             Home::Register(register) => 1 << register.0,
             Home::Slot(_) => 0,
         };
+        (0..16).filter(|code| written >> code & 1 != 0).fold(0, |all, code| all | host(code))
+    }
+
+    /// The guest registers it changes, a bit each.
+    pub fn written(&self) -> u16 {
         let operand = |i: u32| match self.instr.op_kind(i) {
             OpKind::Register if self.instr.op_register(i).is_gpr() => {
-                bit(register_code(self.instr.op_register(i)))
+                1 << (register_code(self.instr.op_register(i)) & 15)
             }
             _ => 0,
         };
-        let (rax, rdx, rsp, rbp) = (bit(0), bit(2), bit(4), bit(5));
+        let (rax, rdx, rsp, rbp) = (1 << 0, 1 << 2, 1 << 4, 1 << 5);
         match self.way {
             Way::ModRm { first, second } | Way::High { first, second } => {
                 let first = if first.writes() { operand(0) } else { 0 };
                 first | if second.writes() { operand(1) } else { 0 }
             }
             Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift => operand(0),
-            Way::Accumulator | Way::Cmpxchg => rax,
+            Way::Accumulator => rax,
+            Way::Cmpxchg => rax | operand(0),
             Way::Multiply | Way::Divide | Way::Extend => rax | rdx,
             Way::Push | Way::PushFlags | Way::Call | Way::IndirectCall | Way::Return => rsp,
             Way::Pop => rsp | operand(0),
             Way::Leave => rsp | rbp,
             Way::Vector if self.instr.op_count() > 0 => operand(0),
             Way::X87 if self.instr.mnemonic() == Mnemonic::Fnstsw => rax,
+            Way::Interpret => !0,
             Way::X87
             | Way::Vector
-            | Way::Interpret
             | Way::Nothing
             | Way::DisableInterrupts
             | Way::Jump
@@ -171,19 +182,20 @@ impl Planned<'_> {
             | Way::Scan
             | Way::Vector
             | Way::X87
-            | Way::Cmpxchg => self.has_memory(),
+            | Way::Cmpxchg => self.has_memory() && !self.covered,
+            Way::Push | Way::Pop | Way::Leave => !self.covered,
             _ => true,
         }
     }
 }
 
-/// Plans the first `count` instructions in `bytes`.
+/// Plans the first `count` instructions in `bytes`, and finds windows.
 pub(super) fn plan<'a>(
     bytes: &'a [u8],
     count: usize,
     model: &CpuModel,
     modes: Modes,
-) -> Option<Vec<Planned<'a>>> {
+) -> Option<(Vec<Planned<'a>>, Windows)> {
     let (mut planned, mut at) = (Vec::with_capacity(count), 0);
     for _ in 0..count {
         let mut instr = Instruction::default();
@@ -197,7 +209,11 @@ pub(super) fn plan<'a>(
         at += len;
         planned.push(planned_instruction(instr, insn, bytes, model, modes));
     }
-    Some(planned)
+    let windows = Windows::of(&planned);
+    for (index, planned) in planned.iter_mut().enumerate() {
+        planned.covered = windows.cover(index, planned);
+    }
+    Some((planned, windows))
 }
 
 fn planned_instruction<'a>(
@@ -226,6 +242,7 @@ fn planned_instruction<'a>(
         bytes,
         raw,
         way,
+        covered: false,
     }
 }
 

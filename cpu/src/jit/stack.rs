@@ -6,6 +6,7 @@ use super::operate::Access;
 use super::plan::Planned;
 use super::registers::{GUEST_RSP, Home, RAX, RCX, home};
 use super::translate::Translator;
+use super::window::Which;
 use crate::decode::register_code;
 use crate::flags::{Flags, bit};
 use crate::state::Vcpu;
@@ -13,20 +14,29 @@ use iced_x86::OpKind;
 use std::mem::offset_of;
 
 const AND: u8 = 4;
+/// Guest registers.
+const RSP: u8 = 4;
+const RBP: u8 = 5;
 
 impl Translator<'_> {
     /// Host memory for a PUSH of 64 bits; RSP stays as it is.
-    pub fn pushed(&mut self) -> Mem {
-        self.lose_flags();
-        self.code.lea(RAX, at(GUEST_RSP, -8));
-        self.translate_stack(Access { size: 8, write: true, aligned: false })
+    pub fn pushed(&mut self, index: usize) -> Mem {
+        self.on_stack(index, -8, true)
     }
 
     /// Host memory on top of the stack.
-    pub fn popped(&mut self) -> Mem {
+    pub fn popped(&mut self, index: usize) -> Mem {
+        self.on_stack(index, 0, false)
+    }
+
+    fn on_stack(&mut self, index: usize, displacement: i32, write: bool) -> Mem {
+        if let Some(mem) = self.in_window(index, Which::Stack, RSP, displacement) {
+            return mem;
+        }
         self.lose_flags();
-        self.code.copy(RAX, GUEST_RSP);
-        self.translate_stack(Access { size: 8, write: false, aligned: false })
+        self.code.lea(RAX, at(GUEST_RSP, displacement));
+        self.find_on_stack(Access { size: 8, write, aligned: false });
+        self.about(RSP, displacement)
     }
 
     /// Moves RSP.
@@ -39,23 +49,23 @@ impl Translator<'_> {
         if instr.op_kind(0) == OpKind::Memory {
             let mem = self.operand(index, Access { size: 8, write: false, aligned: false });
             self.code.load(RAX, mem);
-            self.push_rax();
+            self.push_rax(index);
         } else if instr.op_kind(0) == OpKind::Register {
-            let mem = self.pushed();
+            let mem = self.pushed(index);
             let code = register_code(instr.op_register(0));
             let mem = if matches!(home(code), Home::Slot(_)) { self.fold(mem) } else { mem };
             let value = self.value(code, RAX);
             self.code.store(mem, value);
         } else {
             let Ok(value) = i32::try_from(instr.immediate(0) as i64) else { return self.interpret(index) };
-            let mem = self.pushed();
+            let mem = self.pushed(index);
             self.code.op(Opcode::wide(0xC7), 0, mem, &value.to_le_bytes());
         }
         self.move_stack(-8);
     }
 
     /// PUSHFQ: VM and RF are pushed as 0.
-    pub fn push_flags(&mut self) {
+    pub fn push_flags(&mut self, index: usize) {
         self.flags.save(&mut self.code);
         self.code.load32(RAX, here(frame::FLAGS));
         // MOVZX ECX, AH; MOVZX EAX, AL: OF has its place in bit 11.
@@ -67,22 +77,22 @@ impl Translator<'_> {
         let rest = at(RCX, (offset_of!(Vcpu, flags) + Flags::REST) as i32);
         self.code.op(Opcode::wide(0x0B), RAX.0, rest, &[]);
         self.code.group1(false, AND, RAX, !((bit::VM | bit::RF) as i32));
-        self.push_rax();
+        self.push_rax(index);
         self.move_stack(-8);
     }
 
     /// Stores RAX where a PUSH does.
-    fn push_rax(&mut self) {
+    fn push_rax(&mut self, index: usize) {
         self.code.store(here(frame::RIP), RAX);
-        let mem = self.pushed();
+        let mem = self.pushed(index);
         let mem = self.fold(mem);
         self.code.load(RAX, here(frame::RIP));
         self.code.store(mem, RAX);
     }
 
-    pub fn pop(&mut self, planned: &Planned) {
+    pub fn pop(&mut self, index: usize, planned: &Planned) {
         let code = register_code(planned.instr.op_register(0));
-        let mem = self.popped();
+        let mem = self.popped(index);
         match home(code) {
             Home::Register(GUEST_RSP) => return self.code.load(GUEST_RSP, mem),
             Home::Register(register) => self.code.load(register, mem),
@@ -94,13 +104,19 @@ impl Translator<'_> {
         self.move_stack(8);
     }
 
-    pub fn leave_frame(&mut self) {
-        self.lose_flags();
-        let rbp = self.value(5, RAX);
-        self.code.copy(RAX, rbp);
-        let mem = self.translate_address(Access { size: 8, write: false, aligned: false });
+    pub fn leave_frame(&mut self, index: usize) {
+        let mem = match self.in_window(index, Which::Stack, RBP, 0) {
+            Some(mem) => mem,
+            None => {
+                self.lose_flags();
+                let rbp = self.value(RBP, RAX);
+                self.code.copy(RAX, rbp);
+                self.translate_address(Access { size: 8, write: false, aligned: false })
+            }
+        };
         self.code.load(RCX, mem);
+        let rbp = self.value(RBP, RAX);
         self.code.lea(GUEST_RSP, at(rbp, 8));
-        self.put(5, RCX);
+        self.put(RBP, RCX);
     }
 }

@@ -9,6 +9,7 @@ use super::interpret;
 use super::operate::Access;
 use super::plan::{Planned, Way};
 use super::registers::{BUDGET, RAX, RCX};
+use super::window::{Live, Windows};
 use crate::exec::{iflag, is_canonical};
 use crate::state::Vcpu;
 use amber_mmu::PAGE;
@@ -82,6 +83,11 @@ enum Cold {
         from: Fixup,
         back: usize,
     },
+    /// A window was not found again after an instruction: goes on behind it, in other code.
+    Lost {
+        from: Vec<Fixup>,
+        index: usize,
+    },
     /// A link's own.
     Link {
         number: usize,
@@ -101,6 +107,8 @@ struct Slow {
     before: FlagState,
     /// Whether the host has them after it.
     native_after: bool,
+    /// Windows that are open after it.
+    live: Vec<Live>,
 }
 
 /// An access to the stack by way of the frame's entry for it.
@@ -134,6 +142,7 @@ pub(super) struct Translator<'a> {
     /// RIP of the block.
     start: u64,
     pub insns: &'a [Planned<'a>],
+    pub windows: Windows,
     pub flags: FlagState,
     /// Where accesses of the instruction at hand go that the TLB does not answer.
     pub slow: Vec<Fixup>,
@@ -153,6 +162,7 @@ impl<'a> Translator<'a> {
         routines: &'a Routines,
         host: HostFlags,
         insns: &'a [Planned<'a>],
+        windows: Windows,
         start: u64,
         place: usize,
         first_site: u32,
@@ -165,6 +175,7 @@ impl<'a> Translator<'a> {
             host,
             start,
             insns,
+            windows,
             flags: FlagState::SAVED,
             slow: Vec::new(),
             stack_misses: Vec::new(),
@@ -230,6 +241,7 @@ impl<'a> Translator<'a> {
         if !slow.from.is_empty() {
             self.cold.push(Cold::Slow(slow));
         }
+        self.windows.follow(planned);
     }
 
     /// How the instruction that was just translated goes on where it is interpreted.
@@ -240,6 +252,7 @@ impl<'a> Translator<'a> {
             back: self.code.here(),
             before: self.slow_flags,
             native_after: self.flags.native(),
+            live: self.windows.live_after(index, &self.insns[index]),
         }
     }
 
@@ -259,6 +272,16 @@ impl<'a> Translator<'a> {
         self.flags.settle(&mut self.code);
         self.flags.lose();
         self.slow_flags = self.flags;
+    }
+
+    pub fn routines(&self) -> &'a Routines {
+        self.routines
+    }
+
+    /// CALL of a routine.
+    pub fn call_routine(&mut self, routine: usize) {
+        let call = self.code.call();
+        self.routine(call, routine);
     }
 
     fn routine(&mut self, fixup: Fixup, routine: usize) {
@@ -283,8 +306,7 @@ impl<'a> Translator<'a> {
     fn call_interpreter(&mut self, index: usize) {
         let site = self.site(index);
         self.code.constant(RAX, site.into());
-        let call = self.code.call();
-        self.routine(call, self.routines.interpret);
+        self.call_routine(self.routines.interpret);
     }
 
     /// An instruction that is not translated.
@@ -293,7 +315,12 @@ impl<'a> Translator<'a> {
         self.call_interpreter(index);
         self.flags = FlagState::SAVED;
         if self.insns[index].insn.flags & iflag::BRANCH != 0 {
-            self.follow_interpreter();
+            return self.follow_interpreter();
+        }
+        let live = self.windows.live_after(index, &self.insns[index]);
+        let from = self.reopen(&live);
+        if !from.is_empty() {
+            self.cold.push(Cold::Lost { from, index });
         }
     }
 
@@ -326,6 +353,7 @@ impl<'a> Translator<'a> {
             back: 0,
             before: FlagState::SAVED,
             native_after: false,
+            live: Vec::new(),
         });
         self.cold.push(Cold::Unknown { from, stack, slow });
     }
@@ -389,35 +417,49 @@ impl<'a> Translator<'a> {
             Cold::Unknown { from, stack, slow } => self.emit_unknown(from, stack, slow),
             Cold::LoadXmm { from, back } => {
                 self.code.bind(from);
-                let call = self.code.call();
-                self.routine(call, self.routines.load_xmm);
+                self.call_routine(self.routines.load_xmm);
                 self.code.jump_to(back);
             }
             Cold::LoadX87 { from, back } => {
                 self.code.bind(from);
                 self.code.constant(RAX, interpret::X87_IMAGE.into());
-                let call = self.code.call();
-                self.routine(call, self.routines.interpret);
+                self.call_routine(self.routines.interpret);
                 self.load_x87();
                 self.code.jump_to(back);
             }
+            Cold::Lost { from, index } => self.emit_lost(from, index),
             Cold::Link { number, jump, flags } => self.emit_link(number, jump, flags),
             Cold::Done => {}
         }
     }
 
     fn emit_slow(&mut self, slow: Slow) {
-        let Slow { from, index, back, mut before, native_after } = slow;
+        let Slow { from, index, back, mut before, native_after, live } = slow;
         from.into_iter().for_each(|fixup| self.code.bind(fixup));
         before.save(&mut self.code);
         self.call_interpreter(index);
         if self.insns[index].insn.flags & iflag::BRANCH != 0 {
             return self.follow_interpreter();
         }
+        let lost = self.reopen(&live);
         if native_after {
             restore(&mut self.code);
         }
         self.code.jump_to(back);
+        if !lost.is_empty() {
+            self.emit_lost(lost, index);
+        }
+    }
+
+    fn emit_lost(&mut self, from: Vec<Fixup>, index: usize) {
+        from.into_iter().for_each(|fixup| self.code.bind(fixup));
+        self.code.constant(RAX, self.next_rip(index));
+        self.code.group1(true, SUB, BUDGET, index as i32 + 1);
+        let spent = self.code.jump_if(cc::S);
+        let jump = self.code.jump();
+        self.routine(jump, self.routines.look_up);
+        self.code.bind(spent);
+        self.leave(0);
     }
 
     /// Fills the frame's entry for the stack from the TLB and looks at it once more.
@@ -429,11 +471,10 @@ impl<'a> Translator<'a> {
             (frame::STACK_READ, self.routines.fill_stack_read)
         };
         self.code.bind(from);
-        let call = self.code.call();
-        self.routine(call, routine);
+        self.call_routine(routine);
         self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
         slow.from.push(self.code.jump_if(cc::A));
-        self.code.load(RCX, here(tag + frame::STACK_HOST));
+        self.code.load(RCX, here(tag + frame::STACK_DISTANCE));
         self.code.jump_to(hit);
         self.emit_slow(slow);
     }
