@@ -4,7 +4,8 @@
 use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
 use crate::edges::Edges;
 use crate::exec::{Cx, Fault, Insn, is_canonical};
-use crate::jit::Jit;
+use crate::jit::{Jit, Piece};
+use crate::record::{Progress, Recorder, Step};
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
 use amber_mmu::{ExecPage, FrameId, GROUP, PAGE, Smc};
@@ -16,6 +17,8 @@ const MAX_INSNS: usize = 1 << 20;
 const JUMPS: usize = 1 << 15;
 /// Times a block is interpreted before it is translated.
 const HOT: u8 = 8;
+/// Times a block is found running before a loop is looked for about it.
+const OFTEN: u8 = 3;
 
 /// A run of instructions in one page that ends at a branch.
 #[derive(Clone, Copy)]
@@ -142,6 +145,11 @@ pub struct JitCounters {
     pub nanoseconds: u64,
     /// Times all code was dropped for want of room.
     pub flushes: u64,
+    /// Loops translated.
+    pub loops: u64,
+    /// Looks at where it is, once in a while, and how many of them found it at a loop.
+    pub samples: u64,
+    pub samples_in_loops: u64,
 }
 
 /// Which instructions a translation may leave to the host as they are.
@@ -161,6 +169,19 @@ pub(crate) struct Start {
     pub modes: Modes,
     /// Its one instruction ends in the next page: what is there depends on how that is mapped.
     pub crosses: bool,
+    /// It is that of a loop, which ends where it begins.
+    pub looping: bool,
+}
+
+/// Why translated code was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// This link leads nowhere yet, and is to lead to this RIP.
+    Link(u32, u64),
+    /// As many steps as it was to take are done.
+    Spent,
+    /// Something else.
+    Unknown,
 }
 
 /// What the jump cache knows of an address.
@@ -226,8 +247,10 @@ pub struct CodeCache {
     engine: Engine,
     /// Translations to host code, once a block ran often.
     jit: Option<Box<Jit>>,
-    /// How often the block in each slot of the jump cache was interpreted.
+    /// How often the block in each slot of the jump cache was interpreted, or found running once it was translated.
     heat: Box<[u8; JUMPS]>,
+    /// The loop that is being recorded.
+    recorder: Option<Recorder>,
 }
 
 impl Default for CodeCache {
@@ -253,6 +276,7 @@ impl CodeCache {
             engine: Engine::default(),
             jit: None,
             heat: Box::new([0; JUMPS]),
+            recorder: None,
         }
     }
 
@@ -267,13 +291,25 @@ impl CodeCache {
 
     /// Has the JIT put everything right that the architecture leaves undefined, whatever this host does: for tests.
     pub fn distrust_host(&mut self) {
-        if self.jit.is_none() {
-            self.jit = Jit::new().ok().map(Box::new);
-        }
+        self.begin();
         if let Some(jit) = &mut self.jit {
             jit.distrust_host();
         }
         self.drop_translations();
+    }
+
+    /// Has the JIT look for loops after so many steps of translated code: for tests.
+    pub fn look_every(&mut self, steps: u64) {
+        self.begin();
+        if let Some(jit) = &mut self.jit {
+            jit.look_every(steps);
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.jit.is_none() {
+            self.jit = Jit::new().ok().map(Box::new);
+        }
     }
 
     /// Whether blocks that run often are translated.
@@ -298,6 +334,7 @@ impl CodeCache {
         self.free.clear();
         self.pages.clear();
         self.jumps.fill(NO_JUMP);
+        self.recorder = None;
         if let Some(jit) = &mut self.jit {
             jit.clear();
         }
@@ -508,8 +545,10 @@ impl CodeCache {
 
     /// Drops one block wherever it is listed.
     fn remove(&mut self, id: u32) {
-        if let Some(jit) = &mut self.jit {
-            jit.remove(id);
+        self.recorder = None;
+        let heads = self.jit.as_mut().map_or_else(Vec::new, |jit| jit.remove(id));
+        for head in heads.into_iter().filter(|head| *head != id) {
+            self.blocks[head as usize].forget(head, &mut self.jumps);
         }
         let block = self.blocks[id as usize];
         block.forget(id, &mut self.jumps);
@@ -589,9 +628,10 @@ impl CodeCache {
         if let Some(tail) = block.tail {
             bytes.extend_from_slice(&cx.mmu.frame(FrameId(tail))[..MAX_LENGTH]);
         }
-        let start =
-            Start { block: known.block, rip: linear, modes: modes(tag), crosses: block.tail.is_some() };
-        let code = jit.translate(start, &bytes, usize::from(known.span.count), &cx.cpu.model);
+        let (modes, crosses) = (modes(tag), block.tail.is_some());
+        let start = Start { block: known.block, rip: linear, modes, crosses, looping: false };
+        let piece = Piece { rip: linear, bytes: &bytes, count: usize::from(known.span.count) };
+        let code = jit.translate(start, piece, &cx.cpu.model);
         self.jumps[slot].code = code;
         code
     }
@@ -603,11 +643,84 @@ impl CodeCache {
             return self.drop_translations();
         }
         let jumps = self.jumps.as_ptr().cast();
-        let Some((link, target)) = jit.run(cx, code, tag, room, jumps) else { return };
-        if let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
-            && let Some(jit) = &mut self.jit
-        {
-            jit.link(link, known.code, tag);
+        match jit.run(cx, code, tag, room, jumps) {
+            Left::Link(link, target) => {
+                if let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
+                    && let Some(jit) = &mut self.jit
+                {
+                    jit.link(link, known.code, tag);
+                }
+            }
+            Left::Spent => self.sample(cx.cpu.linear_rip(), tag),
+            Left::Unknown => {}
+        }
+    }
+
+    /// Notes that translated code was found about to run the block at `linear`. If that happens often, the next turn of
+    /// the loop it may be in is recorded.
+    fn sample(&mut self, linear: u64, tag: u64) {
+        let Some(known) = self.find(linear, tag) else { return };
+        let Some(jit) = &mut self.jit else { return };
+        jit.counters.samples += 1;
+        if jit.is_loop(known.code) {
+            jit.counters.samples_in_loops += 1;
+            return;
+        }
+        let heat = &mut self.heat[Self::slot(linear, tag)];
+        *heat += 1;
+        if *heat >= OFTEN {
+            *heat = 0;
+            self.recorder = Some(Recorder::new(linear, tag));
+        }
+    }
+
+    /// Whether the block at `linear`, which is to run next, has to be interpreted for the sake of a recording.
+    pub(crate) fn records(&mut self, cx: &mut Cx, linear: u64, tag: u64, known: Known) -> bool {
+        let Some(recorder) = &mut self.recorder else { return false };
+        match recorder.note(linear, tag, known) {
+            Progress::Goes => true,
+            Progress::Closed(steps) => {
+                self.recorder = None;
+                self.translate_loop(cx, tag, &steps);
+                false
+            }
+            Progress::Failed => {
+                self.recorder = None;
+                false
+            }
+        }
+    }
+
+    fn translate_loop(&mut self, cx: &mut Cx, tag: u64, steps: &[Step]) {
+        let Some(jit) = self.jit.as_mut().filter(|jit| jit.has_room()) else { return };
+        let Some(head) = steps.first() else { return };
+        if steps.iter().any(|step| self.blocks[step.block as usize].tail.is_some()) {
+            return;
+        }
+        let bytes: Vec<Vec<u8>> = steps
+            .iter()
+            .map(|step| {
+                let frame = cx.mmu.frame(FrameId(self.blocks[step.block as usize].home.0));
+                frame[(step.rip & 0xFFF) as usize..].to_vec()
+            })
+            .collect();
+        let pieces: Vec<Piece> = steps
+            .iter()
+            .zip(&bytes)
+            .map(|(step, bytes)| Piece { rip: step.rip, bytes, count: step.count })
+            .collect();
+        let mut others: Vec<u32> = steps[1..].iter().map(|step| step.block).collect();
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|block| *block != head.block);
+        let start =
+            Start { block: head.block, rip: head.rip, modes: modes(tag), crosses: false, looping: true };
+        let code = jit.translate_loop(start, &pieces, others, &cx.cpu.model);
+        self.blocks[head.block as usize].forget(head.block, &mut self.jumps);
+        let slot = Self::slot(head.rip, tag);
+        let jump = &mut self.jumps[slot];
+        if jump.block == head.block && jump.linear == head.rip {
+            (jump.tag, jump.code) = (tag, code);
         }
     }
 }

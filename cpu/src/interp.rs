@@ -1,6 +1,6 @@
 //! The run loop of the interpreter: boundaries between instructions, blocks, time.
 
-use crate::block::{CodeCache, Found, jump};
+use crate::block::{BLOCK_INSNS, CodeCache, Found, jump};
 use crate::event::{DB, Event, Source};
 use crate::exec::{Bus, Cx, Insn, iflag};
 use crate::flags::bit;
@@ -192,8 +192,9 @@ impl Cx<'_> {
             });
             let span = match known {
                 Some(known) => {
-                    if !COVERAGE && translate && !single && room >= u64::from(known.span.count) {
-                        let linear = self.cpu.linear_rip();
+                    let linear = self.cpu.linear_rip();
+                    let whole = room >= BLOCK_INSNS as u64;
+                    if !COVERAGE && translate && !single && whole && !code.records(self, linear, tag, known) {
                         let translation = match known.code {
                             jump::UNTRANSLATED => code.warm(self, linear, tag, known),
                             translation => translation,

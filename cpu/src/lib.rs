@@ -18,6 +18,7 @@ mod jit;
 mod jit;
 pub mod lanes;
 mod msr;
+mod record;
 mod semantics;
 mod smm;
 pub mod softfloat;

@@ -320,6 +320,11 @@ impl Machine {
         self.code.set_engine(engine);
     }
 
+    /// See [`CodeCache::look_every`].
+    pub fn look_every(&mut self, steps: u64) {
+        self.code.look_every(steps);
+    }
+
     /// See [`CodeCache::distrust_host`].
     pub fn distrust_host(&mut self) {
         self.code.distrust_host();

@@ -4,6 +4,7 @@
 pub mod cuts;
 pub mod disks;
 pub mod history;
+pub mod loops;
 pub mod moments;
 pub mod outside;
 pub mod program;

@@ -161,7 +161,7 @@ fn wild_instruction(random: &mut Random, code: &mut Vec<u8>) {
 }
 
 /// Turns SSE on, fills registers, and sets the counter.
-fn prologue(random: &mut Random) -> Vec<u8> {
+pub(crate) fn prologue(random: &mut Random) -> Vec<u8> {
     let mut code = Vec::new();
     // MOV RAX, CR4; OR EAX, 600h; MOV CR4, RAX; FNINIT
     code.extend([0x0F, 0x20, 0xE0, 0x0D, 0, 6, 0, 0, 0x0F, 0x22, 0xE0, 0xDB, 0xE3]);
@@ -187,7 +187,7 @@ fn prologue(random: &mut Random) -> Vec<u8> {
 }
 
 /// MOV r64, imm64.
-fn mov(code: &mut Vec<u8>, register: u8, value: u64) {
+pub(crate) fn mov(code: &mut Vec<u8>, register: u8, value: u64) {
     code.extend([0x48 | register >> 3, 0xB8 | register & 7]);
     code.extend(value.to_le_bytes());
 }
@@ -225,6 +225,31 @@ fn instruction(random: &mut Random, code: &mut Vec<u8>) {
             code.extend([0xBA, random.below(3) as u8, 0, 0, 0]);
         }
         return code.extend(bytes);
+    }
+}
+
+/// Appends an instruction on registers alone that writes no general register but these.
+pub(crate) fn register_instruction(random: &mut Random, code: &mut Vec<u8>, may_write: &[u8]) {
+    loop {
+        let bytes = candidate(random);
+        let instr = Decoder::with_ip(64, &bytes, 0, DecoderOptions::NONE).decode();
+        let memory = (0..instr.op_count()).any(|i| instr.op_kind(i) == OpKind::Memory);
+        if instr.is_invalid() || memory || instr.len() > bytes.len() || !harmless(&instr) {
+            continue;
+        }
+        let mut info = InstructionInfoFactory::new();
+        let info = info.info(&instr);
+        let allowed = info.used_memory().is_empty()
+            && info.used_registers().iter().all(|used| {
+                let reads =
+                    matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
+                let register = used.register();
+                reads || !register.is_gpr() || may_write.contains(&(register.full_register().number() as u8))
+            });
+        let divides = matches!(instr.mnemonic(), Mnemonic::Div | Mnemonic::Idiv);
+        if allowed && !divides {
+            return code.extend(&bytes[..instr.len()]);
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //!     AMBER_STREAMS=100000 cargo test --release -p amber-tests --test lockstep
 
-use amber_cpu::Engine;
+use amber_cpu::{Engine, JitCounters};
 use amber_emu::cli::build;
 use amber_emu::config::{Firmware, FlatImage, MachineConfig};
 use amber_emu::machine::{Machine, Stop};
 use amber_tests::history::{Disturbance, difference, differing_sections, length, narrow, points, record};
+use amber_tests::loops;
 use amber_tests::program::Scratch;
 use amber_tests::streams::{self, CODE};
 use amber_tests::{Quiet, Random, rom};
@@ -49,6 +50,7 @@ struct Streams {
     whole: u64,
     steps: u64,
     translated: u64,
+    loops: u64,
 }
 
 /// Runs streams on both engines; every other one as on a host that is another in all that is left undefined.
@@ -56,31 +58,43 @@ fn run_streams(name: &str, stream: impl Fn(&mut Random) -> Vec<u8>) -> Streams {
     let wanted = std::env::var("AMBER_STREAMS").ok().and_then(|streams| streams.parse().ok());
     let count = wanted.unwrap_or(if cfg!(debug_assertions) { 400 } else { 2000 });
     let scratch = Scratch::new(name);
-    let mut all = Streams { count, whole: 0, steps: 0, translated: 0 };
+    let mut all = Streams { count, whole: 0, steps: 0, translated: 0, loops: 0 };
     for seed in 0..count {
         let config = flat(&scratch, &stream(&mut Random(seed)));
         let (mut machine, mut reference) = pair(&config);
         if seed % 2 == 1 {
             machine.distrust_host();
         }
+        machine.look_every(1 << (6 + seed % 5));
         let stop = match together(&mut machine, &mut reference, seed) {
             Ok(stop) => stop,
             Err((to, what)) => panic!("seed {seed}: {what}; {}", first_difference(&config, to)),
         };
         all.steps += machine.step();
-        all.translated += machine.code().jit().map_or(0, |(counters, _)| counters.run);
+        let counters = machine.code().jit().map_or_else(JitCounters::default, |(counters, _)| counters);
+        all.translated += counters.run;
+        all.loops += counters.loops;
         all.whole += u64::from(stop == Stop::DebugExit(0x10));
     }
-    let Streams { whole, steps, translated, .. } = all;
-    println!("{count} streams, {whole} to their end, {steps} steps, {translated} of them translated");
+    let Streams { whole, steps, translated, loops, .. } = all;
+    println!(
+        "{count} streams, {whole} to their end, {steps} steps, {translated} of them translated, {loops} loops"
+    );
     all
 }
 
 #[test]
 fn random_instruction_streams_run_the_same_on_both_engines() {
-    let Streams { count, whole, steps, translated } = run_streams("lockstep", streams::program);
+    let Streams { count, whole, steps, translated, .. } = run_streams("lockstep", streams::program);
     assert!(whole * 2 > count, "most streams run to their end");
     assert!(translated * 2 > steps, "most steps are translated");
+}
+
+#[test]
+fn random_loops_run_the_same_on_both_engines() {
+    let Streams { count, whole, loops, .. } = run_streams("lockstep-loops", loops::program);
+    assert!(whole * 2 > count, "most programs run to their end");
+    assert!(loops > count, "loops are translated as such");
 }
 
 #[test]

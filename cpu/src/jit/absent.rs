@@ -1,8 +1,16 @@
 //! The JIT where the host is not the guest's architecture: there is none, and everything is interpreted.
 
-use crate::block::{JitCounters, Modes, Start};
+use crate::block::{JitCounters, Left, Modes, Start};
 use crate::cpuid::CpuModel;
 use crate::exec::Cx;
+
+/// A block to be translated.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece<'a> {
+    pub rip: u64,
+    pub bytes: &'a [u8],
+    pub count: usize,
+}
 
 /// No translations.
 pub struct Jit {
@@ -38,19 +46,27 @@ impl Jit {
     pub fn find(&self, _block: u32, _rip: u64, _modes: Modes) -> u32 {
         crate::block::jump::UNTRANSLATED
     }
-    pub fn translate(&mut self, _start: Start, _bytes: &[u8], _count: usize, _model: &CpuModel) -> u32 {
+    pub fn is_loop(&self, _code: u32) -> bool {
+        false
+    }
+    pub fn translate(&mut self, _start: Start, _piece: Piece, _model: &CpuModel) -> u32 {
         crate::block::jump::UNTRANSLATED
     }
-    pub fn remove(&mut self, _block: u32) {}
-    pub fn link(&mut self, _number: u32, _code: u32, _tag: u64) {}
-    pub fn run(
+    pub fn translate_loop(
         &mut self,
-        _cx: &mut Cx,
-        _code: u32,
-        _tag: u64,
-        _room: u64,
-        _jumps: *const u8,
-    ) -> Option<(u32, u64)> {
-        None
+        _start: Start,
+        _pieces: &[Piece],
+        _others: Vec<u32>,
+        _model: &CpuModel,
+    ) -> u32 {
+        crate::block::jump::UNTRANSLATED
+    }
+    pub fn remove(&mut self, _block: u32) -> Vec<u32> {
+        Vec::new()
+    }
+    pub fn look_every(&mut self, _steps: u64) {}
+    pub fn link(&mut self, _number: u32, _code: u32, _tag: u64) {}
+    pub fn run(&mut self, _cx: &mut Cx, _code: u32, _tag: u64, _room: u64, _jumps: *const u8) -> Left {
+        Left::Unknown
     }
 }

@@ -18,27 +18,29 @@ impl Translator<'_> {
     /// Translates a branch, with which the block ends.
     pub fn branch(&mut self, index: usize) {
         let planned = &self.insns[index];
-        let next = self.next_rip(index);
-        let target = next.wrapping_add(planned.insn.imm);
+        let (next, target) = (planned.next(), planned.target());
+        if let Some(to) = planned.goes_to {
+            return self.stay(index, to);
+        }
         match planned.way {
             Way::Jump | Way::JumpIf | Way::Call if !is_canonical(target) || !is_canonical(next) => {
                 self.interpret(index);
             }
             Way::Jump => {
                 self.flags.settle(&mut self.code);
-                self.edge(target);
+                self.edge(target, index + 1);
             }
             Way::JumpIf => {
                 self.flags.settle(&mut self.code);
                 let taken = self.jump_if(planned.insn.aux);
-                self.edge(next);
+                self.edge(next, index + 1);
                 self.code.bind(taken);
-                self.edge(target);
+                self.edge(target, index + 1);
             }
             Way::Call => {
                 self.push_return(index, next);
                 self.flags.settle(&mut self.code);
-                self.edge(target);
+                self.edge(target, index + 1);
             }
             Way::Return => self.return_near(index),
             Way::IndirectJump => {
@@ -55,6 +57,18 @@ impl Translator<'_> {
             }
         }
         self.flags = FlagState::SAVED;
+    }
+
+    /// A branch within a loop, which goes on at `to`.
+    fn stay(&mut self, index: usize, to: u64) {
+        let planned = &self.insns[index];
+        if planned.way == Way::JumpIf {
+            let (next, target) = (planned.next(), planned.target());
+            let (condition, other) =
+                if to == target { (planned.insn.aux ^ 1, next) } else { (planned.insn.aux, target) };
+            let from = self.jump_if(condition);
+            self.leave_loop(from, index, other);
+        }
     }
 
     fn push_return(&mut self, index: usize, next: u64) {

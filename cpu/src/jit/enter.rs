@@ -336,12 +336,15 @@ pub(super) fn tlb_entry(code: &mut Code, above: i32) {
     code.op(Opcode::wide(0x03), RCX.0, here(frame::TLB + above), &[]);
 }
 
-/// Empties the frame's entries for the stack.
+/// Empties the frame's entries for the stack, and the places of loops.
 fn forget_stack(code: &mut Code, above: i32) {
     for entry in [frame::STACK_READ, frame::STACK_WRITE] {
         for reach in [frame::STACK_REACH, frame::STACK_WIDE_REACH] {
             code.op(Opcode::wide(0xC7), 0, here(entry + reach + above), &[0; 4]);
         }
+    }
+    for place in (0..frame::PLACES).step_by(2) {
+        code.op(Opcode::wide(0xC7), 0, here(frame::owner(place) + above), &[0; 4]);
     }
 }
 

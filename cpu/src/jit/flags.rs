@@ -17,14 +17,14 @@ pub(super) enum Deviation {
 }
 
 /// The second operand of an instruction that set the flags.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
     Register(Host),
     Immediate(i32),
 }
 
 /// How the flags can be made again while the registers are as the instruction left them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Replay {
     /// ADD 0, AND 4, SUB 5, CMP 7 of group 1, or [`Replay::TEST`]; AND stands for all logic, on its result.
     pub operation: u8,
@@ -85,7 +85,7 @@ const AND: u8 = 4;
 const SUB: u8 = 5;
 
 /// Where the flags are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlagState {
     /// The frame has them.
     saved: bool,

@@ -44,16 +44,39 @@ pub(super) const WIDE: i32 = 128;
 pub(super) const X87_LIVE: i32 = 192;
 /// Offset of an x87 operand, on its way.
 pub(super) const OPERAND: i32 = 200;
-const FIRST_WINDOW: i32 = 208;
+/// An address, on its way.
+pub(super) const ADDRESS: i32 = 208;
+const FIRST_WINDOW: i32 = 216;
 /// Windows of a translation at most.
 pub(super) const WINDOWS: usize = 16;
+/// Places for the pages that loops keep.
+pub(super) const PLACES: usize = 32;
+/// Pages a loop keeps at most.
+pub(super) const KEPT: usize = 12;
+const KEPT_SIZE: i32 = 24;
+const OWNERS: i32 = FIRST_WINDOW + 8 * WINDOWS as i32;
+const FIRST_KEPT: i32 = OWNERS + 4 * PLACES as i32;
+/// Of a page that a loop keeps: its tag, and how many bytes from its start on an access may begin in. That is 0 while there
+/// is no page. Before them is how far host memory is from the guest's.
+pub(super) const KEPT_TAG: i32 = 8;
+pub(super) const KEPT_REACH: i32 = 16;
 /// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
-pub(super) const SIZE: i32 = FIRST_WINDOW + 8 * WINDOWS as i32 + 8;
+pub(super) const SIZE: i32 = FIRST_KEPT + KEPT_SIZE * (KEPT * PLACES) as i32;
 const _: () = assert!(SIZE % 16 == 8);
 
 /// How far host memory of a window is from the guest's.
 pub(super) fn window(n: usize) -> i32 {
     FIRST_WINDOW + 8 * n as i32
+}
+
+/// The loop whose pages are in a place, 0 if none.
+pub(super) fn owner(place: usize) -> i32 {
+    OWNERS + 4 * place as i32
+}
+
+/// Page `n` of those in a place.
+pub(super) fn kept(place: usize, n: usize) -> i32 {
+    FIRST_KEPT + KEPT_SIZE * (KEPT * place + n) as i32
 }
 
 /// How many bytes from a page's start on an access of `size` bytes may begin in.

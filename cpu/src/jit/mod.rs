@@ -23,7 +23,7 @@ mod translate;
 mod window;
 mod x87;
 
-use crate::block::{BLOCK_INSNS, JitCounters, Modes, Start, jump};
+use crate::block::{BLOCK_INSNS, JitCounters, Left, Modes, Start, jump};
 use crate::cpuid::CpuModel;
 use crate::exec::Cx;
 use amber_mmu::TlbEntry;
@@ -32,15 +32,17 @@ use enter::Routines;
 use frame::{Entry, Reason, Site, pack, unpack};
 use host::HostFlags;
 use memory::CodeMemory;
+pub(crate) use plan::Piece;
 use std::collections::BTreeMap;
 use translate::{Link, Translator};
+use window::Loop;
 
 /// Room kept for one translation, bytes.
 const LARGEST: usize = 64 << 10;
 /// Contexts with their modes that a tag can name.
 const TAGS: usize = 1024;
-/// Steps run in one go at most.
-const LONGEST: u64 = 1 << 30;
+/// Steps run in one go at most, after which it is looked where it is.
+const LOOK_EVERY: u64 = 1 << 17;
 
 /// A translated block.
 struct Translation {
@@ -49,6 +51,8 @@ struct Translation {
     ignores_flags: bool,
     /// Offset in code memory.
     code: u32,
+    /// Blocks of a loop besides the first.
+    others: Vec<u32>,
     /// Links that lead here.
     incoming: Vec<u32>,
     /// Its own: the first, and how many.
@@ -82,6 +86,8 @@ pub struct Jit {
     /// The last tag of each context, and what names it.
     tags: Box<[(u64, u32); TAGS]>,
     last_tag: u32,
+    last_loop: u32,
+    look_every: u64,
     /// What it did.
     pub counters: JitCounters,
 }
@@ -117,6 +123,8 @@ impl Jit {
             links: vec![None],
             tags: Box::new([(0, 0); TAGS]),
             last_tag: 0,
+            last_loop: 0,
+            look_every: LOOK_EVERY,
             counters: JitCounters::default(),
         })
     }
@@ -125,6 +133,11 @@ impl Jit {
     /// translated from now on.
     pub fn distrust_host(&mut self) {
         self.host = HostFlags::WORST;
+    }
+
+    /// Looks where translated code is after so many steps, to find loops.
+    pub fn look_every(&mut self, steps: u64) {
+        self.look_every = steps.max(BLOCK_INSNS as u64);
     }
 
     /// Bytes of host memory in use for code, and for what belongs to it (roughly).
@@ -170,23 +183,68 @@ impl Jit {
         self.last_tag = 0;
     }
 
+    /// Whether the code at an offset is that of a loop.
+    pub fn is_loop(&self, code: u32) -> bool {
+        let translation = self.by_code.get(&code).and_then(|id| self.translations[*id as usize].as_ref());
+        translation.is_some_and(|translation| translation.start.looping)
+    }
+
     /// Offset of the translation of a block for a RIP.
     pub fn find(&self, block: u32, rip: u64, modes: Modes) -> u32 {
         let all = self.by_block.get(block as usize).map_or(&[][..], Vec::as_slice);
         let fits =
             |translation: &&Translation| translation.start.rip == rip && translation.start.modes == modes;
-        let known = all.iter().filter_map(|id| self.translations[*id as usize].as_ref()).find(fits);
-        known.map_or(jump::UNTRANSLATED, |translation| translation.code)
+        let here = |translation: &&Translation| translation.start.block == block;
+        // A loop came after what was translated first.
+        let known = all.iter().rev().filter_map(|id| self.translations[*id as usize].as_ref());
+        known.filter(here).find(fits).map_or(jump::UNTRANSLATED, |translation| translation.code)
     }
 
-    /// Translates the first `count` instructions of `bytes`. The offset of the translation.
-    pub fn translate(&mut self, start: Start, bytes: &[u8], count: usize, model: &CpuModel) -> u32 {
-        let known = self.find(start.block, start.rip, start.modes);
-        if known != jump::UNTRANSLATED {
-            return known;
+    /// Translates a block. The offset of the translation.
+    pub fn translate(&mut self, start: Start, piece: Piece, model: &CpuModel) -> u32 {
+        match self.find(start.block, start.rip, start.modes) {
+            jump::UNTRANSLATED => self.translate_pieces(start, &[piece], Vec::new(), model),
+            known => known,
         }
+    }
+
+    /// Translates a loop of several blocks: `others` are those besides the first. Links that led to the first block's own
+    /// translation will lead to that of the loop.
+    pub fn translate_loop(
+        &mut self,
+        start: Start,
+        pieces: &[Piece],
+        others: Vec<u32>,
+        model: &CpuModel,
+    ) -> u32 {
+        let before = self.find(start.block, start.rip, start.modes);
+        let code = self.translate_pieces(start, pieces, others, model);
+        if code == jump::UNTRANSLATED {
+            return before;
+        }
+        self.counters.loops += 1;
+        if let Some(id) = self.by_code.get(&before)
+            && let Some(old) = &mut self.translations[*id as usize]
+        {
+            let incoming = std::mem::take(&mut old.incoming);
+            incoming.into_iter().for_each(|link| self.unlink(link));
+        }
+        code
+    }
+
+    fn translate_pieces(
+        &mut self,
+        start: Start,
+        pieces: &[Piece],
+        others: Vec<u32>,
+        model: &CpuModel,
+    ) -> u32 {
+        let looping = start.looping.then(|| {
+            self.last_loop = self.last_loop % (u32::MAX - 1) + 1;
+            Loop(self.last_loop)
+        });
         let began = std::time::Instant::now();
-        let Some((insns, windows)) = plan::plan(bytes, count, model, start.modes) else {
+        let Some((insns, windows)) = plan::plan(pieces, looping, model, start.modes) else {
             return jump::UNTRANSLATED;
         };
         let place = self.memory.used();
@@ -203,7 +261,7 @@ impl Jit {
         self.links.extend(unit.links.into_iter().map(|link| Some(Placed { link, place, to: None })));
         let code = place as u32;
         let ignores_flags = unit.ignores_flags;
-        self.add(Translation { start, ignores_flags, code, incoming: Vec::new(), links: own });
+        self.add(Translation { start, others, ignores_flags, code, incoming: Vec::new(), links: own });
         self.counters.translated += 1;
         self.counters.instructions += u64::from(unit.count);
         self.counters.bytes += unit.code.len() as u64;
@@ -220,21 +278,28 @@ impl Jit {
                 self.translations.len() as u32 - 1
             }
         };
-        self.translations[id as usize] = Some(translation);
-        let block = block as usize;
-        if self.by_block.len() <= block {
-            self.by_block.resize_with(block + 1, Vec::new);
+        for block in translation.others.iter().copied().chain([block]) {
+            let block = block as usize;
+            if self.by_block.len() <= block {
+                self.by_block.resize_with(block + 1, Vec::new);
+            }
+            self.by_block[block].push(id);
         }
-        self.by_block[block].push(id);
+        self.translations[id as usize] = Some(translation);
         self.by_code.insert(code, id);
     }
 
-    /// Drops the translations of a block. Code memory is reused when all is dropped.
-    pub fn remove(&mut self, block: u32) {
+    /// Drops the translations that a block is in: the blocks they began with. Code memory is reused when all is dropped.
+    pub fn remove(&mut self, block: u32) -> Vec<u32> {
         let all = self.by_block.get_mut(block as usize).map(std::mem::take);
+        let mut heads = Vec::new();
         for id in all.unwrap_or_default() {
             let Some(translation) = self.translations[id as usize].take() else { continue };
             self.free.push(id);
+            heads.push(translation.start.block);
+            for block in translation.others.iter().copied().chain([translation.start.block]) {
+                self.by_block[block as usize].retain(|other| *other != id);
+            }
             self.by_code.remove(&translation.code);
             translation.incoming.iter().for_each(|link| self.unlink(*link));
             let (first, count) = translation.links;
@@ -247,6 +312,7 @@ impl Jit {
                 }
             }
         }
+        heads
     }
 
     /// Has a link lead to the translation at offset `code`, under `tag`.
@@ -297,19 +363,11 @@ impl Jit {
         known.1
     }
 
-    /// Runs translated code from offset `code` on for at most `room` steps. A link that leads nowhere yet and the RIP it
-    /// is to lead to, if that is why it ended.
-    pub fn run(
-        &mut self,
-        cx: &mut Cx,
-        code: u32,
-        tag: u64,
-        room: u64,
-        jumps: *const u8,
-    ) -> Option<(u32, u64)> {
+    /// Runs translated code from offset `code` on for at most `room` steps.
+    pub fn run(&mut self, cx: &mut Cx, code: u32, tag: u64, room: u64, jumps: *const u8) -> Left {
         cx.mmu.grow();
-        // The first block fits; each later one only if the longest one does.
-        let given = room.min(LONGEST) as i64 - BLOCK_INSNS as i64;
+        // Each block or turn of a loop begins only if the longest one fits.
+        let given = room.min(self.look_every) as i64 - BLOCK_INSNS as i64;
         let tag_id = self.tag_id(tag);
         let base = self.memory.base();
         let mut entry = Entry {
@@ -350,7 +408,11 @@ impl Jit {
             cx.cpu.rip = entry.rip;
             unpack(entry.flags, &mut cx.cpu.flags);
             cx.cpu.timing.commit(done);
-            return (entry.link != 0).then_some((entry.link, entry.rip));
+            return match entry.link {
+                0 if entry.budget < 0 => Left::Spent,
+                0 => Left::Unknown,
+                link => Left::Link(link, entry.rip),
+            };
         }
         let site = &self.sites[entry.site as usize];
         let before = done + u64::from(site.index);
@@ -359,7 +421,7 @@ impl Jit {
         } else {
             cx.cpu.timing.commit(before + 1);
         }
-        None
+        Left::Unknown
     }
 }
 

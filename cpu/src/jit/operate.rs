@@ -171,7 +171,8 @@ impl Translator<'_> {
         self.check_alignment(access);
     }
 
-    fn check_alignment(&mut self, access: Access) {
+    /// RAX is the address, or how far it is in its page.
+    pub fn check_alignment(&mut self, access: Access) {
         if access.aligned {
             // TEST AL, 15
             self.code.plain(&[0xA8, 15]);
@@ -190,7 +191,10 @@ impl Translator<'_> {
         }
         self.lose_flags();
         self.linear_address(index);
-        self.translate_operand(index, access)
+        match self.windows.keep(index) {
+            Some(number) => self.kept_operand(number, access),
+            None => self.translate_operand(index, access),
+        }
     }
 
     /// The same when its linear address is in RAX.

@@ -3,12 +3,12 @@
 
 use super::raw::Raw;
 use super::registers::{Home, home};
-use super::window::Windows;
+use super::window::{Loop, Windows};
 use super::x87;
 use crate::CpuModel;
 use crate::block::Modes;
 use crate::decode::{Decoded, decode_with, executable, operand_size, register_code};
-use crate::exec::Insn;
+use crate::exec::{Insn, iflag};
 use crate::semantics::request;
 use crate::state::CodeSize;
 use iced_x86::{CpuidFeature, Instruction, Mnemonic, OpKind, Register, RflagsBits};
@@ -97,9 +97,44 @@ pub(super) struct Planned<'a> {
     pub changes_flags: bool,
     /// Checks before it cover its accesses to memory.
     pub covered: bool,
+    /// RIP of its block.
+    pub rip: u64,
+    /// Where a loop goes on after it, if it is the last of its block.
+    pub goes_to: Option<u64>,
+}
+
+/// A block to be translated.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece<'a> {
+    pub rip: u64,
+    /// Its code and what follows.
+    pub bytes: &'a [u8],
+    /// Instructions.
+    pub count: usize,
 }
 
 impl Planned<'_> {
+    /// RIP of its successor.
+    pub fn next(&self) -> u64 {
+        self.rip.wrapping_add(u64::from(self.insn.next))
+    }
+
+    /// Where it leads if it is a direct branch.
+    pub fn target(&self) -> u64 {
+        self.next().wrapping_add(self.insn.imm)
+    }
+
+    /// Has a loop go on at `rip` after it. `None` if it does not lead there.
+    fn go_on_at(&mut self, rip: u64) -> Option<()> {
+        let leads = match self.way {
+            Way::Jump => rip == self.target(),
+            Way::JumpIf => rip == self.target() || rip == self.next(),
+            _ => self.insn.flags & iflag::BRANCH == 0 && rip == self.next(),
+        };
+        self.goes_to = Some(rip);
+        leads.then_some(())
+    }
+
     /// The bytes of the immediates.
     pub fn immediate(&self) -> &[u8] {
         &self.bytes[self.bytes.len() - self.raw.immediate..]
@@ -189,15 +224,36 @@ impl Planned<'_> {
     }
 }
 
-/// Plans the first `count` instructions in `bytes`, and finds windows.
+/// Plans the instructions of blocks that follow one another, of a loop if they are one, and finds windows.
 pub(super) fn plan<'a>(
-    bytes: &'a [u8],
-    count: usize,
+    pieces: &[Piece<'a>],
+    looping: Option<Loop>,
     model: &CpuModel,
     modes: Modes,
 ) -> Option<(Vec<Planned<'a>>, Windows)> {
-    let (mut planned, mut at) = (Vec::with_capacity(count), 0);
-    for _ in 0..count {
+    let mut planned = Vec::with_capacity(pieces.iter().map(|piece| piece.count).sum());
+    for (n, piece) in pieces.iter().enumerate() {
+        plan_piece(&mut planned, piece, model, modes)?;
+        if looping.is_some() {
+            let next = pieces[(n + 1) % pieces.len()].rip;
+            planned.last_mut()?.go_on_at(next)?;
+        }
+    }
+    let windows = Windows::of(&planned, looping);
+    for (index, planned) in planned.iter_mut().enumerate() {
+        planned.covered = windows.cover(index, planned);
+    }
+    Some((planned, windows))
+}
+
+fn plan_piece<'a>(
+    planned: &mut Vec<Planned<'a>>,
+    piece: &Piece<'a>,
+    model: &CpuModel,
+    modes: Modes,
+) -> Option<()> {
+    let (bytes, mut at) = (piece.bytes, 0);
+    for _ in 0..piece.count {
         let mut instr = Instruction::default();
         let Decoded::Insn(insn, ..) =
             decode_with(&bytes[at..], at as u16, CodeSize::Bits64, model, &mut instr)
@@ -207,13 +263,10 @@ pub(super) fn plan<'a>(
         let len = usize::from(insn.len);
         let bytes = &bytes[at..at + len];
         at += len;
-        planned.push(planned_instruction(instr, insn, bytes, model, modes));
+        let next = planned_instruction(instr, insn, bytes, model, modes);
+        planned.push(Planned { rip: piece.rip, ..next });
     }
-    let windows = Windows::of(&planned);
-    for (index, planned) in planned.iter_mut().enumerate() {
-        planned.covered = windows.cover(index, planned);
-    }
-    Some((planned, windows))
+    Some(())
 }
 
 fn planned_instruction<'a>(
@@ -243,6 +296,8 @@ fn planned_instruction<'a>(
         raw,
         way,
         covered: false,
+        rip: 0,
+        goes_to: None,
     }
 }
 

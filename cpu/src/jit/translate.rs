@@ -9,7 +9,7 @@ use super::interpret;
 use super::operate::Access;
 use super::plan::{Planned, Way};
 use super::registers::{BUDGET, RAX, RCX};
-use super::window::{Live, Windows};
+use super::window::{KeptMiss, Live, Loop, Windows};
 use crate::exec::{iflag, is_canonical};
 use crate::state::Vcpu;
 use amber_mmu::PAGE;
@@ -88,6 +88,23 @@ enum Cold {
         from: Vec<Fixup>,
         index: usize,
     },
+    /// A loop is left for another RIP after an instruction.
+    Exit {
+        from: Fixup,
+        index: usize,
+        to: u64,
+        flags: FlagState,
+    },
+    /// The pages that a loop keeps are not in their place.
+    Forgotten {
+        from: Fixup,
+        back: usize,
+    },
+    /// A page that a loop keeps is not the right one.
+    Kept {
+        miss: KeptMiss,
+        slow: Slow,
+    },
     /// A link's own.
     Link {
         number: usize,
@@ -148,6 +165,10 @@ pub(super) struct Translator<'a> {
     pub slow: Vec<Fixup>,
     /// Where its accesses to the stack go that the frame's entry does not answer.
     pub stack_misses: Vec<StackMiss>,
+    /// Where its accesses go whose page the loop does not keep.
+    pub kept_misses: Vec<KeptMiss>,
+    /// CALLs of the code that forgets the pages a loop keeps.
+    forgets: Vec<Fixup>,
     /// Where the flags are there.
     slow_flags: FlagState,
     cold: Vec<Cold>,
@@ -179,6 +200,8 @@ impl<'a> Translator<'a> {
             flags: FlagState::SAVED,
             slow: Vec::new(),
             stack_misses: Vec::new(),
+            kept_misses: Vec::new(),
+            forgets: Vec::new(),
             slow_flags: FlagState::SAVED,
             cold: Vec::new(),
             first_site,
@@ -199,19 +222,24 @@ impl<'a> Translator<'a> {
             let from = self.unless_x87_live();
             self.cold.push(Cold::LoadX87 { from, back: self.code.here() });
         }
-        for index in 0..self.insns.len() {
-            self.instruction(index);
-        }
-        let last = &self.insns[self.insns.len() - 1];
-        if last.insn.flags & iflag::BRANCH == 0 {
-            let next = self.next_rip(self.insns.len() - 1);
-            self.flags.settle(&mut self.code);
-            self.edge(next);
+        if let Some(looping) = self.windows.looping() {
+            self.turns(looping);
+        } else {
+            self.instructions();
+            let last = &self.insns[self.insns.len() - 1];
+            if last.insn.flags & iflag::BRANCH == 0 {
+                self.flags.settle(&mut self.code);
+                self.edge(last.next(), self.insns.len());
+            }
         }
         let mut done = 0;
         while done < self.cold.len() {
             self.emit_cold(done);
             done += 1;
+        }
+        if let Some(looping) = self.windows.looping() {
+            std::mem::take(&mut self.forgets).into_iter().for_each(|call| self.code.bind(call));
+            self.emit_forget(looping);
         }
         Unit {
             code: self.code.bytes,
@@ -219,6 +247,55 @@ impl<'a> Translator<'a> {
             links: self.links,
             count: self.insns.len() as u32,
             ignores_flags: !flags_matter(self.insns),
+        }
+    }
+
+    fn instructions(&mut self) {
+        for index in 0..self.insns.len() {
+            self.instruction(index);
+        }
+    }
+
+    /// A loop: its first turn, and the others, which know what the one before left.
+    fn turns(&mut self, looping: Loop) {
+        let from = self.check_owner(looping);
+        self.cold.push(Cold::Forgotten { from, back: self.code.here() });
+        let first = self.code.here();
+        self.instructions();
+        if self.end_turn() == FlagState::SAVED && !self.windows.has_lasting() {
+            return self.code.jump_to(first);
+        }
+        let (again, known) = (self.code.here(), self.flags);
+        self.windows.start_again();
+        self.instructions();
+        let left = self.end_turn();
+        if left == known {
+            return self.code.jump_to(again);
+        }
+        self.flags.save(&mut self.code);
+        self.code.jump_to(first);
+    }
+
+    /// Between two turns: where the flags are then.
+    fn end_turn(&mut self) -> FlagState {
+        self.flags.settle(&mut self.code);
+        self.flags.lose();
+        self.count(self.insns.len());
+        let from = self.code.jump_if(cc::S);
+        self.cold.push(Cold::Spent { from, rip: self.start, flags: self.flags });
+        self.flags
+    }
+
+    /// A jump out of a loop after instruction `index`.
+    pub fn leave_loop(&mut self, from: Fixup, index: usize, to: u64) {
+        self.cold.push(Cold::Exit { from, index, to, flags: self.flags });
+    }
+
+    /// Forgets the pages that a loop keeps.
+    fn forget(&mut self) {
+        if self.windows.looping().is_some() {
+            let call = self.code.call();
+            self.forgets.push(call);
         }
     }
 
@@ -237,6 +314,9 @@ impl<'a> Translator<'a> {
         let slow = self.slow_path(index);
         for miss in std::mem::take(&mut self.stack_misses) {
             self.cold.push(Cold::Stack { miss, slow: Slow { from: Vec::new(), ..slow.clone() } });
+        }
+        for miss in std::mem::take(&mut self.kept_misses) {
+            self.cold.push(Cold::Kept { miss, slow: Slow { from: Vec::new(), ..slow.clone() } });
         }
         if !slow.from.is_empty() {
             self.cold.push(Cold::Slow(slow));
@@ -258,7 +338,7 @@ impl<'a> Translator<'a> {
 
     /// RIP of an instruction's successor.
     pub fn next_rip(&self, index: usize) -> u64 {
-        self.start.wrapping_add(u64::from(self.insns[index].insn.next))
+        self.insns[index].next()
     }
 
     /// Whether the flags before instruction `index + 1` may still be seen by the guest.
@@ -293,7 +373,7 @@ impl<'a> Translator<'a> {
         let planned = &self.insns[index];
         self.sites.push(Site {
             insn: planned.insn,
-            rip: self.start,
+            rip: planned.rip,
             index: index as u32,
             flags: planned.touches_flags(),
             code: planned.instr.code(),
@@ -317,6 +397,7 @@ impl<'a> Translator<'a> {
         if self.insns[index].insn.flags & iflag::BRANCH != 0 {
             return self.follow_interpreter();
         }
+        self.forget();
         let live = self.windows.live_after(index, &self.insns[index]);
         let from = self.reopen(&live);
         if !from.is_empty() {
@@ -331,9 +412,9 @@ impl<'a> Translator<'a> {
         self.jump_to_rax(0, None);
     }
 
-    /// Accounts for the block's instructions: the sign says that too few steps are left for another one.
-    fn count(&mut self) {
-        self.code.group1(true, SUB, BUDGET, self.insns.len() as i32);
+    /// Accounts for instructions: the sign says that too few steps are left for another one.
+    fn count(&mut self, count: usize) {
+        self.code.group1(true, SUB, BUDGET, count as i32);
     }
 
     /// Goes on at the RIP in RAX, RSP moved by `stack`. Flags must be saved. With `checked`, the instruction of that index
@@ -343,7 +424,7 @@ impl<'a> Translator<'a> {
         if stack != 0 {
             self.move_stack(stack);
         }
-        self.count();
+        self.count(self.insns.len());
         let spent = self.code.jump_if(cc::S);
         self.cold.push(Cold::SpentAt { from: spent });
         jump_to_code(&mut self.code);
@@ -358,11 +439,11 @@ impl<'a> Translator<'a> {
         self.cold.push(Cold::Unknown { from, stack, slow });
     }
 
-    /// Goes on at a RIP that is known. Flags must be settled.
-    pub fn edge(&mut self, target: u64) {
+    /// Goes on at a RIP that is known, `count` instructions done. Flags must be settled.
+    pub fn edge(&mut self, target: u64, count: usize) {
         let mut flags = self.flags;
         flags.lose();
-        self.count();
+        self.count(count);
         if !is_canonical(target) {
             flags.save(&mut self.code);
             self.code.constant(RAX, target);
@@ -427,6 +508,21 @@ impl<'a> Translator<'a> {
                 self.load_x87();
                 self.code.jump_to(back);
             }
+            Cold::Exit { from, index, to, flags } => {
+                self.code.bind(from);
+                self.flags = flags;
+                self.flags.settle(&mut self.code);
+                self.edge(to, index + 1);
+            }
+            Cold::Forgotten { from, back } => {
+                self.code.bind(from);
+                self.forget();
+                self.code.jump_to(back);
+            }
+            Cold::Kept { miss, mut slow } => {
+                slow.from.push(self.emit_kept(&miss));
+                self.emit_slow(slow);
+            }
             Cold::Lost { from, index } => self.emit_lost(from, index),
             Cold::Link { number, jump, flags } => self.emit_link(number, jump, flags),
             Cold::Done => {}
@@ -441,6 +537,7 @@ impl<'a> Translator<'a> {
         if self.insns[index].insn.flags & iflag::BRANCH != 0 {
             return self.follow_interpreter();
         }
+        self.forget();
         let lost = self.reopen(&live);
         if native_after {
             restore(&mut self.code);
@@ -492,7 +589,7 @@ impl<'a> Translator<'a> {
         if stack != 0 {
             self.move_stack(stack);
         }
-        self.count();
+        self.count(self.insns.len());
         self.leave(0);
         if let Some((wrong, mut slow)) = wrong {
             slow.from.push(wrong);

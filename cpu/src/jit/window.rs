@@ -31,6 +31,8 @@ pub(super) struct Window {
     pub first: usize,
     pub last: usize,
     accesses: usize,
+    /// Whether its register stays the same all over the loop.
+    stays: bool,
 }
 
 impl Window {
@@ -58,12 +60,29 @@ pub(super) enum Which {
     Stack,
 }
 
+/// A loop, by a number that no other has.
+#[derive(Clone, Copy)]
+pub(super) struct Loop(pub u32);
+
+impl Loop {
+    /// Where the frame has its pages.
+    fn place(self) -> usize {
+        self.0 as usize % frame::PLACES
+    }
+}
+
 /// The windows of a translation.
 pub(super) struct Windows {
     windows: Vec<Window>,
     used: Vec<Used>,
     /// By how much each register has moved from what it was last set to, before the instruction at hand.
     moved: [i64; 16],
+    /// Of a loop.
+    looping: Option<Loop>,
+    /// Windows that stay are open from the start.
+    again: bool,
+    /// Other operands whose page the loop keeps.
+    kept: Vec<usize>,
 }
 
 /// By how much an instruction moves a register, if that is a constant.
@@ -145,7 +164,7 @@ fn stack(planned: &Planned) -> Option<(u8, i64, usize, bool)> {
 
 impl Windows {
     /// Finds them.
-    pub fn of(insns: &[Planned]) -> Self {
+    pub fn of(insns: &[Planned], looping: Option<Loop>) -> Self {
         let mut windows: Vec<Window> = Vec::new();
         let mut used = vec![Used::default(); insns.len()];
         let mut open = [None; 16];
@@ -167,6 +186,7 @@ impl Windows {
                             first: index,
                             last: index,
                             accesses: 0,
+                            stays: false,
                         });
                         windows.len() - 1
                     }
@@ -183,19 +203,23 @@ impl Windows {
             let new = follow(planned, &mut moved);
             (0..16).filter(|n| new >> n & 1 != 0).for_each(|n| open[n] = None);
         }
-        let mut windows = Self { windows, used, moved: [0; 16] };
+        let mut windows = Self { windows, used, moved: [0; 16], looping, again: false, kept: Vec::new() };
         windows.keep_useful();
+        if looping.is_some() {
+            windows.find_lasting(insns);
+        }
         windows
     }
 
     /// Drops those that only one access uses, and those there is no room for.
     fn keep_useful(&mut self) {
+        let most = if self.looping.is_some() { frame::KEPT } else { frame::WINDOWS };
         let mut left = Vec::new();
         let numbers: Vec<Option<usize>> = self
             .windows
             .iter()
             .map(|window| {
-                (window.accesses > 1 && left.len() < frame::WINDOWS).then(|| {
+                ((window.accesses > 1 || self.looping.is_some()) && left.len() < most).then(|| {
                     left.push(*window);
                     left.len() - 1
                 })
@@ -206,6 +230,54 @@ impl Windows {
             used.stack = used.stack.and_then(|number| numbers[number]);
         }
         self.windows = left;
+    }
+
+    /// Finds those whose registers the loop leaves alone.
+    fn find_lasting(&mut self, insns: &[Planned]) {
+        let changed = insns.iter().fold(0, |all, planned| all | planned.written());
+        for window in self.windows.iter_mut().filter(|window| changed >> window.base & 1 == 0) {
+            (window.stays, window.last) = (true, usize::MAX);
+        }
+    }
+
+    /// Begins with the first instruction once more, everything known that the loop leaves alone.
+    pub fn start_again(&mut self) {
+        self.again = true;
+        self.moved = [0; 16];
+    }
+
+    /// Whether there are windows that stay open.
+    pub fn has_lasting(&self) -> bool {
+        self.windows.iter().any(|window| window.stays)
+    }
+
+    /// Whether pages are kept from one turn to the next.
+    pub fn looping(&self) -> Option<Loop> {
+        self.looping
+    }
+
+    /// Where the frame says how far host memory of a window is from the guest's.
+    fn entry(&self, number: usize) -> i32 {
+        self.looping.map_or_else(|| frame::window(number), |looping| frame::kept(looping.place(), number))
+    }
+
+    /// Windows and other operands whose page is kept.
+    pub fn count(&self) -> usize {
+        self.windows.len() + self.kept.len()
+    }
+
+    /// The number under which the page of an operand that is in no window is kept, if there is room.
+    pub fn keep(&mut self, index: usize) -> Option<usize> {
+        self.looping?;
+        let known = self.kept.iter().position(|kept| *kept == index);
+        let number = known.or_else(|| {
+            let room = self.count() < frame::KEPT;
+            room.then(|| {
+                self.kept.push(index);
+                self.kept.len() - 1
+            })
+        });
+        number.map(|n| self.windows.len() + n)
     }
 
     fn used(&self, index: usize, which: Which) -> Option<usize> {
@@ -231,7 +303,8 @@ impl Windows {
     /// to its register after instruction `index`.
     pub fn live_after(&self, index: usize, planned: &Planned) -> Vec<Live> {
         let mut moved = self.moved;
-        let live = |window: &Window| window.first <= index && window.last > index;
+        let opened = |window: &Window| window.first <= index || self.again && window.stays;
+        let live = |window: &Window| opened(window) && window.last > index;
         if !self.windows.iter().any(live) {
             return Vec::new();
         }
@@ -255,6 +328,16 @@ pub(super) struct Live {
     from: i64,
 }
 
+/// An operand whose page is not the one kept.
+pub(super) struct KeptMiss {
+    miss: Fixup,
+    number: usize,
+    access: Access,
+    from: Option<(u8, i32)>,
+    /// Where to go on, RCX being how far host memory is from the guest's.
+    hit: usize,
+}
+
 impl Translator<'_> {
     /// Host memory of an access by guest register `base` and `displacement`, if it lies in a window.
     pub fn in_window(&mut self, index: usize, which: Which, base: u8, displacement: i32) -> Option<Mem> {
@@ -262,14 +345,14 @@ impl Translator<'_> {
         let window = self.windows.windows[number];
         debug_assert_eq!(window.base, base);
         // An instruction may use a window twice.
-        let opens = window.first == index
-            && (which == Which::Operand || self.windows.used(index, Which::Operand) != Some(number));
+        let first = which == Which::Operand || self.windows.used(index, Which::Operand) != Some(number);
+        let opens = window.first == index && first && !(self.windows.again && window.stays);
         if opens {
             let from = (window.low - self.windows.moved[usize::from(base)]) as i32;
             self.lose_flags();
             self.open_window(number, window, from);
         } else {
-            self.code.load(RCX, here(frame::window(number)));
+            self.code.load(RCX, here(self.windows.entry(number)));
         }
         Some(self.about(base, displacement))
     }
@@ -282,6 +365,11 @@ impl Translator<'_> {
 
     /// Checks a window, `from` bytes from its register on; RCX is then how far host memory is from the guest's.
     fn open_window(&mut self, number: usize, window: Window, from: i32) {
+        if self.windows.looping.is_some() {
+            let base = self.value(window.base, RAX);
+            self.code.lea(RCX, at(base, from));
+            return self.find_kept(number, window.access(), Some((window.base, from)));
+        }
         let base = self.value(window.base, RAX);
         self.code.lea(RAX, at(base, from));
         if window.base == RSP {
@@ -295,6 +383,67 @@ impl Translator<'_> {
             self.code.op(Opcode::wide(0x2B), RCX.0, RAX, &[]);
         }
         self.code.store(here(frame::window(number)), RCX);
+    }
+
+    /// The start of a loop: whether its pages are in their place. The jump that is returned is taken if not.
+    pub fn check_owner(&mut self, looping: Loop) -> Fixup {
+        let owner = here(frame::owner(looping.place()));
+        self.code.op(Opcode::one(0x81), CMP, owner, &looping.0.to_le_bytes());
+        self.code.jump_if(cc::NE)
+    }
+
+    /// Host memory of an operand at the linear address in RAX, whose page is kept under a number.
+    pub fn kept_operand(&mut self, number: usize, access: Access) -> Mem {
+        self.code.copy(RCX, RAX);
+        self.find_kept(number, access, None);
+        self.check_alignment(access);
+        Mem { base: Some(RCX), index: Some((RAX, 0)), disp: 0 }
+    }
+
+    /// How far host memory is from the address in RCX, in RCX. That is in RAX too, or this far `from` a register.
+    fn find_kept(&mut self, number: usize, access: Access, from: Option<(u8, i32)>) {
+        let entry = self.windows.entry(number);
+        self.code.op(Opcode::wide(0x2B), RCX.0, here(entry + frame::KEPT_TAG), &[]);
+        self.code.op(Opcode::wide(0x3B), RCX.0, here(entry + frame::KEPT_REACH), &[]);
+        let miss = self.code.jump_if(cc::AE);
+        self.code.load(RCX, here(entry));
+        self.kept_misses.push(KeptMiss { miss, number, access, from, hit: self.code.here() });
+    }
+
+    /// Has a page be kept that was not, if the TLB knows it. The jump that is returned is taken if it does not.
+    pub fn emit_kept(&mut self, kept: &KeptMiss) -> Fixup {
+        self.code.bind(kept.miss);
+        if let Some((base, from)) = kept.from {
+            let base = self.value(base, RAX);
+            self.code.lea(RAX, at(base, from));
+        }
+        self.code.store(here(frame::ADDRESS), RAX);
+        let routines = self.routines();
+        self.call_routine(if kept.access.write { routines.find_write } else { routines.find_read });
+        self.code.group1(true, CMP, RAX, 4096 - kept.access.size as i32);
+        let unknown = self.code.jump_if(cc::A);
+        let entry = self.windows.entry(kept.number);
+        self.code.store(here(entry), RCX);
+        self.code.load(RCX, here(frame::ADDRESS));
+        self.code.op(Opcode::wide(0x2B), RCX.0, RAX, &[]);
+        self.code.store(here(entry + frame::KEPT_TAG), RCX);
+        let reach = frame::reach(kept.access.size as i32);
+        self.code.op(Opcode::wide(0xC7), 0, here(entry + frame::KEPT_REACH), &reach.to_le_bytes());
+        self.code.load(RAX, here(frame::ADDRESS));
+        self.code.load(RCX, here(entry));
+        self.code.jump_to(kept.hit);
+        unknown
+    }
+
+    /// The end of a loop's code: forgets all pages that are kept. CALLed; flags stay.
+    pub fn emit_forget(&mut self, looping: Loop) {
+        // The return address is on top of the frame.
+        for number in 0..self.windows.count() {
+            let reach = here(self.windows.entry(number) + frame::KEPT_REACH + 8);
+            self.code.op(Opcode::wide(0xC7), 0, reach, &[0; 4]);
+        }
+        self.code.store32_immediate(here(frame::owner(looping.place()) + 8), looping.0);
+        self.code.ret();
     }
 
     /// Finds windows again after the interpreter ran: it may have put other memory in their place. The jumps that are
@@ -312,7 +461,7 @@ impl Translator<'_> {
             self.call_routine(routine);
             self.code.group1(true, CMP, RAX, 4096 - window.access().size as i32);
             lost.push(self.code.jump_if(cc::A));
-            self.code.store(here(frame::window(*number)), RCX);
+            self.code.store(here(self.windows.entry(*number)), RCX);
         }
         lost
     }

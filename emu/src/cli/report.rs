@@ -193,6 +193,12 @@ fn counters(machine: &Machine, seconds: f64) -> Vec<(&'static str, String)> {
             ("host code made, bytes", jit.bytes.to_string()),
             ("translating, ms", (jit.nanoseconds / 1_000_000).to_string()),
             ("translations flushed", jit.flushes.to_string()),
+            ("loops translated", jit.loops.to_string()),
+            ("looks at where it is", jit.samples.to_string()),
+            (
+                "in a loop, % of looks",
+                format!("{:.1}", 100.0 * jit.samples_in_loops as f64 / jit.samples.max(1) as f64),
+            ),
             ("code memory, bytes", code.to_string()),
             ("its metadata, bytes", metadata.to_string()),
         ]);
