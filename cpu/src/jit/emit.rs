@@ -79,7 +79,8 @@ pub(super) mod cc {
     pub const E: u8 = 4;
     pub const NE: u8 = 5;
     pub const A: u8 = 7;
-    pub const S: u8 = 8;
+    /// Less, signed: after a SUB that does not overflow the same as S, but processors fuse it with the SUB.
+    pub const L: u8 = 12;
 }
 
 /// Where a 32-bit displacement stands that is not known yet.

@@ -281,7 +281,7 @@ impl<'a> Translator<'a> {
         self.flags.settle(&mut self.code);
         self.flags.lose();
         self.count(self.insns.len());
-        let from = self.code.jump_if(cc::S);
+        let from = self.code.jump_if(cc::L);
         self.cold.push(Cold::Spent { from, rip: self.start, flags: self.flags });
         self.flags
     }
@@ -425,7 +425,7 @@ impl<'a> Translator<'a> {
             self.move_stack(stack);
         }
         self.count(self.insns.len());
-        let spent = self.code.jump_if(cc::S);
+        let spent = self.code.jump_if(cc::L);
         self.cold.push(Cold::SpentAt { from: spent });
         jump_to_code(&mut self.code);
         let slow = checked.map(|index| Slow {
@@ -449,7 +449,7 @@ impl<'a> Translator<'a> {
             self.code.constant(RAX, target);
             return self.leave(0);
         }
-        let spent = self.code.jump_if(cc::S);
+        let spent = self.code.jump_if(cc::L);
         self.cold.push(Cold::Spent { from: spent, rip: target, flags });
         let near = target / PAGE == self.start / PAGE;
         let guard = if near {
@@ -552,7 +552,7 @@ impl<'a> Translator<'a> {
         from.into_iter().for_each(|fixup| self.code.bind(fixup));
         self.code.constant(RAX, self.next_rip(index));
         self.code.group1(true, SUB, BUDGET, index as i32 + 1);
-        let spent = self.code.jump_if(cc::S);
+        let spent = self.code.jump_if(cc::L);
         let jump = self.code.jump();
         self.routine(jump, self.routines.look_up);
         self.code.bind(spent);
