@@ -4,6 +4,7 @@
 use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
 use crate::edges::Edges;
 use crate::exec::{Cx, Fault, Insn, is_canonical};
+use crate::interp::Look;
 use crate::jit::Jit;
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
@@ -130,6 +131,8 @@ pub struct JitCounters {
     pub run: u64,
     /// Times translated code was entered.
     pub entered: u64,
+    /// Looks between two instructions after which it went on without being left.
+    pub crossed: u64,
     /// Instructions that translated code had interpreted.
     pub interpreted: u64,
     /// Blocks translated.
@@ -161,6 +164,16 @@ pub(crate) struct Start {
     pub modes: Modes,
     /// Its one instruction ends in the next page: what is there depends on how that is mapped.
     pub crosses: bool,
+}
+
+/// How translated code was left.
+pub(crate) struct Left {
+    /// The tag it ran under last.
+    pub tag: u64,
+    /// What came of the look between two instructions, if that is why.
+    pub looked: Option<Look>,
+    /// A link that leads nowhere yet and the RIP it is to lead to, if that is why.
+    pub link: Option<(u32, u64)>,
 }
 
 /// What the jump cache knows of an address.
@@ -596,19 +609,29 @@ impl CodeCache {
         code
     }
 
-    /// Runs translated code for at most `room` steps.
-    pub(crate) fn run_translated(&mut self, cx: &mut Cx, code: u32, tag: u64, room: u64) {
-        let Some(jit) = &mut self.jit else { return };
+    /// Runs translated code for at most `room` steps. The tag that code is looked up by where it was left, and what came
+    /// of the look between two instructions that it was left after, if there was one.
+    pub(crate) fn run_translated(
+        &mut self,
+        cx: &mut Cx,
+        code: u32,
+        tag: u64,
+        room: u64,
+    ) -> (u64, Option<Look>) {
+        let Some(jit) = &mut self.jit else { return (tag, None) };
         if !jit.has_tags() {
-            return self.drop_translations();
+            self.drop_translations();
+            return (tag, None);
         }
         let jumps = self.jumps.as_ptr().cast();
-        let Some((link, target)) = jit.run(cx, code, tag, room, jumps) else { return };
-        if let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
+        let Left { tag, looked, link } = jit.run(cx, code, tag, room, jumps);
+        if let Some((link, target)) = link
+            && let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
             && let Some(jit) = &mut self.jit
         {
             jit.link(link, known.code, tag);
         }
+        (tag, looked)
     }
 }
 

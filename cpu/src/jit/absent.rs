@@ -1,6 +1,6 @@
 //! The JIT where the host is not the guest's architecture: there is none, and everything is interpreted.
 
-use crate::block::{JitCounters, Modes, Start};
+use crate::block::{JitCounters, Left, Modes, Start};
 use crate::cpuid::CpuModel;
 use crate::exec::Cx;
 
@@ -47,10 +47,10 @@ impl Jit {
         &mut self,
         _cx: &mut Cx,
         _code: u32,
-        _tag: u64,
+        tag: u64,
         _room: u64,
         _jumps: *const u8,
-    ) -> Option<(u32, u64)> {
-        None
+    ) -> Left {
+        Left { tag, looked: None, link: None }
     }
 }

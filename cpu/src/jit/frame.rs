@@ -2,8 +2,11 @@
 
 use super::emit::{Mem, at};
 use super::registers::RSP;
+use super::tags::Tags;
+use super::x87;
 use crate::exec::{Cx, Insn};
 use crate::flags::{Flags, bit};
+use crate::interp::Look;
 use std::any::Any;
 use std::cell::Cell;
 
@@ -53,16 +56,16 @@ pub(super) fn here(offset: i32) -> Mem {
     at(RSP, offset)
 }
 
-/// Why translated code was left.
+/// How translated code goes on after an instruction that was interpreted, or why it was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Reason {
-    /// The code at `rip` is not translated, or not linked at `link`, or the budget is used up.
+    /// The block goes on. Left: the code at `rip` is not translated, or not linked at `link`, or the budget is used up.
     Continue = 0,
-    /// An instruction of `site` was carried out, and the run loop has something to do.
-    Leave = 1,
-    /// An instruction of `site` faulted.
-    Fault = 2,
+    /// The instruction led elsewhere: goes on at `rip`, with what is new in [`Entry`].
+    Cross = 1,
+    /// Left, as the run loop has something to do. All steps are accounted for.
+    Leave = 2,
     /// A panic is under way.
     Panic = 3,
 }
@@ -101,18 +104,53 @@ pub(super) struct Entry {
     pub rip: u64,
     pub link: u32,
     pub reason: u32,
-    /// The site of `Leave` and `Fault`.
-    pub site: u32,
     /// Budget at the start.
     pub given: i64,
     pub cx: *mut Cx<'static>,
     pub sites: *const Vec<Site>,
+    pub tags: *mut Tags,
+    /// What came of the look between two instructions after which it was left.
+    pub looked: Option<Look>,
+    /// Instructions run since it was entered, up to the last look.
+    pub run: u64,
+    /// Looks after which it went on.
+    pub crossed: u64,
     /// Instructions interpreted so far.
     pub interpreted: u64,
     /// The x87 state as FNSAVE leaves it, and whether it is newer than the processor's.
-    pub x87: [u8; super::x87::IMAGE],
+    pub x87: [u8; x87::IMAGE],
     pub x87_stored: u32,
     pub panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Entry {
+    /// Of no processor.
+    pub const EMPTY: Self = Self {
+        vcpu: std::ptr::null_mut(),
+        tlb: std::ptr::null(),
+        tlb_mask: 0,
+        jumps: std::ptr::null(),
+        tag: 0,
+        tag_mix: 0,
+        code_base: 0,
+        tag_id: 0,
+        flags: 0,
+        budget: 0,
+        rip: 0,
+        link: 0,
+        reason: 0,
+        given: 0,
+        cx: std::ptr::null_mut(),
+        sites: std::ptr::null(),
+        tags: std::ptr::null_mut(),
+        looked: None,
+        run: 0,
+        crossed: 0,
+        interpreted: 0,
+        x87: [0; x87::IMAGE],
+        x87_stored: 0,
+        panic: None,
+    };
 }
 
 /// Arithmetic flags in the form of [`Entry::flags`].

@@ -1,0 +1,62 @@
+//! Between two instructions, from within translated code: what the run loop would do there, without going back to it.
+
+use super::frame::{Entry, Reason, pack};
+use super::tags::Tags;
+use crate::block::{BLOCK_INSNS, jump};
+use crate::exec::Cx;
+use crate::interp::Look;
+use crate::state::CodeSize;
+use amber_mmu::TlbEntry;
+
+/// Steps run in one go at most.
+const LONGEST: u64 = 1 << 30;
+
+impl Entry {
+    /// Has translated code run under `tag` for at most `room` steps; `tag_id` is its number. The first block is known to
+    /// fit; each later one is begun only if the longest one does.
+    pub fn set_out(&mut self, cx: &mut Cx, tag: u64, tag_id: u32, room: u64) {
+        cx.mmu.grow();
+        let entries = cx.mmu.active_entries();
+        self.tlb = entries.as_ptr().cast();
+        self.tlb_mask = (entries.len() - 1) * TlbEntry::SIZE;
+        self.tag = tag;
+        self.tag_mix = jump::mix(tag);
+        self.tag_id = tag_id;
+        self.flags = pack(&cx.cpu.flags);
+        self.given = room.min(LONGEST) as i64 - BLOCK_INSNS as i64;
+        self.budget = self.given;
+    }
+
+    /// Steps taken since then, but for those of the block at hand.
+    pub fn done(&self) -> u64 {
+        (self.given - self.budget) as u64
+    }
+}
+
+/// After an instruction that faulted, or after which something may be due; its steps are accounted for.
+pub(super) fn cross(cx: &mut Cx, entry: &mut Entry, tags: &mut Tags) -> Reason {
+    entry.run += entry.done();
+    if cx.cpu.attention {
+        let look = cx.look();
+        entry.looked = Some(look);
+        if !matches!(look, Look::Run { single: false, stepping: false }) {
+            return Reason::Leave;
+        }
+    }
+    let room = cx.cpu.timing.room();
+    // Decoded code is the run loop's.
+    let goes_on = room >= BLOCK_INSNS as u64
+        && !cx.mmu.disturbed()
+        && cx.translatable()
+        && cx.cpu.code_size == CodeSize::Bits64
+        && tags.left();
+    if !goes_on {
+        return Reason::Leave;
+    }
+    entry.looked = None;
+    entry.crossed += 1;
+    entry.rip = cx.cpu.rip;
+    let tag = cx.code_tag();
+    entry.set_out(cx, tag, tags.number(tag), room);
+    Reason::Cross
+}
