@@ -474,6 +474,13 @@ impl Cx<'_> {
         Some(self.delivered())
     }
 
+    /// Whether an interrupt would be delivered at the boundary if RFLAGS.IF were set.
+    pub(crate) fn interrupt_waits(&self) -> bool {
+        !self.cpu.flags.has(bit::IF)
+            && (self.cpu.apic.deliverable().is_some()
+                || self.bus.intr() && self.cpu.apic.external_interrupts())
+    }
+
     /// Delivers an NMI or interrupt.
     fn interrupt_due(&mut self) -> Option<Due> {
         let rip = self.cpu.rip;

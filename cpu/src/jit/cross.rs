@@ -25,6 +25,8 @@ impl Entry {
         self.flags = pack(&cx.cpu.flags);
         self.given = room.min(LONGEST) as i64 - BLOCK_INSNS as i64;
         self.budget = self.given;
+        self.clock = cx.cpu.timing.start().wrapping_add(self.given as u64);
+        self.interrupted = cx.interrupt_waits().into();
     }
 
     /// Steps taken since then, but for those of the block at hand.

@@ -177,6 +177,9 @@ fn set_out(code: &mut Code) {
     copy(code, offset_of!(Entry, tlb_mask), frame::TLB_MASK);
     copy(code, offset_of!(Entry, tag), frame::TAG);
     copy(code, offset_of!(Entry, tag_mix), frame::TAG_MIX);
+    copy(code, offset_of!(Entry, clock), frame::CLOCK);
+    code.load32(RAX, entry(RDI, offset_of!(Entry, interrupted)));
+    code.store32(here(frame::INTERRUPTED), RAX);
     code.load32(RAX, entry(RDI, offset_of!(Entry, tag_id)));
     code.store32(here(frame::TAG_ID), RAX);
     code.load32(RAX, entry(RDI, offset_of!(Entry, flags)));

@@ -41,8 +41,12 @@ pub(super) const REACH: i32 = 4096 - 16 + 1;
 pub(super) const TLB_MASK: i32 = 168;
 /// Whether the x87 registers are the guest's.
 pub(super) const X87_LIVE: i32 = 176;
+/// See [`Entry::interrupted`].
+pub(super) const INTERRUPTED: i32 = 180;
 /// Offset of an x87 operand, on its way.
 pub(super) const OPERAND: i32 = 184;
+/// See [`Entry::clock`].
+pub(super) const CLOCK: i32 = 192;
 /// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
 pub(super) const SIZE: i32 = 200;
 
@@ -101,6 +105,10 @@ pub(super) struct Entry {
     /// As LAHF (AH) and SETO (AL) leave them.
     pub flags: u32,
     pub budget: i64,
+    /// Virtual time at which the budget is 0, ns.
+    pub clock: u64,
+    /// Not 0 if an interrupt waits for RFLAGS.IF.
+    pub interrupted: u32,
     pub rip: u64,
     pub link: u32,
     pub reason: u32,
@@ -136,6 +144,8 @@ impl Entry {
         tag_id: 0,
         flags: 0,
         budget: 0,
+        clock: 0,
+        interrupted: 0,
         rip: 0,
         link: 0,
         reason: 0,

@@ -20,6 +20,7 @@ mod raw;
 mod registers;
 mod shift;
 mod stack;
+mod system;
 mod tags;
 mod translate;
 mod x87;

@@ -52,6 +52,13 @@ pub(super) enum Way {
     Nothing,
     /// CLI.
     DisableInterrupts,
+    /// STI.
+    EnableInterrupts,
+    SwapGs,
+    /// RDTSC, RDTSCP.
+    ReadTsc,
+    /// MOV of a selector to a register of 32 or 64 bits.
+    ReadSelector,
     /// PUSHFQ.
     PushFlags,
     Jump,
@@ -115,10 +122,7 @@ impl Planned<'_> {
     /// Whether the interpreter's function may read or change arithmetic flags.
     pub fn touches_flags(&self) -> bool {
         let known = !matches!(self.way, Way::Interpret)
-            || matches!(
-                self.instr.mnemonic(),
-                Mnemonic::Swapgs | Mnemonic::Rdtsc | Mnemonic::Stosq | Mnemonic::Movsq
-            );
+            || matches!(self.instr.mnemonic(), Mnemonic::Stosq | Mnemonic::Movsq);
         !known || self.changes_flags || self.reads_flags
     }
 
@@ -140,9 +144,10 @@ impl Planned<'_> {
                 let first = if first.writes() { operand(0) } else { 0 };
                 first | if second.writes() { operand(1) } else { 0 }
             }
-            Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift => operand(0),
+            Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift | Way::ReadSelector => operand(0),
             Way::Accumulator | Way::Cmpxchg => rax,
             Way::Multiply | Way::Divide | Way::Extend => rax | rdx,
+            Way::ReadTsc => rax | rdx | bit(1),
             Way::Push | Way::PushFlags | Way::Call | Way::IndirectCall | Way::Return => rsp,
             Way::Pop => rsp | operand(0),
             Way::Leave => rsp | rbp,
@@ -153,6 +158,8 @@ impl Planned<'_> {
             | Way::Interpret
             | Way::Nothing
             | Way::DisableInterrupts
+            | Way::EnableInterrupts
+            | Way::SwapGs
             | Way::Jump
             | Way::JumpIf
             | Way::IndirectJump => 0,
@@ -162,7 +169,7 @@ impl Planned<'_> {
     /// Whether the guest may come to see the flags as they are before it, even if it does not read them.
     pub fn may_leave(&self) -> bool {
         match self.way {
-            Way::Lea | Way::Constant | Way::Bswap | Way::Extend | Way::Nothing => false,
+            Way::Lea | Way::Constant | Way::Bswap | Way::Extend | Way::Nothing | Way::ReadSelector => false,
             Way::ModRm { .. }
             | Way::High { .. }
             | Way::Accumulator
@@ -209,8 +216,13 @@ fn planned_instruction<'a>(
 ) -> Planned<'a> {
     let known = !instr.is_invalid() && executable(&instr, CodeSize::Bits64, model);
     let raw = if known { Raw::new(bytes, &instr) } else { Raw::new(&[0x90, 0], &Instruction::default()) };
-    let way =
-        if known && plain_operands(&instr) { way_high(&instr, way(&instr, modes)) } else { Way::Interpret };
+    let way = if known && reads_selector(&instr) {
+        Way::ReadSelector
+    } else if known && plain_operands(&instr) {
+        way_high(&instr, way(&instr, modes))
+    } else {
+        Way::Interpret
+    };
     // Division leaves the flags as they are, on the reference as on the interpreter.
     let modified = if way == Way::Divide { 0 } else { instr.rflags_modified() & ARITHMETIC };
     let partial = is_bit_test(&instr) || matches!(instr.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
@@ -236,6 +248,12 @@ fn is_bit_test(instr: &Instruction) -> bool {
 /// A shift by CL leaves the flags alone if CL is 0.
 fn may_shift_by_nothing(instr: &Instruction, way: Way) -> bool {
     way == Way::Shift && instr.op_kind(1) == OpKind::Register
+}
+
+/// MOV of a selector to a register of 32 or 64 bits.
+fn reads_selector(instr: &Instruction) -> bool {
+    use iced_x86::Code as C;
+    matches!(instr.code(), C::Mov_r32m16_Sreg | C::Mov_r64m16_Sreg) && instr.op_kind(0) == OpKind::Register
 }
 
 /// Whether the operands are of kinds the translator knows: no MMX, control or segment registers.
@@ -312,6 +330,9 @@ fn way(instr: &Instruction, modes: Modes) -> Way {
             Way::Nothing
         }
         M::Cli => Way::DisableInterrupts,
+        M::Sti => Way::EnableInterrupts,
+        M::Swapgs => Way::SwapGs,
+        M::Rdtsc | M::Rdtscp => Way::ReadTsc,
         M::Pushfq if instr.stack_pointer_increment() == -8 => Way::PushFlags,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw => Way::Nothing,
         M::Push if instr.stack_pointer_increment() == -8 && plain_push(instr) => Way::Push,
