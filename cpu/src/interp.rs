@@ -478,7 +478,7 @@ impl Cx<'_> {
     pub(crate) fn interrupt_waits(&self) -> bool {
         !self.cpu.flags.has(bit::IF)
             && (self.cpu.apic.deliverable().is_some()
-                || self.bus.intr() && self.cpu.apic.external_interrupts())
+                || self.cpu.apic.external_interrupts() && self.bus.intr())
     }
 
     /// Delivers an NMI or interrupt.
@@ -496,7 +496,7 @@ impl Cx<'_> {
         let vector = if let Some(vector) = self.cpu.apic.deliverable() {
             self.cpu.apic.acknowledge(vector);
             vector
-        } else if self.bus.intr() && self.cpu.apic.external_interrupts() {
+        } else if self.cpu.apic.external_interrupts() && self.bus.intr() {
             let now = self.now();
             self.bus.intack(self.mmu, now)
         } else {

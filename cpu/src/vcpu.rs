@@ -285,6 +285,7 @@ impl Vcpu {
     pub fn derive(&mut self) {
         self.paging_changed();
         self.mode_changed();
+        self.segments_changed();
         self.flags_changed();
         self.debug_changed();
         self.view = ViewId(u8::from(self.system.smm));
@@ -293,8 +294,20 @@ impl Vcpu {
 
     /// CS, CPL or EFER.LMA changed.
     pub(crate) fn mode_changed(&mut self) {
+        let size = self.size_of_code();
+        let before = std::mem::replace(&mut self.code_size, size);
+        // Within 64-bit code segments keep their meaning.
+        if before != CodeSize::Bits64 || size != CodeSize::Bits64 {
+            self.segments_changed();
+        }
+        self.watch_changed();
+        self.context_stale = true;
+        self.attention = true;
+    }
+
+    fn size_of_code(&self) -> CodeSize {
         let cs = &self.system.seg[seg::CS];
-        self.code_size = if self.long_mode() && cs.access & ar::L != 0 {
+        if self.long_mode() && cs.access & ar::L != 0 {
             CodeSize::Bits64
         } else if cs.access & ar::DB != 0 && self.protected() && !self.virtual_8086() {
             CodeSize::Bits32
@@ -303,11 +316,7 @@ impl Vcpu {
             CodeSize::Bits32
         } else {
             CodeSize::Bits16
-        };
-        self.segments_changed();
-        self.watch_changed();
-        self.context_stale = true;
-        self.attention = true;
+        }
     }
 
     /// A segment register changed.
@@ -321,6 +330,11 @@ impl Vcpu {
             _ if segments[seg::SS].access & ar::DB != 0 => 0xFFFF_FFFF,
             _ => 0xFFFF,
         };
+        if self.code_size == CodeSize::Bits64 {
+            // Nobody asks.
+            self.flat_segments = 0;
+            return;
+        }
         let flat = |segment: &Segment| {
             let writable =
                 segment.access & (ar::CODE | ar::RW | ar::DC | ar::S | ar::UNUSABLE) == ar::RW | ar::S;
@@ -480,6 +494,12 @@ impl Cx<'_> {
         if let Some(context) = self.cpu.contexts[slot] {
             return context;
         }
+        self.open_context(rights, slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn open_context(&mut self, rights: Rights, slot: usize) -> ContextId {
         let context = self.mmu.context(&self.cpu.space, rights, self.cpu.view);
         if self.mmu.context_epoch() != self.cpu.context_epoch {
             self.cpu.contexts = [None; 8];

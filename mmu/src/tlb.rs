@@ -96,6 +96,8 @@ struct Entries {
 }
 
 impl Entries {
+    #[cold]
+    #[inline(never)]
     fn new(count: usize) -> Box<Self> {
         let data = (0..count).map(empty).collect();
         Box::new(Self { data, exec: [EXEC_EMPTY; EXEC_ENTRIES], pressure: 0 })

@@ -88,9 +88,6 @@ impl Translator<'_> {
         self.code.store(place(offset_of!(Vcpu, flat_base) + 8 * seg::GS), RAX);
         self.code.load(RAX, here(frame::RIP));
         self.code.store(other, RAX);
-        // 64-bit code does not ask for it, and it is found again before other code runs.
-        let flat = place(offset_of!(Vcpu, flat_segments));
-        self.code.op(Opcode::one(0x80), AND, flat, &[!(1 << seg::GS)]);
     }
 
     /// RDTSC and RDTSCP: the TSC counts ns, and a step takes one.
