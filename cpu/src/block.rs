@@ -8,7 +8,7 @@ use crate::interp::Look;
 use crate::jit::Jit;
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
-use amber_mmu::{ExecPage, FrameId, GROUP, PAGE, Smc};
+use amber_mmu::{ContextId, ExecPage, FrameId, GROUP, PAGE, Smc};
 
 /// Instructions in a block at most.
 pub(crate) const BLOCK_INSNS: usize = 64;
@@ -624,7 +624,7 @@ impl CodeCache {
             return (tag, None);
         }
         let jumps = self.jumps.as_ptr().cast();
-        let Left { tag, looked, link } = jit.run(cx, code, tag, room, jumps);
+        let Left { tag, looked, link } = jit.run(cx, code, room, jumps);
         if let Some((link, target)) = link
             && let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
             && let Some(jit) = &mut self.jit
@@ -647,7 +647,14 @@ impl Cx<'_> {
         let context = self.active_context();
         let modes = self.cpu.native_modes();
         self.cpu.tagged_modes = modes;
-        self.mmu.exec_epoch(context) << 10 | modes << 8 | context.index() << 2 | self.cpu.code_size as u64
+        self.tag_in(context)
+    }
+
+    /// The same in another context.
+    #[inline]
+    pub(crate) fn tag_in(&self, context: ContextId) -> u64 {
+        let (modes, size) = (self.cpu.tagged_modes, self.cpu.code_size as u64);
+        self.mmu.exec_epoch(context) << 10 | modes << 8 | context.index() << 2 | size
     }
 
     /// Bytes that may be fetched from RIP on before the CS limit.

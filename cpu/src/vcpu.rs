@@ -488,9 +488,7 @@ impl Cx<'_> {
             self.cpu.contexts = [None; 8];
             self.cpu.context_epoch = self.mmu.context_epoch();
         }
-        let slot = usize::from(rights.user)
-            | usize::from(rights.smap_enforced) << 1
-            | usize::from(rights.watched) << 2;
+        let slot = slot(rights);
         if let Some(context) = self.cpu.contexts[slot] {
             return context;
         }
@@ -507,6 +505,19 @@ impl Cx<'_> {
         }
         self.cpu.contexts[slot] = Some(context);
         context
+    }
+
+    /// The TLB context that SYSCALL or SYSRET lead to, if it is known. The active context was chosen just now.
+    pub(crate) fn context_of_other_level(&self) -> Option<ContextId> {
+        let user = match self.cpu.system.cpl {
+            0 => true,
+            3 => false,
+            _ => return None,
+        };
+        if self.cpu.flags.has(bit::AC) {
+            return None;
+        }
+        self.cpu.contexts[slot(self.rights(user, false))]
     }
 
     /// Makes the TLB context of the current privilege the active one.
@@ -612,6 +623,11 @@ impl Cx<'_> {
         }
         Err(if n == seg::SS { self.raise_code(12, 0) } else { self.gp(0) })
     }
+}
+
+/// Where [`Vcpu::contexts`] has the context for some rights.
+fn slot(rights: Rights) -> usize {
+    usize::from(rights.user) | usize::from(rights.smap_enforced) << 1 | usize::from(rights.watched) << 2
 }
 
 /// Whether `size` bytes at `offset` lie within a segment's limit.

@@ -222,6 +222,12 @@ impl Tlb {
         &self.active.data
     }
 
+    /// Those of any context, if it ever had any.
+    pub fn entries_of(&self, context: ContextId) -> Option<&[TlbEntry]> {
+        let id = context.0 as usize % CONTEXTS;
+        if id == self.active_id { Some(&self.active.data) } else { Some(&self.others[id].as_ref()?.data) }
+    }
+
     /// A context's entries, if it ever had any.
     fn entries(&mut self, context: usize) -> Option<&mut Entries> {
         if context == self.active_id { Some(&mut self.active) } else { self.others[context].as_deref_mut() }

@@ -43,7 +43,7 @@ impl Jit {
     }
     pub fn remove(&mut self, _block: u32) {}
     pub fn link(&mut self, _number: u32, _code: u32, _tag: u64) {}
-    pub fn run(&mut self, _cx: &mut Cx, _code: u32, tag: u64, _room: u64, _jumps: *const u8) -> Left {
-        Left { tag, looked: None, link: None }
+    pub fn run(&mut self, cx: &mut Cx, _code: u32, _room: u64, _jumps: *const u8) -> Left {
+        Left { tag: cx.code_tag(), looked: None, link: None }
     }
 }

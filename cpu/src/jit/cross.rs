@@ -1,27 +1,24 @@
 //! Between two instructions, from within translated code: what the run loop would do there, without going back to it.
 
-use super::frame::{Entry, Reason, pack};
+use super::frame::{Entry, Level, Reason, pack};
 use super::tags::Tags;
-use crate::block::{BLOCK_INSNS, jump};
+use crate::block::BLOCK_INSNS;
 use crate::exec::Cx;
 use crate::interp::Look;
 use crate::state::CodeSize;
-use amber_mmu::TlbEntry;
 
 /// Steps run in one go at most.
 const LONGEST: u64 = 1 << 30;
 
 impl Entry {
-    /// Has translated code run under `tag` for at most `room` steps; `tag_id` is its number. The first block is known to
-    /// fit; each later one is begun only if the longest one does.
-    pub fn set_out(&mut self, cx: &mut Cx, tag: u64, tag_id: u32, room: u64) {
+    /// Has translated code run for at most `room` steps. The first block is known to fit; each later one is begun only if
+    /// the longest one does.
+    pub fn set_out(&mut self, cx: &mut Cx, tags: &mut Tags, room: u64) {
         cx.mmu.grow();
-        let entries = cx.mmu.active_entries();
-        self.tlb = entries.as_ptr().cast();
-        self.tlb_mask = (entries.len() - 1) * TlbEntry::SIZE;
-        self.tag = tag;
-        self.tag_mix = jump::mix(tag);
-        self.tag_id = tag_id;
+        let context = cx.active_context();
+        self.level = Level::new(cx, context, tags);
+        let other = cx.context_of_other_level();
+        self.other = other.map_or(Level::UNKNOWN, |other| Level::new(cx, other, tags));
         self.flags = pack(&cx.cpu.flags);
         self.given = room.min(LONGEST) as i64 - BLOCK_INSNS as i64;
         self.budget = self.given;
@@ -58,7 +55,7 @@ pub(super) fn cross(cx: &mut Cx, entry: &mut Entry, tags: &mut Tags) -> Reason {
     entry.looked = None;
     entry.crossed += 1;
     entry.rip = cx.cpu.rip;
-    let tag = cx.code_tag();
-    entry.set_out(cx, tag, tags.number(tag), room);
+    cx.code_tag();
+    entry.set_out(cx, tags, room);
     Reason::Cross
 }

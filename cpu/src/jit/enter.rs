@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::emit::{Code, Fixup, Mem, Opcode, at, cc};
-use super::frame::{self, Entry, Reason, here};
+use super::frame::{self, Entry, Level, Reason, here};
 use super::interpret;
 use super::registers::{BUDGET, Home, Host, RAX, RCX, RDI, RSI, RSP, homes};
 use crate::state::Vcpu;
@@ -173,15 +173,21 @@ fn copy(code: &mut Code, from: usize, to: i32) {
 
 /// Loads what [`Entry::set_out`] has set, and the guest's registers. RDI is the entry.
 fn set_out(code: &mut Code) {
-    copy(code, offset_of!(Entry, tlb), frame::TLB);
-    copy(code, offset_of!(Entry, tlb_mask), frame::TLB_MASK);
-    copy(code, offset_of!(Entry, tag), frame::TAG);
-    copy(code, offset_of!(Entry, tag_mix), frame::TAG_MIX);
+    for (from, to) in frame::LEVEL {
+        copy(code, offset_of!(Entry, level) + from, to);
+        copy(code, offset_of!(Entry, other) + from, frame::OTHER + from as i32);
+    }
+    let tag_id = offset_of!(Level, tag_id);
+    for (from, to) in [
+        (offset_of!(Entry, level) + tag_id, frame::TAG_ID),
+        (offset_of!(Entry, other) + tag_id, frame::OTHER + tag_id as i32),
+    ] {
+        code.load32(RAX, entry(RDI, from));
+        code.store32(here(to), RAX);
+    }
     copy(code, offset_of!(Entry, clock), frame::CLOCK);
     code.load32(RAX, entry(RDI, offset_of!(Entry, interrupted)));
     code.store32(here(frame::INTERRUPTED), RAX);
-    code.load32(RAX, entry(RDI, offset_of!(Entry, tag_id)));
-    code.store32(here(frame::TAG_ID), RAX);
     code.load32(RAX, entry(RDI, offset_of!(Entry, flags)));
     code.store32(here(frame::FLAGS), RAX);
     code.store32_immediate(here(frame::XMM_LIVE), 0);
@@ -326,7 +332,7 @@ pub(super) fn tlb_entry(code: &mut Code, above: i32) {
 }
 
 /// Empties the frame's entries for the stack.
-fn forget_stack(code: &mut Code, above: i32) {
+pub(super) fn forget_stack(code: &mut Code, above: i32) {
     for entry in [frame::STACK_READ, frame::STACK_WRITE] {
         code.op(Opcode::wide(0xC7), 0, here(entry + frame::STACK_REACH + above), &[0; 4]);
     }

@@ -4,15 +4,18 @@ use super::emit::{Mem, at};
 use super::registers::RSP;
 use super::tags::Tags;
 use super::x87;
+use crate::block::jump;
 use crate::exec::{Cx, Insn};
 use crate::flags::{Flags, bit};
 use crate::interp::Look;
+use amber_mmu::{ContextId, TlbEntry};
 use std::any::Any;
 use std::cell::Cell;
+use std::mem::offset_of;
 
 /// Offsets from RSP while translated code runs.
 pub(super) const FLAGS: i32 = 0;
-/// Names the way code is found (see [`Entry::tag_id`]).
+/// Names the way code is found (see [`Level::tag_id`]).
 pub(super) const TAG_ID: i32 = 8;
 /// Whether XMM registers and MXCSR are the guest's.
 pub(super) const XMM_LIVE: i32 = 12;
@@ -37,7 +40,7 @@ pub(super) const STACK_HOST: i32 = 8;
 pub(super) const STACK_REACH: i32 = 16;
 /// [`STACK_REACH`] of a page: no access, of 16 bytes at most, that begins there leaves the page.
 pub(super) const REACH: i32 = 4096 - 16 + 1;
-/// See [`Entry::tlb_mask`].
+/// See [`Level::tlb_mask`].
 pub(super) const TLB_MASK: i32 = 168;
 /// Whether the x87 registers are the guest's.
 pub(super) const X87_LIVE: i32 = 176;
@@ -47,8 +50,10 @@ pub(super) const INTERRUPTED: i32 = 180;
 pub(super) const OPERAND: i32 = 184;
 /// See [`Entry::clock`].
 pub(super) const CLOCK: i32 = 192;
+/// See [`Entry::other`].
+pub(super) const OTHER: i32 = 200;
 /// Bytes of it. With the return address and six registers pushed, RSP is a multiple of 16.
-pub(super) const SIZE: i32 = 200;
+pub(super) const SIZE: i32 = 248;
 
 /// The frame's slot of a guest register that has no host register.
 pub(super) fn slot(n: u8) -> Mem {
@@ -89,19 +94,53 @@ pub(crate) struct Site {
     pub count: Cell<u64>,
 }
 
+/// How memory and code are found at one privilege level.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Level {
+    pub tlb: *const u8,
+    /// What of an offset in the TLB selects an entry.
+    pub tlb_mask: usize,
+    pub tag: u64,
+    pub tag_mix: u64,
+    /// Unique for each tag there was; 0 if nothing is known of this level.
+    pub tag_id: u32,
+}
+
+impl Level {
+    pub const UNKNOWN: Self = Self { tlb: std::ptr::null(), tlb_mask: 0, tag: 0, tag_mix: 0, tag_id: 0 };
+
+    /// The level of a TLB context. Unknown if that has no entries yet.
+    pub fn new(cx: &Cx, context: ContextId, tags: &mut Tags) -> Self {
+        let Some(entries) = cx.mmu.entries_of(context) else { return Self::UNKNOWN };
+        let tag = cx.tag_in(context);
+        Self {
+            tlb: entries.as_ptr().cast(),
+            tlb_mask: (entries.len() - 1) * TlbEntry::SIZE,
+            tag,
+            tag_mix: jump::mix(tag),
+            tag_id: tags.number(tag),
+        }
+    }
+}
+
+/// The places in the frame of what is in a [`Level`]: of 64 bits first, then [`Level::tag_id`].
+pub(super) const LEVEL: [(usize, i32); 4] = [
+    (offset_of!(Level, tlb), TLB),
+    (offset_of!(Level, tlb_mask), TLB_MASK),
+    (offset_of!(Level, tag), TAG),
+    (offset_of!(Level, tag_mix), TAG_MIX),
+];
+
 /// What the run loop and translated code tell each other.
 #[repr(C)]
 pub(super) struct Entry {
     pub vcpu: *mut crate::state::Vcpu,
-    pub tlb: *const u8,
-    /// What of an offset in the TLB selects an entry.
-    pub tlb_mask: usize,
+    pub level: Level,
+    /// The one that SYSCALL or SYSRET lead to.
+    pub other: Level,
     pub jumps: *const u8,
-    pub tag: u64,
-    pub tag_mix: u64,
     pub code_base: u64,
-    /// Unique for each tag there was, never 0.
-    pub tag_id: u32,
     /// As LAHF (AH) and SETO (AL) leave them.
     pub flags: u32,
     pub budget: i64,
@@ -135,13 +174,10 @@ impl Entry {
     /// Of no processor.
     pub const EMPTY: Self = Self {
         vcpu: std::ptr::null_mut(),
-        tlb: std::ptr::null(),
-        tlb_mask: 0,
+        level: Level::UNKNOWN,
+        other: Level::UNKNOWN,
         jumps: std::ptr::null(),
-        tag: 0,
-        tag_mix: 0,
         code_base: 0,
-        tag_id: 0,
         flags: 0,
         budget: 0,
         clock: 0,

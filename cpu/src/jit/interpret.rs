@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::cross::cross;
+use super::follow_level;
 use super::frame::{Entry, Reason, Site, pack, unpack};
 use super::tags::Tags;
 use super::x87::{give, take};
@@ -48,6 +49,7 @@ pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -
 
 fn step(cx: &mut Cx, entry: &mut Entry, tags: &mut Tags, site: &Site) -> Reason {
     let before = entry.done() + u64::from(site.index);
+    follow_level(cx);
     if site.flags {
         unpack(entry.flags, &mut cx.cpu.flags);
     }

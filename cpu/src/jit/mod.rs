@@ -20,6 +20,7 @@ mod raw;
 mod registers;
 mod shift;
 mod stack;
+mod syscall;
 mod system;
 mod tags;
 mod translate;
@@ -278,8 +279,8 @@ impl Jit {
         }
     }
 
-    /// Runs translated code from offset `code` on, under `tag`, for at most `room` steps.
-    pub fn run(&mut self, cx: &mut Cx, code: u32, tag: u64, room: u64, jumps: *const u8) -> Left {
+    /// Runs translated code from offset `code` on for at most `room` steps.
+    pub fn run(&mut self, cx: &mut Cx, code: u32, room: u64, jumps: *const u8) -> Left {
         let base = self.memory.base();
         let mut entry = Entry {
             vcpu: &raw mut *cx.cpu,
@@ -287,22 +288,22 @@ impl Jit {
             code_base: base,
             cx: (&raw mut *cx).cast(),
             sites: &raw const self.sites,
-            tags: &raw mut self.tags,
             ..Entry::EMPTY
         };
-        let tag_id = self.tags.number(tag);
-        entry.set_out(cx, tag, tag_id, room);
+        entry.set_out(cx, &mut self.tags, room);
+        entry.tags = &raw mut self.tags;
         enter::enter(base + self.routines.enter as u64, &mut entry, base + u64::from(code));
         if std::mem::take(&mut entry.x87_stored) != 0 {
             x87::take(&mut cx.cpu.x87, &entry.x87);
         }
+        follow_level(cx);
         self.counters.entered += 1;
         self.counters.crossed += entry.crossed;
         self.counters.interpreted += entry.interpreted;
         if let Some(panic) = entry.panic.take() {
             std::panic::resume_unwind(panic);
         }
-        let mut left = Left { tag: entry.tag, looked: entry.looked, link: None };
+        let mut left = Left { tag: cx.code_tag(), looked: entry.looked, link: None };
         if entry.reason == Reason::Continue as u32 {
             let done = entry.done();
             entry.run += done;
@@ -313,6 +314,13 @@ impl Jit {
         }
         self.counters.run += entry.run;
         left
+    }
+}
+
+/// After translated code changed the privilege level on its own.
+fn follow_level(cx: &mut Cx) {
+    if cx.cpu.context_stale {
+        cx.select_context();
     }
 }
 

@@ -55,6 +55,10 @@ pub(super) enum Way {
     /// STI.
     EnableInterrupts,
     SwapGs,
+    /// SYSCALL.
+    EnterKernel,
+    /// SYSRET to 64-bit code.
+    LeaveKernel,
     /// RDTSC, RDTSCP.
     ReadTsc,
     /// MOV of a selector to a register of 32 or 64 bits.
@@ -147,6 +151,7 @@ impl Planned<'_> {
             Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift | Way::ReadSelector => operand(0),
             Way::Accumulator | Way::Cmpxchg => rax,
             Way::Multiply | Way::Divide | Way::Extend => rax | rdx,
+            Way::EnterKernel => bit(1) | bit(11),
             Way::ReadTsc => rax | rdx | bit(1),
             Way::Push | Way::PushFlags | Way::Call | Way::IndirectCall | Way::Return => rsp,
             Way::Pop => rsp | operand(0),
@@ -160,6 +165,7 @@ impl Planned<'_> {
             | Way::DisableInterrupts
             | Way::EnableInterrupts
             | Way::SwapGs
+            | Way::LeaveKernel
             | Way::Jump
             | Way::JumpIf
             | Way::IndirectJump => 0,
@@ -225,14 +231,16 @@ fn planned_instruction<'a>(
     };
     // Division leaves the flags as they are, on the reference as on the interpreter.
     let modified = if way == Way::Divide { 0 } else { instr.rflags_modified() & ARITHMETIC };
+    let levels = matches!(way, Way::EnterKernel | Way::LeaveKernel);
     let partial = is_bit_test(&instr) || matches!(instr.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
     Planned {
         sets_flags: modified == ARITHMETIC
             && !partial
+            && !levels
             && way != Way::Interpret
             && !may_shift_by_nothing(&instr, way),
         changes_flags: modified != 0 || partial,
-        reads_flags: way != Way::Interpret && instr.rflags_read() & ARITHMETIC != 0,
+        reads_flags: way != Way::Interpret && instr.rflags_read() & ARITHMETIC != 0 || levels,
         instr,
         insn,
         bytes,
@@ -332,6 +340,8 @@ fn way(instr: &Instruction, modes: Modes) -> Way {
         M::Cli => Way::DisableInterrupts,
         M::Sti => Way::EnableInterrupts,
         M::Swapgs => Way::SwapGs,
+        M::Syscall => Way::EnterKernel,
+        M::Sysretq => Way::LeaveKernel,
         M::Rdtsc | M::Rdtscp => Way::ReadTsc,
         M::Pushfq if instr.stack_pointer_increment() == -8 => Way::PushFlags,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw => Way::Nothing,

@@ -19,29 +19,29 @@ const SHR: u8 = 5;
 const CMP: u8 = 7;
 
 /// A place in the processor that RCX points to.
-fn place(offset: usize) -> Mem {
+pub(super) fn place(offset: usize) -> Mem {
     at(RCX, offset as i32)
 }
 
-fn system(offset: usize) -> Mem {
+pub(super) fn system(offset: usize) -> Mem {
     place(offset_of!(Vcpu, system) + offset)
 }
 
-fn msr(offset: usize) -> Mem {
+pub(super) fn msr(offset: usize) -> Mem {
     system(offset_of!(System, msrs) + offset)
 }
 
-fn segment(number: usize, offset: usize) -> Mem {
+pub(super) fn segment(number: usize, offset: usize) -> Mem {
     system(offset_of!(System, seg) + number * size_of::<Segment>() + offset)
 }
 
-fn flags() -> Mem {
+pub(super) fn flags() -> Mem {
     place(offset_of!(Vcpu, flags) + Flags::REST)
 }
 
 impl Translator<'_> {
     /// The processor in RCX. The host's flags are lost.
-    fn processor(&mut self) {
+    pub fn processor(&mut self) {
         self.lose_flags();
         self.code.load(RCX, here(frame::VCPU));
     }

@@ -16,9 +16,9 @@ impl Default for Tags {
 }
 
 impl Tags {
-    /// Whether there are numbers left: a link must never be taken for one of another tag.
+    /// Whether there are numbers left for a run: a link must never be taken for one of another tag.
     pub fn left(&self) -> bool {
-        self.given < u32::MAX - 1
+        self.given < u32::MAX - 8
     }
 
     /// A number for a tag that no other tag ever had, never 0.
