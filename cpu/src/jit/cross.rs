@@ -55,7 +55,7 @@ pub(super) fn cross(cx: &mut Cx, entry: &mut Entry, tags: &mut Tags) -> Reason {
     entry.looked = None;
     entry.crossed += 1;
     entry.rip = cx.cpu.rip;
-    cx.code_tag();
+    cx.cpu.tagged_modes = cx.cpu.native_modes();
     entry.set_out(cx, tags, room);
     Reason::Cross
 }

@@ -124,7 +124,7 @@ impl Level {
     }
 }
 
-/// The places in the frame of what is in a [`Level`]: of 64 bits first, then [`Level::tag_id`].
+/// Offsets of the 64-bit fields of a [`Level`], and their places in the frame.
 pub(super) const LEVEL: [(usize, i32); 4] = [
     (offset_of!(Level, tlb), TLB),
     (offset_of!(Level, tlb_mask), TLB_MASK),

@@ -16,8 +16,8 @@ pub(super) const X87_IMAGE: u32 = u32::MAX;
 /// Carries out the instruction of a site. Called from translated code alone, with all registers stored. 0 if the block
 /// goes on.
 pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -> u32 {
-    // SAFETY: translated code passes the entry it was entered with, whose pointers are good until it returns, and
-    // nobody else uses what they lead to meanwhile.
+    // SAFETY: translated code passes the entry it was entered with, whose pointers lead to different things, are good
+    // until it returns, and are used by nobody else meanwhile.
     let (entry, sites, tags) = unsafe { (&mut *entry, &*(*entry).sites, &mut *(*entry).tags) };
     // SAFETY: as above.
     let cx = unsafe { &mut *entry.cx };

@@ -168,7 +168,6 @@ impl Translator<'_> {
         for (from, to) in LEVEL {
             self.exchange(to, frame::OTHER + from as i32);
         }
-        // The last two are 32 bits, with nothing of use behind one of them: XMM_LIVE stays.
         let (own, other) = (here(frame::TAG_ID), here(frame::OTHER + offset_of!(Level, tag_id) as i32));
         self.code.load32(RAX, own);
         self.code.load32(RCX, other);
