@@ -4,11 +4,12 @@
 use crate::decode::{Decoded, MAX_LENGTH, Pair, decode};
 use crate::edges::Edges;
 use crate::exec::{Cx, Fault, Insn, is_canonical};
+use crate::interp::Look;
 use crate::jit::{Jit, Piece};
 use crate::record::{Progress, Recorder, Step};
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
-use amber_mmu::{ExecPage, FrameId, GROUP, PAGE, Smc};
+use amber_mmu::{ContextId, ExecPage, FrameId, GROUP, PAGE, Smc};
 
 /// Instructions in a block at most.
 pub(crate) const BLOCK_INSNS: usize = 64;
@@ -133,6 +134,8 @@ pub struct JitCounters {
     pub run: u64,
     /// Times translated code was entered.
     pub entered: u64,
+    /// Looks between two instructions after which it went on without being left.
+    pub crossed: u64,
     /// Instructions that translated code had interpreted.
     pub interpreted: u64,
     /// Blocks translated.
@@ -173,15 +176,16 @@ pub(crate) struct Start {
     pub looping: bool,
 }
 
-/// Why translated code was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
-    /// This link leads nowhere yet, and is to lead to this RIP.
-    Link(u32, u64),
-    /// As many steps as it was to take are done.
-    Spent,
-    /// Something else.
-    Unknown,
+/// How translated code was left.
+pub(crate) struct Left {
+    /// The tag it ran under last.
+    pub tag: u64,
+    /// What came of the look between two instructions, if that is why.
+    pub looked: Option<Look>,
+    /// A link that leads nowhere yet and the RIP it is to lead to, if that is why.
+    pub link: Option<(u32, u64)>,
+    /// Whether as many steps are done as it was to take.
+    pub spent: bool,
 }
 
 /// What the jump cache knows of an address.
@@ -636,24 +640,32 @@ impl CodeCache {
         code
     }
 
-    /// Runs translated code for at most `room` steps.
-    pub(crate) fn run_translated(&mut self, cx: &mut Cx, code: u32, tag: u64, room: u64) {
-        let Some(jit) = &mut self.jit else { return };
+    /// Runs translated code for at most `room` steps. The tag that code is looked up by where it was left, and what came
+    /// of the look between two instructions that it was left after, if there was one.
+    pub(crate) fn run_translated(
+        &mut self,
+        cx: &mut Cx,
+        code: u32,
+        tag: u64,
+        room: u64,
+    ) -> (u64, Option<Look>) {
+        let Some(jit) = &mut self.jit else { return (tag, None) };
         if !jit.has_tags() {
-            return self.drop_translations();
+            self.drop_translations();
+            return (tag, None);
         }
         let jumps = self.jumps.as_ptr().cast();
-        match jit.run(cx, code, tag, room, jumps) {
-            Left::Link(link, target) => {
-                if let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
-                    && let Some(jit) = &mut self.jit
-                {
-                    jit.link(link, known.code, tag);
-                }
-            }
-            Left::Spent => self.sample(cx.cpu.linear_rip(), tag),
-            Left::Unknown => {}
+        let Left { tag, looked, link, spent } = jit.run(cx, code, room, jumps);
+        if let Some((link, target)) = link
+            && let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
+            && let Some(jit) = &mut self.jit
+        {
+            jit.link(link, known.code, tag);
         }
+        if spent {
+            self.sample(cx.cpu.linear_rip(), tag);
+        }
+        (tag, looked)
     }
 
     /// Notes that translated code was found about to run the block at `linear`. If that happens often, the next turn of
@@ -737,7 +749,14 @@ impl Cx<'_> {
         let context = self.active_context();
         let modes = self.cpu.native_modes();
         self.cpu.tagged_modes = modes;
-        self.mmu.exec_epoch(context) << 10 | modes << 8 | context.index() << 2 | self.cpu.code_size as u64
+        self.tag_in(context)
+    }
+
+    /// The same in another context.
+    #[inline]
+    pub(crate) fn tag_in(&self, context: ContextId) -> u64 {
+        let (modes, size) = (self.cpu.tagged_modes, self.cpu.code_size as u64);
+        self.mmu.exec_epoch(context) << 10 | modes << 8 | context.index() << 2 | size
     }
 
     /// Bytes that may be fetched from RIP on before the CS limit.

@@ -54,9 +54,13 @@ impl Timing {
     pub fn lower_deadline(&mut self, at: u64) {
         self.deadline = self.deadline.min(at);
     }
+    /// Virtual time at the start of the block, ns.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
     /// Instructions that may run before steps or time are used up.
     #[inline(always)]
-    fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.steps.min(self.deadline.saturating_sub(self.start))
     }
     fn steps_taken(&self) -> bool {
@@ -113,6 +117,17 @@ pub struct Ran {
     pub now: u64,
 }
 
+/// What a look between two instructions led to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Look {
+    /// The next block is to run: only its first instruction if `single`, with a trap after it if `stepping`.
+    Run {
+        single: bool,
+        stepping: bool,
+    },
+    Leave(Exit),
+}
+
 /// What is due at a boundary.
 enum Due {
     /// The next block; `single` if only its first instruction.
@@ -163,25 +178,23 @@ impl Vcpu {
 impl Cx<'_> {
     fn run_loop<const COVERAGE: bool>(&mut self, code: &mut CodeCache) -> Exit {
         let (mut tag, mut translate) = (0, false);
+        // What translated code found out before it was left.
+        let mut looked = None;
         loop {
             let mut single = false;
             let mut stepping = false;
-            if self.cpu.attention || self.mmu.disturbed() {
-                if self.cpu.attention {
-                    if self.cpu.timing.steps == 0 {
-                        return Exit::Budget;
-                    }
-                    match self.boundary() {
-                        Due::Run { single: only } => single = only,
-                        Due::Again => continue,
-                        Due::Leave(exit) => return exit,
-                    }
-                    stepping = self.cpu.flags.has(bit::TF);
-                    self.cpu.suppress_trap = false;
+            if looked.is_some() || self.cpu.attention || self.mmu.disturbed() {
+                if looked.is_none() && self.cpu.attention {
+                    looked = Some(self.look());
+                }
+                match looked.take() {
+                    Some(Look::Run { single: only, stepping: traps }) => (single, stepping) = (only, traps),
+                    Some(Look::Leave(exit)) => return exit,
+                    None => {}
                 }
                 code.invalidate(self);
                 tag = self.code_tag();
-                translate = code.translates() && !self.cpu.watched && self.cpu.watch.breakpoints.is_empty();
+                translate = code.translates() && self.translatable();
             }
             let mut room = self.cpu.timing.room();
             if room == 0 {
@@ -200,7 +213,7 @@ impl Cx<'_> {
                             translation => translation,
                         };
                         if translation != jump::UNTRANSLATED {
-                            code.run_translated(self, translation, tag, room);
+                            (tag, looked) = code.run_translated(self, translation, tag, room);
                             continue;
                         }
                     }
@@ -239,6 +252,28 @@ impl Cx<'_> {
             }
             self.stepped(stepping);
         }
+    }
+
+    /// Looks at all that may be due before the next instruction, and deals with it.
+    pub(crate) fn look(&mut self) -> Look {
+        loop {
+            if self.cpu.timing.steps == 0 {
+                return Look::Leave(Exit::Budget);
+            }
+            match self.boundary() {
+                Due::Run { single } => {
+                    self.cpu.suppress_trap = false;
+                    return Look::Run { single, stepping: self.cpu.flags.has(bit::TF) };
+                }
+                Due::Again => {}
+                Due::Leave(exit) => return Look::Leave(exit),
+            }
+        }
+    }
+
+    /// Whether nobody wants to see each instruction, or each access to memory.
+    pub(crate) fn translatable(&self) -> bool {
+        !self.cpu.watched && self.cpu.watch.breakpoints.is_empty()
     }
 
     /// Counts the edge of the branch that was taken last.
@@ -440,6 +475,13 @@ impl Cx<'_> {
         Some(self.delivered())
     }
 
+    /// Whether an interrupt would be delivered at the boundary if RFLAGS.IF were set.
+    pub(crate) fn interrupt_waits(&self) -> bool {
+        !self.cpu.flags.has(bit::IF)
+            && (self.cpu.apic.deliverable().is_some()
+                || self.cpu.apic.external_interrupts() && self.bus.intr())
+    }
+
     /// Delivers an NMI or interrupt.
     fn interrupt_due(&mut self) -> Option<Due> {
         let rip = self.cpu.rip;
@@ -455,7 +497,7 @@ impl Cx<'_> {
         let vector = if let Some(vector) = self.cpu.apic.deliverable() {
             self.cpu.apic.acknowledge(vector);
             vector
-        } else if self.bus.intr() && self.cpu.apic.external_interrupts() {
+        } else if self.cpu.apic.external_interrupts() && self.bus.intr() {
             let now = self.now();
             self.bus.intack(self.mmu, now)
         } else {

@@ -287,7 +287,7 @@ pub struct Vcpu {
     pub(crate) stack_mask: u64,
     /// Segment bases as 64-bit code sees them.
     pub(crate) flat_base: [u64; 8],
-    /// Segments that need no check: usable, writable, base 0, limit 4 GiB (bit per segment).
+    /// Outside 64-bit code, segments that need no check: usable, writable, base 0, limit 4 GiB (bit per segment).
     pub(crate) flat_segments: u8,
     pub(crate) space: AddressSpace,
     pub(crate) view: ViewId,

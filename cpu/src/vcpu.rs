@@ -285,6 +285,7 @@ impl Vcpu {
     pub fn derive(&mut self) {
         self.paging_changed();
         self.mode_changed();
+        self.segments_changed();
         self.flags_changed();
         self.debug_changed();
         self.view = ViewId(u8::from(self.system.smm));
@@ -293,8 +294,20 @@ impl Vcpu {
 
     /// CS, CPL or EFER.LMA changed.
     pub(crate) fn mode_changed(&mut self) {
+        let size = self.size_of_code();
+        let before = std::mem::replace(&mut self.code_size, size);
+        // Within 64-bit code segments keep their meaning.
+        if before != CodeSize::Bits64 || size != CodeSize::Bits64 {
+            self.segments_changed();
+        }
+        self.watch_changed();
+        self.context_stale = true;
+        self.attention = true;
+    }
+
+    fn size_of_code(&self) -> CodeSize {
         let cs = &self.system.seg[seg::CS];
-        self.code_size = if self.long_mode() && cs.access & ar::L != 0 {
+        if self.long_mode() && cs.access & ar::L != 0 {
             CodeSize::Bits64
         } else if cs.access & ar::DB != 0 && self.protected() && !self.virtual_8086() {
             CodeSize::Bits32
@@ -303,11 +316,7 @@ impl Vcpu {
             CodeSize::Bits32
         } else {
             CodeSize::Bits16
-        };
-        self.segments_changed();
-        self.watch_changed();
-        self.context_stale = true;
-        self.attention = true;
+        }
     }
 
     /// A segment register changed.
@@ -321,6 +330,11 @@ impl Vcpu {
             _ if segments[seg::SS].access & ar::DB != 0 => 0xFFFF_FFFF,
             _ => 0xFFFF,
         };
+        if self.code_size == CodeSize::Bits64 {
+            // Nobody asks.
+            self.flat_segments = 0;
+            return;
+        }
         let flat = |segment: &Segment| {
             let writable =
                 segment.access & (ar::CODE | ar::RW | ar::DC | ar::S | ar::UNUSABLE) == ar::RW | ar::S;
@@ -474,12 +488,16 @@ impl Cx<'_> {
             self.cpu.contexts = [None; 8];
             self.cpu.context_epoch = self.mmu.context_epoch();
         }
-        let slot = usize::from(rights.user)
-            | usize::from(rights.smap_enforced) << 1
-            | usize::from(rights.watched) << 2;
+        let slot = slot(rights);
         if let Some(context) = self.cpu.contexts[slot] {
             return context;
         }
+        self.open_context(rights, slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn open_context(&mut self, rights: Rights, slot: usize) -> ContextId {
         let context = self.mmu.context(&self.cpu.space, rights, self.cpu.view);
         if self.mmu.context_epoch() != self.cpu.context_epoch {
             self.cpu.contexts = [None; 8];
@@ -487,6 +505,19 @@ impl Cx<'_> {
         }
         self.cpu.contexts[slot] = Some(context);
         context
+    }
+
+    /// The TLB context that SYSCALL or SYSRET lead to, if it is known. The active context was chosen just now.
+    pub(crate) fn context_of_other_level(&self) -> Option<ContextId> {
+        let user = match self.cpu.system.cpl {
+            0 => true,
+            3 => false,
+            _ => return None,
+        };
+        if self.cpu.flags.has(bit::AC) {
+            return None;
+        }
+        self.cpu.contexts[slot(self.rights(user, false))]
     }
 
     /// Makes the TLB context of the current privilege the active one.
@@ -592,6 +623,11 @@ impl Cx<'_> {
         }
         Err(if n == seg::SS { self.raise_code(12, 0) } else { self.gp(0) })
     }
+}
+
+/// Where [`Vcpu::contexts`] has the context for some rights.
+fn slot(rights: Rights) -> usize {
+    usize::from(rights.user) | usize::from(rights.smap_enforced) << 1 | usize::from(rights.watched) << 2
 }
 
 /// Whether `size` bytes at `offset` lie within a segment's limit.

@@ -257,6 +257,11 @@ impl Mmu {
         self.tlb.active_entries()
     }
 
+    /// Those of any context, if it ever had any.
+    pub fn entries_of(&self, context: ContextId) -> Option<&[TlbEntry]> {
+        self.tlb.entries_of(context)
+    }
+
     /// Gives the active context more room for translations if it could do with that.
     pub fn grow(&mut self) {
         self.tlb.grow();

@@ -96,6 +96,8 @@ struct Entries {
 }
 
 impl Entries {
+    #[cold]
+    #[inline(never)]
     fn new(count: usize) -> Box<Self> {
         let data = (0..count).map(empty).collect();
         Box::new(Self { data, exec: [EXEC_EMPTY; EXEC_ENTRIES], pressure: 0 })
@@ -218,6 +220,12 @@ impl Tlb {
     /// The active context's entries.
     pub fn active_entries(&self) -> &[TlbEntry] {
         &self.active.data
+    }
+
+    /// Those of any context, if it ever had any.
+    pub fn entries_of(&self, context: ContextId) -> Option<&[TlbEntry]> {
+        let id = context.0 as usize % CONTEXTS;
+        if id == self.active_id { Some(&self.active.data) } else { Some(&self.others[id].as_ref()?.data) }
     }
 
     /// A context's entries, if it ever had any.

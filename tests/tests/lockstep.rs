@@ -6,6 +6,7 @@ use amber_cpu::{Engine, JitCounters};
 use amber_emu::cli::build;
 use amber_emu::config::{Firmware, FlatImage, MachineConfig};
 use amber_emu::machine::{Machine, Stop};
+use amber_tests::crossings;
 use amber_tests::history::{Disturbance, difference, differing_sections, length, narrow, points, record};
 use amber_tests::loops;
 use amber_tests::program::Scratch;
@@ -100,6 +101,20 @@ fn random_loops_run_the_same_on_both_engines() {
 #[test]
 fn wild_streams_run_the_same_on_both_engines() {
     run_streams("lockstep-wild", streams::wild);
+}
+
+#[test]
+fn crossings_between_levels_run_the_same_on_both_engines() {
+    let Streams { count, whole, .. } = run_streams("lockstep-crossings", crossings::program);
+    assert!(whole * 2 > count, "most programs run to their end");
+}
+
+#[test]
+fn interrupts_are_held_off_for_the_instruction_after_sti() {
+    for (open, came) in [(0, 0), (1, crossings::HELD_OFF_ROUNDS), (2, crossings::HELD_OFF_ROUNDS)] {
+        let stop = the_same(&format!("held off {open}"), &crossings::held_off(open));
+        assert_eq!(stop, Stop::DebugExit(came), "{open} instructions between STI and CLI");
+    }
 }
 
 /// A machine that runs a flat program.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::emit::{Code, Fixup, Mem, Opcode, at, cc};
-use super::frame::{self, Entry, Reason, here};
+use super::frame::{self, Entry, Level, Reason, here};
 use super::interpret;
 use super::registers::{BUDGET, Home, Host, RAX, RCX, RDI, RDX, RSI, RSP, homes};
 use crate::state::Vcpu;
@@ -132,7 +132,7 @@ pub(super) fn routines(code: &mut Code) -> Routines {
     let tail = code.here();
     unwind(code);
     routines.interpret = code.here();
-    interpret_routine(code, tail);
+    let on = interpret_routine(code, tail);
     routines.load_xmm = code.here();
     // RSP is 8 lower than the frame.
     code.load(RCX, here(frame::VCPU + 8));
@@ -140,6 +140,7 @@ pub(super) fn routines(code: &mut Code) -> Routines {
     code.store32_immediate(here(frame::XMM_LIVE + 8), 1);
     code.ret();
     routines.look_up = code.here();
+    code.bind(on);
     for miss in look_up(code) {
         code.bind_to(miss, routines.untranslated as i64);
     }
@@ -163,31 +164,45 @@ fn enter_routine(code: &mut Code) {
     code.store(here(frame::ENTRY), RDI);
     // RSI is where to go; it is a guest register, so the address goes through the frame.
     code.store(here(frame::RIP), RSI);
-    let copies = [
-        (offset_of!(Entry, vcpu), frame::VCPU),
-        (offset_of!(Entry, tlb), frame::TLB),
-        (offset_of!(Entry, tlb_mask), frame::TLB_MASK),
-        (offset_of!(Entry, jumps), frame::JUMPS),
-        (offset_of!(Entry, tag), frame::TAG),
-        (offset_of!(Entry, tag_mix), frame::TAG_MIX),
-        (offset_of!(Entry, code_base), frame::CODE_BASE),
-    ];
-    for (from, to) in copies {
-        code.load(RAX, entry(RDI, from));
-        code.store(here(to), RAX);
+    copy(code, offset_of!(Entry, vcpu), frame::VCPU);
+    copy(code, offset_of!(Entry, jumps), frame::JUMPS);
+    copy(code, offset_of!(Entry, code_base), frame::CODE_BASE);
+    mxcsr_op(code, 3, here(frame::HOST_MXCSR));
+    set_out(code);
+    code.op(Opcode::one(0xFF), 4, here(frame::RIP), &[]);
+}
+
+/// 64 bits of the entry in RDI to the frame.
+fn copy(code: &mut Code, from: usize, to: i32) {
+    code.load(RAX, entry(RDI, from));
+    code.store(here(to), RAX);
+}
+
+/// Loads what [`Entry::set_out`] has set, and the guest's registers. RDI is the entry.
+fn set_out(code: &mut Code) {
+    for (from, to) in frame::LEVEL {
+        copy(code, offset_of!(Entry, level) + from, to);
+        copy(code, offset_of!(Entry, other) + from, frame::OTHER + from as i32);
     }
-    code.load32(RAX, entry(RDI, offset_of!(Entry, tag_id)));
-    code.store32(here(frame::TAG_ID), RAX);
+    let tag_id = offset_of!(Level, tag_id);
+    for (from, to) in [
+        (offset_of!(Entry, level) + tag_id, frame::TAG_ID),
+        (offset_of!(Entry, other) + tag_id, frame::OTHER + tag_id as i32),
+    ] {
+        code.load32(RAX, entry(RDI, from));
+        code.store32(here(to), RAX);
+    }
+    copy(code, offset_of!(Entry, clock), frame::CLOCK);
+    code.load32(RAX, entry(RDI, offset_of!(Entry, interrupted)));
+    code.store32(here(frame::INTERRUPTED), RAX);
     code.load32(RAX, entry(RDI, offset_of!(Entry, flags)));
     code.store32(here(frame::FLAGS), RAX);
     code.store32_immediate(here(frame::XMM_LIVE), 0);
     code.store32_immediate(here(frame::X87_LIVE), 0);
-    mxcsr_op(code, 3, here(frame::HOST_MXCSR));
     code.load(BUDGET, entry(RDI, offset_of!(Entry, budget)));
-    code.load(RCX, entry(RDI, offset_of!(Entry, vcpu)));
+    code.load(RCX, here(frame::VCPU));
     load_registers(code, RCX, 0);
     forget_stack(code, 0);
-    code.op(Opcode::one(0xFF), 4, here(frame::RIP), &[]);
 }
 
 /// With a RIP in RAX and a link in ECX.
@@ -218,7 +233,8 @@ fn unwind(code: &mut Code) {
     code.ret();
 }
 
-fn interpret_routine(code: &mut Code, tail: usize) {
+/// `tail` is the way out. The jump that is returned is to lead to [`Routines::look_up`].
+fn interpret_routine(code: &mut Code, tail: usize) -> Fixup {
     // The return address and this make 16: RSP is aligned for the call.
     let above = 16;
     code.group1(true, SUB, RSP, 8);
@@ -235,8 +251,16 @@ fn interpret_routine(code: &mut Code, tail: usize) {
     code.op(Opcode::one(0xFF), 2, RAX, &[]);
     code.op(Opcode::one(0x85), RAX.0, RAX, &[]);
     let stays = code.jump_if(cc::E);
+    // The translation is not returned to.
     code.group1(true, ADD, RSP, above);
-    code.jump_to(tail);
+    code.group1(false, CMP, RAX, Reason::Cross as i32);
+    let leaves = code.jump_if(cc::NE);
+    code.bind_to(leaves, tail as i64);
+    code.load(RDI, here(frame::ENTRY));
+    set_out(code);
+    code.load(RAX, here(frame::ENTRY));
+    code.load(RAX, entry(RAX, offset_of!(Entry, rip)));
+    let on = code.jump();
     code.bind(stays);
     code.load(RCX, here(frame::VCPU + above));
     code.group1(false, CMP, here(frame::XMM_LIVE + above), 0);
@@ -254,6 +278,7 @@ fn interpret_routine(code: &mut Code, tail: usize) {
     forget_stack(code, above);
     code.group1(true, ADD, RSP, 8);
     code.ret();
+    on
 }
 
 /// Looks the RIP in RAX up in the current context; it is in the frame afterwards. RCX is the offset of the translation.
@@ -337,7 +362,7 @@ pub(super) fn tlb_entry(code: &mut Code, above: i32) {
 }
 
 /// Empties the frame's entries for the stack, and the places of loops.
-fn forget_stack(code: &mut Code, above: i32) {
+pub(super) fn forget_stack(code: &mut Code, above: i32) {
     for entry in [frame::STACK_READ, frame::STACK_WRITE] {
         for reach in [frame::STACK_REACH, frame::STACK_WIDE_REACH] {
             code.op(Opcode::wide(0xC7), 0, here(entry + reach + above), &[0; 4]);

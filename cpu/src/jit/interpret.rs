@@ -1,7 +1,10 @@
 //! What translated code has interpreted: instructions that are not translated, and accesses the TLB does not answer.
 #![allow(unsafe_code)]
 
+use super::cross::cross;
+use super::follow_level;
 use super::frame::{Entry, Reason, Site, pack, unpack};
+use super::tags::Tags;
 use super::x87::{give, take};
 use crate::exec::{Cx, iflag};
 use crate::state::BLOCK_RIP;
@@ -13,9 +16,9 @@ pub(super) const X87_IMAGE: u32 = u32::MAX;
 /// Carries out the instruction of a site. Called from translated code alone, with all registers stored. 0 if the block
 /// goes on.
 pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -> u32 {
-    // SAFETY: translated code passes the entry it was entered with, whose pointers are good until it returns, and
-    // nobody else uses what they lead to meanwhile.
-    let (entry, sites) = unsafe { (&mut *entry, &*(*entry).sites) };
+    // SAFETY: translated code passes the entry it was entered with, whose pointers lead to different things, are good
+    // until it returns, and are used by nobody else meanwhile.
+    let (entry, sites, tags) = unsafe { (&mut *entry, &*(*entry).sites, &mut *(*entry).tags) };
     // SAFETY: as above.
     let cx = unsafe { &mut *entry.cx };
     if number == X87_IMAGE {
@@ -26,12 +29,11 @@ pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -
     if live {
         take(&mut cx.cpu.x87, &entry.x87);
     }
-    entry.site = number;
     entry.interpreted += 1;
     let site = &sites[number as usize];
     site.count.set(site.count.get() + 1);
     // A panic must not unwind through translated code, which has no tables for that.
-    let reason = match catch_unwind(AssertUnwindSafe(|| step(cx, entry, site))) {
+    let reason = match catch_unwind(AssertUnwindSafe(|| step(cx, entry, tags, site))) {
         Ok(reason) => reason,
         Err(panic) => {
             entry.panic = Some(panic);
@@ -45,8 +47,9 @@ pub(super) unsafe extern "sysv64" fn interpret(entry: *mut Entry, number: u32) -
     reason as u32
 }
 
-fn step(cx: &mut Cx, entry: &mut Entry, site: &Site) -> Reason {
-    let before = (entry.given - entry.budget) as u64 + u64::from(site.index);
+fn step(cx: &mut Cx, entry: &mut Entry, tags: &mut Tags, site: &Site) -> Reason {
+    let before = entry.done() + u64::from(site.index);
+    follow_level(cx);
     if site.flags {
         unpack(entry.flags, &mut cx.cpu.flags);
     }
@@ -61,16 +64,17 @@ fn step(cx: &mut Cx, entry: &mut Entry, site: &Site) -> Reason {
         unpack(entry.flags, &mut cx.cpu.flags);
     }
     if outcome.is_err() {
-        return Reason::Fault;
-    }
-    if leaves {
+        cx.fault_in_block(site.rip, &site.insn, before);
+    } else if leaves {
         if site.insn.flags & iflag::BRANCH == 0 {
             cx.cpu.rip = site.rip.wrapping_add(u64::from(site.insn.next));
         }
-        return Reason::Leave;
+        cx.cpu.timing.commit(before + 1);
+    } else {
+        if site.flags {
+            entry.flags = pack(&cx.cpu.flags);
+        }
+        return Reason::Continue;
     }
-    if site.flags {
-        entry.flags = pack(&cx.cpu.flags);
-    }
-    Reason::Continue
+    cross(cx, entry, tags)
 }

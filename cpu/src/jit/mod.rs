@@ -6,6 +6,7 @@
 //! loop, with all state where it belongs.
 
 mod branch;
+mod cross;
 mod emit;
 mod enter;
 mod flags;
@@ -19,28 +20,29 @@ mod raw;
 mod registers;
 mod shift;
 mod stack;
+mod syscall;
+mod system;
+mod tags;
 mod translate;
 mod window;
 mod x87;
 
-use crate::block::{BLOCK_INSNS, JitCounters, Left, Modes, Start, jump};
+use crate::block::{JitCounters, Left, Modes, Start, jump};
 use crate::cpuid::CpuModel;
 use crate::exec::Cx;
-use amber_mmu::TlbEntry;
 use emit::Code;
 use enter::Routines;
-use frame::{Entry, Reason, Site, pack, unpack};
+use frame::{Entry, Reason, Site, unpack};
 use host::HostFlags;
 use memory::CodeMemory;
 pub(crate) use plan::Piece;
 use std::collections::BTreeMap;
+use tags::Tags;
 use translate::{Link, Translator};
 use window::Loop;
 
 /// Room kept for one translation, bytes.
 const LARGEST: usize = 64 << 10;
-/// Contexts with their modes that a tag can name.
-const TAGS: usize = 1024;
 /// Steps run in one go at most, after which it is looked where it is.
 const LOOK_EVERY: u64 = 1 << 17;
 
@@ -83,9 +85,7 @@ pub struct Jit {
     sites: Vec<Site>,
     /// The first is none.
     links: Vec<Option<Placed>>,
-    /// The last tag of each context, and what names it.
-    tags: Box<[(u64, u32); TAGS]>,
-    last_tag: u32,
+    tags: Tags,
     last_loop: u32,
     look_every: u64,
     /// What it did.
@@ -121,8 +121,7 @@ impl Jit {
             by_code: BTreeMap::new(),
             sites: Vec::new(),
             links: vec![None],
-            tags: Box::new([(0, 0); TAGS]),
-            last_tag: 0,
+            tags: Tags::default(),
             last_loop: 0,
             look_every: LOOK_EVERY,
             counters: JitCounters::default(),
@@ -137,7 +136,7 @@ impl Jit {
 
     /// Looks where translated code is after so many steps, to find loops.
     pub fn look_every(&mut self, steps: u64) {
-        self.look_every = steps.max(BLOCK_INSNS as u64);
+        self.look_every = steps.max(crate::block::BLOCK_INSNS as u64);
     }
 
     /// Bytes of host memory in use for code, and for what belongs to it (roughly).
@@ -166,7 +165,7 @@ impl Jit {
 
     /// Whether there are numbers left for tags: a link must never be taken for one of another tag.
     pub fn has_tags(&self) -> bool {
-        self.last_tag < u32::MAX - 1
+        self.tags.left()
     }
 
     /// Drops all translations.
@@ -179,8 +178,7 @@ impl Jit {
         self.by_code.clear();
         self.sites.clear();
         self.links.truncate(1);
-        self.tags.fill((0, 0));
-        self.last_tag = 0;
+        self.tags.clear();
     }
 
     /// Whether the code at an offset is that of a loop.
@@ -317,7 +315,7 @@ impl Jit {
 
     /// Has a link lead to the translation at offset `code`, under `tag`.
     pub fn link(&mut self, number: u32, code: u32, tag: u64) {
-        let tag_id = self.tag_id(tag);
+        let tag_id = self.tags.number(tag);
         let Some(id) = self.by_code.get(&code).copied() else { return };
         let Some(Some(placed)) = self.links.get_mut(number as usize) else { return };
         if placed.to.is_some() {
@@ -353,75 +351,50 @@ impl Jit {
         }
     }
 
-    /// A number for a tag that no other tag ever had.
-    fn tag_id(&mut self, tag: u64) -> u32 {
-        let known = &mut self.tags[tag as usize % TAGS];
-        if known.0 != tag {
-            self.last_tag += 1;
-            *known = (tag, self.last_tag);
-        }
-        known.1
-    }
-
     /// Runs translated code from offset `code` on for at most `room` steps.
-    pub fn run(&mut self, cx: &mut Cx, code: u32, tag: u64, room: u64, jumps: *const u8) -> Left {
-        cx.mmu.grow();
-        // Each block or turn of a loop begins only if the longest one fits.
-        let given = room.min(self.look_every) as i64 - BLOCK_INSNS as i64;
-        let tag_id = self.tag_id(tag);
+    pub fn run(&mut self, cx: &mut Cx, code: u32, room: u64, jumps: *const u8) -> Left {
         let base = self.memory.base();
         let mut entry = Entry {
             vcpu: &raw mut *cx.cpu,
-            tlb: cx.mmu.active_entries().as_ptr().cast(),
-            tlb_mask: (cx.mmu.active_entries().len() - 1) * TlbEntry::SIZE,
             jumps,
-            tag,
-            tag_mix: jump::mix(tag),
             code_base: base,
-            tag_id,
-            flags: pack(&cx.cpu.flags),
-            budget: given,
-            rip: 0,
-            link: 0,
-            reason: 0,
-            site: 0,
-            given,
             cx: (&raw mut *cx).cast(),
             sites: &raw const self.sites,
-            interpreted: 0,
-            x87: [0; x87::IMAGE],
-            x87_stored: 0,
-            panic: None,
+            longest: self.look_every,
+            ..Entry::EMPTY
         };
+        entry.set_out(cx, &mut self.tags, room);
+        entry.tags = &raw mut self.tags;
         enter::enter(base + self.routines.enter as u64, &mut entry, base + u64::from(code));
         if std::mem::take(&mut entry.x87_stored) != 0 {
             x87::take(&mut cx.cpu.x87, &entry.x87);
         }
+        follow_level(cx);
         self.counters.entered += 1;
+        self.counters.crossed += entry.crossed;
         self.counters.interpreted += entry.interpreted;
-        let done = (given - entry.budget) as u64;
-        self.counters.run += done;
         if let Some(panic) = entry.panic.take() {
             std::panic::resume_unwind(panic);
         }
+        let mut left = Left { tag: cx.code_tag(), looked: entry.looked, link: None, spent: false };
         if entry.reason == Reason::Continue as u32 {
+            let done = entry.done();
+            entry.run += done;
             cx.cpu.rip = entry.rip;
             unpack(entry.flags, &mut cx.cpu.flags);
             cx.cpu.timing.commit(done);
-            return match entry.link {
-                0 if entry.budget < 0 => Left::Spent,
-                0 => Left::Unknown,
-                link => Left::Link(link, entry.rip),
-            };
+            left.link = (entry.link != 0).then_some((entry.link, entry.rip));
+            left.spent = entry.link == 0 && entry.budget < 0;
         }
-        let site = &self.sites[entry.site as usize];
-        let before = done + u64::from(site.index);
-        if entry.reason == Reason::Fault as u32 {
-            cx.fault_in_block(site.rip, &site.insn, before);
-        } else {
-            cx.cpu.timing.commit(before + 1);
-        }
-        Left::Unknown
+        self.counters.run += entry.run;
+        left
+    }
+}
+
+/// After translated code changed the privilege level on its own.
+fn follow_level(cx: &mut Cx) {
+    if cx.cpu.context_stale {
+        cx.select_context();
     }
 }
 

@@ -9,8 +9,7 @@ use super::registers::{GUEST_RAX, Home, Host, RAX, RCX, RDX, home};
 use super::translate::{StackMiss, Translator};
 use super::window::Which;
 use crate::decode::register_code;
-use crate::flags::{Flags, bit};
-use crate::state::{System, Vcpu, seg};
+use crate::state::{Vcpu, seg};
 use amber_mmu::TlbEntry;
 use iced_x86::{Instruction, Mnemonic, OpKind, Register, RflagsBits};
 use std::mem::offset_of;
@@ -64,6 +63,10 @@ impl Translator<'_> {
             Way::Pop => self.pop(index, planned),
             Way::Leave => self.leave_frame(index),
             Way::DisableInterrupts => self.disable_interrupts(),
+            Way::EnableInterrupts => self.enable_interrupts(index),
+            Way::SwapGs => self.swap_gs(),
+            Way::ReadTsc => self.read_tsc(index, planned),
+            Way::ReadSelector => self.read_selector(planned),
             Way::PushFlags => self.push_flags(index),
             Way::Vector => self.vector(index, planned),
             Way::X87 => self.x87(index, planned),
@@ -603,17 +606,6 @@ impl Translator<'_> {
         self.code.op(Opcode::wide(0x85), RCX.0, RCX, &[]);
         self.code.bind(nothing);
         self.flags.set(Deviation::None, !self.host.clears_aux);
-    }
-
-    /// CLI at level 0; the interpreter knows the other cases.
-    fn disable_interrupts(&mut self) {
-        self.lose_flags();
-        self.code.load(RCX, here(frame::VCPU));
-        let level = at(RCX, (offset_of!(Vcpu, system) + offset_of!(System, cpl)) as i32);
-        self.code.op(Opcode::one(0x80), CMP, level, &[0]);
-        self.slow.push(self.code.jump_if(cc::NE));
-        let flags = at(RCX, (offset_of!(Vcpu, flags) + Flags::REST) as i32);
-        self.code.group1(false, AND, flags, !(bit::IF as i32));
     }
 
     // ---- XMM ----

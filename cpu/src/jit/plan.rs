@@ -53,6 +53,17 @@ pub(super) enum Way {
     Nothing,
     /// CLI.
     DisableInterrupts,
+    /// STI.
+    EnableInterrupts,
+    SwapGs,
+    /// SYSCALL.
+    EnterKernel,
+    /// SYSRET to 64-bit code.
+    LeaveKernel,
+    /// RDTSC, RDTSCP.
+    ReadTsc,
+    /// MOV of a selector to a register of 32 or 64 bits.
+    ReadSelector,
     /// PUSHFQ.
     PushFlags,
     Jump,
@@ -153,10 +164,7 @@ impl Planned<'_> {
     /// Whether the interpreter's function may read or change arithmetic flags.
     pub fn touches_flags(&self) -> bool {
         let known = !matches!(self.way, Way::Interpret)
-            || matches!(
-                self.instr.mnemonic(),
-                Mnemonic::Swapgs | Mnemonic::Rdtsc | Mnemonic::Stosq | Mnemonic::Movsq
-            );
+            || matches!(self.instr.mnemonic(), Mnemonic::Stosq | Mnemonic::Movsq);
         !known || self.changes_flags || self.reads_flags
     }
 
@@ -185,10 +193,12 @@ impl Planned<'_> {
                 let first = if first.writes() { operand(0) } else { 0 };
                 first | if second.writes() { operand(1) } else { 0 }
             }
-            Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift => operand(0),
+            Way::Lea | Way::Constant | Way::Bswap | Way::Scan | Way::Shift | Way::ReadSelector => operand(0),
             Way::Accumulator => rax,
             Way::Cmpxchg => rax | operand(0),
             Way::Multiply | Way::Divide | Way::Extend => rax | rdx,
+            Way::EnterKernel => 1 << 1 | 1 << 11,
+            Way::ReadTsc => rax | rdx | 1 << 1,
             Way::Push | Way::PushFlags | Way::Call | Way::IndirectCall | Way::Return => rsp,
             Way::Pop => rsp | operand(0),
             Way::Leave => rsp | rbp,
@@ -199,6 +209,9 @@ impl Planned<'_> {
             | Way::Vector
             | Way::Nothing
             | Way::DisableInterrupts
+            | Way::EnableInterrupts
+            | Way::SwapGs
+            | Way::LeaveKernel
             | Way::Jump
             | Way::JumpIf
             | Way::IndirectJump => 0,
@@ -208,7 +221,7 @@ impl Planned<'_> {
     /// Whether the guest may come to see the flags as they are before it, even if it does not read them.
     pub fn may_leave(&self) -> bool {
         match self.way {
-            Way::Lea | Way::Constant | Way::Bswap | Way::Extend | Way::Nothing => false,
+            Way::Lea | Way::Constant | Way::Bswap | Way::Extend | Way::Nothing | Way::ReadSelector => false,
             Way::ModRm { .. }
             | Way::High { .. }
             | Way::Accumulator
@@ -278,18 +291,25 @@ fn planned_instruction<'a>(
 ) -> Planned<'a> {
     let known = !instr.is_invalid() && executable(&instr, CodeSize::Bits64, model);
     let raw = if known { Raw::new(bytes, &instr) } else { Raw::new(&[0x90, 0], &Instruction::default()) };
-    let way =
-        if known && plain_operands(&instr) { way_high(&instr, way(&instr, modes)) } else { Way::Interpret };
+    let way = if known && reads_selector(&instr) {
+        Way::ReadSelector
+    } else if known && plain_operands(&instr) {
+        way_high(&instr, way(&instr, modes))
+    } else {
+        Way::Interpret
+    };
     // Division leaves the flags as they are, on the reference as on the interpreter.
     let modified = if way == Way::Divide { 0 } else { instr.rflags_modified() & ARITHMETIC };
+    let levels = matches!(way, Way::EnterKernel | Way::LeaveKernel);
     let partial = is_bit_test(&instr) || matches!(instr.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
     Planned {
         sets_flags: modified == ARITHMETIC
             && !partial
+            && !levels
             && way != Way::Interpret
             && !may_shift_by_nothing(&instr, way),
         changes_flags: modified != 0 || partial,
-        reads_flags: way != Way::Interpret && instr.rflags_read() & ARITHMETIC != 0,
+        reads_flags: way != Way::Interpret && instr.rflags_read() & ARITHMETIC != 0 || levels,
         instr,
         insn,
         bytes,
@@ -308,6 +328,12 @@ fn is_bit_test(instr: &Instruction) -> bool {
 /// A shift by CL leaves the flags alone if CL is 0.
 fn may_shift_by_nothing(instr: &Instruction, way: Way) -> bool {
     way == Way::Shift && instr.op_kind(1) == OpKind::Register
+}
+
+/// MOV of a selector to a register of 32 or 64 bits.
+fn reads_selector(instr: &Instruction) -> bool {
+    use iced_x86::Code as C;
+    matches!(instr.code(), C::Mov_r32m16_Sreg | C::Mov_r64m16_Sreg) && instr.op_kind(0) == OpKind::Register
 }
 
 /// Whether the operands are of kinds the translator knows: no MMX, control or segment registers.
@@ -384,6 +410,11 @@ fn way(instr: &Instruction, modes: Modes) -> Way {
             Way::Nothing
         }
         M::Cli => Way::DisableInterrupts,
+        M::Sti => Way::EnableInterrupts,
+        M::Swapgs => Way::SwapGs,
+        M::Syscall => Way::EnterKernel,
+        M::Sysretq => Way::LeaveKernel,
+        M::Rdtsc | M::Rdtscp => Way::ReadTsc,
         M::Pushfq if instr.stack_pointer_increment() == -8 => Way::PushFlags,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw => Way::Nothing,
         M::Push if instr.stack_pointer_increment() == -8 && plain_push(instr) => Way::Push,

@@ -309,6 +309,8 @@ impl<'a> Translator<'a> {
             Way::Jump | Way::JumpIf | Way::Call | Way::Return | Way::IndirectJump | Way::IndirectCall => {
                 self.branch(index);
             }
+            Way::EnterKernel => self.enter_kernel(index),
+            Way::LeaveKernel => self.leave_kernel(index),
             _ => self.operate(index),
         }
         let slow = self.slow_path(index);

@@ -108,9 +108,7 @@ pub fn ends_block(mnemonic: Mnemonic) -> bool {
     use Mnemonic::*;
     matches!(
         mnemonic,
-        Sti | Cli
-            | Popf
-            | Popfd
+        Popf | Popfd
             | Popfq
             | Hlt
             | Mwait
@@ -140,7 +138,6 @@ pub fn ends_block(mnemonic: Mnemonic) -> bool {
             | Pause
             | Rsm
             | Lss
-            | Swapgs
             | Cpuid
             | Serialize
             | Wrfsbase

@@ -142,8 +142,11 @@ fn nop(_cx: &mut Cx, _i: &Insn) -> Exec {
 }
 fn pause(cx: &mut Cx, _i: &Insn) -> Exec {
     cx.charge(39);
-    cx.cpu.timing.pause();
-    cx.recheck();
+    // With one processor there is nobody to leave the time to.
+    if cx.cpu.cpus > 1 {
+        cx.cpu.timing.pause();
+        cx.recheck();
+    }
     Ok(())
 }
 

@@ -187,12 +187,12 @@ fn bound<const SIZE: u8>(cx: &mut Cx, i: &Insn) -> Exec {
 
 // ---- system calls ----
 
-fn flat_code(selector: u16, cpl: u8, wide: bool) -> Segment {
+pub(crate) fn flat_code(selector: u16, cpl: u8, wide: bool) -> Segment {
     let size = if wide { ar::L } else { ar::DB };
     let access = 0xB | ar::S | ar::P | u32::from(cpl) << ar::DPL_SHIFT | ar::G | size;
     Segment { selector, base: 0, limit: !0, access }
 }
-fn flat_stack(selector: u16, cpl: u8) -> Segment {
+pub(crate) fn flat_stack(selector: u16, cpl: u8) -> Segment {
     let access = 3 | ar::S | ar::P | u32::from(cpl) << ar::DPL_SHIFT | ar::G | ar::DB;
     Segment { selector, base: 0, limit: !0, access }
 }

@@ -187,6 +187,7 @@ fn counters(machine: &Machine, seconds: f64) -> Vec<(&'static str, String)> {
                 format!("{:.2}", jit.run as f64 * 100.0 / machine.step().max(1) as f64),
             ),
             ("translated code entered", jit.entered.to_string()),
+            ("events within it", jit.crossed.to_string()),
             ("interpreted from within", jit.interpreted.to_string()),
             ("blocks translated", jit.translated.to_string()),
             ("instructions translated", jit.instructions.to_string()),
