@@ -1,12 +1,14 @@
 //! The memory of a machine: frames, maps, TLB and the bookkeeping that keeps the TLB and decoded code coherent.
 
 mod coherence;
+mod place;
 
 use crate::aliases::{Aliases, Revoke};
+use crate::executed::Executed;
 use crate::frames::{Frames, FrozenFrames};
 use crate::info::{CODE, FrameInfos, MONITORED, TABLE};
 use crate::map::{AddressMap, Backing};
-use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, PageFault, Used, Walk};
+use crate::paging::{Access, AddressSpace, PageFault};
 use crate::pending::{PageSource, Pending};
 use crate::pool::{FrameId, FramesError, GROUP, PAGE, Word};
 use crate::tables::Tables;
@@ -76,16 +78,6 @@ pub struct Counters {
     pub tables_marked: u64,
 }
 
-/// Pages the filter of executed pages tells apart.
-const EXECUTED: usize = 4096;
-type Executed = [u64; EXECUTED / 64];
-
-/// Word and bit of a linear address's page in the filter of executed pages.
-fn executed_bit(linear: u64) -> (usize, u64) {
-    let page = (linear >> 12 ^ linear >> 24) as usize % EXECUTED;
-    (page / 64, 1 << (page % 64))
-}
-
 /// Bytes MONITOR watches, naturally aligned.
 pub const MONITOR_LINE: u64 = 64;
 
@@ -109,8 +101,7 @@ pub struct Mmu {
     context_epoch: u64,
     /// Per context, see [`Self::exec_epoch`].
     exec_epochs: [u64; CONTEXTS],
-    /// Per context, the linear pages that instructions were fetched from since its execution epoch began (a hashed
-    /// superset).
+    /// Per context, where instructions were fetched from since its execution epoch began.
     executed: Box<[Executed; CONTEXTS]>,
     disturbed: bool,
     smc: Vec<Smc>,
@@ -142,7 +133,7 @@ impl Mmu {
             a20_mask: !0,
             context_epoch: 1,
             exec_epochs: [1; CONTEXTS],
-            executed: Box::new([[0; EXECUTED / 64]; CONTEXTS]),
+            executed: Box::new([Executed::NONE; CONTEXTS]),
             disturbed: false,
             smc: Vec::new(),
             monitored: Vec::new(),
@@ -194,18 +185,20 @@ impl Mmu {
 
     /// Code reached through any of `contexts` has to be looked up anew.
     fn exec_changed(&mut self, contexts: u64) {
+        if contexts == 0 {
+            return;
+        }
         for context in bits(contexts) {
             self.exec_epochs[context] += 1;
-            self.executed[context] = [0; EXECUTED / 64];
+            self.executed[context] = Executed::NONE;
         }
         self.disturbed = true;
     }
 
-    /// Those of `contexts` in which instructions may have been fetched from the page of `linear`.
-    fn executing(&self, contexts: u64, linear: u64) -> u64 {
-        let (word, bit) = executed_bit(linear);
+    /// Those of `contexts` in which instructions may have been fetched from the `1 << shift` bytes from `base` on.
+    fn executing(&self, contexts: u64, base: u64, shift: u8) -> u64 {
         bits(contexts)
-            .filter(|context| self.executed[*context][word] & bit != 0)
+            .filter(|context| self.executed[*context].any_in(base, shift))
             .fold(0, |found, context| found | 1 << context)
     }
 
@@ -347,116 +340,6 @@ impl Mmu {
         true
     }
 
-    /// Walks the tables, fills the TLB of `context` and says where the access goes.
-    ///
-    /// # Errors
-    /// The page fault the access causes.
-    pub fn place(&mut self, context: ContextId, linear: u64, access: Access) -> Result<Place, PageFault> {
-        let Some(key) = self.tlb.key(context).copied() else {
-            unreachable!("context ids are renewed when the context epoch changes")
-        };
-        self.counters.walks += 1;
-        let walk = self.walk(&key, linear, access)?;
-        self.set_flags(&key, &walk, access);
-        self.mark_tables(&key, context, linear, &walk);
-        let page = linear & !0xFFF;
-        let gpa = walk.page & self.a20_mask;
-        let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
-        let backing = if access == Access::Write { write } else { read };
-        let Backing::Frames(frame) = backing else {
-            return Ok(if backing == Backing::Device {
-                Place::Device(gpa | linear & 0xFFF)
-            } else {
-                Place::Open
-            });
-        };
-        match access {
-            Access::Execute => self.tlb.fill_exec(context, page, frame),
-            _ if key.rights.watched => {}
-            Access::Read => self.fill_read(context, page, frame),
-            Access::Write => self.fill_write(context, page, frame, read == write),
-        }
-        Ok(Place::Frame(frame))
-    }
-
-    fn fill_read(&mut self, context: ContextId, page: u64, frame: FrameId) {
-        if self.frames.shared(frame) {
-            let aliases = &mut self.info.at(frame).aliases;
-            aliases.add(page, context.bit(), &mut self.tlb, Revoke::Translation);
-        }
-        self.tlb.fill_read(context, page, self.frames.address(frame));
-    }
-
-    /// Makes a frame this machine's own for a write; translations to where it was go. False if the host has no
-    /// memory for that.
-    fn own(&mut self, frame: FrameId) -> bool {
-        let owned = self.frames.own(frame);
-        if owned.as_ref().is_some_and(|owned| owned.moved) {
-            self.info.at(frame).aliases.revoke(&mut self.tlb, Revoke::Translation);
-        }
-        owned.is_some()
-    }
-
-    fn fill_write(&mut self, context: ContextId, page: u64, frame: FrameId, readable: bool) {
-        if !readable {
-            return;
-        }
-        if self.info.get(frame).traps != 0 {
-            return self.fill_read(context, page, frame);
-        }
-        if self.own(frame) {
-            let aliases = &mut self.info.at(frame).aliases;
-            aliases.add(page, context.bit(), &mut self.tlb, Revoke::Write);
-            let host = self.frames.address(frame);
-            self.tlb.fill_write(context, page, host);
-            self.tlb.fill_read(context, page, host);
-        }
-    }
-
-    fn walk(&self, key: &ContextKey, linear: u64, access: Access) -> Result<Walk, PageFault> {
-        key.space.walk(linear, access, key.rights.user, key.rights.smap_enforced, |gpa, size| {
-            self.read_entry(key.view, gpa, size)
-        })
-    }
-
-    fn read_entry(&self, view: u8, gpa: u64, size: u64) -> u64 {
-        let gpa = gpa & self.a20_mask;
-        match self.maps[usize::from(view & 1)].lookup(gpa).0 {
-            Backing::Frames(frame) => {
-                let address = self.frames.address(frame) + (gpa & (PAGE - 1) & !(size - 1)) as usize;
-                if size == 4 {
-                    u64::from(self.frames.memory().load::<u32>(address))
-                } else {
-                    self.frames.memory().load::<u64>(address)
-                }
-            }
-            Backing::Device | Backing::Open => !0 >> (64 - 8 * size),
-        }
-    }
-
-    /// Sets accessed and dirty flags of a walk that succeeded (SDM 4.8).
-    fn set_flags(&mut self, key: &ContextKey, walk: &Walk, access: Access) {
-        for (level, used) in walk.used[..walk.levels].iter().enumerate() {
-            let leaf = level + 1 == walk.levels;
-            let want = ACCESSED | if leaf && access == Access::Write { DIRTY } else { 0 };
-            if used.value & want != want {
-                self.write_entry(key.view, used, used.value | want, key.space.entry_size());
-            }
-        }
-    }
-
-    fn write_entry(&mut self, view: u8, used: &Used, value: u64, size: u64) {
-        let gpa = used.entry & self.a20_mask;
-        if let Backing::Frames(frame) = self.maps[usize::from(view & 1)].lookup(gpa).1 {
-            let offset = (gpa & (PAGE - 1)) as usize;
-            self.note_code_store(frame, offset, size as usize);
-            if self.info.get(frame).traps & MONITORED != 0 {
-                self.note_monitored_store(frame, offset, size as usize);
-            }
-            self.store(frame, offset, &value.to_le_bytes()[..size as usize]);
-        }
-    }
-
     /// Notes that bytes of `frame` were decoded; stores to them will be reported.
     pub fn mark_code(&mut self, frame: FrameId, granules: u64) {
         let info = self.info.at(frame);
@@ -486,11 +369,8 @@ impl Mmu {
     }
 
     fn note_code_store(&mut self, frame: FrameId, offset: usize, len: usize) {
-        let info = self.info.get(frame);
-        if info.traps & CODE == 0 {
-            return;
-        }
-        let granules = granules(offset, len) & info.code;
+        let Some(code) = self.info.code(frame) else { return };
+        let granules = granules(offset, len) & code;
         if granules == 0 {
             self.counters.near_code_stores += 1;
         } else {
@@ -565,7 +445,7 @@ impl Mmu {
     /// # Panics
     /// If the range leaves the frame.
     pub fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
-        let traps = self.info.get(frame).traps;
+        let traps = self.info.traps(frame);
         if traps & CODE != 0 {
             self.note_code_store(frame, offset, bytes.len());
         }
@@ -605,8 +485,7 @@ impl Mmu {
             Some(frame) => Place::Frame(frame),
             None => self.place(context, linear, Access::Execute)?,
         };
-        let (word, bit) = executed_bit(linear);
-        self.executed[usize::from(context.0) % CONTEXTS][word] |= bit;
+        self.executed[usize::from(context.0) % CONTEXTS].note(linear);
         Ok(match place {
             Place::Frame(frame) => ExecPage::Frame(frame),
             Place::Device(gpa) => ExecPage::Device(gpa),
@@ -623,7 +502,7 @@ impl Mmu {
     pub fn probe_as(&self, space: &AddressSpace, view: ViewId, linear: u64, user: bool) -> Option<u64> {
         let rights = Rights { user, ..Rights::default() };
         let key = ContextKey { space: *space, rights, view: view.0 };
-        let walk = self.walk(&key, linear, Access::Read).ok()?;
+        let walk = self.walk(&key, linear, None, Access::Read).ok()?;
         Some((walk.page | linear & 0xFFF) & self.a20_mask)
     }
 
@@ -675,7 +554,7 @@ impl Mmu {
     /// what was written since; decoded code and translations of other frames stay.
     pub fn rewind(&mut self, frozen: &FrozenFrames) {
         for frame in self.frames.begin_rewind(frozen) {
-            if self.info.get(frame).traps == 0 {
+            if self.info.traps(frame) == 0 {
                 self.store(frame, 0, frozen.bytes(frame));
             } else {
                 self.rewind_trapped(frame, frozen.bytes(frame));

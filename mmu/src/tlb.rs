@@ -1,7 +1,8 @@
 //! The soft TLB: direct-mapped entries in a bounded number of contexts, one per (address space, privilege, view).
 
-use crate::paging::AddressSpace;
+use crate::paging::{AddressSpace, Step};
 use crate::pool::FrameId;
+use crate::structures::Structures;
 use std::mem::offset_of;
 
 /// Contexts kept at a time; sets of them fit a `u64`.
@@ -11,6 +12,8 @@ const FIRST_ENTRIES: usize = 2048;
 /// Entries it may come to have, which reach 256 MiB.
 const MOST_ENTRIES: usize = 1 << 16;
 const EXEC_ENTRIES: usize = 512;
+/// log2 of the size of ranges for whose sake a context is emptied.
+const FLUSHED: u8 = 30;
 
 /// A tag that no address looked up in entry `slot` is within a page of: it belongs to the neighbouring entry.
 /// (It is not canonical either, but the fast path does not check that.)
@@ -91,6 +94,7 @@ pub(crate) enum Claim {
 struct Entries {
     data: Box<[TlbEntry]>,
     exec: [ExecEntry; EXEC_ENTRIES],
+    structures: Structures,
     /// Translations of late that others had to go for.
     pressure: usize,
 }
@@ -98,7 +102,7 @@ struct Entries {
 impl Entries {
     fn new(count: usize) -> Box<Self> {
         let data = (0..count).map(empty).collect();
-        Box::new(Self { data, exec: [EXEC_EMPTY; EXEC_ENTRIES], pressure: 0 })
+        Box::new(Self { data, exec: [EXEC_EMPTY; EXEC_ENTRIES], structures: Structures::EMPTY, pressure: 0 })
     }
 
     #[inline(always)]
@@ -120,6 +124,30 @@ impl Entries {
     fn clear(&mut self) {
         self.clear_data();
         self.exec.fill(EXEC_EMPTY);
+        self.structures = Structures::EMPTY;
+    }
+
+    /// Removes the translations of `pages` pages from `base` on. Returns how many.
+    fn drop_range(&mut self, base: u64, pages: u64) -> u64 {
+        let mut dropped = 0;
+        let first = self.slot(base);
+        let last = self.data.len() - 1;
+        for slot in (first..first + (pages as usize).min(last + 1)).map(|slot| slot & last) {
+            let entry = &mut self.data[slot];
+            if entry.page.wrapping_sub(base) < pages << 12 {
+                *entry = empty(slot);
+                dropped += 1;
+            }
+        }
+        let first = exec_slot(base);
+        for slot in first..first + (pages as usize).min(EXEC_ENTRIES) {
+            let entry = &mut self.exec[slot % EXEC_ENTRIES];
+            if entry.page.wrapping_sub(base) < pages << 12 {
+                *entry = EXEC_EMPTY;
+                dropped += 1;
+            }
+        }
+        dropped
     }
 
     /// Has more entries if there were too few of late. All are empty then.
@@ -285,28 +313,30 @@ impl Tlb {
         }
     }
 
+    /// Where walks in `context` may begin, if it holds anything.
+    #[inline]
+    pub fn structures(&self, context: ContextId) -> Option<&Structures> {
+        let id = context.0 as usize % CONTEXTS;
+        let entries = if id == self.active_id { &self.active } else { self.others[id].as_ref()? };
+        Some(&entries.structures)
+    }
+
+    /// Notes where the last table of a walk for `linear` was reached.
+    pub fn note_structure(&mut self, context: ContextId, linear: u64, step: Step) {
+        self.filling(context).structures.note(linear, step);
+    }
+
     /// Removes the translations of `1 << shift` bytes from `base` in the contexts of `set`. Returns how many.
     pub fn drop_range(&mut self, set: u64, base: u64, shift: u8) -> u64 {
         let mut dropped = 0;
         for context in bits(set & self.filled) {
-            if shift >= 30 {
+            if shift >= FLUSHED {
                 self.flush(ContextId(context as u8));
                 dropped += 1;
-                continue;
-            }
-            let Some(entries) = self.entries(context) else { continue };
-            let pages = 1u64 << (shift - 12);
-            for page in (0..pages).map(|i| base.wrapping_add(i << 12)) {
-                if let Some((entry, slot)) = entries.about(page) {
-                    *entry = empty(slot);
-                    dropped += 1;
-                }
-            }
-            for page in (0..pages.min(EXEC_ENTRIES as u64)).map(|i| base.wrapping_add(i << 12)) {
-                let entry = &mut entries.exec[exec_slot(page)];
-                if entry.page.wrapping_sub(base) < pages << 12 {
-                    *entry = EXEC_EMPTY;
-                    dropped += 1;
+            } else if let Some(entries) = self.entries(context) {
+                dropped += entries.drop_range(base, 1 << (shift - 12));
+                if shift > 12 {
+                    entries.structures.drop_range(base, shift);
                 }
             }
         }
