@@ -1,18 +1,19 @@
 //! The memory of a machine: frames, maps, TLB and the bookkeeping that keeps the TLB and decoded code coherent.
 
 mod coherence;
+mod fetch;
 mod place;
 
 use crate::aliases::{Aliases, Revoke};
-use crate::executed::Executed;
 use crate::frames::{Frames, FrozenFrames};
 use crate::info::{CODE, FrameInfos, MONITORED, TABLE};
 use crate::map::{AddressMap, Backing};
-use crate::paging::{Access, AddressSpace, PageFault};
+use crate::paging::{Access, AddressSpace};
 use crate::pending::{PageSource, Pending};
 use crate::pool::{FrameId, FramesError, GROUP, PAGE, Word};
 use crate::tables::Tables;
-use crate::tlb::{CONTEXTS, Claim, ContextId, ContextKey, Tlb, TlbEntry, bits};
+use crate::tlb::{Claim, ContextId, ContextKey, Tlb, TlbEntry};
+use fetch::Fetches;
 use std::sync::Arc;
 
 /// Which of the platform's address maps a CPU sees: 0 ordinarily, 1 in SMM.
@@ -99,10 +100,7 @@ pub struct Mmu {
     tables: Tables,
     a20_mask: u64,
     context_epoch: u64,
-    /// Per context, see [`Self::exec_epoch`].
-    exec_epochs: [u64; CONTEXTS],
-    /// Per context, where instructions were fetched from since its execution epoch began.
-    executed: Box<[Executed; CONTEXTS]>,
+    fetches: Fetches,
     disturbed: bool,
     smc: Vec<Smc>,
     monitored: Vec<Monitored>,
@@ -132,8 +130,7 @@ impl Mmu {
             tables: Tables::default(),
             a20_mask: !0,
             context_epoch: 1,
-            exec_epochs: [1; CONTEXTS],
-            executed: Box::new([Executed::NONE; CONTEXTS]),
+            fetches: Fetches::default(),
             disturbed: false,
             smc: Vec::new(),
             monitored: Vec::new(),
@@ -173,6 +170,7 @@ impl Mmu {
     /// Drops every cached translation. The guest cannot tell.
     pub fn drop_translations(&mut self) {
         self.tlb.flush_all();
+        self.leave_code_spaces(!0, 0, 64);
         self.exec_changed(!0);
         for info in self.info.touched() {
             info.aliases = Aliases::default();
@@ -181,31 +179,6 @@ impl Mmu {
                 self.tables.close(info.table);
             }
         }
-    }
-
-    /// Code reached through any of `contexts` has to be looked up anew.
-    fn exec_changed(&mut self, contexts: u64) {
-        if contexts == 0 {
-            return;
-        }
-        for context in bits(contexts) {
-            self.exec_epochs[context] += 1;
-            self.executed[context] = Executed::NONE;
-        }
-        self.disturbed = true;
-    }
-
-    /// Those of `contexts` in which instructions may have been fetched from the `1 << shift` bytes from `base` on.
-    fn executing(&self, contexts: u64, base: u64, shift: u8) -> u64 {
-        bits(contexts)
-            .filter(|context| self.executed[*context].any_in(base, shift))
-            .fold(0, |found, context| found | 1 << context)
-    }
-
-    /// Changes when a translation that instructions were fetched through in `context` may have changed.
-    #[inline(always)]
-    pub fn exec_epoch(&self, context: ContextId) -> u64 {
-        self.exec_epochs[usize::from(context.0) % CONTEXTS]
     }
 
     /// Changes when context ids held by a CPU may have been given to others.
@@ -232,6 +205,7 @@ impl Mmu {
         let (id, claim) = self.tlb.context(&key);
         if claim == Claim::Evicted {
             self.context_epoch += 1;
+            self.leave_code_spaces(id.bit(), 0, 64);
             self.exec_changed(id.bit());
         }
         self.counters.contexts += u64::from(claim != Claim::Known);
@@ -473,24 +447,6 @@ impl Mmu {
     /// The bytes of a frame.
     pub fn frame(&self, frame: FrameId) -> &[u8] {
         self.frames.bytes(frame)
-    }
-
-    /// The frame instructions at `linear` are fetched from.
-    ///
-    /// # Errors
-    /// The page fault the fetch causes.
-    #[inline]
-    pub fn exec_page(&mut self, context: ContextId, linear: u64) -> Result<ExecPage, PageFault> {
-        let place = match self.tlb.exec(context, linear & !0xFFF) {
-            Some(frame) => Place::Frame(frame),
-            None => self.place(context, linear, Access::Execute)?,
-        };
-        self.executed[usize::from(context.0) % CONTEXTS].note(linear);
-        Ok(match place {
-            Place::Frame(frame) => ExecPage::Frame(frame),
-            Place::Device(gpa) => ExecPage::Device(gpa),
-            Place::Open => ExecPage::Device(!0),
-        })
     }
 
     /// Translates without side effects, for debuggers. `None` if not mapped.

@@ -53,7 +53,7 @@ pub struct PageFault {
     pub code: u32,
 }
 
-const PRESENT: u64 = 1;
+pub(crate) const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 pub(crate) const ACCESSED: u64 = 1 << 5;

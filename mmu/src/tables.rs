@@ -27,6 +27,12 @@ impl TableUse {
         self.base == other.base && self.shift == other.shift && self.entry_size == other.entry_size
     }
 
+    /// First linear address entry `index` covers, canonical.
+    pub fn first_of(&self, index: u64) -> u64 {
+        let address = self.base.wrapping_add(index << self.shift);
+        if self.shift == 39 { ((address << 16) as i64 >> 16) as u64 } else { address }
+    }
+
     /// Whether entries lead to tables of 4 KiB pages, or map larger pages.
     pub fn is_directory(&self) -> bool {
         self.shift == 21 || self.shift == 22 && self.entry_size == 4

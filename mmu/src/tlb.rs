@@ -4,9 +4,12 @@ use crate::paging::{AddressSpace, Step};
 use crate::pool::FrameId;
 use crate::structures::Structures;
 use std::mem::offset_of;
+use std::ops::Range;
 
 /// Contexts kept at a time; sets of them fit a `u64`.
 pub(crate) const CONTEXTS: usize = 64;
+/// The last of them are code spaces.
+const CODE_SPACES: usize = 4;
 /// Entries of a context at first: a power of two, as every size is.
 const FIRST_ENTRIES: usize = 2048;
 /// Entries it may come to have, which reach 256 MiB.
@@ -200,14 +203,22 @@ impl Tlb {
 
     /// The context for `key`, and what became of the table of contexts.
     pub fn context(&mut self, key: &ContextKey) -> (ContextId, Claim) {
+        self.claim_id(key, 0..CONTEXTS - CODE_SPACES)
+    }
+
+    /// The same for a code space.
+    pub fn code_space(&mut self, key: &ContextKey) -> (ContextId, Claim) {
+        self.claim_id(key, CONTEXTS - CODE_SPACES..CONTEXTS)
+    }
+
+    fn claim_id(&mut self, key: &ContextKey, ids: Range<usize>) -> (ContextId, Claim) {
         self.stamp += 1;
-        let known = self.keys.iter().position(|have| have.as_ref() == Some(key));
+        let known = ids.clone().find(|slot| self.keys[*slot].as_ref() == Some(key));
         let (slot, claim) = match known {
             Some(slot) => (slot, Claim::Known),
             None => {
                 let active = self.active_id;
-                let oldest =
-                    (0..CONTEXTS).filter(|slot| *slot != active).min_by_key(|slot| self.stamps[*slot]);
+                let oldest = ids.filter(|slot| *slot != active).min_by_key(|slot| self.stamps[*slot]);
                 let slot = oldest.unwrap_or(0);
                 let evicted = self.keys[slot].is_some();
                 if evicted {

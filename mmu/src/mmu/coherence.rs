@@ -4,7 +4,7 @@ use super::Mmu;
 use crate::aliases::Revoke;
 use crate::info::TABLE;
 use crate::map::Backing;
-use crate::paging::{ACCESSED, NX, Walk};
+use crate::paging::{ACCESSED, NX, Used};
 use crate::pool::FrameId;
 use crate::tables::{Marked, TableUse};
 use crate::tlb::{ContextId, ContextKey};
@@ -13,27 +13,19 @@ use crate::tlb::{ContextId, ContextKey};
 const BULK: usize = 512;
 
 impl Mmu {
-    /// Notes what depends on the tables of a walk that is about to fill the TLB.
-    pub(super) fn mark_tables(&mut self, key: &ContextKey, context: ContextId, linear: u64, walk: &Walk) {
-        let entry_size = key.space.entry_size();
-        let index_bits = if entry_size == 4 { 10 } else { 9 };
-        for used in &walk.used[..walk.levels] {
-            let gpa = used.entry & self.a20_mask;
-            let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
-            let Backing::Frames(frame) = read else { continue };
-            let covered = u32::from(used.shift) + index_bits;
-            let base = if covered >= 48 { 0 } else { linear & !((1u64 << covered) - 1) };
-            let slot = self.mark(frame);
-            let new = TableUse {
-                base,
-                shift: used.shift,
-                entry_size: entry_size as u8,
-                contexts: context.bit(),
-                unflagged: read != write,
-            };
-            if let Some(gone) = self.tables.add(slot, new) {
-                self.drop_table(&gone);
-            }
+    /// Notes that translations of `context` depend on the table of an entry.
+    pub(super) fn mark_table(&mut self, key: &ContextKey, context: ContextId, linear: u64, used: &Used) {
+        let gpa = used.entry & self.a20_mask;
+        let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
+        let Backing::Frames(frame) = read else { return };
+        let entry_size = key.space.entry_size() as u8;
+        let covered = u32::from(used.shift) + if entry_size == 4 { 10 } else { 9 };
+        let base = if covered >= 48 { 0 } else { linear & !((1u64 << covered) - 1) };
+        let slot = self.mark(frame);
+        let (shift, contexts) = (used.shift, context.bit());
+        let new = TableUse { base, shift, entry_size, contexts, unflagged: read != write };
+        if let Some(gone) = self.tables.add(slot, new) {
+            self.drop_table(&gone);
         }
     }
 
@@ -61,6 +53,7 @@ impl Mmu {
         self.counters.dropped += self.tlb.drop_range(gone.contexts, gone.base, covered);
         let executing = self.executing(gone.contexts, gone.base, covered);
         self.exec_changed(executing);
+        self.leave_code_spaces(gone.contexts, gone.base, covered);
     }
 
     /// Drops what depends on the entries that a store to a table frame is about to change.
@@ -79,7 +72,7 @@ impl Mmu {
             let size = usize::from(table.entry_size);
             for index in offset / size..=(offset + new.len() - 1) / size {
                 let Some(old) = self.cached_entry(frame, &table, index as u64) else { continue };
-                let base = table.base.wrapping_add((index as u64) << table.shift);
+                let base = table.first_of(index as u64);
                 effective |= !recycled && self.entry_store(&table, base, old);
                 if table.is_directory() {
                     self.forget_child(old, TableUse { base, shift: 12, ..table });
@@ -112,6 +105,7 @@ impl Mmu {
             let executing = self.executing(table.contexts, base, table.shift);
             self.exec_changed(executing);
         }
+        self.leave_code_spaces(table.contexts, base, table.shift);
         dropped != 0 || table.shift > 12
     }
 

@@ -14,17 +14,9 @@ impl Mmu {
     /// # Errors
     /// The page fault the access causes.
     pub fn place(&mut self, context: ContextId, linear: u64, access: Access) -> Result<Place, PageFault> {
-        let Some(key) = self.tlb.key(context).copied() else {
-            unreachable!("context ids are renewed when the context epoch changes")
-        };
-        self.counters.walks += 1;
+        let key = self.key(context);
         let from = self.tlb.structures(context).and_then(|structures| structures.get(linear));
-        let walk = self.walk(&key, linear, from, access)?;
-        self.set_flags(&key, &walk, access);
-        self.mark_tables(&key, context, linear, &walk);
-        if from.is_none() && walk.levels != 0 {
-            self.tlb.note_structure(context, linear, walk.last);
-        }
+        let walk = self.translate(&key, context, linear, from, access)?;
         let page = linear & !0xFFF;
         let gpa = walk.page & self.a20_mask;
         let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
@@ -43,6 +35,34 @@ impl Mmu {
             Access::Write => self.fill_write(context, page, frame, read == write),
         }
         Ok(Place::Frame(frame))
+    }
+
+    pub(super) fn key(&self, context: ContextId) -> ContextKey {
+        let Some(key) = self.tlb.key(context) else {
+            unreachable!("context ids are renewed when the context epoch changes")
+        };
+        *key
+    }
+
+    /// Walks the tables with all that follows from it, short of the access.
+    pub(super) fn translate(
+        &mut self,
+        key: &ContextKey,
+        context: ContextId,
+        linear: u64,
+        from: Option<Step>,
+        access: Access,
+    ) -> Result<Walk, PageFault> {
+        self.counters.walks += 1;
+        let walk = self.walk(key, linear, from, access)?;
+        self.set_flags(key, &walk, access);
+        for used in &walk.used[..walk.levels] {
+            self.mark_table(key, context, linear, used);
+        }
+        if from.is_none() && walk.levels != 0 {
+            self.tlb.note_structure(context, linear, walk.last);
+        }
+        Ok(walk)
     }
 
     fn fill_read(&mut self, context: ContextId, page: u64, frame: FrameId) {
@@ -91,7 +111,7 @@ impl Mmu {
         })
     }
 
-    fn read_entry(&self, view: u8, gpa: u64, size: u64) -> u64 {
+    pub(super) fn read_entry(&self, view: u8, gpa: u64, size: u64) -> u64 {
         let gpa = gpa & self.a20_mask;
         match self.maps[usize::from(view & 1)].lookup(gpa).0 {
             Backing::Frames(frame) => {
