@@ -743,7 +743,7 @@ fn modes(tag: u64) -> Modes {
 }
 
 impl Cx<'_> {
-    /// What a jump-cache entry is valid for: execution epoch, modes of translations, context, code size.
+    /// What a jump-cache entry is valid for: execution epoch, modes of translations, code space, code size.
     #[inline]
     pub(crate) fn code_tag(&mut self) -> u64 {
         let context = self.active_context();
@@ -756,7 +756,8 @@ impl Cx<'_> {
     #[inline]
     pub(crate) fn tag_in(&self, context: ContextId) -> u64 {
         let (modes, size) = (self.cpu.tagged_modes, self.cpu.code_size as u64);
-        self.mmu.exec_epoch(context) << 10 | modes << 8 | context.index() << 2 | size
+        let space = self.mmu.code_space(context);
+        self.mmu.exec_epoch(space) << 10 | modes << 8 | space.index() << 2 | size
     }
 
     /// Bytes that may be fetched from RIP on before the CS limit.

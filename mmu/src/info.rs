@@ -37,9 +37,27 @@ impl FrameInfos {
         &mut infos[frame.0 as usize % GROUP]
     }
 
-    pub fn get(&self, frame: FrameId) -> FrameInfo {
-        let group = self.groups.get(frame.0 as usize / GROUP).and_then(Option::as_deref);
-        group.map_or_else(FrameInfo::default, |infos| infos[frame.0 as usize % GROUP])
+    /// [`FrameInfo::traps`] of a frame.
+    #[inline]
+    pub fn traps(&self, frame: FrameId) -> u8 {
+        self.known(frame).map_or(0, |info| info.traps)
+    }
+
+    /// [`FrameInfo::table`] of a frame that is a table.
+    #[inline]
+    pub fn table(&self, frame: FrameId) -> Option<u32> {
+        self.known(frame).filter(|info| info.traps & TABLE != 0).map(|info| info.table)
+    }
+
+    /// [`FrameInfo::code`] of a frame.
+    pub fn code(&self, frame: FrameId) -> Option<u64> {
+        self.known(frame).filter(|info| info.traps & CODE != 0).map(|info| info.code)
+    }
+
+    #[inline]
+    fn known(&self, frame: FrameId) -> Option<&FrameInfo> {
+        let group = self.groups.get(frame.0 as usize / GROUP)?.as_deref()?;
+        Some(&group[frame.0 as usize % GROUP])
     }
 
     /// Those that may differ from the default.

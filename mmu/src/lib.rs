@@ -5,6 +5,7 @@
 //! and dropping every cache at any moment changes nothing a guest can see.
 
 mod aliases;
+mod executed;
 mod frames;
 mod info;
 mod map;
@@ -12,6 +13,7 @@ mod mmu;
 mod paging;
 mod pending;
 mod pool;
+mod structures;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -35,10 +35,18 @@ pub struct MapRange {
     pub write: Backing,
 }
 
+impl MapRange {
+    fn holds(&self, gpa: u64) -> bool {
+        gpa.wrapping_sub(self.base) < self.len
+    }
+}
+
 /// The guest-physical address space as one view sees it. Pages in no range belong to devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressMap {
     ranges: Vec<MapRange>,
+    /// The largest of them, which is asked for most.
+    largest: Option<MapRange>,
 }
 
 impl AddressMap {
@@ -47,19 +55,25 @@ impl AddressMap {
         ranges.retain(|range| range.len >= PAGE);
         ranges.sort_by_key(|range| range.base);
         debug_assert!(ranges.windows(2).all(|pair| pair[0].base + pair[0].len <= pair[1].base));
-        Self { ranges }
+        let largest = ranges.iter().max_by_key(|range| range.len).copied();
+        Self { ranges, largest }
     }
 
     /// (read, write) backing of the page that `gpa` lies in.
+    #[inline]
     pub fn lookup(&self, gpa: u64) -> (Backing, Backing) {
-        let after = self.ranges.partition_point(|range| range.base <= gpa);
-        match after.checked_sub(1).map(|i| &self.ranges[i]) {
-            Some(range) if gpa - range.base < range.len => {
+        match self.largest.filter(|range| range.holds(gpa)).or_else(|| self.range_of(gpa)) {
+            Some(range) => {
                 let pages = (gpa - range.base) / PAGE;
                 (range.read.advance(pages), range.write.advance(pages))
             }
-            _ => (Backing::Device, Backing::Device),
+            None => (Backing::Device, Backing::Device),
         }
+    }
+
+    fn range_of(&self, gpa: u64) -> Option<MapRange> {
+        let after = self.ranges.partition_point(|range| range.base <= gpa);
+        self.ranges.get(after.checked_sub(1)?).filter(|range| range.holds(gpa)).copied()
     }
 
     /// The ranges, by address.

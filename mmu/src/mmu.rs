@@ -1,16 +1,19 @@
 //! The memory of a machine: frames, maps, TLB and the bookkeeping that keeps the TLB and decoded code coherent.
 
 mod coherence;
+mod fetch;
+mod place;
 
 use crate::aliases::{Aliases, Revoke};
 use crate::frames::{Frames, FrozenFrames};
 use crate::info::{CODE, FrameInfos, MONITORED, TABLE};
 use crate::map::{AddressMap, Backing};
-use crate::paging::{ACCESSED, Access, AddressSpace, DIRTY, PageFault, Used, Walk};
+use crate::paging::{Access, AddressSpace};
 use crate::pending::{PageSource, Pending};
 use crate::pool::{FrameId, FramesError, GROUP, PAGE, Word};
 use crate::tables::Tables;
-use crate::tlb::{CONTEXTS, Claim, ContextId, ContextKey, Tlb, TlbEntry, bits};
+use crate::tlb::{Claim, ContextId, ContextKey, Tlb, TlbEntry};
+use fetch::Fetches;
 use std::sync::Arc;
 
 /// Which of the platform's address maps a CPU sees: 0 ordinarily, 1 in SMM.
@@ -76,16 +79,6 @@ pub struct Counters {
     pub tables_marked: u64,
 }
 
-/// Pages the filter of executed pages tells apart.
-const EXECUTED: usize = 4096;
-type Executed = [u64; EXECUTED / 64];
-
-/// Word and bit of a linear address's page in the filter of executed pages.
-fn executed_bit(linear: u64) -> (usize, u64) {
-    let page = (linear >> 12 ^ linear >> 24) as usize % EXECUTED;
-    (page / 64, 1 << (page % 64))
-}
-
 /// Bytes MONITOR watches, naturally aligned.
 pub const MONITOR_LINE: u64 = 64;
 
@@ -107,11 +100,7 @@ pub struct Mmu {
     tables: Tables,
     a20_mask: u64,
     context_epoch: u64,
-    /// Per context, see [`Self::exec_epoch`].
-    exec_epochs: [u64; CONTEXTS],
-    /// Per context, the linear pages that instructions were fetched from since its execution epoch began (a hashed
-    /// superset).
-    executed: Box<[Executed; CONTEXTS]>,
+    fetches: Fetches,
     disturbed: bool,
     smc: Vec<Smc>,
     monitored: Vec<Monitored>,
@@ -141,8 +130,7 @@ impl Mmu {
             tables: Tables::default(),
             a20_mask: !0,
             context_epoch: 1,
-            exec_epochs: [1; CONTEXTS],
-            executed: Box::new([[0; EXECUTED / 64]; CONTEXTS]),
+            fetches: Fetches::default(),
             disturbed: false,
             smc: Vec::new(),
             monitored: Vec::new(),
@@ -182,6 +170,7 @@ impl Mmu {
     /// Drops every cached translation. The guest cannot tell.
     pub fn drop_translations(&mut self) {
         self.tlb.flush_all();
+        self.leave_code_spaces(!0, 0, 64);
         self.exec_changed(!0);
         for info in self.info.touched() {
             info.aliases = Aliases::default();
@@ -190,29 +179,6 @@ impl Mmu {
                 self.tables.close(info.table);
             }
         }
-    }
-
-    /// Code reached through any of `contexts` has to be looked up anew.
-    fn exec_changed(&mut self, contexts: u64) {
-        for context in bits(contexts) {
-            self.exec_epochs[context] += 1;
-            self.executed[context] = [0; EXECUTED / 64];
-        }
-        self.disturbed = true;
-    }
-
-    /// Those of `contexts` in which instructions may have been fetched from the page of `linear`.
-    fn executing(&self, contexts: u64, linear: u64) -> u64 {
-        let (word, bit) = executed_bit(linear);
-        bits(contexts)
-            .filter(|context| self.executed[*context][word] & bit != 0)
-            .fold(0, |found, context| found | 1 << context)
-    }
-
-    /// Changes when a translation that instructions were fetched through in `context` may have changed.
-    #[inline(always)]
-    pub fn exec_epoch(&self, context: ContextId) -> u64 {
-        self.exec_epochs[usize::from(context.0) % CONTEXTS]
     }
 
     /// Changes when context ids held by a CPU may have been given to others.
@@ -239,6 +205,7 @@ impl Mmu {
         let (id, claim) = self.tlb.context(&key);
         if claim == Claim::Evicted {
             self.context_epoch += 1;
+            self.leave_code_spaces(id.bit(), 0, 64);
             self.exec_changed(id.bit());
         }
         self.counters.contexts += u64::from(claim != Claim::Known);
@@ -352,116 +319,6 @@ impl Mmu {
         true
     }
 
-    /// Walks the tables, fills the TLB of `context` and says where the access goes.
-    ///
-    /// # Errors
-    /// The page fault the access causes.
-    pub fn place(&mut self, context: ContextId, linear: u64, access: Access) -> Result<Place, PageFault> {
-        let Some(key) = self.tlb.key(context).copied() else {
-            unreachable!("context ids are renewed when the context epoch changes")
-        };
-        self.counters.walks += 1;
-        let walk = self.walk(&key, linear, access)?;
-        self.set_flags(&key, &walk, access);
-        self.mark_tables(&key, context, linear, &walk);
-        let page = linear & !0xFFF;
-        let gpa = walk.page & self.a20_mask;
-        let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
-        let backing = if access == Access::Write { write } else { read };
-        let Backing::Frames(frame) = backing else {
-            return Ok(if backing == Backing::Device {
-                Place::Device(gpa | linear & 0xFFF)
-            } else {
-                Place::Open
-            });
-        };
-        match access {
-            Access::Execute => self.tlb.fill_exec(context, page, frame),
-            _ if key.rights.watched => {}
-            Access::Read => self.fill_read(context, page, frame),
-            Access::Write => self.fill_write(context, page, frame, read == write),
-        }
-        Ok(Place::Frame(frame))
-    }
-
-    fn fill_read(&mut self, context: ContextId, page: u64, frame: FrameId) {
-        if self.frames.shared(frame) {
-            let aliases = &mut self.info.at(frame).aliases;
-            aliases.add(page, context.bit(), &mut self.tlb, Revoke::Translation);
-        }
-        self.tlb.fill_read(context, page, self.frames.address(frame));
-    }
-
-    /// Makes a frame this machine's own for a write; translations to where it was go. False if the host has no
-    /// memory for that.
-    fn own(&mut self, frame: FrameId) -> bool {
-        let owned = self.frames.own(frame);
-        if owned.as_ref().is_some_and(|owned| owned.moved) {
-            self.info.at(frame).aliases.revoke(&mut self.tlb, Revoke::Translation);
-        }
-        owned.is_some()
-    }
-
-    fn fill_write(&mut self, context: ContextId, page: u64, frame: FrameId, readable: bool) {
-        if !readable {
-            return;
-        }
-        if self.info.get(frame).traps != 0 {
-            return self.fill_read(context, page, frame);
-        }
-        if self.own(frame) {
-            let aliases = &mut self.info.at(frame).aliases;
-            aliases.add(page, context.bit(), &mut self.tlb, Revoke::Write);
-            let host = self.frames.address(frame);
-            self.tlb.fill_write(context, page, host);
-            self.tlb.fill_read(context, page, host);
-        }
-    }
-
-    fn walk(&self, key: &ContextKey, linear: u64, access: Access) -> Result<Walk, PageFault> {
-        key.space.walk(linear, access, key.rights.user, key.rights.smap_enforced, |gpa, size| {
-            self.read_entry(key.view, gpa, size)
-        })
-    }
-
-    fn read_entry(&self, view: u8, gpa: u64, size: u64) -> u64 {
-        let gpa = gpa & self.a20_mask;
-        match self.maps[usize::from(view & 1)].lookup(gpa).0 {
-            Backing::Frames(frame) => {
-                let address = self.frames.address(frame) + (gpa & (PAGE - 1) & !(size - 1)) as usize;
-                if size == 4 {
-                    u64::from(self.frames.memory().load::<u32>(address))
-                } else {
-                    self.frames.memory().load::<u64>(address)
-                }
-            }
-            Backing::Device | Backing::Open => !0 >> (64 - 8 * size),
-        }
-    }
-
-    /// Sets accessed and dirty flags of a walk that succeeded (SDM 4.8).
-    fn set_flags(&mut self, key: &ContextKey, walk: &Walk, access: Access) {
-        for (level, used) in walk.used[..walk.levels].iter().enumerate() {
-            let leaf = level + 1 == walk.levels;
-            let want = ACCESSED | if leaf && access == Access::Write { DIRTY } else { 0 };
-            if used.value & want != want {
-                self.write_entry(key.view, used, used.value | want, key.space.entry_size());
-            }
-        }
-    }
-
-    fn write_entry(&mut self, view: u8, used: &Used, value: u64, size: u64) {
-        let gpa = used.entry & self.a20_mask;
-        if let Backing::Frames(frame) = self.maps[usize::from(view & 1)].lookup(gpa).1 {
-            let offset = (gpa & (PAGE - 1)) as usize;
-            self.note_code_store(frame, offset, size as usize);
-            if self.info.get(frame).traps & MONITORED != 0 {
-                self.note_monitored_store(frame, offset, size as usize);
-            }
-            self.store(frame, offset, &value.to_le_bytes()[..size as usize]);
-        }
-    }
-
     /// Notes that bytes of `frame` were decoded; stores to them will be reported.
     pub fn mark_code(&mut self, frame: FrameId, granules: u64) {
         let info = self.info.at(frame);
@@ -491,11 +348,8 @@ impl Mmu {
     }
 
     fn note_code_store(&mut self, frame: FrameId, offset: usize, len: usize) {
-        let info = self.info.get(frame);
-        if info.traps & CODE == 0 {
-            return;
-        }
-        let granules = granules(offset, len) & info.code;
+        let Some(code) = self.info.code(frame) else { return };
+        let granules = granules(offset, len) & code;
         if granules == 0 {
             self.counters.near_code_stores += 1;
         } else {
@@ -570,7 +424,7 @@ impl Mmu {
     /// # Panics
     /// If the range leaves the frame.
     pub fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
-        let traps = self.info.get(frame).traps;
+        let traps = self.info.traps(frame);
         if traps & CODE != 0 {
             self.note_code_store(frame, offset, bytes.len());
         }
@@ -600,25 +454,6 @@ impl Mmu {
         self.frames.bytes(frame)
     }
 
-    /// The frame instructions at `linear` are fetched from.
-    ///
-    /// # Errors
-    /// The page fault the fetch causes.
-    #[inline]
-    pub fn exec_page(&mut self, context: ContextId, linear: u64) -> Result<ExecPage, PageFault> {
-        let place = match self.tlb.exec(context, linear & !0xFFF) {
-            Some(frame) => Place::Frame(frame),
-            None => self.place(context, linear, Access::Execute)?,
-        };
-        let (word, bit) = executed_bit(linear);
-        self.executed[usize::from(context.0) % CONTEXTS][word] |= bit;
-        Ok(match place {
-            Place::Frame(frame) => ExecPage::Frame(frame),
-            Place::Device(gpa) => ExecPage::Device(gpa),
-            Place::Open => ExecPage::Device(!0),
-        })
-    }
-
     /// Translates without side effects, for debuggers. `None` if not mapped.
     pub fn probe(&self, space: &AddressSpace, view: ViewId, linear: u64) -> Option<u64> {
         self.probe_as(space, view, linear, false)
@@ -628,7 +463,7 @@ impl Mmu {
     pub fn probe_as(&self, space: &AddressSpace, view: ViewId, linear: u64, user: bool) -> Option<u64> {
         let rights = Rights { user, ..Rights::default() };
         let key = ContextKey { space: *space, rights, view: view.0 };
-        let walk = self.walk(&key, linear, Access::Read).ok()?;
+        let walk = self.walk(&key, linear, None, Access::Read).ok()?;
         Some((walk.page | linear & 0xFFF) & self.a20_mask)
     }
 
@@ -680,7 +515,7 @@ impl Mmu {
     /// what was written since; decoded code and translations of other frames stay.
     pub fn rewind(&mut self, frozen: &FrozenFrames) {
         for frame in self.frames.begin_rewind(frozen) {
-            if self.info.get(frame).traps == 0 {
+            if self.info.traps(frame) == 0 {
                 self.store(frame, 0, frozen.bytes(frame));
             } else {
                 self.rewind_trapped(frame, frozen.bytes(frame));

@@ -53,7 +53,7 @@ pub struct PageFault {
     pub code: u32,
 }
 
-const PRESENT: u64 = 1;
+pub(crate) const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 pub(crate) const ACCESSED: u64 = 1 << 5;
@@ -72,18 +72,29 @@ pub(crate) struct Used {
     pub shift: u8,
 }
 
+/// Where a walk goes on: a table, and what the entries that led there allow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    /// Guest-physical address of the table.
+    table: u64,
+    /// log2 of the linear range one of its entries covers.
+    pub shift: u8,
+    writable: bool,
+    user: bool,
+    no_execute: bool,
+}
+
 /// A finished walk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
     /// Guest-physical address of the 4 KiB page.
     pub page: u64,
-    /// Entries used, root first.
+    /// Entries used, the leaf last.
     pub used: [Used; 4],
-    /// How many of `used` count; the last is the leaf.
+    /// How many of `used` count.
     pub levels: usize,
-    writable: bool,
-    user: bool,
-    no_execute: bool,
+    /// Where the table with the leaf was reached.
+    pub last: Step,
 }
 
 impl AddressSpace {
@@ -106,13 +117,14 @@ impl AddressSpace {
         if matches!(self.mode, PagingMode::Bits32 { .. }) { 4 } else { 8 }
     }
 
-    fn first_level(&self, linear: u64) -> (u64, u8) {
-        match self.mode {
+    fn first_step(&self, linear: u64) -> Step {
+        let (table, shift) = match self.mode {
             PagingMode::Off => (0, 12),
             PagingMode::Bits32 { .. } => (self.root & 0xFFFF_F000, 22),
             PagingMode::Pae => (self.pdptes[(linear >> 30 & 3) as usize], 21),
             PagingMode::Level4 => (self.root, 39),
-        }
+        };
+        Step { table, shift, writable: true, user: true, no_execute: false }
     }
 
     fn reserved(&self, value: u64, shift: u8, leaf: bool) -> bool {
@@ -167,58 +179,54 @@ impl AddressSpace {
         PageFault { code }
     }
 
-    /// Walks the tables for `linear`. `read` gives the entry at a guest-physical address.
+    /// Walks the tables for `linear`, from the root or from where an earlier walk came to. `read` gives the entry at a
+    /// guest-physical address.
     pub(crate) fn walk(
         &self,
         linear: u64,
+        from: Option<Step>,
         access: Access,
         user: bool,
         smap_enforced: bool,
         mut read: impl FnMut(u64, u64) -> u64,
     ) -> Result<Walk, PageFault> {
-        let mut walk = Walk {
-            page: linear & !0xFFF,
-            used: [Used::default(); 4],
-            levels: 0,
-            writable: true,
-            user: true,
-            no_execute: false,
-        };
+        let mut step = from.unwrap_or_else(|| self.first_step(linear));
+        let mut walk = Walk { page: linear & !0xFFF, used: [Used::default(); 4], levels: 0, last: step };
         if self.mode == PagingMode::Off {
             return Ok(walk);
         }
-        let size = self.entry_size();
-        let (mut table, mut shift) = self.first_level(linear);
-        if self.mode == PagingMode::Pae {
-            if table & PRESENT == 0 {
+        if self.mode == PagingMode::Pae && from.is_none() {
+            if step.table & PRESENT == 0 {
                 return Err(self.fault_code(false, false, access, user));
             }
-            table &= 0x000F_FFFF_FFFF_F000;
+            step.table &= 0x000F_FFFF_FFFF_F000;
         }
+        let size = self.entry_size();
         let index_bits = if size == 4 { 10 } else { 9 };
         loop {
-            let entry = table + (linear >> shift & ((1 << index_bits) - 1)) * size;
+            walk.last = step;
+            let entry = step.table + (linear >> step.shift & ((1 << index_bits) - 1)) * size;
             let value = read(entry, size);
-            walk.used[walk.levels] = Used { entry, value, shift };
+            walk.used[walk.levels] = Used { entry, value, shift: step.shift };
             walk.levels += 1;
             if value & PRESENT == 0 {
                 return Err(self.fault_code(false, false, access, user));
             }
-            let leaf = self.is_leaf(value, shift);
-            if self.reserved(value, shift, leaf) {
+            let leaf = self.is_leaf(value, step.shift);
+            if self.reserved(value, step.shift, leaf) {
                 return Err(self.fault_code(true, true, access, user));
             }
-            walk.writable &= value & WRITABLE != 0;
-            walk.user &= value & USER != 0;
-            walk.no_execute |= size == 8 && self.no_execute && value & NX != 0;
+            step.writable &= value & WRITABLE != 0;
+            step.user &= value & USER != 0;
+            step.no_execute |= size == 8 && self.no_execute && value & NX != 0;
             if leaf {
-                walk.page = self.leaf_page(value, shift, linear);
+                walk.page = self.leaf_page(value, step.shift, linear);
                 break;
             }
-            table = if size == 4 { value & 0xFFFF_F000 } else { value & 0x000F_FFFF_FFFF_F000 };
-            shift -= index_bits;
+            step.table = if size == 4 { value & 0xFFFF_F000 } else { value & 0x000F_FFFF_FFFF_F000 };
+            step.shift -= index_bits;
         }
-        if self.permits(&walk, access, user, smap_enforced) {
+        if self.permits(&step, access, user, smap_enforced) {
             Ok(walk)
         } else {
             Err(self.fault_code(true, false, access, user))
@@ -226,20 +234,20 @@ impl AddressSpace {
     }
 
     /// SDM 4.6: access rights.
-    fn permits(&self, walk: &Walk, access: Access, user: bool, smap_enforced: bool) -> bool {
+    fn permits(&self, reached: &Step, access: Access, user: bool, smap_enforced: bool) -> bool {
         if user {
-            return walk.user
+            return reached.user
                 && match access {
                     Access::Read => true,
-                    Access::Write => walk.writable,
-                    Access::Execute => !walk.no_execute,
+                    Access::Write => reached.writable,
+                    Access::Execute => !reached.no_execute,
                 };
         }
         match access {
-            Access::Execute => !(walk.no_execute || self.smep && walk.user),
-            _ if smap_enforced && self.smap && walk.user => false,
+            Access::Execute => !(reached.no_execute || self.smep && reached.user),
+            _ if smap_enforced && self.smap && reached.user => false,
             Access::Read => true,
-            Access::Write => walk.writable || !self.write_protect,
+            Access::Write => reached.writable || !self.write_protect,
         }
     }
 }

@@ -26,6 +26,22 @@ impl TableUse {
     fn same(&self, other: &Self) -> bool {
         self.base == other.base && self.shift == other.shift && self.entry_size == other.entry_size
     }
+
+    /// First linear address entry `index` covers, canonical.
+    pub fn first_of(&self, index: u64) -> u64 {
+        let address = self.base.wrapping_add(index << self.shift);
+        if self.shift == 39 { ((address << 16) as i64 >> 16) as u64 } else { address }
+    }
+
+    /// Whether entries lead to tables of 4 KiB pages, or map larger pages.
+    pub fn is_directory(&self) -> bool {
+        self.shift == 21 || self.shift == 22 && self.entry_size == 4
+    }
+
+    /// Whether what is true of `other` is of this one.
+    fn includes(&self, other: &Self) -> bool {
+        self.same(other) && other.contexts & !self.contexts == 0 && other.unflagged <= self.unflagged
+    }
 }
 
 #[derive(Default)]
@@ -63,6 +79,9 @@ impl Tables {
     pub fn add(&mut self, slot: u32, new: TableUse) -> Option<TableUse> {
         let table = &mut self.slots[slot as usize];
         table.idle = 0;
+        if table.uses.last().is_some_and(|last| last.includes(&new)) {
+            return None;
+        }
         if let Some(at) = table.uses.iter().position(|known| known.same(&new)) {
             // At the back a walk with fewer levels than USES evicts nothing that it has relied on itself.
             table.uses[at..].rotate_left(1);

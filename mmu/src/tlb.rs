@@ -1,16 +1,25 @@
 //! The soft TLB: direct-mapped entries in a bounded number of contexts, one per (address space, privilege, view).
 
-use crate::paging::AddressSpace;
+use crate::paging::{AddressSpace, Step};
 use crate::pool::FrameId;
+use crate::structures::Structures;
 use std::mem::offset_of;
+use std::ops::Range;
 
 /// Contexts kept at a time; sets of them fit a `u64`.
 pub(crate) const CONTEXTS: usize = 64;
+/// The last of them are code spaces.
+const CODE_SPACES: usize = 4;
 /// Entries of a context at first: a power of two, as every size is.
 const FIRST_ENTRIES: usize = 2048;
 /// Entries it may come to have, which reach 256 MiB.
 const MOST_ENTRIES: usize = 1 << 16;
 const EXEC_ENTRIES: usize = 512;
+/// Ranges whose translations are counted, and log2 of their size.
+const RANGES: usize = 256;
+const RANGE_SHIFT: u32 = 21;
+/// log2 of the size of ranges for whose sake a context is emptied.
+const FLUSHED: u8 = 30;
 
 /// A tag that no address looked up in entry `slot` is within a page of: it belongs to the neighbouring entry.
 /// (It is not canonical either, but the fast path does not check that.)
@@ -70,6 +79,32 @@ struct ExecEntry {
 
 const EXEC_EMPTY: ExecEntry = ExecEntry { page: 1 << 62, frame: FrameId(0) };
 
+/// How many translations there are to each 2 MiB range, ranges that hash alike being one.
+struct Population([u32; RANGES]);
+
+impl Population {
+    const EMPTY: Self = Self([0; RANGES]);
+
+    fn of(&mut self, page: u64) -> &mut u32 {
+        let range = page >> RANGE_SHIFT;
+        &mut self.0[(range ^ range >> 9) as usize % RANGES]
+    }
+
+    fn add(&mut self, page: u64) {
+        *self.of(page) += 1;
+    }
+
+    fn remove(&mut self, page: u64) {
+        *self.of(page) -= 1;
+    }
+
+    /// Whether there may be any to the `pages` pages from `base` on, at least a range of them.
+    fn any_in(&mut self, base: u64, pages: u64) -> bool {
+        let count = (pages >> (RANGE_SHIFT - 12)).max(1);
+        count >= RANGES as u64 || (0..count).any(|i| *self.of(base.wrapping_add(i << RANGE_SHIFT)) != 0)
+    }
+}
+
 /// What a context is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ContextKey {
@@ -91,6 +126,8 @@ pub(crate) enum Claim {
 struct Entries {
     data: Box<[TlbEntry]>,
     exec: [ExecEntry; EXEC_ENTRIES],
+    structures: Structures,
+    population: Population,
     /// Translations of late that others had to go for.
     pressure: usize,
 }
@@ -100,7 +137,13 @@ impl Entries {
     #[inline(never)]
     fn new(count: usize) -> Box<Self> {
         let data = (0..count).map(empty).collect();
-        Box::new(Self { data, exec: [EXEC_EMPTY; EXEC_ENTRIES], pressure: 0 })
+        Box::new(Self {
+            data,
+            exec: [EXEC_EMPTY; EXEC_ENTRIES],
+            structures: Structures::EMPTY,
+            population: Population::EMPTY,
+            pressure: 0,
+        })
     }
 
     #[inline(always)]
@@ -117,11 +160,53 @@ impl Entries {
 
     fn clear_data(&mut self) {
         self.data.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
+        self.count_anew();
+    }
+
+    /// Counts what is left when all data translations have gone.
+    fn count_anew(&mut self) {
+        self.population = Population::EMPTY;
+        for entry in self.exec.iter().filter(|entry| entry.page != EXEC_EMPTY.page) {
+            self.population.add(entry.page);
+        }
+    }
+
+    /// Empties an entry that is about some page.
+    fn remove(&mut self, slot: usize) {
+        self.population.remove(self.data[slot].page);
+        self.data[slot] = empty(slot);
     }
 
     fn clear(&mut self) {
-        self.clear_data();
         self.exec.fill(EXEC_EMPTY);
+        self.clear_data();
+        self.structures = Structures::EMPTY;
+    }
+
+    /// Removes the translations of `pages` pages from `base` on. Returns how many.
+    fn drop_range(&mut self, base: u64, pages: u64) -> u64 {
+        let mut dropped = 0;
+        if pages > 1 && !self.population.any_in(base, pages) {
+            return 0;
+        }
+        let first = self.slot(base);
+        let last = self.data.len() - 1;
+        for slot in (first..first + (pages as usize).min(last + 1)).map(|slot| slot & last) {
+            if self.data[slot].page.wrapping_sub(base) < pages << 12 {
+                self.remove(slot);
+                dropped += 1;
+            }
+        }
+        let first = exec_slot(base);
+        for slot in first..first + (pages as usize).min(EXEC_ENTRIES) {
+            let entry = &mut self.exec[slot % EXEC_ENTRIES];
+            if entry.page.wrapping_sub(base) < pages << 12 {
+                self.population.remove(entry.page);
+                *entry = EXEC_EMPTY;
+                dropped += 1;
+            }
+        }
+        dropped
     }
 
     /// Has more entries if there were too few of late. All are empty then.
@@ -129,6 +214,7 @@ impl Entries {
         let count = self.data.len();
         if self.pressure > count / 4 && count < MOST_ENTRIES {
             self.data = (0..2 * count).map(empty).collect();
+            self.count_anew();
             self.pressure = 0;
         }
         self.pressure -= self.pressure / 8;
@@ -174,14 +260,22 @@ impl Tlb {
 
     /// The context for `key`, and what became of the table of contexts.
     pub fn context(&mut self, key: &ContextKey) -> (ContextId, Claim) {
+        self.claim_id(key, 0..CONTEXTS - CODE_SPACES)
+    }
+
+    /// The same for a code space.
+    pub fn code_space(&mut self, key: &ContextKey) -> (ContextId, Claim) {
+        self.claim_id(key, CONTEXTS - CODE_SPACES..CONTEXTS)
+    }
+
+    fn claim_id(&mut self, key: &ContextKey, ids: Range<usize>) -> (ContextId, Claim) {
         self.stamp += 1;
-        let known = self.keys.iter().position(|have| have.as_ref() == Some(key));
+        let known = ids.clone().find(|slot| self.keys[*slot].as_ref() == Some(key));
         let (slot, claim) = match known {
             Some(slot) => (slot, Claim::Known),
             None => {
                 let active = self.active_id;
-                let oldest =
-                    (0..CONTEXTS).filter(|slot| *slot != active).min_by_key(|slot| self.stamps[*slot]);
+                let oldest = ids.filter(|slot| *slot != active).min_by_key(|slot| self.stamps[*slot]);
                 let slot = oldest.unwrap_or(0);
                 let evicted = self.keys[slot].is_some();
                 if evicted {
@@ -248,12 +342,18 @@ impl Tlb {
     fn claim(&mut self, context: ContextId, page: u64, host: usize) -> &mut TlbEntry {
         let entries = self.filling(context);
         let slot = entries.slot(page);
-        let entry = &mut entries.data[slot];
-        if entry.page != page || entry.host != host {
-            entries.pressure += usize::from(entry.page != page && entry.page != invalid(slot));
-            *entry = TlbEntry { page, host, ..empty(slot) };
+        let old = &entries.data[slot];
+        if old.page != page || old.host != host {
+            if old.page != page {
+                if old.page != invalid(slot) {
+                    entries.pressure += 1;
+                    entries.population.remove(old.page);
+                }
+                entries.population.add(page);
+            }
+            entries.data[slot] = TlbEntry { page, host, ..empty(slot) };
         }
-        entry
+        &mut entries.data[slot]
     }
 
     pub fn fill_read(&mut self, context: ContextId, page: u64, host: usize) {
@@ -272,7 +372,13 @@ impl Tlb {
     }
 
     pub fn fill_exec(&mut self, context: ContextId, page: u64, frame: FrameId) {
-        self.filling(context).exec[exec_slot(page)] = ExecEntry { page, frame };
+        let entries = self.filling(context);
+        let entry = &mut entries.exec[exec_slot(page)];
+        if entry.page != EXEC_EMPTY.page {
+            entries.population.remove(entry.page);
+        }
+        entries.population.add(page);
+        *entry = ExecEntry { page, frame };
     }
 
     /// Removes the write permission of `page` in the contexts of `set`.
@@ -287,34 +393,37 @@ impl Tlb {
     /// Removes the translations of data accesses to `page` in the contexts of `set`.
     pub fn drop_page(&mut self, set: u64, page: u64) {
         for context in bits(set & self.filled) {
-            if let Some((entry, slot)) = self.entries(context).and_then(|entries| entries.about(page)) {
-                *entry = empty(slot);
+            let Some(entries) = self.entries(context) else { continue };
+            if let Some((_, slot)) = entries.about(page) {
+                entries.remove(slot);
             }
         }
+    }
+
+    /// Where walks in `context` may begin, if it holds anything.
+    #[inline]
+    pub fn structures(&self, context: ContextId) -> Option<&Structures> {
+        let id = context.0 as usize % CONTEXTS;
+        let entries = if id == self.active_id { &self.active } else { self.others[id].as_ref()? };
+        Some(&entries.structures)
+    }
+
+    /// Notes where the last table of a walk for `linear` was reached.
+    pub fn note_structure(&mut self, context: ContextId, linear: u64, step: Step) {
+        self.filling(context).structures.note(linear, step);
     }
 
     /// Removes the translations of `1 << shift` bytes from `base` in the contexts of `set`. Returns how many.
     pub fn drop_range(&mut self, set: u64, base: u64, shift: u8) -> u64 {
         let mut dropped = 0;
         for context in bits(set & self.filled) {
-            if shift >= 30 {
+            if shift >= FLUSHED {
                 self.flush(ContextId(context as u8));
                 dropped += 1;
-                continue;
-            }
-            let Some(entries) = self.entries(context) else { continue };
-            let pages = 1u64 << (shift - 12);
-            for page in (0..pages).map(|i| base.wrapping_add(i << 12)) {
-                if let Some((entry, slot)) = entries.about(page) {
-                    *entry = empty(slot);
-                    dropped += 1;
-                }
-            }
-            for page in (0..pages.min(EXEC_ENTRIES as u64)).map(|i| base.wrapping_add(i << 12)) {
-                let entry = &mut entries.exec[exec_slot(page)];
-                if entry.page.wrapping_sub(base) < pages << 12 {
-                    *entry = EXEC_EMPTY;
-                    dropped += 1;
+            } else if let Some(entries) = self.entries(context) {
+                dropped += entries.drop_range(base, 1 << (shift - 12));
+                if shift > 12 {
+                    entries.structures.drop_range(base, shift);
                 }
             }
         }

@@ -50,9 +50,13 @@ impl Cx<'_> {
     fn fill_trapped<T: Width>(&mut self, to: u64, value: T, count: usize) -> bool {
         let mut bytes = [0; 4096];
         let len = count * T::SIZE;
-        bytes[..len]
-            .chunks_exact_mut(T::SIZE)
-            .for_each(|chunk| chunk.copy_from_slice(&value.to_le()[..T::SIZE]));
+        bytes[..T::SIZE].copy_from_slice(&value.to_le()[..T::SIZE]);
+        let mut filled = T::SIZE;
+        while filled < len {
+            let more = filled.min(len - filled);
+            bytes.copy_within(..more, filled);
+            filled += more;
+        }
         self.store_trapped(to, &bytes[..len])
     }
 
