@@ -1,6 +1,8 @@
 //! I1, I2 and I4 on Debian's kernel, which `tests/fetch-debian.sh` fetches. Run by name: they take minutes.
 //!
 //!     AMBER_DEBIAN_STEPS=8000000000 cargo test --release -p amber-tests --test debian -- --ignored
+//!
+//! AMBER_DEBIAN_INITRD and AMBER_DEBIAN_APPEND name another initial RAM disk and command line: other work than the boot.
 
 use amber_emu::cli::build;
 use amber_emu::config::MachineConfig;
@@ -21,8 +23,12 @@ fn steps() -> u64 {
 fn boot(folder: &Path, cpus: u32) -> Machine {
     let config = MachineConfig {
         kernel: Some(folder.join("vmlinuz")),
-        initrd: Some(folder.join("initrd.gz")),
-        append: Some("console=ttyS0 panic=-1".into()),
+        initrd: Some(
+            std::env::var_os("AMBER_DEBIAN_INITRD").map_or_else(|| folder.join("initrd.gz"), Into::into),
+        ),
+        append: Some(
+            std::env::var("AMBER_DEBIAN_APPEND").unwrap_or_else(|_| "console=ttyS0 panic=-1".into()),
+        ),
         cpus,
         ..MachineConfig::default()
     };
@@ -46,6 +52,12 @@ fn check(disturbance: Disturbance) {
 #[ignore = "needs a kernel and minutes"]
 fn two_boots_agree() {
     check(Disturbance::Nothing);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn both_engines_agree() {
+    check(Disturbance::Interpreter);
 }
 
 #[test]
