@@ -293,7 +293,8 @@ impl CodeCache {
         }
     }
 
-    /// Has the JIT put everything right that the architecture leaves undefined, whatever this host does: for tests.
+    /// Has the JIT put everything right that the architecture leaves undefined, and use nothing that some hosts lack, whatever
+    /// this host does: for tests.
     pub fn distrust_host(&mut self) {
         self.begin();
         if let Some(jit) = &mut self.jit {

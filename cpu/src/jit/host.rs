@@ -1,4 +1,5 @@
-//! What the host does where the architecture leaves flags undefined. Processors differ; the guest's flags must not.
+//! What the host's processor has, and what it does where the architecture leaves flags undefined. Processors differ; the
+//! guest's must not.
 
 use super::emit::{Code, Map, Opcode};
 use super::enter;
@@ -7,16 +8,20 @@ use super::registers::RAX;
 
 /// The host's ways. What is false is put right, or left to the interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HostFlags {
+pub(super) struct HostCpu {
     /// AF is 0 after logic, TEST and shifts, as it is on the reference.
     pub clears_aux: bool,
     /// BT and its kin change CF alone, as on the reference.
     pub bit_tests_keep: bool,
+    /// It has AESENC and its kin, which the guest's model may have without x86-64-v2.
+    pub aes: bool,
+    /// It has PCLMULQDQ.
+    pub pclmulqdq: bool,
 }
 
-impl HostFlags {
-    /// The processor that agrees with the reference in nothing.
-    pub const WORST: Self = Self { clears_aux: false, bit_tests_keep: false };
+impl HostCpu {
+    /// The processor that agrees with the reference in nothing, and has no more than it must.
+    pub const WORST: Self = Self { clears_aux: false, bit_tests_keep: false, aes: false, pclmulqdq: false };
 
     /// Tries the instructions out; code memory is as before afterwards.
     pub fn fingerprint(memory: &mut CodeMemory) -> Self {
@@ -32,7 +37,8 @@ impl HostFlags {
             let outcome = |flags| try_out(memory, flags, opcode, digit, &[3]);
             [0x8D5, 0].into_iter().map(outcome).zip([KEPT, 0]).all(|(flags, kept)| flags & KEPT == kept)
         });
-        Self { clears_aux, bit_tests_keep }
+        let (aes, pclmulqdq) = (is_x86_feature_detected!("aes"), is_x86_feature_detected!("pclmulqdq"));
+        Self { clears_aux, bit_tests_keep, aes, pclmulqdq }
     }
 }
 

@@ -33,9 +33,10 @@ use crate::exec::Cx;
 use emit::Code;
 use enter::Routines;
 use frame::{Entry, Reason, Site, unpack};
-use host::HostFlags;
+use host::HostCpu;
 use memory::CodeMemory;
 pub(crate) use plan::Piece;
+use plan::Target;
 use std::collections::BTreeMap;
 use tags::Tags;
 use translate::{Link, Translator};
@@ -75,7 +76,7 @@ pub struct Jit {
     memory: CodeMemory,
     routines: Routines,
     routines_end: usize,
-    host: HostFlags,
+    host: HostCpu,
     translations: Vec<Option<Translation>>,
     free: Vec<u32>,
     /// Translations by block.
@@ -108,7 +109,7 @@ impl Jit {
         let mut code = Code::default();
         let routines = enter::routines(&mut code);
         memory.append(&code.bytes);
-        let host = HostFlags::fingerprint(&mut memory);
+        let host = HostCpu::fingerprint(&mut memory);
         let routines_end = memory.used();
         Ok(Self {
             host,
@@ -131,7 +132,7 @@ impl Jit {
     /// Trusts the host in nothing the architecture leaves undefined, as if its fingerprint were the worst. Goes for what is
     /// translated from now on.
     pub fn distrust_host(&mut self) {
-        self.host = HostFlags::WORST;
+        self.host = HostCpu::WORST;
     }
 
     /// Looks where translated code is after so many steps, to find loops.
@@ -242,7 +243,8 @@ impl Jit {
             Loop(self.last_loop)
         });
         let began = std::time::Instant::now();
-        let Some((insns, windows)) = plan::plan(pieces, looping, model, start.modes) else {
+        let target = Target { model, modes: start.modes, host: self.host };
+        let Some((insns, windows)) = plan::plan(pieces, looping, &target) else {
             return jump::UNTRANSLATED;
         };
         let place = self.memory.used();

@@ -1,6 +1,7 @@
 //! What the translator knows of each instruction of a block before it begins: how it is translated, and what it does to
 //! the flags.
 
+use super::host::HostCpu;
 use super::raw::Raw;
 use super::registers::{Home, home};
 use super::window::{Loop, Windows};
@@ -112,6 +113,14 @@ pub(super) struct Planned<'a> {
     pub rip: u64,
     /// Where a loop goes on after it, if it is the last of its block.
     pub goes_to: Option<u64>,
+}
+
+/// What is translated for: the guest's processor, what may be native now, and the host.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub model: &'a CpuModel,
+    pub modes: Modes,
+    pub host: HostCpu,
 }
 
 /// A block to be translated.
@@ -241,12 +250,11 @@ impl Planned<'_> {
 pub(super) fn plan<'a>(
     pieces: &[Piece<'a>],
     looping: Option<Loop>,
-    model: &CpuModel,
-    modes: Modes,
+    target: &Target,
 ) -> Option<(Vec<Planned<'a>>, Windows)> {
     let mut planned = Vec::with_capacity(pieces.iter().map(|piece| piece.count).sum());
     for (n, piece) in pieces.iter().enumerate() {
-        plan_piece(&mut planned, piece, model, modes)?;
+        plan_piece(&mut planned, piece, target)?;
         if looping.is_some() {
             let next = pieces[(n + 1) % pieces.len()].rip;
             planned.last_mut()?.go_on_at(next)?;
@@ -259,42 +267,31 @@ pub(super) fn plan<'a>(
     Some((planned, windows))
 }
 
-fn plan_piece<'a>(
-    planned: &mut Vec<Planned<'a>>,
-    piece: &Piece<'a>,
-    model: &CpuModel,
-    modes: Modes,
-) -> Option<()> {
+fn plan_piece<'a>(planned: &mut Vec<Planned<'a>>, piece: &Piece<'a>, target: &Target) -> Option<()> {
     let (bytes, mut at) = (piece.bytes, 0);
     for _ in 0..piece.count {
         let mut instr = Instruction::default();
         let Decoded::Insn(insn, ..) =
-            decode_with(&bytes[at..], at as u16, CodeSize::Bits64, model, &mut instr)
+            decode_with(&bytes[at..], at as u16, CodeSize::Bits64, target.model, &mut instr)
         else {
             return None;
         };
         let len = usize::from(insn.len);
         let bytes = &bytes[at..at + len];
         at += len;
-        let next = planned_instruction(instr, insn, bytes, model, modes);
+        let next = planned_instruction(instr, insn, bytes, target);
         planned.push(Planned { rip: piece.rip, ..next });
     }
     Some(())
 }
 
-fn planned_instruction<'a>(
-    instr: Instruction,
-    insn: Insn,
-    bytes: &'a [u8],
-    model: &CpuModel,
-    modes: Modes,
-) -> Planned<'a> {
-    let known = !instr.is_invalid() && executable(&instr, CodeSize::Bits64, model);
+fn planned_instruction<'a>(instr: Instruction, insn: Insn, bytes: &'a [u8], target: &Target) -> Planned<'a> {
+    let known = !instr.is_invalid() && executable(&instr, CodeSize::Bits64, target.model);
     let raw = if known { Raw::new(bytes, &instr) } else { Raw::new(&[0x90, 0], &Instruction::default()) };
     let way = if known && reads_selector(&instr) {
         Way::ReadSelector
     } else if known && plain_operands(&instr) {
-        way_high(&instr, way(&instr, modes))
+        way_high(&instr, way(&instr, target))
     } else {
         Way::Interpret
     };
@@ -363,17 +360,21 @@ fn way_high(instr: &Instruction, plain: Way) -> Way {
     }
 }
 
-fn way(instr: &Instruction, modes: Modes) -> Way {
+fn way(instr: &Instruction, target: &Target) -> Way {
     use Mnemonic as M;
     use Use::{Modify, Read, Write};
     let memory = |i| i < instr.op_count() && instr.op_kind(i) == OpKind::Memory;
     let register = |i| i < instr.op_count() && instr.op_kind(i) == OpKind::Register;
     let vector = (0..instr.op_count()).any(|i| register(i) && instr.op_register(i).is_xmm());
     if vector {
-        return if modes.sse && translatable_vector(instr) { Way::Vector } else { Way::Interpret };
+        return if target.modes.sse && translatable_vector(instr, target.host) {
+            Way::Vector
+        } else {
+            Way::Interpret
+        };
     }
     if x87::is_translatable(instr) {
-        return if modes.x87 { Way::X87 } else { Way::Interpret };
+        return if target.modes.x87 { Way::X87 } else { Way::Interpret };
     }
     if instr.is_jcc_short_or_near() {
         return Way::JumpIf;
@@ -523,7 +524,7 @@ fn mov(instr: &Instruction) -> Way {
 
 /// Whether an instruction on XMM registers is the same on every host, touches no implicit general register, and has no
 /// memory operand besides ModRM's.
-fn translatable_vector(instr: &Instruction) -> bool {
+fn translatable_vector(instr: &Instruction, host: HostCpu) -> bool {
     use Mnemonic as M;
     let base = instr.cpuid_features().iter().all(|feature| {
         matches!(
@@ -535,9 +536,8 @@ fn translatable_vector(instr: &Instruction) -> bool {
                 | CpuidFeature::SSE4_1
                 | CpuidFeature::SSE4_2
         ) || match feature {
-            // Not of x86-64-v2: the host may lack them though the guest's model has them.
-            CpuidFeature::AES => is_x86_feature_detected!("aes"),
-            CpuidFeature::PCLMULQDQ => is_x86_feature_detected!("pclmulqdq"),
+            CpuidFeature::AES => host.aes,
+            CpuidFeature::PCLMULQDQ => host.pclmulqdq,
             _ => false,
         }
     });

@@ -4,7 +4,7 @@ use super::emit::{Code, Fixup, Opcode, at, cc};
 use super::enter::{Routines, jump_to_code, look_up};
 use super::flags::{FlagState, reads_overflow, restore};
 use super::frame::{self, Site, here};
-use super::host::HostFlags;
+use super::host::HostCpu;
 use super::interpret;
 use super::operate::Access;
 use super::plan::{Planned, Way};
@@ -155,7 +155,7 @@ pub(super) struct Translator<'a> {
     /// Offset in code memory at which the translation will be.
     place: usize,
     routines: &'a Routines,
-    pub host: HostFlags,
+    pub host: HostCpu,
     /// RIP of the block.
     start: u64,
     pub insns: &'a [Planned<'a>],
@@ -181,7 +181,7 @@ pub(super) struct Translator<'a> {
 impl<'a> Translator<'a> {
     pub fn new(
         routines: &'a Routines,
-        host: HostFlags,
+        host: HostCpu,
         insns: &'a [Planned<'a>],
         windows: Windows,
         start: u64,
