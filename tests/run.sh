@@ -15,6 +15,10 @@ fi
 
 cargo fmt --check
 cargo clippy --workspace --exclude amber-frontend --all-targets -- -D warnings
+# Where there is no JIT: as far as this machine can tell.
+if [[ $(rustup target list --installed 2>/dev/null) == *aarch64-unknown-linux-gnu* ]] && command -v aarch64-linux-gnu-gcc >/dev/null; then
+    RUSTFLAGS="-D warnings" cargo check --target aarch64-unknown-linux-gnu -p amber-emu
+fi
 cargo build --release
 cargo test --workspace --exclude amber-frontend
 cargo run --release </dev/null
