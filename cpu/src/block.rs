@@ -17,7 +17,7 @@ pub(crate) const BLOCK_INSNS: usize = 64;
 const MAX_INSNS: usize = 1 << 20;
 const JUMPS: usize = 1 << 15;
 /// Times a block is interpreted before it is translated.
-const HOT: u8 = 8;
+const HOT: u8 = 16;
 /// Times a block is found running before a loop is looked for about it.
 const OFTEN: u8 = 3;
 
