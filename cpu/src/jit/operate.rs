@@ -5,7 +5,7 @@ use super::enter::{tag, tlb_entry};
 use super::flags::{Deviation, FlagState, Operand, Replay, clear_aux, reads_overflow};
 use super::frame::{self, here};
 use super::plan::{Planned, Use, Way, is_high};
-use super::registers::{GUEST_RAX, Home, Host, RAX, RCX, RDX, home};
+use super::registers::{GUEST_RAX, Home, Homes, Host, RAX, RCX, RDX};
 use super::translate::{StackMiss, Translator};
 use super::window::Which;
 use crate::decode::register_code;
@@ -78,7 +78,7 @@ impl Translator<'_> {
 
     /// A host register with the value of a guest register: its home, or `scratch` loaded from the frame.
     pub fn value(&mut self, code: u8, scratch: Host) -> Host {
-        match home(code) {
+        match self.homes.of(code) {
             Home::Register(register) => register,
             Home::Slot(slot) => {
                 self.code.load(scratch, frame::slot(slot));
@@ -89,7 +89,7 @@ impl Translator<'_> {
 
     /// Puts 64 bits into a guest register.
     pub fn put(&mut self, code: u8, from: Host) {
-        match home(code) {
+        match self.homes.of(code) {
             Home::Register(register) => self.code.copy(register, from),
             Home::Slot(slot) => self.code.store(frame::slot(slot), from),
         }
@@ -227,8 +227,9 @@ impl Translator<'_> {
     /// Neither scratch register may hold anything else.
     pub fn emit(&mut self, opcode: Opcode, reg: Field, rm: Field, mem: Option<Mem>, immediate: &[u8]) {
         let mut mem = mem;
+        let homes = self.homes;
         let slotted =
-            |field| matches!(field, Field::General { code, .. } if matches!(home(code), Home::Slot(_)));
+            |field| matches!(field, Field::General { code, .. } if matches!(homes.of(code), Home::Slot(_)));
         let reg_scratch = if mem.is_some() { RAX } else { RCX };
         if slotted(reg) {
             mem = mem.map(|mem| self.fold(mem));
@@ -253,7 +254,7 @@ impl Translator<'_> {
         match field {
             Field::Digit(digit) => digit,
             Field::Xmm(number) => number,
-            Field::General { code, size, used } => match home(code) {
+            Field::General { code, size, used } => match self.homes.of(code) {
                 Home::Register(register) => register.0,
                 Home::Slot(slot) => {
                     if used.reads() || size < 4 {
@@ -268,7 +269,7 @@ impl Translator<'_> {
     /// Writes a register back that has no home.
     fn give_back(&mut self, field: Field, host: u8) {
         if let Field::General { code, used, .. } = field
-            && let Home::Slot(slot) = home(code)
+            && let Home::Slot(slot) = self.homes.of(code)
             && used.writes()
         {
             self.code.store(frame::slot(slot), Host(host));
@@ -311,7 +312,7 @@ impl Translator<'_> {
         self.emit(opcode, reg, rm, mem, immediate);
         if planned.changes_flags {
             self.after_flags(index, planned);
-            if let Some(replay) = replay(instr) {
+            if let Some(replay) = replay(instr, &self.homes) {
                 self.flags.replayed_by(replay);
             }
         }
@@ -430,7 +431,7 @@ impl Translator<'_> {
         let opcode = Opcode { byte: opcode, byte_register: byte & 1 == 0, repeat: 0, ..planned.raw.opcode };
         self.code.op(opcode, digit, GUEST_RAX, immediate);
         self.flags.set(Deviation::None, self.wrong_aux(planned));
-        if let Some(replay) = replay(&planned.instr) {
+        if let Some(replay) = replay(&planned.instr, &self.homes) {
             self.flags.replayed_by(replay);
         }
     }
@@ -444,7 +445,7 @@ impl Translator<'_> {
         if size == 2 {
             return self.interpret(index);
         }
-        let target = match home(to) {
+        let target = match self.homes.of(to) {
             Home::Register(register) => register,
             Home::Slot(_) => RAX,
         };
@@ -464,7 +465,7 @@ impl Translator<'_> {
         let register = planned.instr.op_register(0);
         let value = planned.instr.immediate(1);
         let value = if register.size() == 4 { value & 0xFFFF_FFFF } else { value };
-        match home(register_code(register)) {
+        match self.homes.of(register_code(register)) {
             Home::Register(register) => self.code.constant(register, value),
             Home::Slot(slot) => {
                 self.code.constant(RAX, value);
@@ -571,7 +572,8 @@ impl Translator<'_> {
     fn cmpxchg(&mut self, index: usize, planned: &Planned) {
         let instr = &planned.instr;
         let register = instr.op_register(1);
-        let (Home::Register(source), OpKind::Memory) = (home(register_code(register)), instr.op_kind(0))
+        let (Home::Register(source), OpKind::Memory) =
+            (self.homes.of(register_code(register)), instr.op_kind(0))
         else {
             return self.interpret(index);
         };
@@ -650,7 +652,7 @@ impl Translator<'_> {
 }
 
 /// How an instruction's flags can be made again from what it leaves.
-fn replay(instr: &Instruction) -> Option<Replay> {
+fn replay(instr: &Instruction, homes: &Homes) -> Option<Replay> {
     const ADD: u8 = 0;
     const SUB: u8 = 5;
     let operation = match instr.mnemonic() {
@@ -663,7 +665,7 @@ fn replay(instr: &Instruction) -> Option<Replay> {
     };
     let register = |i: u32| {
         let register = (instr.op_kind(i) == OpKind::Register).then(|| instr.op_register(i))?;
-        match home(register_code(register)) {
+        match homes.of(register_code(register)) {
             Home::Register(host) if register.size() >= 4 => Some(host),
             _ => None,
         }

@@ -3,7 +3,7 @@
 
 use super::host::HostCpu;
 use super::raw::Raw;
-use super::registers::{Home, home};
+use super::registers::{Home, Homes};
 use super::window::{Loop, Windows};
 use super::x87;
 use crate::CpuModel;
@@ -12,7 +12,7 @@ use crate::decode::{Decoded, decode_with, executable, operand_size, register_cod
 use crate::exec::{Insn, iflag};
 use crate::semantics::request;
 use crate::state::CodeSize;
-use iced_x86::{CpuidFeature, Instruction, Mnemonic, OpKind, Register, RflagsBits};
+use iced_x86::{CpuidFeature, Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register, RflagsBits};
 
 const ARITHMETIC: u32 =
     RflagsBits::OF | RflagsBits::SF | RflagsBits::ZF | RflagsBits::AF | RflagsBits::CF | RflagsBits::PF;
@@ -178,14 +178,23 @@ impl Planned<'_> {
     }
 
     /// The host registers it changes while translated code runs, a bit each.
-    pub fn writes(&self) -> u32 {
+    pub fn writes(&self, homes: &Homes) -> u32 {
         // The flags are saved before the interpreter runs, so they need no registers then.
         let written = if self.way == Way::Interpret { 0 } else { self.written() };
-        let host = |code: u8| match home(code) {
+        let host = |code: u8| match homes.of(code) {
             Home::Register(register) => 1 << register.0,
             Home::Slot(_) => 0,
         };
         (0..16).filter(|code| written >> code & 1 != 0).fold(0, |all, code| all | host(code))
+    }
+
+    /// The guest registers it has to do with, a bit each.
+    pub fn used(&self) -> u16 {
+        let mut info = InstructionInfoFactory::new();
+        let registers = info.info(&self.instr).used_registers().iter().map(|used| used.register());
+        registers
+            .filter(|register| register.is_gpr())
+            .fold(0, |all, register| all | 1 << register.full_register().number())
     }
 
     /// The guest registers it changes, a bit each.

@@ -30,7 +30,11 @@ pub(super) enum Home {
     Slot(u8),
 }
 
-/// By the guest register's encoding. Those in the frame are the ones compilers use least.
+/// Where each guest register is, by its encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Homes([Home; 16]);
+
+/// Those in the frame are the ones compilers use least.
 const HOMES: [Home; 16] = [
     Home::Register(GUEST_RAX),
     Home::Register(GUEST_RCX),
@@ -50,9 +54,33 @@ const HOMES: [Home; 16] = [
     Home::Slot(3),
 ];
 
-/// Where guest register `code` is.
-pub(super) fn home(code: u8) -> Home {
-    HOMES[usize::from(code & 15)]
+/// Guest registers that no instruction needs where they are.
+const MOVABLE: [usize; 8] = [3, 5, 6, 7, 8, 9, 12, 13];
+
+impl Homes {
+    /// Between translations.
+    pub const USUAL: Self = Self(HOMES);
+
+    /// Where guest register `code` is.
+    pub fn of(&self, code: u8) -> Home {
+        self.0[usize::from(code & 15)]
+    }
+
+    /// As is best for code that uses these guest registers alone, a bit each; and what is to be exchanged for that.
+    pub fn of_loop(used: u16) -> (Self, Vec<(Host, u8)>) {
+        let (mut homes, mut exchanges) = (Self::USUAL, Vec::new());
+        let uses = |n: &usize| used >> n & 1 != 0;
+        let mut idle = MOVABLE.into_iter().filter(|n| !uses(n));
+        for n in (0..16).filter(uses) {
+            let Home::Slot(slot) = HOMES[n] else { continue };
+            let Some(other) = idle.next() else { break };
+            if let Home::Register(register) = HOMES[other] {
+                homes.0.swap(n, other);
+                exchanges.push((register, slot));
+            }
+        }
+        (homes, exchanges)
+    }
 }
 
 /// All guest registers with their homes.

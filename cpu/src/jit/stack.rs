@@ -4,7 +4,7 @@ use super::emit::{Mem, Opcode, at};
 use super::frame::{self, here};
 use super::operate::Access;
 use super::plan::Planned;
-use super::registers::{GUEST_RSP, Home, RAX, RCX, home};
+use super::registers::{GUEST_RSP, Home, RAX, RCX};
 use super::translate::Translator;
 use super::window::Which;
 use crate::decode::register_code;
@@ -53,7 +53,7 @@ impl Translator<'_> {
         } else if instr.op_kind(0) == OpKind::Register {
             let mem = self.pushed(index);
             let code = register_code(instr.op_register(0));
-            let mem = if matches!(home(code), Home::Slot(_)) { self.fold(mem) } else { mem };
+            let mem = if matches!(self.homes.of(code), Home::Slot(_)) { self.fold(mem) } else { mem };
             let value = self.value(code, RAX);
             self.code.store(mem, value);
         } else {
@@ -93,7 +93,7 @@ impl Translator<'_> {
     pub fn pop(&mut self, index: usize, planned: &Planned) {
         let code = register_code(planned.instr.op_register(0));
         let mem = self.popped(index);
-        match home(code) {
+        match self.homes.of(code) {
             Home::Register(GUEST_RSP) => return self.code.load(GUEST_RSP, mem),
             Home::Register(register) => self.code.load(register, mem),
             Home::Slot(slot) => {

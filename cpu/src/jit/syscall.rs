@@ -4,7 +4,7 @@
 use super::emit::{Mem, Opcode, cc};
 use super::enter::forget_stack;
 use super::frame::{self, LEVEL, Level, here};
-use super::registers::{GUEST_RCX, Home, RAX, RCX, home};
+use super::registers::{GUEST_RCX, Home, RAX, RCX};
 use super::system::{flags, msr, place, segment, system};
 use super::translate::Translator;
 use crate::flags::bit;
@@ -138,7 +138,7 @@ impl Translator<'_> {
 
     /// Where R11 is.
     fn image_in_r11(&self) -> Mem {
-        match home(11) {
+        match self.homes.of(11) {
             Home::Slot(slot) => frame::slot(slot),
             Home::Register(_) => unreachable!("R11 is in the frame"),
         }

@@ -4,7 +4,7 @@
 use super::emit::{Mem, Opcode, at, cc};
 use super::frame::{self, here};
 use super::plan::Planned;
-use super::registers::{BUDGET, GUEST_RAX, GUEST_RCX, Home, RAX, RCX, RDX, home};
+use super::registers::{BUDGET, GUEST_RAX, GUEST_RCX, Home, RAX, RCX, RDX};
 use super::translate::Translator;
 use crate::decode::register_code;
 use crate::flags::{Flags, bit};
@@ -122,7 +122,7 @@ impl Translator<'_> {
         };
         self.code.load(RCX, here(frame::VCPU));
         let to = register_code(planned.instr.op_register(0));
-        let register = match home(to) {
+        let register = match self.homes.of(to) {
             Home::Register(register) => register,
             Home::Slot(_) => RAX,
         };

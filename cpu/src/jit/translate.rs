@@ -8,7 +8,7 @@ use super::host::HostCpu;
 use super::interpret;
 use super::operate::Access;
 use super::plan::{Planned, Way};
-use super::registers::{BUDGET, RAX, RCX};
+use super::registers::{BUDGET, Homes, Host, RAX, RCX};
 use super::window::{KeptMiss, Live, Loop, Windows};
 use crate::exec::{iflag, is_canonical};
 use crate::state::Vcpu;
@@ -62,6 +62,8 @@ enum Cold {
         from: Fixup,
         rip: u64,
         flags: FlagState,
+        /// Registers are where a loop has them.
+        looping: bool,
     },
     /// The same; RIP is in the frame.
     SpentAt {
@@ -160,6 +162,9 @@ pub(super) struct Translator<'a> {
     start: u64,
     pub insns: &'a [Planned<'a>],
     pub windows: Windows,
+    pub homes: Homes,
+    /// Registers and slots of the frame that a loop exchanges.
+    exchanges: Vec<(Host, u8)>,
     pub flags: FlagState,
     /// Where accesses of the instruction at hand go that the TLB does not answer.
     pub slow: Vec<Fixup>,
@@ -189,6 +194,10 @@ impl<'a> Translator<'a> {
         first_site: u32,
         first_link: u32,
     ) -> Self {
+        let (homes, exchanges) = match windows.looping() {
+            Some(_) => Homes::of_loop(insns.iter().fold(0, |all, planned| all | planned.used())),
+            None => (Homes::USUAL, Vec::new()),
+        };
         Self {
             code: Code::default(),
             place,
@@ -197,6 +206,8 @@ impl<'a> Translator<'a> {
             start,
             insns,
             windows,
+            homes,
+            exchanges,
             flags: FlagState::SAVED,
             slow: Vec::new(),
             stack_misses: Vec::new(),
@@ -260,6 +271,7 @@ impl<'a> Translator<'a> {
     fn turns(&mut self, looping: Loop) {
         let from = self.check_owner(looping);
         self.cold.push(Cold::Forgotten { from, back: self.code.here() });
+        self.move_registers();
         let first = self.code.here();
         self.instructions();
         if self.end_turn() == FlagState::SAVED && !self.windows.has_lasting() {
@@ -282,8 +294,17 @@ impl<'a> Translator<'a> {
         self.flags.lose();
         self.count(self.insns.len());
         let from = self.code.jump_if(cc::L);
-        self.cold.push(Cold::Spent { from, rip: self.start, flags: self.flags });
+        self.cold.push(Cold::Spent { from, rip: self.start, flags: self.flags, looping: true });
         self.flags
+    }
+
+    /// Brings registers to where the loop has them, or back. RAX is lost; flags stay.
+    fn move_registers(&mut self) {
+        for (register, slot) in self.exchanges.clone() {
+            self.code.load(RAX, frame::slot(slot));
+            self.code.store(frame::slot(slot), register);
+            self.code.copy(register, RAX);
+        }
     }
 
     /// A jump out of a loop after instruction `index`.
@@ -302,7 +323,7 @@ impl<'a> Translator<'a> {
     fn instruction(&mut self, index: usize) {
         let planned = &self.insns[index];
         let killed = planned.sets_flags && !planned.reads_flags;
-        self.flags.before_write(&mut self.code, planned.writes(), killed);
+        self.flags.before_write(&mut self.code, planned.writes(&self.homes), killed);
         match planned.way {
             Way::Interpret => self.interpret(index),
             Way::Nothing => {}
@@ -387,8 +408,10 @@ impl<'a> Translator<'a> {
     /// Has the interpreter carry an instruction out. Flags must be saved, and are afterwards.
     fn call_interpreter(&mut self, index: usize) {
         let site = self.site(index);
+        self.move_registers();
         self.code.constant(RAX, site.into());
         self.call_routine(self.routines.interpret);
+        self.move_registers();
     }
 
     /// An instruction that is not translated.
@@ -452,7 +475,7 @@ impl<'a> Translator<'a> {
             return self.leave(0);
         }
         let spent = self.code.jump_if(cc::L);
-        self.cold.push(Cold::Spent { from: spent, rip: target, flags });
+        self.cold.push(Cold::Spent { from: spent, rip: target, flags, looping: false });
         let near = target / PAGE == self.start / PAGE;
         let guard = if near {
             None
@@ -486,9 +509,12 @@ impl<'a> Translator<'a> {
         match std::mem::replace(&mut self.cold[n], Cold::Done) {
             Cold::Slow(slow) => self.emit_slow(slow),
             Cold::Stack { miss, slow } => self.emit_stack(miss, slow),
-            Cold::Spent { from, rip, mut flags } => {
+            Cold::Spent { from, rip, mut flags, looping } => {
                 self.code.bind(from);
                 flags.save(&mut self.code);
+                if looping {
+                    self.move_registers();
+                }
                 self.code.constant(RAX, rip);
                 self.leave(0);
             }
@@ -513,7 +539,14 @@ impl<'a> Translator<'a> {
             Cold::Exit { from, index, to, flags } => {
                 self.code.bind(from);
                 self.flags = flags;
-                self.flags.settle(&mut self.code);
+                if self.exchanges.is_empty() {
+                    self.flags.settle(&mut self.code);
+                } else {
+                    // They could not be made again from registers that move.
+                    self.flags.save(&mut self.code);
+                    self.flags = FlagState::SAVED;
+                    self.move_registers();
+                }
                 self.edge(to, index + 1);
             }
             Cold::Forgotten { from, back } => {
@@ -552,6 +585,7 @@ impl<'a> Translator<'a> {
 
     fn emit_lost(&mut self, from: Vec<Fixup>, index: usize) {
         from.into_iter().for_each(|fixup| self.code.bind(fixup));
+        self.move_registers();
         self.code.constant(RAX, self.next_rip(index));
         self.code.group1(true, SUB, BUDGET, index as i32 + 1);
         let spent = self.code.jump_if(cc::L);

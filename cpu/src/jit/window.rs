@@ -7,7 +7,7 @@ use super::emit::{Fixup, Mem, Opcode, at, cc};
 use super::frame::{self, here};
 use super::operate::{Access, aligns};
 use super::plan::{Planned, Use, Way};
-use super::registers::{GUEST_RSP, Home, RAX, RCX, home};
+use super::registers::{GUEST_RSP, Home, RAX, RCX};
 use super::translate::Translator;
 use crate::decode::register_code;
 use iced_x86::{Mnemonic, OpKind, Register};
@@ -373,7 +373,7 @@ impl Translator<'_> {
         let base = self.value(window.base, RAX);
         self.code.lea(RAX, at(base, from));
         if window.base == RSP {
-            debug_assert_eq!(home(RSP), Home::Register(GUEST_RSP));
+            debug_assert_eq!(self.homes.of(RSP), Home::Register(GUEST_RSP));
             self.find_on_stack(window.access());
         } else {
             self.find_in_tlb(window.access());
