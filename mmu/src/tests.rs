@@ -239,3 +239,98 @@ fn a_table_seen_by_another_view_is_forgotten_there() {
     put32(&mut mmu, 0x1000, 0x8003);
     assert_eq!(mmu.marked_tables(), 1, "the directory");
 }
+
+/// Where the code of the kernels below is.
+const KERNEL: u64 = 0xFFFF_FF80_0000_5000;
+
+/// Two roots, frames 1 and 2, with one kernel behind their last entries, whose tables are frames 3, 4 and 5 and whose code
+/// is frame 6; and a context for each.
+fn two_processes() -> (Mmu, [ContextId; 2]) {
+    let (mut mmu, _) = machine(600);
+    for root in [0x1000, 0x2000] {
+        put64(&mut mmu, root + 511 * 8, 0x3023);
+    }
+    put64(&mut mmu, 0x3000, 0x4003);
+    put64(&mut mmu, 0x4000, 0x5003);
+    put64(&mut mmu, 0x5000 + 5 * 8, 0x6003);
+    let contexts = [0x1000, 0x2000].map(|root| {
+        let space = AddressSpace { root, ..space(PagingMode::Level4) };
+        paged(&mut mmu, &space)
+    });
+    for context in contexts {
+        assert_eq!(mmu.exec_page(context, KERNEL), Ok(ExecPage::Frame(FrameId(6))));
+    }
+    (mmu, contexts)
+}
+
+fn tags(mmu: &Mmu, contexts: [ContextId; 2]) -> [(u64, u64); 2] {
+    contexts.map(|context| {
+        let space = mmu.code_space(context);
+        (space.index(), mmu.exec_epoch(space))
+    })
+}
+
+#[test]
+fn kernel_code_is_shared_by_address_spaces_with_the_same_root_entry() {
+    let (mut mmu, contexts) = two_processes();
+    let [first, second] = tags(&mmu, contexts);
+    assert_eq!(first, second);
+    // The kernel's own tables are shared: a change concerns both.
+    put64(&mut mmu, 0x5000 + 5 * 8, 0x7003);
+    let changed = tags(&mmu, contexts);
+    assert!(changed[0] == changed[1] && changed[0] != first);
+    for context in contexts {
+        assert_eq!(mmu.exec_page(context, KERNEL), Ok(ExecPage::Frame(FrameId(7))));
+    }
+}
+
+#[test]
+fn an_address_space_leaves_the_shared_code_when_its_root_entry_changes() {
+    let (mut mmu, contexts) = two_processes();
+    let [before, _] = tags(&mmu, contexts);
+    mmu.take_smc();
+    put64(&mut mmu, 0x1000 + 511 * 8, 0);
+    assert!(mmu.disturbed());
+    let [first, second] = tags(&mmu, contexts);
+    assert!(first != before && second == before);
+    assert!(mmu.exec_page(contexts[0], KERNEL).is_err());
+    assert_eq!(mmu.exec_page(contexts[1], KERNEL), Ok(ExecPage::Frame(FrameId(6))));
+    // A root that is recycled as a whole.
+    mmu.write_physical(ViewId(0), 0x2000, &[0; 4096]);
+    assert_ne!(tags(&mmu, contexts)[1], before);
+    assert!(mmu.exec_page(contexts[1], KERNEL).is_err());
+}
+
+#[test]
+fn code_behind_another_root_entry_is_no_shared_code() {
+    let (mut mmu, contexts) = two_processes();
+    put64(&mut mmu, 0x1000, 0x3003);
+    let [shared, _] = tags(&mmu, contexts);
+    assert_eq!(mmu.exec_page(contexts[0], 0x5000), Ok(ExecPage::Frame(FrameId(6))));
+    let [first, second] = tags(&mmu, contexts);
+    assert!(first != shared && second == shared);
+    put64(&mut mmu, 0x1000, 0);
+    assert_ne!(tags(&mmu, contexts)[0], first);
+    assert!(mmu.exec_page(contexts[0], 0x5000).is_err());
+}
+
+#[test]
+fn a_walk_that_begins_at_a_known_table_follows_changes_above_it() {
+    let (mut mmu, contexts) = two_processes();
+    mmu.activate(contexts[0]);
+    put64(&mut mmu, 0x6000, 6);
+    put64(&mut mmu, 0x5000 + 6 * 8, 0x8003);
+    assert_eq!(read(&mut mmu, contexts[0], KERNEL), 6);
+    // Another table of pages, then none, at each level.
+    put64(&mut mmu, 0x9000 + 6 * 8, 0xA003);
+    put64(&mut mmu, 0xA000, 10);
+    put64(&mut mmu, 0x4000, 0x9003);
+    assert_eq!(read(&mut mmu, contexts[0], KERNEL + PAGE), 10);
+    for (entry, whole) in [(0x4000, 0x9003), (0x3000, 0x4003), (0x1000 + 511 * 8, 0x3023)] {
+        put64(&mut mmu, entry, 0);
+        assert!(mmu.place(contexts[0], KERNEL + PAGE, Access::Read).is_err());
+        assert!(mmu.read_fast::<u64>(KERNEL + PAGE).is_none());
+        put64(&mut mmu, entry, whole);
+        assert_eq!(read(&mut mmu, contexts[0], KERNEL + PAGE), 10);
+    }
+}
