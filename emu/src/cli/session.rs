@@ -8,6 +8,7 @@ use crate::config::{MachineConfig, SaveAt};
 use crate::control::Method;
 use crate::machine::request::{Asking, Refusal};
 use crate::machine::{Frozen, Machine, Stop};
+use crate::screenshot;
 use amber_mmu::ViewId;
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, anyhow, bail};
@@ -48,6 +49,22 @@ impl Shelf for StoreShelf<'_> {
         let found = stores::find(self.folder, name).map_err(|_| Refusal::Unknown)?;
         Machine::load(found.snapshot).map_err(|_| Refusal::Unknown)
     }
+}
+
+/// What is to be done at a step.
+#[derive(Clone, Copy)]
+enum Due<'a> {
+    Save(&'a str),
+    Screenshot(&'a Path),
+}
+
+/// All of it, the last first.
+fn points(config: &MachineConfig) -> Vec<(u64, Due<'_>)> {
+    let saves = config.save_at.iter().map(|SaveAt { step, name }| (*step, Due::Save(name)));
+    let shots = config.screenshot.iter().filter_map(|shot| Some((shot.step?, Due::Screenshot(&shot.file))));
+    let mut points: Vec<_> = saves.chain(shots).collect();
+    points.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
+    points
 }
 
 impl<'a> Session<'a> {
@@ -103,15 +120,12 @@ impl<'a> Session<'a> {
     /// None of the guest's doing.
     pub fn run(&mut self, until: u64, host: &mut SessionHost) -> Result<Stop> {
         host.serves = self.config.guest_checkpoints != Policy::Deny;
-        let mut points = self.config.save_at.clone();
-        points.sort();
-        points.reverse();
+        let mut points = points(self.config);
         loop {
-            while points.last().is_some_and(|point| point.step <= self.machine.step()) {
-                let SaveAt { name, .. } = points.pop().ok_or_else(|| anyhow!("a point was there"))?;
-                self.save_or_say(&name);
+            while let Some(point) = points.pop_if(|point| point.0 <= self.machine.step()) {
+                self.reach(point.1);
             }
-            let next = points.last().map_or(until, |point| point.step.min(until));
+            let next = points.last().map_or(until, |point| point.0.min(until));
             match self.machine.run(next, host, self.config.no_reboot) {
                 Stop::Step if self.machine.step() < until => {}
                 Stop::Request(asking) => self.serve(asking, host),
@@ -130,6 +144,18 @@ impl<'a> Session<'a> {
     fn serve(&mut self, asking: Asking, host: &mut SessionHost) {
         let mut shelf = StoreShelf { folder: self.config.store.as_deref(), parent: self.parent };
         self.checkpoints.serve(self.machine, asking, host, &mut shelf);
+    }
+
+    /// Does what is to be done at a step.
+    fn reach(&mut self, due: Due) {
+        match due {
+            Due::Save(name) => self.save_or_say(name),
+            Due::Screenshot(file) => {
+                if let Err(error) = screenshot::write(&self.machine.picture(), file) {
+                    eprintln!("amber: {error}; the machine runs on");
+                }
+            }
+        }
     }
 
     /// A failed save is told, and the machine runs on.

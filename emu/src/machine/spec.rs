@@ -3,9 +3,9 @@
 use super::MachineError;
 use crate::disk;
 use amber_cpu::CpuModel;
-use amber_devices::{DiskConfig, PlatformConfig};
+use amber_devices::{DiskConfig, DisplayKind, PlatformConfig};
 use amber_mmu::PAGE;
-use amber_snapshot::{Schema, Section};
+use amber_snapshot::{Schema, Section, Upgrade};
 use serde::{Deserialize, Serialize};
 
 /// What a machine is built from. The section `config`: it never changes while the machine lives.
@@ -31,6 +31,10 @@ pub struct MachineSpec {
     pub boot_len: u64,
     /// Disks in order; set when the machine is built.
     pub disks: Vec<DiskSpec>,
+    /// Display adapter: `std` or `text`.
+    pub display: String,
+    /// Bytes of the display's option ROM, behind the firmware; set when the machine is built.
+    pub option_rom_len: u64,
 }
 
 /// A disk. Its image is known by its contents: where it is does not matter.
@@ -48,8 +52,55 @@ pub struct DiskSpec {
 
 impl Section for MachineSpec {
     const KIND: &'static str = "config";
+    const VERSION: u32 = 3;
+}
+
+/// The display adapters by name.
+const DISPLAYS: [(&str, DisplayKind); 2] = [("std", DisplayKind::Std), ("text", DisplayKind::Text)];
+
+/// As it was when a display had no more than text.
+#[derive(Serialize, Deserialize, Schema)]
+struct MachineSpecV2 {
+    machine: String,
+    cpu: String,
+    features: Vec<(String, bool)>,
+    cpus: u32,
+    memory: u64,
+    seed: u64,
+    rtc_start: i64,
+    quantum: u64,
+    firmware_len: u64,
+    boot_len: u64,
+    disks: Vec<DiskSpec>,
+}
+
+impl Section for MachineSpecV2 {
+    const KIND: &'static str = MachineSpec::KIND;
     const VERSION: u32 = 2;
 }
+
+impl From<MachineSpecV2> for MachineSpec {
+    fn from(old: MachineSpecV2) -> Self {
+        Self {
+            machine: old.machine,
+            cpu: old.cpu,
+            features: old.features,
+            cpus: old.cpus,
+            memory: old.memory,
+            seed: old.seed,
+            rtc_start: old.rtc_start,
+            quantum: old.quantum,
+            firmware_len: old.firmware_len,
+            boot_len: old.boot_len,
+            disks: old.disks,
+            display: "text".to_owned(),
+            option_rom_len: 0,
+        }
+    }
+}
+
+/// From version 2.
+pub(super) const SPEC_UPGRADE: Upgrade = Upgrade::of::<MachineSpecV2, MachineSpec>();
 
 impl MachineSpec {
     /// The CPU model with its feature changes.
@@ -77,8 +128,20 @@ impl MachineSpec {
             rtc_start: self.rtc_start,
             firmware_len: self.firmware_len,
             disks: self.disks.iter().map(DiskSpec::device).collect(),
+            display: self.display(),
+            option_rom_len: self.option_rom_len,
             ..PlatformConfig::default()
         }
+    }
+
+    /// The display adapter. An unknown one is refused before.
+    fn display(&self) -> DisplayKind {
+        DISPLAYS.iter().find(|(name, _)| *name == self.display).map_or(DisplayKind::Std, |(_, kind)| *kind)
+    }
+
+    /// Whether this build has such a display adapter.
+    pub(super) fn knows_display(&self) -> bool {
+        DISPLAYS.iter().any(|(name, _)| *name == self.display)
     }
 
     /// Pages of each region, in the order of the regions.
@@ -86,8 +149,8 @@ impl MachineSpec {
         let pages = |bytes: u64| bytes.div_ceil(PAGE).max(1);
         [
             pages(self.memory),
-            pages(self.firmware_len),
-            amber_devices::map::VRAM_LEN / PAGE,
+            pages(self.firmware_len.saturating_add(self.option_rom_len)),
+            self.display().vram_len() / PAGE,
             pages(self.boot_len),
         ]
     }
