@@ -88,7 +88,9 @@ pub enum ConfigError {
     #[error("a firmware image of {0} bytes: it must be a multiple of 4 KiB of at most 16 MiB")]
     Firmware(u64),
     /// The size of the option ROM.
-    #[error("an option ROM of {0} bytes: it must be a multiple of 4 KiB of at most 256 KiB, for a display that is a PCI function")]
+    #[error(
+        "an option ROM of {0} bytes: it must be a multiple of 4 KiB of at most 256 KiB, for a display that is a PCI function"
+    )]
     OptionRom(u64),
     /// The name of a fw_cfg file.
     #[error("fw_cfg file name {0:?}: it must have 1 to 55 bytes")]

@@ -334,7 +334,14 @@ impl MachineConfig {
         let disks = self.disk.iter_mut().map(|disk| &mut disk.file);
         let vga_bios = self.vga_bios.as_mut().and_then(VgaBios::file_mut);
         let screenshots = self.screenshot.iter_mut().map(|shot| &mut shot.file);
-        plain.into_iter().flatten().chain(flat).chain(debugcon).chain(disks).chain(vga_bios).chain(screenshots)
+        plain
+            .into_iter()
+            .flatten()
+            .chain(flat)
+            .chain(debugcon)
+            .chain(disks)
+            .chain(vga_bios)
+            .chain(screenshots)
     }
 }
 

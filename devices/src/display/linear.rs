@@ -25,8 +25,7 @@ impl Linear {
             8 => all_colours(&registers.dac, registers.dispi.has_wide_dac()),
             _ => Vec::new(),
         };
-        let linear =
-            Self { bpp: mode.bpp, pitch: mode.pitch, x: mode.x.into(), y: mode.y.into(), colours };
+        let linear = Self { bpp: mode.bpp, pitch: mode.pitch, x: mode.x.into(), y: mode.y.into(), colours };
         Scanout { width: mode.width.into(), height: mode.height.into(), content: Content::Linear(linear) }
     }
 
@@ -55,7 +54,8 @@ impl Linear {
         match self.bpp {
             4 => {
                 let bit = 7 - x % 8;
-                let index = (0..4).fold(0, |index, plane| index | (byte(x / 8 * 4 + plane) >> bit & 1) << plane);
+                let index =
+                    (0..4).fold(0, |index, plane| index | (byte(x / 8 * 4 + plane) >> bit & 1) << plane);
                 self.colours[usize::from(index)]
             }
             8 => self.colours[usize::from(byte(x))],

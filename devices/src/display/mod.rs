@@ -152,6 +152,3 @@ impl Platform {
 fn all_colours(dac: &Dac, wide: bool) -> Vec<Colour> {
     (0..=255).map(|entry| dac.colour(entry, wide)).collect()
 }
-
-#[cfg(test)]
-mod tests;

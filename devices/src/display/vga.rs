@@ -127,9 +127,7 @@ impl Graphics {
     fn index(&self, bytes: [u8; 4], n: usize) -> u8 {
         match self.shift {
             Shift::Eight => bytes[n],
-            Shift::Planar => {
-                (0..4).fold(0, |index, plane| index | (bytes[plane] >> (7 - n) & 1) << plane)
-            }
+            Shift::Planar => (0..4).fold(0, |index, plane| index | (bytes[plane] >> (7 - n) & 1) << plane),
             Shift::Two => {
                 let (half, bit) = (n / 4, 6 - n % 4 * 2);
                 bytes[half] >> bit & 3 | (bytes[half + 2] >> bit & 3) << 2

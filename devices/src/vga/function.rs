@@ -105,8 +105,7 @@ impl Vga {
             (Some(function), DisplayKind::Std) => {
                 let own = OPTION_ROM..OPTION_ROM + 4;
                 let rom = function.config().u32(OPTION_ROM);
-                !function.is_like(&endpoint(), &LAYOUT, own)
-                    || rom & !self.rom_writable() != 0
+                !function.is_like(&endpoint(), &LAYOUT, own) || rom & !self.rom_writable() != 0
             }
             _ => true,
         };

@@ -109,7 +109,8 @@ impl Vga {
         let written = self.registers.written(value);
         let mut bytes = [0; 4];
         cx.dma.read_vram(at, &mut bytes);
-        for (plane, byte) in bytes.iter_mut().enumerate().filter(|(plane, _)| place.planes >> plane & 1 != 0) {
+        for (plane, byte) in bytes.iter_mut().enumerate().filter(|(plane, _)| place.planes >> plane & 1 != 0)
+        {
             *byte = written[plane];
         }
         cx.dma.write_vram(at, &bytes);

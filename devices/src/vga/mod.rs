@@ -183,6 +183,3 @@ impl Device for Vga {
         self.registers.impossible(self.kind).or_else(|| self.impossible_function())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -65,7 +65,9 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     let driven = config.gdb.is_some() || config.trace.is_some();
     let on_the_way = !config.save_at.is_empty() || config.screenshot.iter().any(|shot| shot.step.is_some());
     if driven && (on_the_way || config.control.is_some()) {
-        bail!("--save-at, --screenshot with a step and --control do not go with --gdb or --trace; use them in a run of its own");
+        bail!(
+            "--save-at, --screenshot with a step and --control do not go with --gdb or --trace; use them in a run of its own"
+        );
     }
     log::install(&config.log);
     let symbols = config.symbols.as_deref().map(Symbols::from_file).transpose()?;

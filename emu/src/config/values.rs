@@ -30,7 +30,9 @@ pub(super) fn name_of<T: Copy + PartialEq>(value: T, all: &[(&'static str, T)]) 
     all.iter().find(|(_, each)| *each == value).map_or("?", |(name, _)| name)
 }
 
-pub(super) fn deserialize_text<'de, D: Deserializer<'de>, T: FromStr<Err = ValueError>>(from: D) -> Result<T, D::Error> {
+pub(super) fn deserialize_text<'de, D: Deserializer<'de>, T: FromStr<Err = ValueError>>(
+    from: D,
+) -> Result<T, D::Error> {
     String::deserialize(from)?.parse().map_err(de::Error::custom)
 }
 
