@@ -342,6 +342,21 @@ impl Platform {
         taken
     }
 
+    /// Whether the guest has taken every key stroke so far, and listens for more.
+    pub fn keyboard_is_ready(&self) -> bool {
+        self.i8042.keyboard_is_ready()
+    }
+
+    /// Whether the guest has taken every motion of the mouse so far.
+    pub fn mouse_is_ready(&self) -> bool {
+        self.i8042.mouse_is_ready()
+    }
+
+    /// The keyboard's lights: bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
+    pub fn keyboard_leds(&self) -> u8 {
+        self.i8042.leds()
+    }
+
     /// The mouse moves or a button changes.
     pub fn mouse(&mut self, dma: &mut dyn Dma, event: MouseEvent) {
         let Self { clock, irqs, effects, i8042, .. } = self;

@@ -112,7 +112,8 @@ impl Guest {
     fn set_colours(&mut self) {
         self.out(0x3c8, 0);
         for entry in 0..=255u8 {
-            [entry >> 2, entry << 2 & 0x3f, entry >> 4 | entry << 4 & 0x30].map(|byte| self.out(0x3c9, byte));
+            let colour = [entry >> 2, entry << 2 & 0x3f, entry >> 4 | entry << 4 & 0x30];
+            colour.into_iter().for_each(|byte| self.out(0x3c9, byte));
         }
     }
 
@@ -505,9 +506,9 @@ proptest! {
         let mut guest = Guest::new();
         guest.set_mode(&MODE_12H);
         for (n, planes) in bytes.iter().enumerate() {
-            for plane in 0..4 {
+            for (plane, byte) in planes.iter().enumerate() {
                 guest.indexed(0x3c4, &[(2, 1 << plane)]);
-                guest.store(A0000 + at + n as u64, planes[plane]);
+                guest.store(A0000 + at + n as u64, *byte);
             }
         }
         for (n, planes) in bytes.iter().enumerate() {
