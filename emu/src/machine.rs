@@ -3,6 +3,7 @@
 mod bus;
 mod disks;
 mod frozen;
+mod gestures;
 mod layout;
 pub mod request;
 mod restore;
@@ -18,6 +19,7 @@ mod tests;
 pub use bus::HostIo;
 pub use disks::DiskImage;
 pub use frozen::{Frozen, RegionSnapshot};
+pub use gestures::{Gesture, Ready};
 pub use layout::RamLayout;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;

@@ -5,10 +5,11 @@ use super::saving::{Saver, now};
 use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{MachineConfig, SaveAt};
-use crate::control::Method;
+use crate::control::{Method, keys};
 use crate::machine::request::{Asking, Refusal};
-use crate::machine::{Frozen, Machine, Stop};
+use crate::machine::{Frozen, Gesture, Machine, Stop};
 use crate::screenshot;
+use amber_devices::MouseEvent;
 use amber_mmu::ViewId;
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, anyhow, bail};
@@ -191,12 +192,22 @@ impl<'a> Session<'a> {
             Method::Load { snapshot } => self.load(snapshot, host)?,
             Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
             Method::Serial { text } => host.type_in(text.as_bytes()),
+            Method::Screenshot { file } => return self.screenshot(file),
+            Method::Text => return self.text(),
+            Method::Type { text } => host.hands.extend(keys::typing(text).map_err(|e| anyhow!(e))?),
+            Method::Key { keys } => host.hands.extend(keys::strokes(keys).map_err(|e| anyhow!(e))?),
+            Method::Mouse { dx, dy, wheel, buttons } => {
+                let event = MouseEvent { dx: *dx, dy: dy.saturating_neg(), wheel: *wheel, buttons: *buttons };
+                host.hands.extend([Gesture::Mouse(event)]);
+            }
             Method::Reset => self.machine.press_reset(host),
             Method::Power => self.machine.press_power(host),
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,
         }
-        Ok(self.status())
+        let mut status = self.status();
+        status["gestures-waiting"] = json!(host.hands.waiting());
+        Ok(status)
     }
 
     fn status(&self) -> Value {
@@ -208,6 +219,17 @@ impl<'a> Session<'a> {
             "cpus": self.machine.vcpus().len(),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
         })
+    }
+
+    fn screenshot(&self, file: &Path) -> Result<Value> {
+        let picture = self.machine.picture();
+        screenshot::write(&picture, file)?;
+        Ok(json!({ "file": file, "width": picture.width, "height": picture.height }))
+    }
+
+    fn text(&self) -> Result<Value> {
+        let text = self.machine.screen_text();
+        Ok(json!({ "text": text.ok_or_else(|| anyhow!("text: the screen shows no text mode"))? }))
     }
 
     fn step(&mut self, count: u64, host: &mut SessionHost) -> Result<Value> {
@@ -235,7 +257,7 @@ impl<'a> Session<'a> {
         Ok(json!({ "id": saved.id.to_string(), "step": self.machine.step(), "bytes": saved.written }))
     }
 
-    fn load(&mut self, text: &str, host: &SessionHost) -> Result<()> {
+    fn load(&mut self, text: &str, host: &mut SessionHost) -> Result<()> {
         if host.records() {
             bail!("load: this run is recorded, and a log has one history; load in another run");
         }
@@ -248,6 +270,7 @@ impl<'a> Session<'a> {
         }
         machine.fetch_ahead();
         *self.machine = machine;
+        host.hands.rest();
         self.parent = Some(found.id);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::Machine;
 use super::disks::{self, Attached};
+use super::gestures::{Gesture, Ready};
 use super::request::{self, By};
 use crate::input::Record;
 use amber_cpu::Bus;
@@ -19,6 +20,11 @@ pub trait HostIo {
     /// Bytes for serial port 0, if any are waiting at step `step`: a few dozen at most, the next when the guest has taken them. With
     /// `idle` the guest has nothing to do until an event: the host may wait up to `idle` ns of real time.
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8>;
+    /// What the person does with keyboard and mouse, if anything, at this step and time. A gesture that is not `ready` to be
+    /// taken may be given all the same: then it is as on a keyboard whose buffer is full.
+    fn gesture(&mut self, _step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
+        None
+    }
     /// Whether input may still come.
     fn may_input(&self) -> bool;
     /// What the guest is told once when no more input comes.

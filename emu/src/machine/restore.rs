@@ -46,7 +46,8 @@ pub enum RestoreError {
 
 /// Every upgrade from a section's older version, by which snapshots of earlier builds are loaded. A section's types
 /// of earlier versions, with `From` them for the next one, stay beside its present one.
-const UPGRADES: &[Upgrade] = &[super::spec::SPEC_UPGRADE, amber_devices::VGA_UPGRADE];
+const UPGRADES: &[Upgrade] =
+    &[super::spec::SPEC_UPGRADE, amber_devices::VGA_UPGRADE, amber_devices::I8042_UPGRADE];
 
 /// Most bytes from the host that a state read from a file may have waiting.
 const SERIAL_QUEUE_MAX: u64 = 1 << 16;

@@ -117,6 +117,7 @@ impl Machine {
             host.pace(now);
             host.attend();
             self.input(host, None);
+            self.take_gestures(host);
         }
         self.end_waits();
     }
@@ -299,7 +300,7 @@ impl Machine {
         // Nothing but input can wake the guest: wait for it without burning the host. If there is none, or the serial
         // port has no room for it, nothing will ever change.
         if next.is_none() {
-            if self.input(host, Some(100_000_000)) != 0 {
+            if self.input(host, Some(100_000_000)) != 0 || self.take_gestures(host) {
                 return None;
             }
             let waits = !self.position.serial_queue.is_empty();
