@@ -249,6 +249,7 @@ static void list_input(void)
     u32 keys = 0, motions = 0, byte;
     set_vga(&mode_3);
     set_colours();
+    load_font();
     clear_text();
     put_text(0, 0, 0x0F, "KEYS");
     put_text(0, 40, 0x0F, "MOUSE");
