@@ -84,21 +84,22 @@ fn hash(picture: &Picture) -> String {
 #[test]
 fn pictures_of_every_kind_of_mode_are_those_known() {
     let (mut machine, mut person, mut seen) = (machine(), Person::default(), Seen::default());
-    let pictures = [
-        ("text", (720, 400), "TEXT"),
-        ("planes", (640, 480), "PLANES"),
-        ("chained", (320, 200), "CHAINED"),
-        ("linear", (800, 600), "LINEAR"),
+    let known = [
+        ("text", (720, 400), "9ffeeb1ee9ca7cf1"),
+        ("planes", (640, 480), "23dcb28c4d0ca368"),
+        ("chained", (320, 200), "83dc7f42d7989772"),
+        ("linear", (800, 600), "6c07a5e92b25d45d"),
     ];
-    for (name, size, known) in pictures {
+    let mut found = Vec::new();
+    for (name, ..) in known {
         person.await_line(&mut machine, &format!("shown {name}"));
         let picture = machine.changed_picture(&mut seen).expect("it is another one");
-        assert_eq!((picture.width, picture.height), size, "{name}");
-        assert_eq!(hash(&picture), known, "{name}");
+        found.push((name, (picture.width, picture.height), hash(&picture)));
         assert_eq!(machine.picture(), picture);
         assert_eq!(machine.changed_picture(&mut seen), None, "nothing was drawn");
         person.press(&["space"]);
     }
+    assert_eq!(found, known.map(|(name, size, hash)| (name, size, hash.to_owned())));
     person.await_line(&mut machine, "listening");
     person.press(&["a", "pause"]);
     person.hands.push_back(Gesture::Mouse(MouseEvent { dx: 3, dy: -2, wheel: 1, buttons: 2 }));

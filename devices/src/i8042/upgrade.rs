@@ -1,71 +1,77 @@
 //! The keyboard controller as it was before keys repeated and set 3 was there.
 
+use super::I8042;
 use super::keyboard::Keyboard;
 use super::mouse::Mouse;
-use super::{Expect, I8042, Source};
-use crate::fifo::Fifo;
-use amber_snapshot::{Schema, Section, Upgrade};
-use serde::{Deserialize, Serialize};
+use amber_snapshot::{Section, Upgrade};
 
-#[derive(Serialize, Deserialize, Schema)]
-struct KeyboardV1 {
-    scanning: bool,
-    set: u8,
-    leds: u8,
-    typematic: u8,
-    pending: Option<u8>,
-    last: u8,
-    answers: Fifo<u8>,
-    strokes: Fifo<u8>,
+/// A schema has the names of types: these are those of their time.
+mod v1 {
+    use crate::fifo::Fifo;
+    use crate::i8042::{Expect, Source};
+    use amber_snapshot::Schema;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize, Schema)]
+    pub(super) struct Keyboard {
+        pub(super) scanning: bool,
+        pub(super) set: u8,
+        pub(super) leds: u8,
+        pub(super) typematic: u8,
+        pub(super) pending: Option<u8>,
+        pub(super) last: u8,
+        pub(super) answers: Fifo<u8>,
+        pub(super) strokes: Fifo<u8>,
+    }
+
+    #[derive(Serialize, Deserialize, Schema)]
+    pub(super) struct Mouse {
+        pub(super) reporting: bool,
+        pub(super) remote: bool,
+        pub(super) wrap: bool,
+        pub(super) scaling: bool,
+        pub(super) resolution: u8,
+        pub(super) sample_rate: u8,
+        pub(super) id: u8,
+        pub(super) knock: [u8; 3],
+        pub(super) pending: Option<u8>,
+        pub(super) buttons: u8,
+        pub(super) dx: i32,
+        pub(super) dy: i32,
+        pub(super) wheel: i32,
+        pub(super) answers: Fifo<u8>,
+        pub(super) packets: Fifo<u8>,
+    }
+
+    #[derive(Serialize, Deserialize, Schema)]
+    pub(super) struct I8042 {
+        pub(super) status: u8,
+        pub(super) ram: [u8; 32],
+        pub(super) output_port: u8,
+        pub(super) expect: Expect,
+        pub(super) output: Option<(u8, Source)>,
+        pub(super) last: u8,
+        pub(super) replies: Fifo<(u8, Source)>,
+        pub(super) break_prefix: bool,
+        pub(super) keyboard: Keyboard,
+        pub(super) mouse: Mouse,
+    }
 }
 
-#[derive(Serialize, Deserialize, Schema)]
-struct MouseV1 {
-    reporting: bool,
-    remote: bool,
-    wrap: bool,
-    scaling: bool,
-    resolution: u8,
-    sample_rate: u8,
-    id: u8,
-    knock: [u8; 3],
-    pending: Option<u8>,
-    buttons: u8,
-    dx: i32,
-    dy: i32,
-    wheel: i32,
-    answers: Fifo<u8>,
-    packets: Fifo<u8>,
-}
-
-#[derive(Serialize, Deserialize, Schema)]
-struct I8042V1 {
-    status: u8,
-    ram: [u8; 32],
-    output_port: u8,
-    expect: Expect,
-    output: Option<(u8, Source)>,
-    last: u8,
-    replies: Fifo<(u8, Source)>,
-    break_prefix: bool,
-    keyboard: KeyboardV1,
-    mouse: MouseV1,
-}
-
-impl Section for I8042V1 {
+impl Section for v1::I8042 {
     const KIND: &'static str = I8042::KIND;
     const VERSION: u32 = 1;
 }
 
-impl From<KeyboardV1> for Keyboard {
-    fn from(old: KeyboardV1) -> Self {
-        let KeyboardV1 { scanning, set, leds, typematic, pending, last, answers, strokes } = old;
+impl From<v1::Keyboard> for Keyboard {
+    fn from(old: v1::Keyboard) -> Self {
+        let v1::Keyboard { scanning, set, leds, typematic, pending, last, answers, strokes } = old;
         Self { scanning, set, leds, typematic, pending, last, answers, strokes, ..Self::new() }
     }
 }
 
-impl From<MouseV1> for Mouse {
-    fn from(old: MouseV1) -> Self {
+impl From<v1::Mouse> for Mouse {
+    fn from(old: v1::Mouse) -> Self {
         Self {
             reporting: old.reporting,
             remote: old.remote,
@@ -87,8 +93,8 @@ impl From<MouseV1> for Mouse {
     }
 }
 
-impl From<I8042V1> for I8042 {
-    fn from(old: I8042V1) -> Self {
+impl From<v1::I8042> for I8042 {
+    fn from(old: v1::I8042) -> Self {
         Self {
             status: old.status,
             ram: old.ram,
@@ -105,4 +111,4 @@ impl From<I8042V1> for I8042 {
 }
 
 /// From version 1.
-pub const I8042_UPGRADE: Upgrade = Upgrade::of::<I8042V1, I8042>();
+pub const I8042_UPGRADE: Upgrade = Upgrade::of::<v1::I8042, I8042>();

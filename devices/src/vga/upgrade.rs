@@ -1,36 +1,41 @@
 //! The registers as they were when the adapter was no more than a text console.
 
 use super::{Dac, Dispi, Registers};
-use amber_snapshot::{Schema, Section, Upgrade};
-use serde::{Deserialize, Serialize};
+use amber_snapshot::{Section, Upgrade};
 
-#[derive(Serialize, Deserialize, Schema)]
-struct RegistersV1 {
-    misc_output: u8,
-    feature_control: u8,
-    attribute_index: u8,
-    attribute_data: bool,
-    attribute: Vec<u8>,
-    sequencer_index: u8,
-    sequencer: Vec<u8>,
-    graphics_index: u8,
-    graphics: Vec<u8>,
-    crtc_index: u8,
-    crtc: Vec<u8>,
-    pel_mask: u8,
-    palette_read: u16,
-    palette_write: u16,
-    palette_reading: bool,
-    palette: Vec<u8>,
+/// A schema has the names of types: these are those of their time.
+mod v1 {
+    use amber_snapshot::Schema;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize, Schema)]
+    pub(super) struct Vga {
+        pub(super) misc_output: u8,
+        pub(super) feature_control: u8,
+        pub(super) attribute_index: u8,
+        pub(super) attribute_data: bool,
+        pub(super) attribute: Vec<u8>,
+        pub(super) sequencer_index: u8,
+        pub(super) sequencer: Vec<u8>,
+        pub(super) graphics_index: u8,
+        pub(super) graphics: Vec<u8>,
+        pub(super) crtc_index: u8,
+        pub(super) crtc: Vec<u8>,
+        pub(super) pel_mask: u8,
+        pub(super) palette_read: u16,
+        pub(super) palette_write: u16,
+        pub(super) palette_reading: bool,
+        pub(super) palette: Vec<u8>,
+    }
 }
 
-impl Section for RegistersV1 {
+impl Section for v1::Vga {
     const KIND: &'static str = Registers::KIND;
     const VERSION: u32 = 1;
 }
 
-impl From<RegistersV1> for Registers {
-    fn from(old: RegistersV1) -> Self {
+impl From<v1::Vga> for Registers {
+    fn from(old: v1::Vga) -> Self {
         Self {
             misc_output: old.misc_output,
             feature_control: old.feature_control,
@@ -58,4 +63,4 @@ impl From<RegistersV1> for Registers {
 }
 
 /// From version 1.
-pub const VGA_UPGRADE: Upgrade = Upgrade::of::<RegistersV1, Registers>();
+pub const VGA_UPGRADE: Upgrade = Upgrade::of::<v1::Vga, Registers>();

@@ -58,29 +58,36 @@ impl Section for MachineSpec {
 /// The display adapters by name.
 const DISPLAYS: [(&str, DisplayKind); 2] = [("std", DisplayKind::Std), ("text", DisplayKind::Text)];
 
-/// As it was when a display had no more than text.
-#[derive(Serialize, Deserialize, Schema)]
-struct MachineSpecV2 {
-    machine: String,
-    cpu: String,
-    features: Vec<(String, bool)>,
-    cpus: u32,
-    memory: u64,
-    seed: u64,
-    rtc_start: i64,
-    quantum: u64,
-    firmware_len: u64,
-    boot_len: u64,
-    disks: Vec<DiskSpec>,
+/// A schema has the names of types: these are those of their time.
+mod v2 {
+    use super::DiskSpec;
+    use amber_snapshot::Schema;
+    use serde::{Deserialize, Serialize};
+
+    /// As it was when a display had no more than text.
+    #[derive(Serialize, Deserialize, Schema)]
+    pub(super) struct MachineSpec {
+        pub(super) machine: String,
+        pub(super) cpu: String,
+        pub(super) features: Vec<(String, bool)>,
+        pub(super) cpus: u32,
+        pub(super) memory: u64,
+        pub(super) seed: u64,
+        pub(super) rtc_start: i64,
+        pub(super) quantum: u64,
+        pub(super) firmware_len: u64,
+        pub(super) boot_len: u64,
+        pub(super) disks: Vec<DiskSpec>,
+    }
 }
 
-impl Section for MachineSpecV2 {
+impl Section for v2::MachineSpec {
     const KIND: &'static str = MachineSpec::KIND;
     const VERSION: u32 = 2;
 }
 
-impl From<MachineSpecV2> for MachineSpec {
-    fn from(old: MachineSpecV2) -> Self {
+impl From<v2::MachineSpec> for MachineSpec {
+    fn from(old: v2::MachineSpec) -> Self {
         Self {
             machine: old.machine,
             cpu: old.cpu,
@@ -100,7 +107,7 @@ impl From<MachineSpecV2> for MachineSpec {
 }
 
 /// From version 2.
-pub(super) const SPEC_UPGRADE: Upgrade = Upgrade::of::<MachineSpecV2, MachineSpec>();
+pub(super) const SPEC_UPGRADE: Upgrade = Upgrade::of::<v2::MachineSpec, MachineSpec>();
 
 impl MachineSpec {
     /// The CPU model with its feature changes.
