@@ -1,6 +1,7 @@
-//! The characters of a PC (code page 437) and their glyphs, as a VGA's firmware has them: Spleen 8x16, and eleven glyphs that
-//! it does not have.
+//! The characters of a PC (code page 437) and their glyphs, as a VGA's firmware has them: Spleen 8x16, and the glyphs that it
+//! does not have.
 
+use super::boxes::{BOXES, glyph};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -54,6 +55,7 @@ pub(crate) fn glyphs() -> &'static [Glyph; 256] {
     GLYPHS.get_or_init(|| {
         let mut known = spleen();
         known.extend(OWN);
+        known.extend(BOXES.map(|(character, arms)| (character, glyph(arms))));
         std::array::from_fn(|code| known.get(&character(code as u8)).copied().unwrap_or([0; GLYPH_LEN]))
     })
 }

@@ -4,6 +4,7 @@
 //! [`Scanout`] holds all that is not video memory. While two are equal, and nothing was written to the range
 //! [`Scanout::memory`], the picture is the same.
 
+mod boxes;
 pub(crate) mod font;
 mod linear;
 mod text;

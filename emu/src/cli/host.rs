@@ -81,6 +81,8 @@ impl HostIo for SessionHost {
             let chunk = self.typed.len().min(CHUNK);
             return self.typed.drain(..chunk).collect();
         }
+        // What waits for its time is not to wait for the console.
+        let idle = if self.hands.waiting() == 0 { idle } else { idle.map(|_| 0) };
         self.console.serial_input(step, idle)
     }
 
