@@ -42,7 +42,7 @@ image() { # NAME SIZE
     objcopy -O binary -j .text "$work/$1-rom.o" "$out/$1/image.bin"
 }
 
-for rom in ${ROMS:-selftest interrupts paging smp requests disk monitor boottable}; do
+for rom in ${ROMS:-selftest interrupts paging smp requests disk display monitor boottable}; do
     case $rom in
         selftest) image selftest 0x20000 ;;
         *) image "$rom" 0x10000 ;;

@@ -33,7 +33,7 @@ pub enum DeviceId {
     Pci,
     /// QEMU firmware configuration.
     FwCfg,
-    /// VGA registers.
+    /// Display adapter.
     Vga,
     /// Numeric errors: FERR#, IRQ13, IGNNE#.
     Coprocessor,
@@ -45,8 +45,8 @@ pub enum DeviceId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MediumError;
 
-/// What the machine lends its devices: guest RAM as bus masters see it, never another device's registers, and the media of
-/// the disks. A machine without disks leaves the latter out.
+/// What the machine lends its devices: guest RAM as bus masters see it, never another device's registers, the media of the
+/// disks, and video memory. A machine without these leaves them out.
 pub trait Dma {
     /// Reads RAM from guest-physical address `gpa`; what is not RAM reads as ones.
     fn read(&mut self, gpa: u64, into: &mut [u8]);
@@ -60,6 +60,12 @@ pub trait Dma {
     fn write_disk(&mut self, _disk: u8, _at: u64, _from: &[u8]) -> Result<(), MediumError> {
         Err(MediumError)
     }
+    /// Reads video memory from byte `at` on; what is none reads as ones.
+    fn read_vram(&mut self, _at: u64, into: &mut [u8]) {
+        into.fill(0xff);
+    }
+    /// Writes video memory from byte `at` on; what is none is dropped.
+    fn write_vram(&mut self, _at: u64, _from: &[u8]) {}
 }
 
 /// What a device may reach while it answers.
@@ -70,7 +76,7 @@ pub struct DeviceCtx<'a> {
     pub irqs: &'a mut IrqLines,
     /// What leaves the platform.
     pub effects: &'a mut Effects,
-    /// RAM and disks.
+    /// RAM, disks and video memory.
     pub dma: &'a mut dyn Dma,
 }
 

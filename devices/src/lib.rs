@@ -7,6 +7,7 @@
 pub mod acpi;
 pub mod clock;
 pub mod device;
+pub mod display;
 pub mod effects;
 pub mod irq;
 pub mod map;
@@ -37,8 +38,9 @@ pub use acpi::place_tables;
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use effects::{Effect, Effects};
-pub use i8042::{Key, MouseEvent};
+pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
 pub use map::{Backing, MapRange, RegionId};
 pub use pci::DISKS_MAX;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
+pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
 pub use virtio::blk::{DiskConfig, SECTOR};

@@ -5,14 +5,14 @@
 pub enum RegionId {
     /// Guest RAM, one region: what is below 4 GiB first, then what is above.
     Ram,
-    /// The firmware image.
+    /// The firmware image, and behind it the display's option ROM.
     Firmware,
-    /// Video memory; the text buffer at 0xB8000 is its start.
+    /// Video memory.
     Vram,
 }
 
-/// Bytes of video memory the platform needs today: 0xB8000-0xBFFFF.
-pub const VRAM_LEN: u64 = 0x8000;
+/// Bytes of video memory of a display that shows text alone: 0xB8000-0xBFFFF.
+pub(crate) const VRAM_LEN_TEXT: u64 = 0x8000;
 
 /// What answers an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

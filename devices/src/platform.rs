@@ -10,14 +10,14 @@ use crate::hpet::{HPET_BASE, Hpet};
 use crate::i8042::{I8042, Key, MouseEvent};
 use crate::ioapic::{IOAPIC_BASE, Ioapic};
 use crate::irq::{Change, IrqLines, SLOT_MAX};
-use crate::map::{Backing, MapRange, RegionId, VRAM_LEN, flatten};
+use crate::map::{Backing, MapRange, RegionId, flatten};
 use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
 use crate::pic::Pic;
 use crate::pit::Pit;
 use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
-use crate::vga::Vga;
+use crate::vga::{DisplayKind, OPTION_ROM_MAX, Vga};
 use crate::virtio::blk::DiskConfig;
 
 const GIB: u64 = 1 << 30;
@@ -52,6 +52,11 @@ pub struct PlatformConfig {
     pub fw_cfg_files: Vec<(String, Vec<u8>)>,
     /// Disks, at most 16. Their media are the machine's: see [`Dma`].
     pub disks: Vec<DiskConfig>,
+    /// The display adapter.
+    pub display: DisplayKind,
+    /// Bytes of the display's option ROM, which follows the firmware image in its region: a multiple of 4 KiB up to
+    /// 256 KiB, 0 without.
+    pub option_rom_len: u64,
 }
 
 impl Default for PlatformConfig {
@@ -64,6 +69,8 @@ impl Default for PlatformConfig {
             smm: true,
             fw_cfg_files: Vec::new(),
             disks: Vec::new(),
+            display: DisplayKind::Std,
+            option_rom_len: 0,
         }
     }
 }
@@ -80,6 +87,11 @@ pub enum ConfigError {
     /// The size of the firmware image.
     #[error("a firmware image of {0} bytes: it must be a multiple of 4 KiB of at most 16 MiB")]
     Firmware(u64),
+    /// The size of the option ROM.
+    #[error(
+        "an option ROM of {0} bytes: it must be a multiple of 4 KiB of at most 256 KiB, for a display that is a PCI function"
+    )]
+    OptionRom(u64),
     /// The name of a fw_cfg file.
     #[error("fw_cfg file name {0:?}: it must have 1 to 55 bytes")]
     FileName(String),
@@ -107,6 +119,10 @@ impl PlatformConfig {
         }
         if self.firmware_len > FIRMWARE_MAX || !self.firmware_len.is_multiple_of(PAGE) {
             return Err(ConfigError::Firmware(self.firmware_len));
+        }
+        let room = if self.display == DisplayKind::Std { OPTION_ROM_MAX } else { 0 };
+        if self.option_rom_len > room || !self.option_rom_len.is_multiple_of(PAGE) {
+            return Err(ConfigError::OptionRom(self.option_rom_len));
         }
         if let Some((name, _)) = self.fw_cfg_files.iter().find(|(name, _)| !(1..56).contains(&name.len())) {
             return Err(ConfigError::FileName(name.clone()));
@@ -164,7 +180,6 @@ pub struct Platform {
     pub(crate) debug_ports: DebugPorts,
     pub(crate) pci: Pci,
     pub(crate) fw_cfg: FwCfg,
-    pub(crate) vga: Vga,
     pub(crate) coprocessor: Coprocessor,
     pub(crate) ram: RamLayout,
     firmware_len: u64,
@@ -201,9 +216,8 @@ impl Platform {
             uarts: [Uart::new(0), Uart::new(1)],
             i8042: I8042::new(),
             debug_ports: DebugPorts::new(),
-            pci: Pci::new(ram.low, &config.disks),
+            pci: Pci::new(ram.low, Vga::new(config.display, config.option_rom_len), &config.disks),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
-            vga: Vga::new(),
             coprocessor: Coprocessor::default(),
             ram,
             firmware_len: config.firmware_len,
@@ -328,6 +342,21 @@ impl Platform {
         taken
     }
 
+    /// Whether the guest has taken every key stroke so far, and listens for more.
+    pub fn keyboard_is_ready(&self) -> bool {
+        self.i8042.keyboard_is_ready()
+    }
+
+    /// Whether the guest has taken every motion of the mouse so far.
+    pub fn mouse_is_ready(&self) -> bool {
+        self.i8042.mouse_is_ready()
+    }
+
+    /// The keyboard's lights: bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
+    pub fn keyboard_leds(&self) -> u8 {
+        self.i8042.leds()
+    }
+
     /// The mouse moves or a button changes.
     pub fn mouse(&mut self, dma: &mut dyn Dma, event: MouseEvent) {
         let Self { clock, irqs, effects, i8042, .. } = self;
@@ -354,9 +383,12 @@ impl Platform {
         self.irqs.a20()
     }
 
-    /// Start of the shown text and the cursor, in characters from 0xB8000.
-    pub fn text_position(&self) -> (u16, u16) {
-        self.vga.text_position()
+    /// Writes to video memory what firmware would leave there, at power-up: a platform is built without memory.
+    pub fn fill_video_memory(&mut self, dma: &mut dyn Dma) {
+        if self.firmware_len == 0 {
+            let Self { clock, irqs, effects, pci, .. } = self;
+            pci.vga.fill_text_memory(&mut DeviceCtx { clock, irqs, effects, dma });
+        }
     }
 
     /// Period of the tone the speaker plays, in ns.
@@ -391,7 +423,9 @@ impl Platform {
         pci.set_up_as_firmware();
         pm.set_up_as_firmware();
         i8042.set_up_as_firmware();
-        pit.set_up_as_firmware(&mut DeviceCtx { clock, irqs, effects, dma });
+        let cx = &mut DeviceCtx { clock, irqs, effects, dma };
+        pit.set_up_as_firmware(cx);
+        pci.vga.set_text_mode(cx);
         self.settle();
     }
 
@@ -402,12 +436,13 @@ impl Platform {
         // Memory and the chipset's own registers are decoded before PCI's windows.
         let windows = self.pci.memory_windows().into_iter().map(|(base, len)| device(base, len));
         let mut layers: Vec<MapRange> = windows.collect();
+        layers.extend(self.pci.vga.memory_bars(self.firmware_len));
         layers.extend([
             MapRange::ram(0, self.ram.low, 0),
             MapRange::ram(4 * GIB, self.ram.high, self.ram.low),
             MapRange::new(0xa_0000, 0x2_0000, Backing::Open),
-            MapRange::new(0xb_8000, VRAM_LEN, Backing::Region { region: RegionId::Vram, offset: 0 }),
         ]);
+        layers.extend(self.pci.vga.aperture().range());
         layers.extend(self.pci.host_bridge.layers(smm, self.firmware_len));
         layers.extend(self.pci.host_bridge.ecam().map(|(base, len)| device(base, len)));
         layers.extend(self.pci.lpc.rcba().map(|base| device(base, RCRB_LEN)));
@@ -445,7 +480,7 @@ impl Platform {
             DeviceId::DebugPorts => &mut self.debug_ports,
             DeviceId::Pci => &mut self.pci,
             DeviceId::FwCfg => &mut self.fw_cfg,
-            DeviceId::Vga => &mut self.vga,
+            DeviceId::Vga => &mut self.pci.vga,
             DeviceId::Coprocessor => &mut self.coprocessor,
             DeviceId::Slot(slot) => self.pci.device_in(slot).unwrap_or(&mut empty),
         };
@@ -481,6 +516,7 @@ impl Platform {
             0x2f8..=0x2ff => (DeviceId::Uart1, false),
             0x3f8..=0x3ff => (DeviceId::Uart0, false),
             0x3b4 | 0x3b5 | 0x3ba | 0x3c0..=0x3cf | 0x3d4 | 0x3d5 | 0x3da => (DeviceId::Vga, false),
+            0x1ce..=0x1d0 => (DeviceId::Vga, true),
             0x510..=0x51b => (DeviceId::FwCfg, true),
             0xcf9 if size == 1 => (DeviceId::DebugPorts, false),
             0xcf8..=0xcff => (DeviceId::Pci, true),
@@ -506,6 +542,9 @@ impl Platform {
         }
         if let Some(offset) = within(HPET_BASE) {
             return Some((DeviceId::Hpet, offset));
+        }
+        if self.pci.vga.claims(gpa) {
+            return Some((DeviceId::Vga, gpa));
         }
         self.pci.claims(gpa).then_some((DeviceId::Pci, gpa))
     }

@@ -68,10 +68,10 @@ impl Saved<'_> {
         SectionError::Value { path: format!("{}/{name}", self.path), field, value }
     }
 
-    /// `slots` are the names of what sits in PCI slots.
-    fn refuse_unknown(&self, slots: &[String]) -> Result<(), SectionError> {
+    /// `disks` are the names of the disks.
+    fn refuse_unknown(&self, disks: &[String]) -> Result<(), SectionError> {
         let prefix = format!("{}/", self.path);
-        let known = |name: &str| NAMES.contains(&name) || slots.iter().any(|slot| slot == name);
+        let known = |name: &str| NAMES.contains(&name) || disks.iter().any(|disk| disk == name);
         let unknown = self
             .sections
             .iter()
@@ -93,6 +93,7 @@ impl Saved<'_> {
             host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
             lpc: self.take::<Lpc>("pci/lpc")?,
             smbus: self.take::<Smbus>("pci/smbus")?,
+            vga: own.vga.restored(self.find("vga")?)?,
             disks: disks.collect::<Result<_, _>>()?,
         };
         self.check("pci", &pci)?;
@@ -126,11 +127,11 @@ impl Platform {
             self.pci.lpc.to_section(&at("pci/lpc")),
             self.pci.smbus.to_section(&at("pci/smbus")),
             self.fw_cfg.registers.to_section(&at("fw-cfg")),
-            self.vga.to_section(&at("vga")),
+            self.pci.vga.to_section(&at("vga")),
             self.coprocessor.to_section(&at("coprocessor")),
         ];
-        let slots = self.pci.functions().map(|function| function.to_section(&at(&function.section_name())));
-        sections.extend(slots);
+        let disks = self.pci.disks.iter().map(|disk| disk.to_section(&at(&disk.section_name())));
+        sections.extend(disks);
         sections
     }
 
@@ -141,8 +142,8 @@ impl Platform {
     /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
-        let slots: Vec<_> = self.pci.functions().map(Function::section_name).collect();
-        saved.refuse_unknown(&slots)?;
+        let disks: Vec<_> = self.pci.disks.iter().map(Function::section_name).collect();
+        saved.refuse_unknown(&disks)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
             return Err(saved.refuse("clock", field, value));
@@ -164,7 +165,7 @@ impl Platform {
             return Err(saved.refuse(&format!("uart{port}"), "port", uart.port().to_string()));
         }
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
-        let (pci, vga) = (saved.pci(&self.pci)?, saved.device("vga")?);
+        let pci = saved.pci(&self.pci)?;
         let coprocessor = saved.device("coprocessor")?;
         self.clock = clock;
         self.irqs.levels = levels;
@@ -172,7 +173,7 @@ impl Platform {
         (self.pic, self.pit, self.rtc) = (pic, pit, rtc);
         (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
-        (self.pci, self.vga, self.coprocessor) = (pci, vga, coprocessor);
+        (self.pci, self.coprocessor) = (pci, coprocessor);
         Ok(())
     }
 }

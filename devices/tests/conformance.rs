@@ -19,6 +19,8 @@ fn none() -> Vec<Op> {
 }
 
 const ECAM: u64 = 0xb000_0000;
+/// BAR 2 of the display.
+const VGA: u64 = 0xfebf_0000;
 /// BARs of the first disk, where the chipset comes up with them.
 const MSIX: u64 = 0xfe00_0000;
 const DISK: u64 = 0xfe00_4000;
@@ -27,6 +29,13 @@ const TABLE: u64 = 0x1000;
 const DRIVER: u64 = 0x1800;
 const USED: u64 = 0x1c00;
 const BUFFERS: u64 = 0x2000;
+
+/// Planar graphics, with the window from A0000h to BFFFFh.
+fn planes_are_open() -> Vec<Op> {
+    [(0x3ce, 0x0106u32), (0x3c4, 0x0604), (0x3c4, 0x0f02)]
+        .map(|(port, value)| Op::Out { port, size: 2, value })
+        .into()
+}
 
 /// The driver agreed, the queue of 8 is on and full of requests of all kinds, two of them in flight.
 fn disk_is_ready() -> Vec<Op> {
@@ -67,7 +76,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 16] = [
+const TARGETS: [Target; 18] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -91,7 +100,30 @@ const TARGETS: [Target; 16] = [
     },
     Target { name: "fw_cfg", ports: &[(0x510, 12)], windows: &[], prelude: none },
     Target { name: "coprocessor", ports: &[(0xf0, 1)], windows: &[], prelude: none },
-    Target { name: "vga", ports: &[(0x3b4, 8), (0x3c0, 16), (0x3d4, 8)], windows: &[], prelude: none },
+    Target {
+        name: "vga ports",
+        ports: &[(0x3b4, 8), (0x3c0, 16), (0x3d4, 8)],
+        windows: &[(0xb_8000, 0x100)],
+        prelude: none,
+    },
+    Target {
+        name: "vga planes",
+        ports: &[(0x3c4, 2), (0x3ce, 2)],
+        windows: &[(0xa_0000, 0x1000), (0xb_8000, 0x1000), (0xb_fff8, 0x10)],
+        prelude: planes_are_open,
+    },
+    Target {
+        name: "vga function",
+        ports: &[(0x1ce, 3), (0xcf8, 8)],
+        windows: &[
+            (ECAM + 0x8000, 0x100),
+            (VGA, 0x100),
+            (VGA + 0x400, 0x20),
+            (VGA + 0x500, 0x18),
+            (VGA + 0x600, 8),
+        ],
+        prelude: none,
+    },
     Target {
         name: "virtio-blk registers",
         ports: &[(0xcf8, 8)],
@@ -152,7 +184,12 @@ enum Op {
 /// Bytes of each disk.
 const DISK_LEN: usize = 0x4000;
 
-/// RAM, and behind it the disks.
+/// Bytes of video memory, which repeats.
+const VRAM_LEN: usize = 0x2_0000;
+/// Where it begins in memory.
+const VRAM: usize = RAM + 2 * DISK_LEN;
+
+/// RAM, behind it the disks, and behind these video memory.
 struct Memory(Vec<u8>);
 
 impl Dma for Memory {
@@ -170,15 +207,27 @@ impl Dma for Memory {
     }
 
     fn read_disk(&mut self, disk: u8, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
-        let (at, disks) = (at as usize + DISK_LEN * usize::from(disk), &self.0[RAM..]);
+        let (at, disks) = (at as usize + DISK_LEN * usize::from(disk), &self.0[RAM..VRAM]);
         into.copy_from_slice(disks.get(at..at + into.len()).ok_or(MediumError)?);
         Ok(())
     }
 
     fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
-        let (at, disks) = (at as usize + DISK_LEN * usize::from(disk), &mut self.0[RAM..]);
+        let (at, disks) = (at as usize + DISK_LEN * usize::from(disk), &mut self.0[RAM..VRAM]);
         disks.get_mut(at..at + from.len()).ok_or(MediumError)?.copy_from_slice(from);
         Ok(())
+    }
+
+    fn read_vram(&mut self, at: u64, into: &mut [u8]) {
+        for (index, byte) in into.iter_mut().enumerate() {
+            *byte = self.0[VRAM + (at as usize + index) % VRAM_LEN];
+        }
+    }
+
+    fn write_vram(&mut self, at: u64, from: &[u8]) {
+        for (index, byte) in from.iter().enumerate() {
+            self.0[VRAM + (at as usize + index) % VRAM_LEN] = *byte;
+        }
     }
 }
 
@@ -192,7 +241,7 @@ fn config() -> PlatformConfig {
 const RAM: usize = 0x4000;
 
 fn machine() -> (Platform, Memory) {
-    (Platform::new(&config()).unwrap(), Memory(vec![0; RAM + 2 * DISK_LEN]))
+    (Platform::new(&config()).unwrap(), Memory(vec![0; VRAM + VRAM_LEN]))
 }
 
 /// What a guest and the world could tell: values read and effects, in order.
@@ -410,6 +459,10 @@ fn every_window_takes_every_width() {
         (ECAM, 0x2000),
         (ECAM + 0xf_8000, 0x4000),
         (ECAM + 0x1_8000, 0x1000),
+        (0xa_0000, 0x1000),
+        (0xb_8000, 0x1000),
+        (VGA, 0x1000),
+        (ECAM + 0x8000, 0x1000),
     ];
     for (base, len) in windows {
         for gpa in base..base + len + 8 {

@@ -3,11 +3,13 @@
 //! [`MachineConfig`] is complete: written with [`MachineConfig::to_toml`] it repeats the run. Every value type reads and
 //! writes the text a user types, so file and command line share one syntax and one set of errors.
 
+mod display;
 mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::{CPUS_MAX, DISKS_MAX};
+pub use display::{Screenshot, VgaBios, VgaChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{
@@ -76,6 +78,14 @@ pub struct MachineConfig {
     /// Disks, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disk: Vec<DiskChoice>,
+    /// Display adapter.
+    pub vga: VgaChoice,
+    /// The display's option ROM. Unset: SeaBIOS's, if it lies beside the file of `bios`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vga_bios: Option<VgaBios>,
+    /// Pictures of the screen to write.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub screenshot: Vec<Screenshot>,
     /// Unset: real at a terminal, none when headless.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
@@ -131,6 +141,9 @@ impl Default for MachineConfig {
             rtc: RtcDate::default(),
             quantum: DEFAULT_QUANTUM,
             disk: Vec::new(),
+            vga: VgaChoice::default(),
+            vga_bios: None,
+            screenshot: Vec::new(),
             pace: None,
             engine: Engine::default(),
             headless: false,
@@ -319,7 +332,16 @@ impl MachineConfig {
         let debugcon = self.debugcon.as_mut().and_then(Debugcon::file_mut);
         let flat = self.flat.as_mut().map(|flat| &mut flat.file);
         let disks = self.disk.iter_mut().map(|disk| &mut disk.file);
-        plain.into_iter().flatten().chain(flat).chain(debugcon).chain(disks)
+        let vga_bios = self.vga_bios.as_mut().and_then(VgaBios::file_mut);
+        let screenshots = self.screenshot.iter_mut().map(|shot| &mut shot.file);
+        plain
+            .into_iter()
+            .flatten()
+            .chain(flat)
+            .chain(debugcon)
+            .chain(disks)
+            .chain(vga_bios)
+            .chain(screenshots)
     }
 }
 

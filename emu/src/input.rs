@@ -1,7 +1,7 @@
 //! The input log: everything that came into a machine from outside, by the step at which it did.
 
-use crate::machine::SEMANTICS_EPOCH;
 use crate::machine::request::Answer;
+use crate::machine::{Gesture, SEMANTICS_EPOCH};
 use amber_snapshot::StateHash;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -29,6 +29,8 @@ pub enum Input {
     Answer(Answer),
     /// The run ended in a state with this hash.
     Stop(StateHash),
+    /// What a person did with keyboard or mouse.
+    Gesture(Gesture),
 }
 
 /// An input and when it came.

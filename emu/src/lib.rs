@@ -12,6 +12,7 @@ pub mod harness;
 pub mod input;
 pub mod machine;
 mod progress;
+pub mod screenshot;
 pub mod symbols;
 pub mod test;
 pub mod vmcore;

@@ -3,11 +3,13 @@
 mod bus;
 mod disks;
 mod frozen;
+mod gestures;
 mod layout;
 pub mod request;
 mod restore;
 mod route;
 mod run;
+mod screen;
 mod spec;
 mod start;
 mod stored;
@@ -17,9 +19,11 @@ mod tests;
 pub use bus::HostIo;
 pub use disks::DiskImage;
 pub use frozen::{Frozen, RegionSnapshot};
+pub use gestures::{Gesture, Ready};
 pub use layout::RamLayout;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
+pub use screen::Seen;
 pub use spec::{DiskSpec, MachineSpec};
 pub use stored::LoadError;
 
@@ -35,7 +39,7 @@ use start::Start;
 
 /// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
 /// cost, how often the host is asked for input, how fast serial characters and the TSC go.
-pub const SEMANTICS_EPOCH: u32 = 5;
+pub const SEMANTICS_EPOCH: u32 = 6;
 
 /// Index of RAM among the regions.
 pub(crate) const RAM: usize = 0;
@@ -164,8 +168,11 @@ impl Machine {
         disks: &[DiskImage],
     ) -> Result<Self, MachineError> {
         spec.disks = disks.iter().map(DiskImage::spec).collect();
-        let rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
+        let mut rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
         spec.firmware_len = rom.len() as u64;
+        let option_rom = boot.rom.as_ref().map(|rom| &rom.option_rom[..]).unwrap_or_default();
+        spec.option_rom_len = option_rom.len() as u64;
+        rom.extend(option_rom);
         let start = Start::new(boot, tables);
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
@@ -174,6 +181,7 @@ impl Machine {
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
         machine.map_changed();
+        machine.with_dma(|platform, dma| platform.fill_video_memory(dma));
         machine.start(&start);
         Ok(machine)
     }
@@ -226,6 +234,12 @@ impl Machine {
     /// Whether there is something at the reset vector.
     pub(crate) fn has_firmware(&self) -> bool {
         self.spec.firmware_len != 0
+    }
+
+    /// Where video memory is.
+    pub(crate) fn vram(&self) -> bus::Vram {
+        let Region { first, pages, .. } = *self.region(VRAM);
+        bus::Vram { first, pages }
     }
 
     pub(crate) fn region(&self, index: usize) -> &Region {

@@ -13,13 +13,21 @@ fn first_party_images_pass() {
     let output = run(&["test", guests(), "--junit", &junit.display().to_string()]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "\n{text}{}", String::from_utf8_lossy(&output.stderr));
-    for name in
-        ["disk", "interrupts", "monitor", "paging", "requests", "selftest", "smp (1 vCPUs)", "smp (4 vCPUs)"]
-    {
+    for name in [
+        "disk",
+        "display",
+        "interrupts",
+        "monitor",
+        "paging",
+        "requests",
+        "selftest",
+        "smp (1 vCPUs)",
+        "smp (4 vCPUs)",
+    ] {
         assert!(text.contains(&format!("pass     {name} ")), "{name} in:\n{text}");
     }
     let xml = std::fs::read_to_string(junit).unwrap();
-    assert!(xml.contains("tests=\"9\" failures=\"0\" errors=\"0\""), "{xml}");
+    assert!(xml.contains("tests=\"10\" failures=\"0\" errors=\"0\""), "{xml}");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use amber_tests::program::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const IMAGES: [&str; 8] =
-    ["selftest", "interrupts", "paging", "smp", "requests", "disk", "monitor", "boottable"];
+const IMAGES: [&str; 9] =
+    ["selftest", "interrupts", "paging", "smp", "requests", "disk", "display", "monitor", "boottable"];
 
 fn roms() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../roms")

@@ -3,8 +3,9 @@
 mod keyboard;
 mod mouse;
 mod scancodes;
+mod upgrade;
 
-use crate::device::{Device, DeviceCtx};
+use crate::device::{Device, DeviceCtx, DeviceId};
 use crate::effects::Effect;
 use crate::fifo::Fifo;
 use crate::irq::{A20Source, IrqSource, Line};
@@ -14,6 +15,10 @@ use mouse::Mouse;
 pub use mouse::MouseEvent;
 pub use scancodes::Key;
 use serde::{Deserialize, Serialize};
+pub use upgrade::I8042_UPGRADE;
+
+/// The timer by which a held key repeats.
+const REPEAT: u16 = 0;
 
 const STATUS_OBF: u8 = 0x01;
 const STATUS_SYS: u8 = 0x04;
@@ -75,7 +80,7 @@ pub struct I8042 {
 
 impl Section for I8042 {
     const KIND: &'static str = "i8042";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 impl I8042 {
@@ -104,9 +109,34 @@ impl I8042 {
 
     /// A key goes down or up; whether the keyboard had room for it.
     pub(crate) fn key(&mut self, cx: &mut DeviceCtx, key: Key, pressed: bool) -> bool {
+        let before = self.keyboard.repeating;
         let taken = self.keyboard.key(key, pressed);
+        if pressed || self.keyboard.repeating != before {
+            self.arm_repeat(cx, self.keyboard.delay());
+        }
         self.update(cx);
         taken
+    }
+
+    /// Whether the guest has taken every key stroke so far, and listens for more.
+    pub(crate) fn keyboard_is_ready(&self) -> bool {
+        self.keyboard.is_ready() && !matches!(self.output, Some((_, Source::Keyboard)))
+    }
+
+    /// Whether the guest has taken every motion so far.
+    pub(crate) fn mouse_is_ready(&self) -> bool {
+        self.mouse.is_ready()
+    }
+
+    /// The lights: bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
+    pub(crate) fn leds(&self) -> u8 {
+        self.keyboard.leds
+    }
+
+    /// The key that is held repeats in `after` ns, if one is.
+    fn arm_repeat(&self, cx: &mut DeviceCtx, after: u64) {
+        let at = self.keyboard.repeating.map(|_| cx.now() + after);
+        cx.set_timer(DeviceId::I8042, REPEAT, at);
     }
 
     /// The mouse moves or a button changes.
@@ -271,10 +301,19 @@ impl Device for I8042 {
         } else {
             self.data(cx, value as u8);
         }
+        if self.keyboard.repeating.is_none() {
+            cx.set_timer(DeviceId::I8042, REPEAT, None);
+        }
         // The controller has no way to queue more; a guest that never reads loses the oldest answers.
         while self.replies.len() > 16 {
             self.replies.pop_front();
         }
+        self.update(cx);
+    }
+
+    fn timer(&mut self, cx: &mut DeviceCtx, _timer: u16) {
+        self.keyboard.repeat();
+        self.arm_repeat(cx, self.keyboard.period());
         self.update(cx);
     }
 
@@ -285,75 +324,4 @@ impl Device for I8042 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Bench;
-
-    fn write(i8042: &mut I8042, bench: &mut Bench, port: u16, value: u32) {
-        i8042.pio_write(&mut bench.cx(), port, 1, value);
-    }
-
-    fn drain(i8042: &mut I8042, bench: &mut Bench) -> Vec<u32> {
-        std::iter::from_fn(|| {
-            let full = i8042.pio_read(&mut bench.cx(), 0x64, 1) & 1 != 0;
-            full.then(|| i8042.pio_read(&mut bench.cx(), 0x60, 1))
-        })
-        .collect()
-    }
-
-    #[test]
-    fn the_boot_sequence_of_a_kernel() {
-        let (mut i8042, mut bench) = (I8042::new(), Bench::new());
-        write(&mut i8042, &mut bench, 0x64, 0xaa);
-        assert_eq!(drain(&mut i8042, &mut bench), [0x55]);
-        write(&mut i8042, &mut bench, 0x64, 0x60);
-        write(&mut i8042, &mut bench, 0x60, 0x47);
-        write(&mut i8042, &mut bench, 0x60, 0xf2);
-        assert_eq!(drain(&mut i8042, &mut bench), [0xfa, 0xab, 0x41]);
-        write(&mut i8042, &mut bench, 0x60, 0xff);
-        assert_eq!(drain(&mut i8042, &mut bench), [0xfa, 0xaa]);
-        write(&mut i8042, &mut bench, 0x64, 0xd3);
-        write(&mut i8042, &mut bench, 0x60, 0x5a);
-        assert_eq!(i8042.pio_read(&mut bench.cx(), 0x64, 1) & 0x21, 0x21);
-        assert!(bench.irqs.level(Line::Isa(12), IrqSource::Mouse));
-        assert_eq!(drain(&mut i8042, &mut bench), [0x5a]);
-    }
-
-    #[test]
-    fn keys_are_translated_to_set_1() {
-        let (mut i8042, mut bench) = (I8042::new(), Bench::new());
-        i8042.set_up_as_firmware();
-        let right_arrow = Key { code: 0x4d, extended: true };
-        assert!(i8042.key(&mut bench.cx(), Key { code: 0x1e, extended: false }, true));
-        i8042.key(&mut bench.cx(), Key { code: 0x1e, extended: false }, false);
-        i8042.key(&mut bench.cx(), right_arrow, true);
-        i8042.key(&mut bench.cx(), right_arrow, false);
-        assert_eq!(drain(&mut i8042, &mut bench), [0x1e, 0x9e, 0xe0, 0x4d, 0xe0, 0xcd]);
-    }
-
-    #[test]
-    fn the_mouse_becomes_a_wheel_mouse_when_knocked_on() {
-        let (mut i8042, mut bench) = (I8042::new(), Bench::new());
-        let mut answers = Vec::new();
-        for byte in [0xf3, 200, 0xf3, 100, 0xf3, 80, 0xf2, 0xf4] {
-            write(&mut i8042, &mut bench, 0x64, 0xd4);
-            write(&mut i8042, &mut bench, 0x60, byte);
-            answers.extend(drain(&mut i8042, &mut bench));
-        }
-        assert_eq!(answers, [0xfa, 0xfa, 0xfa, 0xfa, 0xfa, 0xfa, 0xfa, 3, 0xfa]);
-        i8042.mouse(&mut bench.cx(), MouseEvent { dx: -3, dy: 2, wheel: 1, buttons: 1 });
-        assert_eq!(drain(&mut i8042, &mut bench), [0x19, 0xfd, 0x02, 0x01]);
-    }
-
-    #[test]
-    fn the_output_port_gates_a20_and_resets() {
-        let (mut i8042, mut bench) = (I8042::new(), Bench::new());
-        write(&mut i8042, &mut bench, 0x64, 0xd1);
-        write(&mut i8042, &mut bench, 0x60, 0xdd);
-        assert_eq!(bench.effects.pop(), Some(Effect::A20(false)));
-        write(&mut i8042, &mut bench, 0x64, 0xdf);
-        assert_eq!(bench.effects.pop(), Some(Effect::A20(true)));
-        write(&mut i8042, &mut bench, 0x64, 0xfe);
-        assert_eq!(bench.effects.pop(), Some(Effect::Reset));
-    }
-}
+mod tests;

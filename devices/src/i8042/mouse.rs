@@ -14,7 +14,7 @@ const ID_WHEEL: u8 = 3;
 const ID_FIVE_BUTTONS: u8 = 4;
 
 /// Motion since the last event and the buttons that are down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MouseEvent {
     /// To the right.
     pub dx: i32,
@@ -29,22 +29,25 @@ pub struct MouseEvent {
 /// The mouse's registers, motion not reported yet, and bytes to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(super) struct Mouse {
-    reporting: bool,
-    remote: bool,
-    wrap: bool,
-    scaling: bool,
-    resolution: u8,
-    sample_rate: u8,
-    id: u8,
+    pub reporting: bool,
+    pub remote: bool,
+    pub wrap: bool,
+    /// Packets in stream mode have motion scaled 2:1.
+    pub scaling: bool,
+    pub resolution: u8,
+    pub sample_rate: u8,
+    pub id: u8,
     /// The last three sample rates: the knock that turns the extensions on.
-    knock: [u8; 3],
-    pending: Option<u8>,
-    buttons: u8,
-    dx: i32,
-    dy: i32,
-    wheel: i32,
-    answers: Fifo<u8>,
-    packets: Fifo<u8>,
+    pub knock: [u8; 3],
+    pub pending: Option<u8>,
+    pub buttons: u8,
+    /// Buttons of the last packet.
+    pub reported: u8,
+    pub dx: i32,
+    pub dy: i32,
+    pub wheel: i32,
+    pub answers: Fifo<u8>,
+    pub packets: Fifo<u8>,
 }
 
 impl Mouse {
@@ -60,6 +63,7 @@ impl Mouse {
             knock: [0; 3],
             pending: None,
             buttons: 0,
+            reported: 0,
             dx: 0,
             dy: 0,
             wheel: 0,
@@ -70,7 +74,7 @@ impl Mouse {
 
     pub fn take(&mut self) -> Option<u8> {
         let byte = self.answers.pop_front().or_else(|| self.packets.pop_front())?;
-        if self.packets.is_empty() && self.has_motion() {
+        if self.packets.is_empty() && (self.has_motion() || self.buttons != self.reported) {
             self.report();
         }
         Some(byte)
@@ -85,6 +89,11 @@ impl Mouse {
         self.report();
     }
 
+    /// Whether an event would be sent at once, or go nowhere.
+    pub fn is_ready(&self) -> bool {
+        self.packets.is_empty()
+    }
+
     fn has_motion(&self) -> bool {
         (self.dx, self.dy, self.wheel) != (0, 0, 0)
     }
@@ -92,17 +101,20 @@ impl Mouse {
     /// Queues a packet in stream mode if there is room for it.
     fn report(&mut self) {
         if self.reporting && !self.remote && !self.wrap && self.packets.len() + 4 <= BUFFER {
-            let packet = self.packet();
+            let packet = self.packet(self.scaling);
             self.packets.extend(packet);
         }
     }
 
-    fn packet(&mut self) -> Vec<u8> {
-        let (dx, dy) = (self.dx.clamp(-255, 255), self.dy.clamp(-255, 255));
+    fn packet(&mut self, scaling: bool) -> Vec<u8> {
+        let limit = if scaling { 127 } else { 255 };
+        let (dx, dy) = (self.dx.clamp(-limit, limit), self.dy.clamp(-limit, limit));
         let wheel = self.wheel.clamp(-8, 7);
         self.dx -= dx;
         self.dy -= dy;
         self.wheel -= wheel;
+        self.reported = self.buttons;
+        let (dx, dy) = if scaling { (scaled(dx), scaled(dy)) } else { (dx, dy) };
         let sign = |value: i32, bit: u8| if value < 0 { bit } else { 0 };
         let first = 0x08 | self.buttons & 7 | sign(dx, 0x10) | sign(dy, 0x20);
         let mut packet = vec![first, dx as u8, dy as u8];
@@ -149,7 +161,7 @@ impl Mouse {
             }
             0xea => self.remote = false,
             0xeb => {
-                let packet = self.packet();
+                let packet = self.packet(false);
                 self.answers.extend(packet);
             }
             0xec => self.wrap = false,
@@ -175,4 +187,17 @@ impl Mouse {
         let buttons = (self.buttons & 1) << 2 | (self.buttons & 4) >> 1 | (self.buttons & 2) >> 1;
         flag(self.remote, 0x40) | flag(self.reporting, 0x20) | flag(self.scaling, 0x10) | buttons
     }
+}
+
+/// Scaling 2:1 (PS/2 technical reference, mouse): slow motion is not doubled.
+fn scaled(motion: i32) -> i32 {
+    let count = match motion.abs() {
+        count @ 0..=1 => count,
+        2 => 1,
+        3 => 3,
+        4 => 6,
+        5 => 9,
+        count => count * 2,
+    };
+    count * motion.signum()
 }

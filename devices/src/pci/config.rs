@@ -16,6 +16,7 @@ pub(crate) const STATUS: u16 = 0x06;
 pub(crate) const STATUS_INTERRUPT: u16 = 1 << 3;
 pub(crate) const STATUS_CAPABILITIES: u16 = 1 << 4;
 pub(crate) const BAR0: u16 = 0x10;
+pub(crate) const OPTION_ROM: u16 = 0x30;
 pub(crate) const CAPABILITIES: u16 = 0x34;
 const REVISION: u16 = 0x08;
 const HEADER_TYPE: u16 = 0x0e;

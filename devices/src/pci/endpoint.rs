@@ -25,7 +25,9 @@ const BAR_PREFETCHABLE: u32 = 1 << 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BarKind {
     Io,
-    Memory32,
+    Memory32 {
+        prefetchable: bool,
+    },
     /// Takes the next register, too.
     Memory64 {
         prefetchable: bool,
@@ -51,7 +53,8 @@ impl Bar {
     fn kind_bits(&self) -> u32 {
         match self.kind {
             BarKind::Io => BAR_IO,
-            BarKind::Memory32 => 0,
+            BarKind::Memory32 { prefetchable: false } => 0,
+            BarKind::Memory32 { prefetchable: true } => BAR_PREFETCHABLE,
             BarKind::Memory64 { prefetchable: false } => BAR_64,
             BarKind::Memory64 { prefetchable: true } => BAR_64 | BAR_PREFETCHABLE,
         }
@@ -94,6 +97,7 @@ pub(crate) struct Layout {
     pub bars: &'static [Bar],
     /// Which BAR shows the MSI-X table.
     pub msix_bar: u8,
+    /// Messages; without any the function has no MSI-X.
     pub vectors: u16,
 }
 
@@ -113,20 +117,18 @@ impl Endpoint {
     /// follows the pointer to the next one.
     pub fn new(layout: &Layout, capabilities: &[(u8, Vec<u8>)]) -> Self {
         let mut config = ConfigSpace::new(&layout.identity);
-        config.set_u16(STATUS, STATUS_CAPABILITIES);
         for bar in layout.bars {
             config.set_u32(bar.register(), bar.kind_bits());
         }
-        let table = u32::from(layout.msix_bar);
-        let mut msix = (layout.vectors - 1).to_le_bytes().to_vec();
-        msix.extend(table.to_le_bytes());
-        msix.extend((table | PBA as u32).to_le_bytes());
+        let msix = msix_capability(layout);
+        let capabilities: Vec<_> = msix.iter().chain(capabilities).collect();
+        if !capabilities.is_empty() {
+            config.set_u16(STATUS, STATUS_CAPABILITIES);
+        }
         let (mut link, mut at) = (CAPABILITIES, HEADER);
-        for (id, body) in
-            std::iter::once((CAPABILITY_MSIX, &msix)).chain(capabilities.iter().map(|(id, b)| (*id, b)))
-        {
+        for (id, body) in capabilities {
             config.set_u8(link, at as u8);
-            config.set_u8(at, id);
+            config.set_u8(at, *id);
             (at + 2..).zip(body).for_each(|(at, byte)| config.set_u8(at, *byte));
             link = at + 1;
             at = (at + 2 + body.len() as u16).next_multiple_of(4);
@@ -152,7 +154,7 @@ impl Endpoint {
     }
 
     fn control(&self) -> u16 {
-        self.config.u16(self.msix_at + 2)
+        if self.msix.vectors() == 0 { 0 } else { self.config.u16(self.msix_at + 2) }
     }
 
     /// MSI-X is in use, and so INTA# is not.
@@ -173,7 +175,7 @@ impl Endpoint {
 
     fn writable(&self, layout: &Layout, offset: u16) -> u8 {
         let bars = layout.bars.iter().fold(0, |bits, bar| bits | bar.writable(offset));
-        if offset == self.msix_at + 3 {
+        if layout.vectors != 0 && offset == self.msix_at + 3 {
             return ((CONTROL_ENABLE | CONTROL_MASK) >> 8) as u8;
         }
         bars | ConfigSpace::header_writable(offset)
@@ -237,7 +239,7 @@ impl Endpoint {
             let io = bar.kind == BarKind::Io;
             let (enable, end) = match bar.kind {
                 BarKind::Io => (COMMAND_IO, 0x1_0000),
-                BarKind::Memory32 => (COMMAND_MEMORY, 0xffff_ffff),
+                BarKind::Memory32 { .. } => (COMMAND_MEMORY, 0xffff_ffff),
                 BarKind::Memory64 { .. } => (COMMAND_MEMORY, MEMORY_END),
             };
             let base = self.base(bar);
@@ -262,6 +264,11 @@ impl Endpoint {
         self.config.set_u8(INTERRUPT_LINE, if pirq_of(slot, 1) & 2 == 0 { 10 } else { 11 });
     }
 
+    /// Assigns a memory BAR.
+    pub fn set_bar(&mut self, bar: &Bar, base: u32) {
+        self.config.set_u32(bar.register(), base | bar.kind_bits());
+    }
+
     /// Whether it could be a state of the function `new` is one of: as large, and equal in all that software cannot write,
     /// but for the bytes `own` that the device itself keeps.
     pub fn is_like(&self, new: &Self, layout: &Layout, own: std::ops::Range<u16>) -> bool {
@@ -274,6 +281,16 @@ impl Endpoint {
                 differing & !new.writable(layout, offset) == 0
             })
     }
+}
+
+/// The MSI-X capability, of a function with messages.
+fn msix_capability(layout: &Layout) -> Option<(u8, Vec<u8>)> {
+    let last = layout.vectors.checked_sub(1)?;
+    let table = u32::from(layout.msix_bar);
+    let mut body = last.to_le_bytes().to_vec();
+    body.extend(table.to_le_bytes());
+    body.extend((table | PBA as u32).to_le_bytes());
+    Some((CAPABILITY_MSIX, body))
 }
 
 /// The PIRQ (0-7) that pin `pin` (1-4) of a slot below 25 is wired to: they rotate over PIRQ E-H.
@@ -297,7 +314,7 @@ mod tests {
         },
         bars: &[
             Bar { index: 0, kind: BarKind::Io, len: 0x40 },
-            Bar { index: 1, kind: BarKind::Memory32, len: 0x1000 },
+            Bar { index: 1, kind: BarKind::Memory32 { prefetchable: false }, len: 0x1000 },
             Bar { index: 4, kind: BarKind::Memory64 { prefetchable: true }, len: 0x4000 },
         ],
         msix_bar: 1,

@@ -11,6 +11,7 @@ mod smbus;
 use crate::device::{Device, DeviceCtx, size_mask};
 use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
+use crate::vga::{DisplayKind, Vga};
 use crate::virtio::blk::{DiskConfig, VirtioBlk};
 use amber_snapshot::{Schema, Section};
 use config::ConfigSpace;
@@ -60,29 +61,34 @@ pub struct Pci {
     pub lpc: Lpc,
     /// Function 00:1f.3.
     pub smbus: Smbus,
+    /// The display, in slot 1 if it is a function.
+    pub(crate) vga: Vga,
     /// Disks, in slots from 00:03.0 on.
     pub(crate) disks: Vec<VirtioBlk>,
 }
 
 impl Pci {
-    pub(crate) fn new(low_ram: u64, disks: &[DiskConfig]) -> Self {
+    pub(crate) fn new(low_ram: u64, vga: Vga, disks: &[DiskConfig]) -> Self {
         let disk = |(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config);
         Self {
             latch: ConfigAddress::default(),
             host_bridge: HostBridge::new(low_ram),
             lpc: Lpc::new(),
             smbus: Smbus::new(),
+            vga,
             disks: (0..DISKS_MAX as u8).zip(disks).map(disk).collect(),
         }
     }
 
     /// What sits in slots.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &dyn Function> {
-        self.disks.iter().map(|disk| disk as &dyn Function)
+        let display = (self.vga.kind == DisplayKind::Std).then_some(&self.vga as &dyn Function);
+        display.into_iter().chain(self.disks.iter().map(|disk| disk as &dyn Function))
     }
 
     fn functions_mut(&mut self) -> impl Iterator<Item = &mut dyn Function> {
-        self.disks.iter_mut().map(|disk| disk as &mut dyn Function)
+        let display = (self.vga.kind == DisplayKind::Std).then_some(&mut self.vga as &mut dyn Function);
+        display.into_iter().chain(self.disks.iter_mut().map(|disk| disk as &mut dyn Function))
     }
 
     fn in_slot(&mut self, slot: u8) -> Option<&mut dyn Function> {
@@ -327,6 +333,10 @@ mod tests {
     use super::*;
     use crate::testing::Bench;
 
+    fn pci() -> Pci {
+        Pci::new(512 << 20, Vga::new(DisplayKind::Text, 0), &[])
+    }
+
     fn read(pci: &mut Pci, bench: &mut Bench, bdf: u32, register: u32, size: u8) -> u32 {
         let address = CONFIG_ENABLE | bdf << 8 | register & 0xfc;
         pci.pio_write(&mut bench.cx(), CONFIG_ADDRESS, 4, address);
@@ -335,7 +345,7 @@ mod tests {
 
     #[test]
     fn mechanism_1_finds_the_functions() {
-        let (mut pci, mut bench) = (Pci::new(512 << 20, &[]), Bench::new());
+        let (mut pci, mut bench) = (pci(), Bench::new());
         assert_eq!(read(&mut pci, &mut bench, 0, 0, 4), 0x29c0_8086);
         assert_eq!(read(&mut pci, &mut bench, 0xf8, 2, 2), 0x2918);
         assert_eq!(read(&mut pci, &mut bench, 0xf8, 0x0e, 1), 0x80);
@@ -345,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_bar_tells_its_size() {
-        let (mut pci, mut bench) = (Pci::new(512 << 20, &[]), Bench::new());
+        let (mut pci, mut bench) = (pci(), Bench::new());
         read(&mut pci, &mut bench, 0xfb, 0x20, 4);
         pci.pio_write(&mut bench.cx(), CONFIG_DATA, 4, u32::MAX);
         assert_eq!(read(&mut pci, &mut bench, 0xfb, 0x20, 4), 0xffff_ffe1);
@@ -353,7 +363,7 @@ mod tests {
 
     #[test]
     fn ecam_shows_the_same_registers() {
-        let (mut pci, mut bench) = (Pci::new(512 << 20, &[]), Bench::new());
+        let (mut pci, mut bench) = (pci(), Bench::new());
         assert!(!pci.claims(PCIEXBAR_BASE));
         read(&mut pci, &mut bench, 0, 0x60, 4);
         pci.pio_write(&mut bench.cx(), CONFIG_DATA, 1, 1);

@@ -22,7 +22,7 @@ const NOTIFY: u64 = 0x3000;
 const NOTIFY_MULTIPLIER: u32 = 4;
 
 pub(super) static BARS: [Bar; 2] = [
-    Bar { index: MSIX_BAR, kind: BarKind::Memory32, len: MSIX_LEN },
+    Bar { index: MSIX_BAR, kind: BarKind::Memory32 { prefetchable: false }, len: MSIX_LEN },
     Bar { index: BAR, kind: BarKind::Memory64 { prefetchable: true }, len: BAR_LEN },
 ];
 

@@ -31,6 +31,12 @@ mod header {
 
 /// Offsets in `boot_params` (the zero page) outside the setup header.
 mod zero_page {
+    pub const ORIG_VIDEO_MODE: usize = 0x006;
+    pub const ORIG_VIDEO_COLS: usize = 0x007;
+    pub const ORIG_VIDEO_EGA_BX: usize = 0x00A;
+    pub const ORIG_VIDEO_LINES: usize = 0x00E;
+    pub const ORIG_VIDEO_ISVGA: usize = 0x00F;
+    pub const ORIG_VIDEO_POINTS: usize = 0x010;
     pub const ACPI_RSDP_ADDR: usize = 0x070;
     pub const EXT_RAMDISK_IMAGE: usize = 0x0C0;
     pub const EXT_RAMDISK_SIZE: usize = 0x0C4;
@@ -238,7 +244,21 @@ fn boot_params(bytes: &[u8], address: u64) -> Vec<u8> {
     params[header::TYPE_OF_LOADER] = LOADER_UNDEFINED;
     put(&mut params, header::CODE32_START, (address as u32).to_le_bytes());
     put(&mut params, header::RAMDISK_IMAGE, [0; 8]);
+    put_screen(&mut params);
     params
+}
+
+/// The screen as the display comes up without firmware: 80x25 characters of 16 lines on a VGA with 256 KiB (EGA's BX).
+fn put_screen(params: &mut [u8]) {
+    let bytes = [
+        (zero_page::ORIG_VIDEO_MODE, 3),
+        (zero_page::ORIG_VIDEO_COLS, 80),
+        (zero_page::ORIG_VIDEO_EGA_BX, 3),
+        (zero_page::ORIG_VIDEO_LINES, 25),
+        (zero_page::ORIG_VIDEO_ISVGA, 1),
+        (zero_page::ORIG_VIDEO_POINTS, 16),
+    ];
+    bytes.into_iter().for_each(|(at, byte)| params[at] = byte);
 }
 
 fn put_memory_map(params: &mut [u8], kernel: BootFile, memory: &BootMemory) -> Result<(), BootError> {

@@ -1,6 +1,7 @@
 //! Raw firmware images: mapped to end at 4 GiB; the chipset shows their last 128 KiB below 1 MiB as on a PC.
 
 use super::{BootEntry, BootError, BootFile, BootImage};
+use amber_devices::OPTION_ROM_MAX;
 
 /// Largest firmware image: the flash window of the ICH9 (datasheet 9.4, FWH range) is 16 MiB.
 pub const MAX_ROM: usize = 16 << 20;
@@ -11,6 +12,8 @@ const PAGE: usize = 4096;
 pub struct RomImage {
     /// Content, a multiple of 4 KiB.
     pub bytes: Vec<u8>,
+    /// The display's option ROM, a multiple of 4 KiB; empty without.
+    pub option_rom: Vec<u8>,
 }
 
 /// An image that starts at the reset vector. Used for both `--rom` and `--bios`. Sizes that are no multiple of 4 KiB are
@@ -37,6 +40,27 @@ pub fn load(file: BootFile) -> Result<BootImage, BootError> {
     let size = bytes.len().next_multiple_of(PAGE);
     let mut content = vec![0xFF; size - bytes.len()];
     content.extend_from_slice(bytes);
-    let rom = RomImage { bytes: content };
+    let rom = RomImage { bytes: content, option_rom: Vec::new() };
     Ok(BootImage { zeros: Vec::new(), writes: Vec::new(), rom: Some(rom), entry: BootEntry::Reset })
+}
+
+/// An option ROM (PCI 3.0, 6.3): it says by its first bytes that it is one, and in how many blocks of 512 bytes.
+///
+/// # Errors
+/// When it is none, is cut off, or is larger than any.
+pub fn option_rom(file: BootFile) -> Result<Vec<u8>, BootError> {
+    let BootFile { name, bytes } = file;
+    let [0x55, 0xAA, blocks, ..] = *bytes else {
+        return Err(BootError::field(name, "signature", "missing", "an option ROM starts with 55 AA"));
+    };
+    let (want, have) = (u64::from(blocks) * 512, bytes.len() as u64);
+    if have < want {
+        return Err(BootError::Truncated { file: name.into(), field: "the option ROM", want, have });
+    }
+    if have > OPTION_ROM_MAX {
+        return Err(BootError::TooLarge { file: name.into(), size: have, limit: OPTION_ROM_MAX });
+    }
+    let mut content = bytes.to_vec();
+    content.resize(bytes.len().next_multiple_of(PAGE), 0xFF);
+    Ok(content)
 }

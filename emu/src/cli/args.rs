@@ -5,7 +5,7 @@ use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory, MachineConfig,
-    MachineType, MemorySize, Pace, RtcDate, SaveAt, Seed,
+    MachineType, MemorySize, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios, VgaChoice,
 };
 use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
@@ -163,6 +163,12 @@ pub struct MachineArgs {
     /// times.
     #[arg(long, value_name = "FILE[,ro]")]
     pub disk: Vec<DiskChoice>,
+    /// Display adapter: std (QEMU's stdvga, 16 MiB), or text, what machines had before [default: std].
+    #[arg(long, value_name = "ADAPTER")]
+    pub vga: Option<VgaChoice>,
+    /// The display's option ROM for --bios: a file, or none [default: vgabios-stdvga.bin, if it lies beside the BIOS].
+    #[arg(long, value_name = "FILE|none")]
+    pub vga_bios: Option<VgaBios>,
 }
 
 /// How to run it, and what to show.
@@ -206,6 +212,9 @@ pub struct RunningArgs {
     /// Save a snapshot when the run ends, however it does.
     #[arg(long, value_name = "NAME")]
     pub save_on_exit: Option<String>,
+    /// Write a picture of the screen (PNG) at this step, or at the end; may be given several times.
+    #[arg(long, value_name = "[STEP=]FILE")]
+    pub screenshot: Vec<Screenshot>,
     /// Print `state-hash <64 hex>` as the last line on standard error.
     #[arg(long)]
     pub hash: bool,
@@ -302,7 +311,7 @@ impl GuestArgs {
 
 impl MachineArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk } = self;
+        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, vga, vga_bios } = self;
         if !disk.is_empty() {
             config.disk.clone_from(disk);
         }
@@ -313,6 +322,8 @@ impl MachineArgs {
         set(&mut config.seed, seed);
         set(&mut config.rtc, rtc);
         set(&mut config.quantum, quantum);
+        set(&mut config.vga, vga);
+        set_some(&mut config.vga_bios, vga_bios);
     }
 }
 
@@ -331,6 +342,7 @@ impl RunningArgs {
             control,
             guest_checkpoints,
             save_on_exit,
+            screenshot,
             hash,
             stats,
             json,
@@ -354,6 +366,9 @@ impl RunningArgs {
         set_some(&mut config.control, control);
         set(&mut config.guest_checkpoints, guest_checkpoints);
         set_some(&mut config.save_on_exit, save_on_exit);
+        if !screenshot.is_empty() {
+            config.screenshot.clone_from(screenshot);
+        }
         config.hash |= hash;
         config.stats |= stats;
         config.json |= json;

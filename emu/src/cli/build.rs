@@ -1,10 +1,10 @@
 //! From a configuration to a machine.
 
-use crate::boot::{self, BootMemory};
-use crate::config::{DiskChoice, MachineConfig};
+use crate::boot::{self, BootFile, BootMemory};
+use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::Base;
 use crate::machine::{DiskImage, Machine, MachineSpec};
-use amber_devices::{RamLayout, place_tables};
+use amber_devices::{DisplayKind, RamLayout, place_tables};
 use anyhow::Result;
 
 /// Builds the machine a configuration describes, ready to run.
@@ -26,14 +26,35 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         firmware_len: 0,
         boot_len: 0,
         disks: Vec::new(),
+        display: config.vga.to_string(),
+        option_rom_len: 0,
     };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
-    let image = boot::load_guest(&guest, &direct)?;
+    let mut image = boot::load_guest(&guest, &direct)?;
+    if let Some(rom) = &mut image.rom {
+        rom.option_rom = option_rom(config, &guest)?;
+    }
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
     let mut machine = Machine::with_disks(spec, image, tables, &disks(config)?)?;
     machine.set_engine(config.engine.into());
     Ok(machine)
+}
+
+/// The display's option ROM: the one named, else the one of SeaBIOS that lies beside the BIOS. Only a BIOS runs it.
+fn option_rom(config: &MachineConfig, guest: &Guest) -> Result<Vec<u8>> {
+    const SEABIOS: &str = "vgabios-stdvga.bin";
+    let (Guest::Bios(bios), DisplayKind::Std) = (guest, config.vga.0) else { return Ok(Vec::new()) };
+    let file = match &config.vga_bios {
+        Some(VgaBios::None) => return Ok(Vec::new()),
+        Some(VgaBios::File(file)) => file.clone(),
+        None => bios.with_file_name(SEABIOS),
+    };
+    if config.vga_bios.is_none() && !file.exists() {
+        return Ok(Vec::new());
+    }
+    let name = file.display().to_string();
+    Ok(boot::rom::option_rom(BootFile { name: &name, bytes: &boot::read_file(&file)? })?)
 }
 
 /// Opens the images of the disks.

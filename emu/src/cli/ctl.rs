@@ -9,13 +9,34 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// Names of each method's parameters, in order, and whether they are numbers.
-const PARAMETERS: [(&str, &[(&str, bool)]); 5] = [
-    ("step", &[("count", true)]),
-    ("save", &[("name", false)]),
-    ("load", &[("snapshot", false)]),
-    ("serial", &[("text", false)]),
-    ("read", &[("address", true), ("len", true)]),
+/// What a parameter is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Signed,
+    /// A snapshot's name, or a file.
+    Snapshot,
+    File,
+}
+
+/// A method, its parameters in order, and how many of them must be given.
+type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
+
+const PARAMETERS: [Parameters; 9] = [
+    ("step", &[("count", Kind::Number)], 1),
+    ("save", &[("name", Kind::Text)], 1),
+    ("load", &[("snapshot", Kind::Snapshot)], 1),
+    ("serial", &[("text", Kind::Text)], 1),
+    ("read", &[("address", Kind::Number), ("len", Kind::Number)], 2),
+    ("screenshot", &[("file", Kind::File)], 1),
+    ("type", &[("text", Kind::Text)], 1),
+    ("key", &[("keys", Kind::Text)], 1),
+    (
+        "mouse",
+        &[("dx", Kind::Signed), ("dy", Kind::Signed), ("wheel", Kind::Signed), ("buttons", Kind::Number)],
+        2,
+    ),
 ];
 
 /// Asks and prints; returns the exit code.
@@ -24,7 +45,10 @@ const PARAMETERS: [(&str, &[(&str, bool)]); 5] = [
 /// When nobody listens, or the machine says why not.
 pub fn run(args: &CtlArgs) -> Result<i32> {
     let result = ask(&args.socket, &args.method, params(args)?)?;
-    write_out(&format!("{result:#}\n"));
+    match (&*args.method, &result["text"]) {
+        ("text", Value::String(text)) => write_out(text),
+        _ => write_out(&format!("{result:#}\n")),
+    }
     Ok(0)
 }
 
@@ -65,19 +89,19 @@ pub(super) fn absolute(snapshot: &str) -> String {
 }
 
 fn params(args: &CtlArgs) -> Result<Value> {
-    let names =
-        PARAMETERS.iter().find(|(method, _)| *method == args.method).map_or(&[][..], |(_, names)| names);
-    if names.len() != args.params.len() {
+    let known = PARAMETERS.iter().find(|(method, ..)| *method == args.method);
+    let (names, least) = known.map_or((&[][..], 0), |(_, names, least)| (names, *least));
+    if !(least..=names.len()).contains(&args.params.len()) {
         bail!("{} takes {} parameters, {} are given", args.method, names.len(), args.params.len());
     }
     let mut params = Map::new();
-    for ((name, number), text) in names.iter().zip(&args.params) {
-        let value = if *number {
-            json!(parse(text).with_context(|| format!("{name} {text}: no number"))?)
-        } else if *name == "snapshot" {
-            json!(absolute(text))
-        } else {
-            json!(text)
+    for ((name, kind), text) in names.iter().zip(&args.params) {
+        let value = match kind {
+            Kind::Number => json!(parse(text).with_context(|| format!("{name} {text}: no number"))?),
+            Kind::Signed => json!(text.parse::<i64>().with_context(|| format!("{name} {text}: no number"))?),
+            Kind::Snapshot => json!(absolute(text)),
+            Kind::File => json!(std::path::absolute(text)?),
+            Kind::Text => json!(text),
         };
         params.insert((*name).to_owned(), value);
     }

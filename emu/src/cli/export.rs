@@ -44,6 +44,12 @@ pub fn run(found: Found, to: &ExportTo) -> Result<i32> {
         let note = if linux { "with the kernel's VMCOREINFO" } else { "no VMCOREINFO of a Linux in it" };
         println!("{}: {bytes} bytes, {note}", file.display());
     }
+    if let Some(file) = &to.thumbnail {
+        let picture = found.snapshot.manifest.thumbnail.as_deref();
+        let picture = picture.ok_or_else(|| anyhow!("the snapshot has no picture of the screen"))?;
+        let bytes = whole(file, |out| Ok(out.write_all(picture).map(|()| picture.len() as u64)?))?;
+        println!("{}: {bytes} bytes", file.display());
+    }
     Ok(0)
 }
 

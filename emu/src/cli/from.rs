@@ -35,8 +35,8 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 
 /// Every option that asks for another machine than the snapshot holds, field by field.
 fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
-    // Disks in a file beside --from count as well: they say where the images are.
-    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, disk: _ } = asked;
+    // What is in the option ROM is part of the snapshot. Disks in a file beside --from count as well: they say where the images are.
+    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, vga_bios: _, disk: _ } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
     let fields = [
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
@@ -48,6 +48,7 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
         ),
         ("--seed", seed.map(|asked| (asked.0.to_string(), spec.seed.to_string()))),
         ("--rtc", rtc.map(|asked| (asked.to_string(), date(spec.rtc_start)))),
+        ("--vga", vga.map(|asked| (asked.to_string(), spec.display.clone()))),
         ("--quantum", quantum.map(|asked| (asked.to_string(), spec.quantum.to_string()))),
     ];
     let differs = |(option, values): (&str, Option<(String, String)>)| {

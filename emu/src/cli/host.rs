@@ -1,9 +1,10 @@
 //! The host's side of a session: the console, the input log, and what other programs ask for.
 
 use super::console::Console;
+use super::hands::Hands;
 use crate::control::{Call, Calls, Server};
 use crate::input::{Record, Recorder};
-use crate::machine::HostIo;
+use crate::machine::{Gesture, HostIo, Ready};
 use std::collections::VecDeque;
 
 /// Most bytes the guest is given at once.
@@ -17,6 +18,8 @@ pub struct SessionHost {
     pub control: Option<(Server, Calls)>,
     /// Typed by other programs.
     typed: VecDeque<u8>,
+    /// Keys and motion by other programs.
+    pub hands: Hands,
     /// Nothing stops a run that is itself an answer.
     pub deaf: bool,
     /// Somebody does what the guest asks for.
@@ -26,7 +29,15 @@ pub struct SessionHost {
 impl SessionHost {
     /// A host with a console.
     pub fn new(console: Console, recorder: Option<Recorder>, control: Option<(Server, Calls)>) -> Self {
-        Self { console, recorder, control, typed: VecDeque::new(), deaf: false, serves: false }
+        Self {
+            console,
+            recorder,
+            control,
+            typed: VecDeque::new(),
+            hands: Hands::default(),
+            deaf: false,
+            serves: false,
+        }
     }
 
     /// Whether the person at the console asked to end the run.
@@ -70,7 +81,13 @@ impl HostIo for SessionHost {
             let chunk = self.typed.len().min(CHUNK);
             return self.typed.drain(..chunk).collect();
         }
+        // What waits for its time is not to wait for the console.
+        let idle = if self.hands.waiting() == 0 { idle } else { idle.map(|_| 0) };
         self.console.serial_input(step, idle)
+    }
+
+    fn gesture(&mut self, _step: u64, now: u64, ready: Ready) -> Option<Gesture> {
+        self.hands.next(now, ready)
     }
 
     fn may_input(&self) -> bool {

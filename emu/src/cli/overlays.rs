@@ -51,6 +51,8 @@ mod tests {
             firmware_len: 0,
             boot_len: 0,
             disks,
+            display: String::new(),
+            option_rom_len: 0,
         };
         assert_eq!(sentence(&spec(vec![disk(1 << 30, false), disk(1 << 40, true)]), 2 << 30), None);
         let two = sentence(&spec(vec![disk(1 << 30, false), disk(1 << 30, false)]), 1 << 30);

@@ -8,7 +8,7 @@ use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{Guest, MachineConfig};
 use crate::input::{self, Input, Record};
 use crate::machine::request::{Answer, Refusal};
-use crate::machine::{Frozen, HostIo, Machine, Stop};
+use crate::machine::{Frozen, Gesture, HostIo, Machine, Ready, Stop};
 use anyhow::{Result, bail};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -76,6 +76,12 @@ impl HostIo for Player {
         match self.left.front() {
             Some(Record { step: at, input: Input::Serial(bytes) }) if *at == step => bytes.clone(),
             _ => Vec::new(),
+        }
+    }
+    fn gesture(&mut self, step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
+        match self.left.front() {
+            Some(Record { step: at, input: Input::Gesture(gesture) }) if *at == step => Some(*gesture),
+            _ => None,
         }
     }
     fn may_input(&self) -> bool {

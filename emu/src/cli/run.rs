@@ -11,6 +11,7 @@ use crate::control::Server;
 use crate::gdb;
 use crate::input::{Input, Record, Recorder, Start};
 use crate::machine::{Machine, Stop};
+use crate::screenshot;
 use crate::symbols::Symbols;
 use amber_snapshot::SnapshotId;
 use anyhow::{Context, Result, bail};
@@ -62,8 +63,11 @@ pub fn run(args: &RunArgs) -> Result<i32> {
         bail!("--gdb and --trace both want to drive the machine; keep one of them");
     }
     let driven = config.gdb.is_some() || config.trace.is_some();
-    if driven && (!config.save_at.is_empty() || config.control.is_some()) {
-        bail!("--save-at and --control do not go with --gdb or --trace; use them in a run of its own");
+    let on_the_way = !config.save_at.is_empty() || config.screenshot.iter().any(|shot| shot.step.is_some());
+    if driven && (on_the_way || config.control.is_some()) {
+        bail!(
+            "--save-at, --screenshot with a step and --control do not go with --gdb or --trace; use them in a run of its own"
+        );
     }
     log::install(&config.log);
     let symbols = config.symbols.as_deref().map(Symbols::from_file).transpose()?;
@@ -93,6 +97,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
             return Ok(fault::report(&panic, Some(&config), Some(session.machine)));
         }
     };
+    let pictured = last_screenshots(&config, session.machine);
     let saved = session.finish();
     let recorded = end_recording(&mut host, &mut machine);
     drop(host);
@@ -110,7 +115,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     if config.hash {
         eprintln!("state-hash {}", machine.state_hash());
     }
-    saved.and(recorded)?;
+    saved.and(recorded).and(pictured)?;
     Ok(if limited { exit::LIMIT } else { exit::code(stop) })
 }
 
@@ -147,6 +152,12 @@ fn end_recording(host: &mut SessionHost, machine: &mut Machine) -> Result<()> {
     let (step, input) = (machine.step(), Input::Stop(machine.state_hash()));
     recorder.record(&Record { step, input });
     recorder.finish().context("--record")
+}
+
+/// Pictures of the screen as it is at the end.
+fn last_screenshots(config: &MachineConfig, machine: &Machine) -> Result<()> {
+    let mut files = config.screenshot.iter().filter(|shot| shot.step.is_none()).map(|shot| &shot.file);
+    files.try_for_each(|file| screenshot::write(&machine.picture(), file)).context("--screenshot")
 }
 
 fn open_debugcon(target: &Debugcon) -> Result<Box<dyn Write>> {

@@ -5,9 +5,11 @@ use super::saving::{Saver, now};
 use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{MachineConfig, SaveAt};
-use crate::control::Method;
+use crate::control::{Method, keys};
 use crate::machine::request::{Asking, Refusal};
-use crate::machine::{Frozen, Machine, Stop};
+use crate::machine::{Frozen, Gesture, Machine, Stop};
+use crate::screenshot;
+use amber_devices::MouseEvent;
 use amber_mmu::ViewId;
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, anyhow, bail};
@@ -48,6 +50,22 @@ impl Shelf for StoreShelf<'_> {
         let found = stores::find(self.folder, name).map_err(|_| Refusal::Unknown)?;
         Machine::load(found.snapshot).map_err(|_| Refusal::Unknown)
     }
+}
+
+/// What is to be done at a step.
+#[derive(Clone, Copy)]
+enum Due<'a> {
+    Save(&'a str),
+    Screenshot(&'a Path),
+}
+
+/// All of it, the last first.
+fn points(config: &MachineConfig) -> Vec<(u64, Due<'_>)> {
+    let saves = config.save_at.iter().map(|SaveAt { step, name }| (*step, Due::Save(name)));
+    let shots = config.screenshot.iter().filter_map(|shot| Some((shot.step?, Due::Screenshot(&shot.file))));
+    let mut points: Vec<_> = saves.chain(shots).collect();
+    points.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
+    points
 }
 
 impl<'a> Session<'a> {
@@ -103,15 +121,12 @@ impl<'a> Session<'a> {
     /// None of the guest's doing.
     pub fn run(&mut self, until: u64, host: &mut SessionHost) -> Result<Stop> {
         host.serves = self.config.guest_checkpoints != Policy::Deny;
-        let mut points = self.config.save_at.clone();
-        points.sort();
-        points.reverse();
+        let mut points = points(self.config);
         loop {
-            while points.last().is_some_and(|point| point.step <= self.machine.step()) {
-                let SaveAt { name, .. } = points.pop().ok_or_else(|| anyhow!("a point was there"))?;
-                self.save_or_say(&name);
+            while let Some(point) = points.pop_if(|point| point.0 <= self.machine.step()) {
+                self.reach(point.1);
             }
-            let next = points.last().map_or(until, |point| point.step.min(until));
+            let next = points.last().map_or(until, |point| point.0.min(until));
             match self.machine.run(next, host, self.config.no_reboot) {
                 Stop::Step if self.machine.step() < until => {}
                 Stop::Request(asking) => self.serve(asking, host),
@@ -130,6 +145,18 @@ impl<'a> Session<'a> {
     fn serve(&mut self, asking: Asking, host: &mut SessionHost) {
         let mut shelf = StoreShelf { folder: self.config.store.as_deref(), parent: self.parent };
         self.checkpoints.serve(self.machine, asking, host, &mut shelf);
+    }
+
+    /// Does what is to be done at a step.
+    fn reach(&mut self, due: Due) {
+        match due {
+            Due::Save(name) => self.save_or_say(name),
+            Due::Screenshot(file) => {
+                if let Err(error) = screenshot::write(&self.machine.picture(), file) {
+                    eprintln!("amber: {error}; the machine runs on");
+                }
+            }
+        }
     }
 
     /// A failed save is told, and the machine runs on.
@@ -165,12 +192,22 @@ impl<'a> Session<'a> {
             Method::Load { snapshot } => self.load(snapshot, host)?,
             Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
             Method::Serial { text } => host.type_in(text.as_bytes()),
+            Method::Screenshot { file } => return self.screenshot(file),
+            Method::Text => return self.text(),
+            Method::Type { text } => host.hands.extend(keys::typing(text).map_err(|e| anyhow!(e))?),
+            Method::Key { keys } => host.hands.extend(keys::strokes(keys).map_err(|e| anyhow!(e))?),
+            Method::Mouse { dx, dy, wheel, buttons } => {
+                let event = MouseEvent { dx: *dx, dy: dy.saturating_neg(), wheel: *wheel, buttons: *buttons };
+                host.hands.extend([Gesture::Mouse(event)]);
+            }
             Method::Reset => self.machine.press_reset(host),
             Method::Power => self.machine.press_power(host),
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,
         }
-        Ok(self.status())
+        let mut status = self.status();
+        status["gestures-waiting"] = json!(host.hands.waiting());
+        Ok(status)
     }
 
     fn status(&self) -> Value {
@@ -182,6 +219,17 @@ impl<'a> Session<'a> {
             "cpus": self.machine.vcpus().len(),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
         })
+    }
+
+    fn screenshot(&self, file: &Path) -> Result<Value> {
+        let picture = self.machine.picture();
+        screenshot::write(&picture, file)?;
+        Ok(json!({ "file": file, "width": picture.width, "height": picture.height }))
+    }
+
+    fn text(&self) -> Result<Value> {
+        let text = self.machine.screen_text();
+        Ok(json!({ "text": text.ok_or_else(|| anyhow!("text: the screen shows no text mode"))? }))
     }
 
     fn step(&mut self, count: u64, host: &mut SessionHost) -> Result<Value> {
@@ -209,7 +257,7 @@ impl<'a> Session<'a> {
         Ok(json!({ "id": saved.id.to_string(), "step": self.machine.step(), "bytes": saved.written }))
     }
 
-    fn load(&mut self, text: &str, host: &SessionHost) -> Result<()> {
+    fn load(&mut self, text: &str, host: &mut SessionHost) -> Result<()> {
         if host.records() {
             bail!("load: this run is recorded, and a log has one history; load in another run");
         }
@@ -222,6 +270,7 @@ impl<'a> Session<'a> {
         }
         machine.fetch_ahead();
         *self.machine = machine;
+        host.hands.rest();
         self.parent = Some(found.id);
         Ok(())
     }

@@ -86,6 +86,8 @@ struct Description {
     #[serde(flatten)]
     row: Row,
     inputs: u64,
+    /// Bytes of the small picture of the screen, PNG.
+    thumbnail: Option<usize>,
     sections: Vec<SectionRow>,
     regions: Vec<RegionRow>,
 }
@@ -127,6 +129,7 @@ fn summary(found: &Found, json: bool) -> Result<i32> {
     let description = Description {
         row: described(found),
         inputs: manifest.inputs,
+        thumbnail: manifest.thumbnail.as_ref().map(Vec::len),
         sections: manifest.sections.iter().map(section).collect(),
         regions,
     };
@@ -134,11 +137,14 @@ fn summary(found: &Found, json: bool) -> Result<i32> {
         println!("{}", serde_json::to_string_pretty(&description)?);
         return Ok(0);
     }
-    let Description { row, inputs, sections, regions } = description;
+    let Description { row, inputs, thumbnail, sections, regions } = description;
     println!("name        {}\nid          {}", name_of(&row), row.id);
     println!("parent      {}", row.parent.as_deref().unwrap_or("none"));
     println!("step        {}\ntime        {:.9} s", row.step, row.time_ns as f64 / 1e9);
     println!("inputs      {inputs}\nstate-hash  {}", row.state_hash);
+    if let Some(bytes) = thumbnail {
+        println!("thumbnail   {bytes} bytes, PNG");
+    }
     println!("machine     {}, {} vCPU, {} MiB\n", row.machine, row.cpus, row.memory >> 20);
     for region in &regions {
         let base = region.base.as_ref().map_or_else(String::new, |base| format!(" over {base}"));

@@ -162,6 +162,9 @@ pub struct ExportTo {
     /// File to write memory and processors to as an ELF core, for gdb, crash, drgn and volatility.
     #[arg(long, value_name = "FILE")]
     pub vmcore: Option<PathBuf>,
+    /// File to write the small picture of the screen to, as PNG.
+    #[arg(long, value_name = "FILE")]
+    pub thumbnail: Option<PathBuf>,
 }
 
 /// Arguments of `amber snapshot diff`.

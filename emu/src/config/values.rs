@@ -13,12 +13,12 @@ const PAGE: u64 = 4096;
 #[error("{0}")]
 pub struct ValueError(String);
 
-fn wrong<T>(sentence: impl Into<String>) -> Result<T, ValueError> {
+pub(super) fn wrong<T>(sentence: impl Into<String>) -> Result<T, ValueError> {
     Err(ValueError(sentence.into()))
 }
 
 /// Finds a word among the names of all variants.
-fn one_of<T: Copy>(what: &str, text: &str, all: &[(&str, T)]) -> Result<T, ValueError> {
+pub(super) fn one_of<T: Copy>(what: &str, text: &str, all: &[(&str, T)]) -> Result<T, ValueError> {
     if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }
@@ -26,11 +26,13 @@ fn one_of<T: Copy>(what: &str, text: &str, all: &[(&str, T)]) -> Result<T, Value
     wrong(format!("unknown {what} `{text}`; known: {}", names.join(", ")))
 }
 
-fn name_of<T: Copy + PartialEq>(value: T, all: &[(&'static str, T)]) -> &'static str {
+pub(super) fn name_of<T: Copy + PartialEq>(value: T, all: &[(&'static str, T)]) -> &'static str {
     all.iter().find(|(_, each)| *each == value).map_or("?", |(name, _)| name)
 }
 
-fn deserialize_text<'de, D: Deserializer<'de>, T: FromStr<Err = ValueError>>(from: D) -> Result<T, D::Error> {
+pub(super) fn deserialize_text<'de, D: Deserializer<'de>, T: FromStr<Err = ValueError>>(
+    from: D,
+) -> Result<T, D::Error> {
     String::deserialize(from)?.parse().map_err(de::Error::custom)
 }
 
@@ -595,18 +597,20 @@ impl Display for DiskChoice {
 /// Gives types their text form in files.
 macro_rules! text_form {
     ($($kind:ty),*) => {$(
-        impl Serialize for $kind {
-            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $kind {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 to.collect_str(self)
             }
         }
-        impl<'de> Deserialize<'de> for $kind {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                deserialize_text(from)
+        impl<'de> serde::Deserialize<'de> for $kind {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                $crate::config::values::deserialize_text(from)
             }
         }
     )*};
 }
+pub(super) use text_form;
+
 text_form!(
     MachineType,
     Engine,

@@ -1,12 +1,14 @@
 //! The control socket: another program's way to a running machine. JSON lines over a Unix socket, one request and one
 //! answer each; `docs/control.md` lists the methods.
 
+pub mod keys;
 mod server;
 
 pub use server::{Call, Calls, Server};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// A line from the other program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +57,29 @@ pub enum Method {
     /// Bytes for serial port 0.
     Serial {
         text: String,
+    },
+    /// A picture of the screen, as a PNG file.
+    Screenshot {
+        file: PathBuf,
+    },
+    /// The characters on a text screen.
+    Text,
+    /// Text for the keyboard.
+    Type {
+        text: String,
+    },
+    /// Keys for the keyboard, by name.
+    Key {
+        keys: String,
+    },
+    /// Motion to the right and down, the wheel's towards the user, and the buttons that are down.
+    Mouse {
+        dx: i32,
+        dy: i32,
+        #[serde(default)]
+        wheel: i32,
+        #[serde(default)]
+        buttons: u8,
     },
     /// The reset button.
     Reset,

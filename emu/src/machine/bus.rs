@@ -2,12 +2,13 @@
 
 use super::Machine;
 use super::disks::{self, Attached};
+use super::gestures::{Gesture, Ready};
 use super::request::{self, By};
 use crate::input::Record;
 use amber_cpu::Bus;
 use amber_cpu::apic::Message;
 use amber_devices::{Dma, MediumError, Platform};
-use amber_mmu::{Mmu, ViewId};
+use amber_mmu::{FrameId, Mmu, PAGE, ViewId};
 
 /// What a machine exchanges with the world outside. Output leaves at once; input is asked for at steps the state
 /// determines.
@@ -19,6 +20,11 @@ pub trait HostIo {
     /// Bytes for serial port 0, if any are waiting at step `step`: a few dozen at most, the next when the guest has taken them. With
     /// `idle` the guest has nothing to do until an event: the host may wait up to `idle` ns of real time.
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8>;
+    /// What the person does with keyboard and mouse, if anything, at this step and time. A gesture that is not `ready` to be
+    /// taken may be given all the same: then it is as on a keyboard whose buffer is full.
+    fn gesture(&mut self, _step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
+        None
+    }
     /// Whether input may still come.
     fn may_input(&self) -> bool;
     /// What the guest is told once when no more input comes.
@@ -41,10 +47,27 @@ pub trait HostIo {
     }
 }
 
-/// Guest RAM and the disks' media as devices reach them.
+/// The frames of video memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Vram {
+    pub first: FrameId,
+    pub pages: u32,
+}
+
+impl Vram {
+    /// The frame and the place in it of byte `at`, and how many bytes follow there. `None` beyond the end.
+    fn place(self, at: u64) -> Option<(FrameId, usize, usize)> {
+        let page = u32::try_from(at / PAGE).ok().filter(|page| *page < self.pages)?;
+        let offset = (at % PAGE) as usize;
+        Some((FrameId(self.first.0 + page), offset, PAGE as usize - offset))
+    }
+}
+
+/// Guest RAM, the disks' media and video memory as devices reach them.
 pub(crate) struct GuestDma<'a> {
     pub mmu: &'a mut Mmu,
     pub disks: &'a mut [Attached],
+    pub vram: Vram,
 }
 
 impl Dma for GuestDma<'_> {
@@ -60,12 +83,36 @@ impl Dma for GuestDma<'_> {
     fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
         disks::write(self.disks, self.mmu, disk, at, from)
     }
+    fn read_vram(&mut self, at: u64, into: &mut [u8]) {
+        let mut done = 0;
+        while let Some((frame, offset, room)) = self.vram.place(at + done as u64) {
+            let len = room.min(into.len() - done);
+            into[done..done + len].copy_from_slice(&self.mmu.frame(frame)[offset..offset + len]);
+            done += len;
+            if done == into.len() {
+                return;
+            }
+        }
+        into[done..].fill(0xFF);
+    }
+    fn write_vram(&mut self, at: u64, from: &[u8]) {
+        let mut left = from;
+        while let Some((frame, offset, room)) = self.vram.place(at + (from.len() - left.len()) as u64) {
+            let (here, rest) = left.split_at(room.min(left.len()));
+            self.mmu.write_frame(frame, offset, here);
+            left = rest;
+            if left.is_empty() {
+                return;
+            }
+        }
+    }
 }
 
 /// The platform as the running processor's bus.
 pub(crate) struct PlatformBus<'a> {
     pub platform: &'a mut Platform,
     pub disks: &'a mut [Attached],
+    pub vram: Vram,
     pub messages: &'a mut Vec<Message>,
     /// Time at which the slice ends.
     pub until: u64,
@@ -87,7 +134,7 @@ impl PlatformBus<'_> {
     /// The platform at `now`, and what it is lent.
     fn lend<'b>(&'b mut self, mmu: &'b mut Mmu, now: u64) -> (&'b mut Platform, GuestDma<'b>) {
         self.at(now);
-        (self.platform, GuestDma { mmu, disks: self.disks })
+        (self.platform, GuestDma { mmu, disks: self.disks, vram: self.vram })
     }
 }
 
@@ -147,6 +194,7 @@ impl Bus for PlatformBus<'_> {
 impl Machine {
     /// Runs something of the platform's that may touch RAM.
     pub(crate) fn with_dma<R>(&mut self, act: impl FnOnce(&mut Platform, &mut dyn Dma) -> R) -> R {
-        act(&mut self.platform, &mut GuestDma { mmu: &mut self.mmu, disks: &mut self.disks })
+        let vram = self.vram();
+        act(&mut self.platform, &mut GuestDma { mmu: &mut self.mmu, disks: &mut self.disks, vram })
     }
 }

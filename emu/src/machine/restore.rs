@@ -3,7 +3,7 @@
 use super::disks::DISK_NAMES;
 use super::{DiskSpec, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
 use crate::disk::{self, Base, Disk};
-use amber_devices::TIME_MAX;
+use amber_devices::{OPTION_ROM_MAX, TIME_MAX};
 use amber_mmu::{FrameId, GROUP, PageSource};
 use amber_snapshot::{
     Manifest, ObjectId, OwnedSection, RegionTree, Section, SectionError, Upgrade, upgraded,
@@ -46,9 +46,8 @@ pub enum RestoreError {
 
 /// Every upgrade from a section's older version, by which snapshots of earlier builds are loaded. A section's types
 /// of earlier versions, with `From` them for the next one, stay beside its present one.
-///
-/// Empty: no snapshot with an older version of a section was ever released.
-const UPGRADES: &[Upgrade] = &[];
+const UPGRADES: &[Upgrade] =
+    &[super::spec::SPEC_UPGRADE, amber_devices::VGA_UPGRADE, amber_devices::I8042_UPGRADE];
 
 /// Most bytes from the host that a state read from a file may have waiting.
 const SERIAL_QUEUE_MAX: u64 = 1 << 16;
@@ -241,6 +240,12 @@ fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
     // What a guest starts with goes to its memory, piece by piece.
     if spec.boot_len > spec.memory.saturating_mul(2) {
         return value("boot_len", spec.boot_len.to_string());
+    }
+    if !spec.knows_display() {
+        return value("display", spec.display.clone());
+    }
+    if spec.option_rom_len > OPTION_ROM_MAX {
+        return value("option_rom_len", spec.option_rom_len.to_string());
     }
     let odd = |disk: &&DiskSpec| disk.interface != "virtio" || !(1..=disk::MAX_LEN).contains(&disk.len);
     match spec.disks.iter().find(odd) {

@@ -117,6 +117,7 @@ impl Machine {
             host.pace(now);
             host.attend();
             self.input(host, None);
+            self.take_gestures(host);
         }
         self.end_waits();
     }
@@ -236,9 +237,11 @@ impl Machine {
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires()).min().unwrap_or(u64::MAX);
         let end = slice.min(self.position.poll_at).min(timers);
         let processor = self.vcpus[current].apic.id();
+        let vram = self.vram();
         let mut bus = PlatformBus {
             platform: &mut self.platform,
             disks: &mut self.disks,
+            vram,
             messages: &mut self.messages,
             until: end,
             processor,
@@ -297,7 +300,7 @@ impl Machine {
         // Nothing but input can wake the guest: wait for it without burning the host. If there is none, or the serial
         // port has no room for it, nothing will ever change.
         if next.is_none() {
-            if self.input(host, Some(100_000_000)) != 0 {
+            if self.input(host, Some(100_000_000)) != 0 || self.take_gestures(host) {
                 return None;
             }
             let waits = !self.position.serial_queue.is_empty();

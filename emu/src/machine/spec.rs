@@ -3,9 +3,9 @@
 use super::MachineError;
 use crate::disk;
 use amber_cpu::CpuModel;
-use amber_devices::{DiskConfig, PlatformConfig};
+use amber_devices::{DiskConfig, DisplayKind, PlatformConfig};
 use amber_mmu::PAGE;
-use amber_snapshot::{Schema, Section};
+use amber_snapshot::{Schema, Section, Upgrade};
 use serde::{Deserialize, Serialize};
 
 /// What a machine is built from. The section `config`: it never changes while the machine lives.
@@ -31,6 +31,10 @@ pub struct MachineSpec {
     pub boot_len: u64,
     /// Disks in order; set when the machine is built.
     pub disks: Vec<DiskSpec>,
+    /// Display adapter: `std` or `text`.
+    pub display: String,
+    /// Bytes of the display's option ROM, behind the firmware; set when the machine is built.
+    pub option_rom_len: u64,
 }
 
 /// A disk. Its image is known by its contents: where it is does not matter.
@@ -48,8 +52,62 @@ pub struct DiskSpec {
 
 impl Section for MachineSpec {
     const KIND: &'static str = "config";
+    const VERSION: u32 = 3;
+}
+
+/// The display adapters by name.
+const DISPLAYS: [(&str, DisplayKind); 2] = [("std", DisplayKind::Std), ("text", DisplayKind::Text)];
+
+/// A schema has the names of types: these are those of their time.
+mod v2 {
+    use super::DiskSpec;
+    use amber_snapshot::Schema;
+    use serde::{Deserialize, Serialize};
+
+    /// As it was when a display had no more than text.
+    #[derive(Serialize, Deserialize, Schema)]
+    pub(super) struct MachineSpec {
+        pub(super) machine: String,
+        pub(super) cpu: String,
+        pub(super) features: Vec<(String, bool)>,
+        pub(super) cpus: u32,
+        pub(super) memory: u64,
+        pub(super) seed: u64,
+        pub(super) rtc_start: i64,
+        pub(super) quantum: u64,
+        pub(super) firmware_len: u64,
+        pub(super) boot_len: u64,
+        pub(super) disks: Vec<DiskSpec>,
+    }
+}
+
+impl Section for v2::MachineSpec {
+    const KIND: &'static str = MachineSpec::KIND;
     const VERSION: u32 = 2;
 }
+
+impl From<v2::MachineSpec> for MachineSpec {
+    fn from(old: v2::MachineSpec) -> Self {
+        Self {
+            machine: old.machine,
+            cpu: old.cpu,
+            features: old.features,
+            cpus: old.cpus,
+            memory: old.memory,
+            seed: old.seed,
+            rtc_start: old.rtc_start,
+            quantum: old.quantum,
+            firmware_len: old.firmware_len,
+            boot_len: old.boot_len,
+            disks: old.disks,
+            display: "text".to_owned(),
+            option_rom_len: 0,
+        }
+    }
+}
+
+/// From version 2.
+pub(super) const SPEC_UPGRADE: Upgrade = Upgrade::of::<v2::MachineSpec, MachineSpec>();
 
 impl MachineSpec {
     /// The CPU model with its feature changes.
@@ -77,8 +135,20 @@ impl MachineSpec {
             rtc_start: self.rtc_start,
             firmware_len: self.firmware_len,
             disks: self.disks.iter().map(DiskSpec::device).collect(),
+            display: self.display(),
+            option_rom_len: self.option_rom_len,
             ..PlatformConfig::default()
         }
+    }
+
+    /// The display adapter. An unknown one is refused before.
+    fn display(&self) -> DisplayKind {
+        DISPLAYS.iter().find(|(name, _)| *name == self.display).map_or(DisplayKind::Std, |(_, kind)| *kind)
+    }
+
+    /// Whether this build has such a display adapter.
+    pub(super) fn knows_display(&self) -> bool {
+        DISPLAYS.iter().any(|(name, _)| *name == self.display)
     }
 
     /// Pages of each region, in the order of the regions.
@@ -86,8 +156,8 @@ impl MachineSpec {
         let pages = |bytes: u64| bytes.div_ceil(PAGE).max(1);
         [
             pages(self.memory),
-            pages(self.firmware_len),
-            amber_devices::map::VRAM_LEN / PAGE,
+            pages(self.firmware_len.saturating_add(self.option_rom_len)),
+            self.display().vram_len() / PAGE,
             pages(self.boot_len),
         ]
     }

@@ -3,6 +3,7 @@
 use super::restore::check_tables;
 use super::{Frozen, Machine, RegionSource, RestoreError};
 use crate::disk::{Base, Disk, DiskError};
+use crate::screenshot;
 use amber_mmu::{FIRST_EPOCH, PAGE, PageSource};
 use amber_snapshot::{
     NewSnapshot, Objects, RegionToSave, RegionTree, Saved, Snapshot, SnapshotId, Store, StoreError,
@@ -51,7 +52,7 @@ impl Frozen {
             inputs: self.position.inputs,
             state_hash: self.hash(),
             sections: self.sections(),
-            thumbnail: None,
+            thumbnail: screenshot::to_png(&self.thumbnail()).ok(),
         };
         let regions: Vec<_> = self.regions().collect();
         let regions: Vec<_> = regions

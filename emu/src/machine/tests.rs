@@ -61,6 +61,8 @@ fn spec(cpus: u32) -> MachineSpec {
         firmware_len: 0,
         boot_len: 0,
         disks: Vec::new(),
+        display: "std".into(),
+        option_rom_len: 0,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::checkpoints::Policy;
 use crate::cli::{build, from, run, trace};
 use crate::config::{Engine, Firmware, Guest, MachineConfig};
 use crate::input::{self, Input, Record};
-use crate::machine::{Frozen, HostIo, Machine, Stop};
+use crate::machine::{Frozen, Gesture, HostIo, Machine, Ready, Stop};
 use amber_cpu::Watch;
 use amber_snapshot::{SnapshotId, Store};
 use anyhow::{Context, Result, bail};
@@ -77,6 +77,12 @@ impl HostIo for Given {
         match self.front() {
             Some(Record { step: at, input: Input::Serial(bytes) }) if *at == step => bytes.clone(),
             _ => Vec::new(),
+        }
+    }
+    fn gesture(&mut self, step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
+        match self.front() {
+            Some(Record { step: at, input: Input::Gesture(gesture) }) if *at == step => Some(*gesture),
+            _ => None,
         }
     }
     fn may_input(&self) -> bool {
