@@ -37,13 +37,16 @@ impl Recorder {
 
     /// Notes the block that runs next.
     pub fn note(&mut self, rip: u64, tag: u64, known: Known) -> Progress {
+        if tag != self.tag {
+            return Progress::Failed;
+        }
         if rip == self.head && !self.steps.is_empty() {
             return Progress::Closed(std::mem::take(&mut self.steps));
         }
         let count = usize::from(known.span.count);
         let sum: usize = self.steps.iter().map(|step| step.count).sum();
         let near = rip / PAGE == self.head / PAGE;
-        if !near || tag != self.tag || sum + count > BLOCK_INSNS {
+        if !near || sum + count > BLOCK_INSNS {
             return Progress::Failed;
         }
         self.steps.push(Step { block: known.block, rip, count });

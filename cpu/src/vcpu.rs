@@ -517,6 +517,7 @@ impl Cx<'_> {
         if self.cpu.flags.has(bit::AC) {
             return None;
         }
+        debug_assert_eq!(self.mmu.context_epoch(), self.cpu.context_epoch);
         self.cpu.contexts[slot(self.rights(user, false))]
     }
 

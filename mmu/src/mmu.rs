@@ -218,13 +218,8 @@ impl Mmu {
         self.tlb.activate(context);
     }
 
-    /// The table of the active context's translations, for translated code: addresses it gives out are good until
-    /// anything but a load or store through it happens to this memory.
-    pub fn active_entries(&self) -> &[TlbEntry] {
-        self.tlb.active_entries()
-    }
-
-    /// Those of any context, if it ever had any.
+    /// The table of a context's translations, for translated code: addresses it gives out are good until anything but a load
+    /// or store through it happens to this memory. `None` if it never had any.
     pub fn entries_of(&self, context: ContextId) -> Option<&[TlbEntry]> {
         self.tlb.entries_of(context)
     }

@@ -311,11 +311,6 @@ impl Tlb {
         &self.active.data[self.active.slot(linear)]
     }
 
-    /// The active context's entries.
-    pub fn active_entries(&self) -> &[TlbEntry] {
-        &self.active.data
-    }
-
     /// Those of any context, if it ever had any.
     pub fn entries_of(&self, context: ContextId) -> Option<&[TlbEntry]> {
         let id = context.0 as usize % CONTEXTS;

@@ -209,13 +209,18 @@ fn repeated(body: &[u8]) -> Vec<u8> {
 fn the_same(name: &str, code: &[u8]) -> Stop {
     let scratch = Scratch::new(&format!("lockstep-{}", name.replace(|c: char| !c.is_alphanumeric(), "-")));
     let config = flat(&scratch, code);
-    let stops = [0, 1].map(|seed| {
+    let stops = [0, 1, 2, 3].map(|seed| {
         let (mut machine, mut reference) = pair(&config);
-        if seed == 1 {
+        if seed % 2 == 1 {
             machine.distrust_host();
         }
+        let looks = seed >= 2;
+        if looks {
+            machine.look_every(1 << (5 + seed));
+        }
         let stop = together(&mut machine, &mut reference, seed);
-        assert!(machine.code().jit().is_some_and(|(counters, _)| counters.run > 100), "{name} is translated");
+        let translated = machine.code().jit().is_some_and(|(counters, _)| counters.run > 100);
+        assert!(translated || looks, "{name} is translated");
         stop.unwrap_or_else(|(to, what)| panic!("{name}: {what}; {}", first_difference(&config, to)))
     });
     stops[0]
@@ -357,4 +362,123 @@ fn code_that_is_mapped_elsewhere_while_it_is_linked_is_not_run_any_more() {
     put(8, 0, &[0, 0, 0, 0x48, 0xFF, 0xC6, 0xC3]);
     put(9, 0, &[1, 0, 0, 0x48, 0xFF, 0xC7, 0x90, 0xC3]);
     assert_eq!(the_same("remapped", &code), Stop::DebugExit(0x10));
+}
+
+#[test]
+fn flags_are_right_after_pushfq() {
+    // PUSH RBX; MOV EAX, R15D; AND EAX, 1; CMP EAX, 1; PUSHFQ; SETZ DL; ADD RSI, RDX; POP RCX; POP RCX
+    let body = [
+        0x53, 0x44, 0x89, 0xF8, 0x83, 0xE0, 1, 0x83, 0xF8, 1, 0x9C, 0x0F, 0x94, 0xC2, 0x48, 0x01, 0xD6, 0x59,
+        0x59,
+    ];
+    assert_eq!(the_same("pushfq", &repeated(&body)), Stop::DebugExit(0x10));
+}
+
+/// A flat program with tables at 110000h: page 0 is the root, its first entry maps 16 MiB to themselves.
+fn with_tables(mut code: Vec<u8>, pages: &[(usize, usize, Vec<u8>)]) -> Vec<u8> {
+    const TABLES: usize = 0x1_0000;
+    code.resize(TABLES + 0xE000, 0);
+    let mut put = |page: usize, at: usize, bytes: &[u8]| {
+        code[TABLES + page * 0x1000 + at..][..bytes.len()].copy_from_slice(bytes);
+    };
+    put(0, 0, &(0x11_1003u64).to_le_bytes());
+    put(1, 0, &(0x11_2003u64).to_le_bytes());
+    for n in 0..8u64 {
+        put(2, 8 * n as usize, &(n << 21 | 0x83).to_le_bytes());
+    }
+    for (page, at, bytes) in pages {
+        put(*page, *at, bytes);
+    }
+    code
+}
+
+#[test]
+fn a_loop_is_not_left_for_where_no_code_can_be() {
+    // MOV EAX, 110000h; MOV CR3, RAX; XOR EAX, EAX; MOV R15D, 20000; MOV RBX, 7FFFFFFFFF80h; JMP RBX
+    let mut code =
+        vec![0xB8, 0, 0, 0x11, 0, 0x0F, 0x22, 0xD8, 0x31, 0xC0, 0x41, 0xBF, 0x20, 0x4E, 0, 0, 0x48, 0xBB];
+    code.extend(0x7FFF_FFFF_FF80u64.to_le_bytes());
+    code.extend([0xFF, 0xE3]);
+    let entry = |page: u64| ((0x11_0000 + page * 0x1000) | 3).to_le_bytes().to_vec();
+    // INC RAX; CMP EAX, 5000; JZ +1000h; DEC R15; JNE; HLT
+    let mut body = vec![
+        0x48, 0xFF, 0xC0, 0x3D, 0x88, 0x13, 0, 0, 0x0F, 0x84, 0, 0x10, 0, 0, 0x49, 0xFF, 0xCF, 0x0F, 0x85,
+    ];
+    body.extend((-(body.len() as i32 + 4)).to_le_bytes());
+    body.push(0xF4);
+    let code = with_tables(
+        code,
+        &[
+            (0, 255 * 8, entry(3)),
+            (3, 511 * 8, entry(4)),
+            (4, 511 * 8, entry(5)),
+            (5, 511 * 8, entry(6)),
+            (6, 0xF80, body),
+        ],
+    );
+    the_same("left", &code);
+}
+
+#[test]
+fn code_mapped_by_the_same_entry_elsewhere_is_not_run() {
+    const HIGH: u64 = 0xFFFF_8000_0000_0000;
+    let cr3 = |code: &mut Vec<u8>, page: u32| {
+        // MOV EAX, root; MOV CR3, RAX
+        code.push(0xB8);
+        code.extend((0x11_0000 + page * 0x1000).to_le_bytes());
+        code.extend([0x0F, 0x22, 0xD8]);
+    };
+    let go = |code: &mut Vec<u8>, high: u64| {
+        // MOV RBX, next; JMP RBX
+        let next = code.len() as u64 + 12 + CODE + high;
+        code.extend([0x48, 0xBB]);
+        code.extend(next.to_le_bytes());
+        code.extend([0xFF, 0xE3]);
+    };
+    let calls = |code: &mut Vec<u8>| {
+        // MOV ECX, 80; again: CALL function; JMP +0; DEC ECX; JNE again
+        code.extend([0xB9, 80, 0, 0, 0]);
+        let again = code.len() as i32;
+        code.push(0xE8);
+        code.extend((0x800 - (code.len() as i32 + 4)).to_le_bytes());
+        code.extend([0xEB, 0, 0xFF, 0xC9, 0x0F, 0x85]);
+        code.extend((again - (code.len() as i32 + 4)).to_le_bytes());
+    };
+    // MOV RSP, 908000h
+    let mut code = vec![0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0];
+    cr3(&mut code, 0);
+    calls(&mut code);
+    cr3(&mut code, 3);
+    go(&mut code, HIGH);
+    // MOV RSP, HIGH + 908000h
+    code.extend([0x48, 0xBC]);
+    code.extend((HIGH + 0x90_8000).to_le_bytes());
+    cr3(&mut code, 4);
+    calls(&mut code);
+    cr3(&mut code, 3);
+    go(&mut code, 0);
+    code.extend([0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0]);
+    cr3(&mut code, 0);
+    // MOV RBX, HIGH + function; CALL RBX: not mapped here
+    code.extend([0x48, 0xBB]);
+    code.extend((HIGH + CODE + 0x800).to_le_bytes());
+    code.extend([0xFF, 0xD3]);
+    code.extend([0xB0, 0x10, 0xE6, 0xF4, 0xF4]);
+    assert!(code.len() < 0x800);
+    code.resize(0x800, 0x90);
+    // INC RDX; RET
+    code.extend([0x48, 0xFF, 0xC2, 0xC3]);
+    let x = 0x11_1003u64.to_le_bytes().to_vec();
+    let code = with_tables(code, &[(3, 0, x.clone()), (3, 256 * 8, x.clone()), (4, 256 * 8, x)]);
+    assert_eq!(the_same("elsewhere", &code), Stop::TripleFault(0));
+    let scratch = Scratch::new("lockstep-forgetful");
+    let (_, mut forgetful) = pair(&flat(&scratch, &code));
+    let stop = loop {
+        forgetful.drop_caches();
+        match forgetful.run(forgetful.step() + 1, &mut Quiet::default(), true) {
+            Stop::Step => {}
+            stop => break stop,
+        }
+    };
+    assert_eq!(stop, Stop::TripleFault(0));
 }

@@ -202,7 +202,7 @@ fn set_out(code: &mut Code) {
     code.load(BUDGET, entry(RDI, offset_of!(Entry, budget)));
     code.load(RCX, here(frame::VCPU));
     load_registers(code, RCX, 0);
-    forget_stack(code, 0);
+    forget_pages(code, 0);
 }
 
 /// With a RIP in RAX and a link in ECX.
@@ -275,7 +275,7 @@ fn interpret_routine(code: &mut Code, tail: usize) -> Fixup {
     code.load32(RAX, entry(RDI, offset_of!(Entry, flags)));
     code.store32(here(frame::FLAGS + above), RAX);
     load_registers(code, RCX, above);
-    forget_stack(code, above);
+    forget_pages(code, above);
     code.group1(true, ADD, RSP, 8);
     code.ret();
     on
@@ -362,7 +362,7 @@ pub(super) fn tlb_entry(code: &mut Code, above: i32) {
 }
 
 /// Empties the frame's entries for the stack, and the places of loops.
-pub(super) fn forget_stack(code: &mut Code, above: i32) {
+pub(super) fn forget_pages(code: &mut Code, above: i32) {
     for entry in [frame::STACK_READ, frame::STACK_WRITE] {
         for reach in [frame::STACK_REACH, frame::STACK_WIDE_REACH] {
             code.op(Opcode::wide(0xC7), 0, here(entry + reach + above), &[0; 4]);

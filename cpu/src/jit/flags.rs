@@ -155,7 +155,8 @@ impl FlagState {
         }
     }
 
-    /// Puts them into the frame. RAX is lost; the host's flags stay if they were exact.
+    /// Puts them into the frame. RAX is lost; the host's flags stay if they were exact, and are still thought to be the
+    /// guest's: who destroys them loses them.
     pub fn save(&mut self, code: &mut Code) {
         if self.saved {
             return;

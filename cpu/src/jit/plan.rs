@@ -9,7 +9,7 @@ use super::x87;
 use crate::CpuModel;
 use crate::block::Modes;
 use crate::decode::{Decoded, decode_with, executable, operand_size, register_code};
-use crate::exec::{Insn, iflag};
+use crate::exec::{Insn, iflag, is_canonical};
 use crate::semantics::request;
 use crate::state::CodeSize;
 use iced_x86::{CpuidFeature, Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register, RflagsBits};
@@ -148,7 +148,8 @@ impl Planned<'_> {
     fn go_on_at(&mut self, rip: u64) -> Option<()> {
         let leads = match self.way {
             Way::Jump => rip == self.target(),
-            Way::JumpIf => rip == self.target() || rip == self.next(),
+            // A branch to where no code can be faults itself.
+            Way::JumpIf => is_canonical(self.target()) && (rip == self.target() || rip == self.next()),
             _ => self.insn.flags & iflag::BRANCH == 0 && rip == self.next(),
         };
         self.goes_to = Some(rip);

@@ -8,12 +8,8 @@ use super::registers::{GUEST_RSP, Home, RAX, RCX};
 use super::translate::Translator;
 use super::window::Which;
 use crate::decode::register_code;
-use crate::flags::{Flags, bit};
-use crate::state::Vcpu;
 use iced_x86::OpKind;
-use std::mem::offset_of;
 
-const AND: u8 = 4;
 /// Guest registers.
 const RSP: u8 = 4;
 const RBP: u8 = 5;
@@ -64,19 +60,10 @@ impl Translator<'_> {
         self.move_stack(-8);
     }
 
-    /// PUSHFQ: VM and RF are pushed as 0.
+    /// PUSHFQ: RF is pushed as 0; VM is.
     pub fn push_flags(&mut self, index: usize) {
         self.flags.save(&mut self.code);
-        self.code.load32(RAX, here(frame::FLAGS));
-        // MOVZX ECX, AH; MOVZX EAX, AL: OF has its place in bit 11.
-        self.code.plain(&[0x0F, 0xB6, 0xCC, 0x0F, 0xB6, 0xC0]);
-        self.code.shift(false, 4, RAX, 11);
-        self.code.group1(false, AND, RCX, 0xD5);
-        self.code.op(Opcode::one(0x0B), RAX.0, RCX, &[]);
-        self.code.load(RCX, here(frame::VCPU));
-        let rest = at(RCX, (offset_of!(Vcpu, flags) + Flags::REST) as i32);
-        self.code.op(Opcode::wide(0x0B), RAX.0, rest, &[]);
-        self.code.group1(false, AND, RAX, !((bit::VM | bit::RF) as i32));
+        self.image_of_flags();
         self.push_rax(index);
         self.move_stack(-8);
     }

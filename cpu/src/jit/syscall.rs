@@ -2,14 +2,14 @@
 //! both levels, and the interpreter is told that the context it has is that of the other one.
 
 use super::emit::{Mem, Opcode, cc};
-use super::enter::forget_stack;
+use super::enter::forget_pages;
 use super::frame::{self, LEVEL, Level, here};
 use super::registers::{GUEST_RCX, Home, RAX, RCX};
 use super::system::{flags, msr, place, segment, system};
 use super::translate::Translator;
 use crate::flags::bit;
 use crate::msr::Msrs;
-use crate::semantics::system::{flat_code, flat_stack};
+use crate::semantics::system::{SYSRET_LOADS, flat_code, flat_stack};
 use crate::state::{Segment, System, Vcpu, cr, seg};
 use std::mem::offset_of;
 
@@ -21,8 +21,6 @@ const SAR: u8 = 7;
 const CMP: u8 = 7;
 /// Arithmetic flags in the low byte of RFLAGS.
 const LOW: i32 = 0xD5;
-/// What of RFLAGS SYSRET loads from R11.
-const LOADED: u64 = 0x3C_7FD7;
 
 impl Translator<'_> {
     /// SYSCALL.
@@ -69,7 +67,7 @@ impl Translator<'_> {
         self.code.op(Opcode::wide(0x3B), RAX.0, GUEST_RCX, &[]);
         self.slow_if(cc::NE);
         self.code.load32(RAX, image);
-        self.code.group1(false, AND, RAX, (LOADED & bit::ALL & !bit::ARITHMETIC) as i32);
+        self.code.group1(false, AND, RAX, (SYSRET_LOADS & bit::ALL & !bit::ARITHMETIC) as i32);
         self.code.group1(false, OR, RAX, bit::ONE as i32);
         self.code.store(flags(), RAX);
         self.code.load32(RAX, image);
@@ -112,8 +110,9 @@ impl Translator<'_> {
         self.slow_if(cc::E);
     }
 
-    /// RFLAGS in RAX.
-    fn image_of_flags(&mut self) {
+    /// RFLAGS in RAX, but for RF. They must be saved; the host's are lost.
+    pub fn image_of_flags(&mut self) {
+        self.lose_flags();
         self.code.load32(RAX, here(frame::FLAGS));
         // MOVZX ECX, AH; MOVZX EAX, AL: OF has its place in bit 11.
         self.code.plain(&[0x0F, 0xB6, 0xCC, 0x0F, 0xB6, 0xC0]);
@@ -173,7 +172,7 @@ impl Translator<'_> {
         self.code.load32(RCX, other);
         self.code.store32(own, RCX);
         self.code.store32(other, RAX);
-        forget_stack(&mut self.code, 0);
+        forget_pages(&mut self.code, 0);
     }
 
     /// Exchanges 64 bits of the frame.

@@ -14,6 +14,8 @@ const RCX: u8 = 1;
 const RDX: u8 = 2;
 const RBX: u8 = 3;
 const AH: u8 = 0x20;
+/// What of RFLAGS SYSRET loads from R11 (SDM Vol. 2B, SYSRET).
+pub(crate) const SYSRET_LOADS: u64 = 0x3C_7FD7;
 
 impl Cx<'_> {
     /// #GP(0) unless CPL is 0.
@@ -230,7 +232,7 @@ fn sysret<const WIDE: bool>(cx: &mut Cx, _i: &Insn) -> Exec {
     cx.cpu.system.seg[seg::SS] = flat_stack(base.wrapping_add(8) | 3, 3);
     cx.cpu.system.cpl = 3;
     cx.cpu.rip = target;
-    let image = cx.cpu.gpr[11] & 0x3C_7FD7;
+    let image = cx.cpu.gpr[11] & SYSRET_LOADS;
     cx.cpu.mode_changed();
     cx.load_flags(image, !0);
     cx.step_by_new_flags();

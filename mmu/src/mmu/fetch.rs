@@ -154,7 +154,8 @@ impl Mmu {
             return None;
         }
         self.mark_table(&key, context, linear, &Used { entry, value, shift: ROOT_SHIFT });
-        let shared = AddressSpace { root: value & !ACCESSED, ..key.space };
+        let range = linear >> ROOT_SHIFT;
+        let shared = AddressSpace { root: value & !ACCESSED, pdptes: [range, 0, 0, 0], ..key.space };
         let (space, claim) =
             self.tlb.code_space(&ContextKey { space: shared, rights: Default::default(), ..key });
         if claim == Claim::Evicted {
