@@ -2,8 +2,10 @@
 //! answer each; `docs/control.md` lists the methods.
 
 mod server;
+mod socket;
 
 pub use server::{Call, Calls, Server};
+pub use socket::UnixStream;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
