@@ -16,9 +16,14 @@ fi
 cargo fmt --check
 cargo clippy --workspace --exclude amber-frontend --all-targets -- -D warnings
 # Where there is no JIT: as far as this machine can tell.
-if [[ $(rustup target list --installed 2>/dev/null) == *aarch64-unknown-linux-gnu* ]] && command -v aarch64-linux-gnu-gcc >/dev/null; then
-    RUSTFLAGS="-D warnings" cargo check --target aarch64-unknown-linux-gnu -p amber-emu
-fi
+check_for() {
+    local target=$1 compiler=$2
+    if [[ $(rustup target list --installed 2>/dev/null) == *$target* ]] && command -v "$compiler" >/dev/null; then
+        RUSTFLAGS="-D warnings" cargo check --target "$target" -p amber-emu
+    fi
+}
+check_for aarch64-unknown-linux-gnu aarch64-linux-gnu-gcc
+check_for x86_64-pc-windows-gnu x86_64-w64-mingw32-gcc
 cargo build --release
 cargo test --workspace --exclude amber-frontend
 cargo run --release </dev/null

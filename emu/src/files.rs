@@ -1,8 +1,8 @@
 //! Reading files that a user names, within bounds.
 
+use amber_snapshot::host_file::is_device;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// Most bytes of a file that people write: `MACHINE.toml`, `test.toml`.
@@ -15,8 +15,7 @@ pub const TEXT_MAX: u64 = 1 << 20;
 /// When it cannot be read, is a device, or is longer.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let mut file = File::open(path)?;
-    let kind = file.metadata()?.file_type();
-    if kind.is_char_device() || kind.is_block_device() {
+    if is_device(file.metadata()?.file_type()) {
         return Err(Error::new(ErrorKind::InvalidInput, "it is a device, not a file"));
     }
     let mut bytes = Vec::new();

@@ -12,11 +12,11 @@ use crate::machine::{LoadError, Machine};
 use amber_cpu::Vcpu;
 use amber_cpu::state::seg;
 use amber_mmu::PAGE;
+use amber_snapshot::host_file::write_all_at;
 use amber_snapshot::{GROUP_PAGES, ObjectId, Objects, RegionTable, Snapshot, StoreError};
 use linux::{Kernel, Mapping, PIECES};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -99,8 +99,8 @@ pub fn write(snapshot: &Snapshot, out: &File, progress: Progress) -> Result<Writ
         program_header(&mut head, PT_LOAD, first + at, [*linear, *gpa], *len);
     }
     debug_assert!(NOTES + notes.len() as u64 <= first);
-    out.write_all_at(&notes, NOTES)?;
-    out.write_all_at(&head, 0)?;
+    write_all_at(out, &notes, NOTES)?;
+    write_all_at(out, &head, 0)?;
     Ok(Written { len: end, linux: kernel.is_some() })
 }
 
@@ -197,7 +197,7 @@ fn write_group(
         // The ranges lie one behind the other in the file as in the region.
         let at = first + page * PAGE;
         if at != start + run.len() as u64 {
-            out.write_all_at(&run, start)?;
+            write_all_at(out, &run, start)?;
             run.clear();
             start = at;
         }
@@ -208,7 +208,7 @@ fn write_group(
         }
         run.extend_from_slice(&bytes);
     }
-    out.write_all_at(&run, start)?;
+    write_all_at(out, &run, start)?;
     Ok(info)
 }
 

@@ -7,6 +7,7 @@ mod edit;
 mod error;
 mod gc;
 mod hash;
+pub mod host_file;
 mod json;
 mod manifest;
 mod pack;

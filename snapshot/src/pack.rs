@@ -10,13 +10,13 @@ pub(crate) use index::Place;
 
 use crate::StoreError;
 use crate::hash::ObjectId;
+use crate::host_file::read_exact_at;
 use crate::manifest::PackId;
 use index::{Index, NewIndex};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"AMBERPAK";
@@ -197,7 +197,7 @@ impl Pack {
         let bad = |why: &str| StoreError::format(path, why);
         let read = |at: u64, len: u64| {
             let mut bytes = vec![0; len as usize];
-            file.read_exact_at(&mut bytes, at).map_err(StoreError::read(path)).map(|()| bytes)
+            read_exact_at(&file, &mut bytes, at).map_err(StoreError::read(path)).map(|()| bytes)
         };
         if len < HEADER + FOOTER {
             return Err(bad("it is too short to be a pack of snapshots"));
@@ -243,7 +243,7 @@ impl Pack {
             StoreError::format(&self.path, format!("what lies at {} is damaged: {why}", place.offset))
         };
         let mut stored = vec![0; place.stored as usize];
-        self.file.read_exact_at(&mut stored, place.offset).map_err(StoreError::read(&self.path))?;
+        read_exact_at(&self.file, &mut stored, place.offset).map_err(StoreError::read(&self.path))?;
         if place.plain {
             return Ok(stored);
         }

@@ -6,6 +6,7 @@
 
 use crate::edit::Edited;
 use crate::hash::{ObjectId, RegionPages, RegionTree, StateHash};
+use crate::host_file::{new_in, sync_folder};
 use crate::manifest::{BaseImage, Manifest, ManifestFile, PackId, RegionTable, SnapshotId};
 use crate::pack::{Density, Pack, PackWriter, Place};
 use crate::{OwnedSection, StoreError};
@@ -13,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -229,8 +229,8 @@ impl Store {
     pub(crate) fn write(&self, bytes: &[u8], what: &str, path: &Path) -> Result<u64, StoreError> {
         let temporary = self.temporary(what)?;
         let file = temporary.path();
-        fs::write(file, bytes).map_err(StoreError::write(file))?;
-        File::open(file).and_then(|file| file.sync_all()).map_err(StoreError::write(file))?;
+        let write = |mut to: File| to.write_all(bytes).and_then(|()| to.sync_all());
+        File::create(file).and_then(write).map_err(StoreError::write(file))?;
         self.place(temporary, path)
     }
 
@@ -440,9 +440,7 @@ pub(crate) struct Temporary(tempfile::TempPath);
 
 impl Temporary {
     fn in_folder(folder: &Path, what: &str) -> Result<Self, StoreError> {
-        // As any file a program makes: what others may do with it is the umask's to say.
-        let ordinary = fs::Permissions::from_mode(0o666);
-        let made = tempfile::Builder::new().prefix(what).permissions(ordinary).tempfile_in(folder);
+        let made = new_in(folder, what);
         made.map(|file| Self(file.into_temp_path())).map_err(StoreError::write(folder))
     }
 
@@ -456,7 +454,7 @@ impl Temporary {
         let len = fs::metadata(&self.0).map_err(StoreError::write(path))?.len();
         self.0.persist(path).map_err(|e| StoreError::write(path)(e.error))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::write(folder))?;
+        sync_folder(folder).map_err(StoreError::write(folder))?;
         Ok(len)
     }
 

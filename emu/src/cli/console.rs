@@ -1,13 +1,8 @@
 //! The host's side of a headless machine: serial port 0 on standard input and output, the debug console in a file.
 
 use super::pace::Pacer;
+use super::stdin::{RawTerminal, Stdin};
 use crate::machine::HostIo;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 
@@ -20,7 +15,8 @@ pub struct Console {
     debug: Option<Box<dyn Write>>,
     /// What end of input is told to the guest as.
     end_of_input: Option<u8>,
-    ended: bool,
+    /// Until its end.
+    input: Option<Stdin>,
     interactive: bool,
     escaped: bool,
     quit: bool,
@@ -45,7 +41,7 @@ impl Console {
             output: Box::new(std::io::BufWriter::new(std::io::stdout())),
             debug,
             end_of_input,
-            ended: false,
+            input: Some(Stdin::new()),
             interactive,
             escaped: false,
             quit: false,
@@ -62,7 +58,7 @@ impl Console {
             output: Box::new(std::io::BufWriter::new(std::io::stdout())),
             debug: None,
             end_of_input: None,
-            ended: true,
+            input: None,
             interactive: false,
             escaped: false,
             quit: false,
@@ -92,29 +88,16 @@ impl Console {
         }
     }
 
-    /// What standard input has now or within `wait_ns`. Signals that come in between change nothing: with a file, what
-    /// is read must not depend on them.
+    /// What standard input has now or within `wait_ns`.
     fn read(&mut self, wait_ns: u64) -> Vec<u8> {
-        let stdin = std::io::stdin();
-        let timeout = Timespec { tv_sec: 0, tv_nsec: wait_ns.min(999_999_999) as i64 };
-        let mut bytes = [0; CHUNK];
-        while !self.ended {
-            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(0) => break,
-                Err(Errno::INTR | Errno::AGAIN) => continue,
-                Ok(_) | Err(_) => {}
-            }
-            match rustix::io::read(&stdin, &mut bytes) {
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
-                // A terminal that hung up, or no standard input at all.
-                Ok(0) | Err(_) => self.ended = true,
-                Ok(n) if self.interactive => return self.unescape(&bytes[..n]),
-                Ok(n) => return bytes[..n].to_vec(),
-            }
+        let bytes = self.input.as_mut().and_then(|input| input.read(wait_ns));
+        if bytes.as_ref().is_some_and(Vec::is_empty) {
+            self.input = None;
         }
-        Vec::new()
+        match bytes {
+            Some(bytes) if self.interactive => self.unescape(&bytes),
+            bytes => bytes.unwrap_or_default(),
+        }
     }
 
     /// Takes in what was typed.
@@ -136,40 +119,6 @@ impl Console {
             }
         }
         passed
-    }
-}
-
-/// The terminal in raw mode, and what it was before: it is so again when this is dropped or a signal ends the process.
-struct RawTerminal(Termios);
-
-impl RawTerminal {
-    fn new() -> Option<Self> {
-        let stdin = std::io::stdin();
-        let saved = tcgetattr(&stdin).ok()?;
-        let mut raw = saved.clone();
-        raw.make_raw();
-        // Output stays as it is: lines of the log go to the same terminal, and a second carriage return does no harm.
-        raw.output_modes = saved.output_modes;
-        restore_on_signal(saved.clone());
-        tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
-        Some(Self(saved))
-    }
-}
-
-/// From now on signals that end the process put the terminal back first.
-fn restore_on_signal(saved: Termios) {
-    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else { return };
-    std::thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &saved);
-            let _ = emulate_default_handler(signal);
-        }
-    });
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 
@@ -210,7 +159,7 @@ impl HostIo for Console {
     }
 
     fn may_input(&self) -> bool {
-        !self.ended || !self.pending.is_empty()
+        self.input.is_some() || !self.pending.is_empty()
     }
 
     fn end_of_input(&self) -> Option<u8> {

@@ -2,11 +2,10 @@
 
 use super::run::write_out;
 use super::snapshot_args::CtlArgs;
-use crate::control::{Answer, Request};
+use crate::control::{Answer, Request, UnixStream};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// What a parameter is.

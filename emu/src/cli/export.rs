@@ -5,11 +5,11 @@ use super::snapshot_args::ExportTo;
 use super::stores::Found;
 use crate::progress::{bar, moving};
 use crate::vmcore;
+use amber_snapshot::host_file::{new_in, write_all_at};
 use amber_snapshot::{GROUP_PAGES, ObjectId, Snapshot, export, sections_to_json};
 use anyhow::{Context, Result, anyhow};
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Does what was asked; returns the exit code.
@@ -57,10 +57,7 @@ pub fn run(found: Found, to: &ExportTo) -> Result<i32> {
 pub(super) fn whole(file: &Path, write: impl FnOnce(&mut File) -> Result<u64>) -> Result<u64> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot = || format!("{}: cannot be written", file.display());
-    use std::os::unix::fs::PermissionsExt;
-    let ordinary = std::fs::Permissions::from_mode(0o666);
-    let made = tempfile::Builder::new().prefix(".amber-").permissions(ordinary).tempfile_in(folder);
-    let mut temporary = made.with_context(cannot)?;
+    let mut temporary = new_in(folder, ".amber-").with_context(cannot)?;
     let bytes = write(temporary.as_file_mut()).with_context(|| file.display().to_string())?;
     temporary.persist(file).map_err(|e| e.error).with_context(cannot)?;
     Ok(bytes)
@@ -93,7 +90,7 @@ fn ram(snapshot: &Snapshot, out: &mut File) -> Result<u64> {
         {
             let mut page = [0; 4096];
             objects.page(id, &mut page)?;
-            out.write_all_at(&page, ((group * GROUP_PAGES + i) * 4096) as u64)?;
+            write_all_at(out, &page, ((group * GROUP_PAGES + i) * 4096) as u64)?;
         }
     }
     drop(progress);

@@ -26,5 +26,6 @@ pub mod session;
 mod show;
 pub mod snapshot;
 pub mod snapshot_args;
+mod stdin;
 pub mod stores;
 pub mod trace;

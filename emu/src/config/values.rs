@@ -437,7 +437,7 @@ fn parse_date(text: &str) -> Option<RtcDate> {
     let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
     let numbers = |text: &str, separator| -> Option<[u16; 3]> {
         let digits =
-            |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?;
+            |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u16>().ok())?;
         text.split(separator).map(digits).collect::<Option<Vec<u16>>>()?.try_into().ok()
     };
     let [year, month, day] = numbers(date, '-')?;

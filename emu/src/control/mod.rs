@@ -3,8 +3,10 @@
 
 pub mod keys;
 mod server;
+mod socket;
 
 pub use server::{Call, Calls, Server};
+pub use socket::UnixStream;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,10 +1,10 @@
 //! The socket's end in the machine's process: a thread for each program that is connected, which waits for the machine's
 //! answer to each of its lines.
 
+use super::socket::{UnixListener, UnixStream};
 use super::{Answer, Method, Request};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

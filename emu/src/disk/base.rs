@@ -2,8 +2,8 @@
 
 use super::identity;
 use amber_snapshot::BaseImage;
+use amber_snapshot::host_file::read_exact_at;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,7 +114,7 @@ impl Base {
         let there = (self.len.saturating_sub(at)).min(into.len() as u64) as usize;
         let (bytes, beyond) = into.split_at_mut(there);
         beyond.fill(0);
-        self.file.read_exact_at(bytes, at)
+        read_exact_at(&self.file, bytes, at)
     }
 
     /// Tells once that it cannot be read: the guest may ask again and again.

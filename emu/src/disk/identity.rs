@@ -5,7 +5,6 @@ use crate::progress;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,15 +24,30 @@ struct Known {
 }
 
 impl Known {
-    fn new(metadata: &Metadata, hash: [u8; 32]) -> Self {
-        Self {
+    #[cfg(unix)]
+    fn new(metadata: &Metadata, hash: [u8; 32]) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        Some(Self {
             device: metadata.dev(),
             inode: metadata.ino(),
             len: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             hash,
-        }
+        })
+    }
+
+    /// Nothing: the standard library tells neither inode nor time of change there, and the time of modification can be
+    /// set back.
+    #[cfg(windows)]
+    fn new(_: &Metadata, _: [u8; 32]) -> Option<Self> {
+        None
+    }
+
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let touched = self.modified.0.max(self.changed.0);
+        let touched = UNIX_EPOCH + Duration::from_secs(u64::try_from(touched).unwrap_or(u64::MAX >> 8));
+        now.duration_since(touched).is_ok_and(|age| age > SETTLED)
     }
 }
 
@@ -53,24 +67,19 @@ fn cached(
     let known = place.and_then(|place| fs::read(place).ok());
     let known = known.and_then(|text| serde_json::from_slice::<Known>(&text).ok());
     if let Some(known) = known
-        && known == Known::new(metadata, known.hash)
+        && Known::new(metadata, known.hash).is_some_and(|now| now == known)
     {
         return Ok(known.hash);
     }
     let hash = compute(path, file, metadata.len())?;
     if let Some(place) = place
-        && settled(metadata, now)
+        && let Some(known) = Known::new(metadata, hash)
+        && known.is_settled(now)
     {
         // A cache that cannot be written is none.
-        let _ = keep(place, &Known::new(metadata, hash));
+        let _ = keep(place, &known);
     }
     Ok(hash)
-}
-
-fn settled(metadata: &Metadata, now: SystemTime) -> bool {
-    let touched = metadata.mtime().max(metadata.ctime());
-    let touched = UNIX_EPOCH + Duration::from_secs(u64::try_from(touched).unwrap_or(u64::MAX >> 8));
-    now.duration_since(touched).is_ok_and(|age| age > SETTLED)
 }
 
 fn compute(path: &Path, mut file: &File, len: u64) -> io::Result<[u8; 32]> {

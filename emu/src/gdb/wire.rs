@@ -1,9 +1,10 @@
 //! The connection to gdb: buffered both ways, and one look costs one system call.
 
 use gdbstub::conn::Connection;
-use rustix::net::RecvFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
 
 /// A connection to gdb.
@@ -33,7 +34,7 @@ impl Wire {
             return Ok(byte);
         }
         let mut bytes = [0; 512];
-        match rustix::io::read(&self.stream, &mut bytes)? {
+        match self.stream.read(&mut bytes)? {
             0 => Err(Error::from(ErrorKind::UnexpectedEof)),
             n => {
                 self.received.extend(&bytes[1..n]);
@@ -44,12 +45,9 @@ impl Wire {
 
     /// Whether [`Wire::read`] would return at once, with a byte or because gdb is gone.
     pub fn ready(&self) -> bool {
-        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        !self.received.is_empty()
-            || !matches!(
-                rustix::net::recv(&self.stream, &mut [0; 1], look),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)
-            )
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let look = || poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&at_once));
+        !self.received.is_empty() || !matches!(look(), Ok(0) | Err(Errno::INTR))
     }
 }
 
