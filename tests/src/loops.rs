@@ -98,7 +98,12 @@ fn item(random: &mut Random, code: &mut Vec<u8>) {
     let rex = 0x40 | (random.below(2) as u8) << 3;
     let any = random.below(64) as u8;
     let of = |all: &[u8]| [all[usize::from(any) % all.len()]];
-    match random.below(12) {
+    match random.below(13) {
+        // MOV of AH, CH or DH both ways
+        11 => {
+            let near = [5, 6, 7][random.below(3) as usize];
+            code.extend([0x88 | any & 2, 0x60 + ((any >> 2) % 3) * 8 + near, any >> 1]);
+        }
         // MOV both ways, ADD both ways, CMP, MOVZX, INC, MOV of an immediate
         0 | 1 => memory(random, code, rex, &[0x8B], register, pointer),
         2 | 3 => memory(random, code, rex, &of(&[0x89, 0x88]), register, pointer),

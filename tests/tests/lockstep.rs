@@ -365,6 +365,16 @@ fn code_that_is_mapped_elsewhere_while_it_is_linked_is_not_run_any_more() {
 }
 
 #[test]
+fn high_bytes_are_stored_and_loaded_where_one_check_covers_both() {
+    // MOV RAX, DATA; MOV RBX, R15; SHL RBX, 6; MOV [RAX+8], BH; MOV [RAX+9], BL; MOV CH, [RAX+8]; ADD DL, CH
+    let body = [
+        0x48, 0xC7, 0xC0, 0, 0, 0x80, 0, 0x4C, 0x89, 0xFB, 0x48, 0xC1, 0xE3, 6, 0x88, 0x78, 8, 0x88, 0x58, 9,
+        0x8A, 0x68, 8, 0x00, 0xEA,
+    ];
+    assert_eq!(the_same("high bytes", &repeated(&body)), Stop::DebugExit(0x10));
+}
+
+#[test]
 fn flags_are_right_after_pushfq() {
     // PUSH RBX; MOV EAX, R15D; AND EAX, 1; CMP EAX, 1; PUSHFQ; SETZ DL; ADD RSI, RDX; POP RCX; POP RCX
     let body = [

@@ -330,7 +330,9 @@ impl Translator<'_> {
         let mem = memory.then(|| {
             let size = crate::decode::operand_size(instr, other);
             let mem = self.operand(index, Access { size, write: used(other).writes(), aligned: false });
-            self.fold(mem)
+            // AH cannot be encoded beside a register that needs a REX prefix.
+            self.code.lea(RCX, mem);
+            at(RCX, 0)
         });
         let mem = self.ready_flags(index, planned, mem);
         let parent = register_code(instr.op_register(high)) & 3;
