@@ -319,7 +319,7 @@ fn fill_stack(code: &mut Code, entry: i32, tag: i32) {
     code.push(RDX);
     // The return address and RDX are on top of the frame.
     let own = |offset| here(entry + offset + 16);
-    distance(code, tag);
+    distance(code, tag, RDX);
     code.store(own(0), RDX);
     code.store(own(frame::STACK_DISTANCE), RCX);
     for (reach, size) in [(frame::STACK_REACH, frame::NARROW), (frame::STACK_WIDE_REACH, frame::WIDE)] {
@@ -336,16 +336,16 @@ fn find(code: &mut Code, tag: i32) {
     tlb_entry(code, 8);
     code.op(Opcode::wide(0x2B), RAX.0, at(RCX, tag), &[]);
     code.push(RDX);
-    distance(code, tag);
+    distance(code, tag, RDX);
     code.pop(RDX);
     code.ret();
 }
 
-/// From the TLB's entry in RCX: its tag in RDX, and how far host memory is from that in RCX.
-fn distance(code: &mut Code, tag: i32) {
-    code.load(RDX, at(RCX, tag));
+/// From the TLB's entry in RCX: its tag in `into`, and how far host memory is from that in RCX.
+pub(super) fn distance(code: &mut Code, tag: i32, into: Host) {
+    code.load(into, at(RCX, tag));
     code.load(RCX, at(RCX, TlbEntry::HOST as i32));
-    code.op(Opcode::wide(0x2B), RCX.0, RDX, &[]);
+    code.op(Opcode::wide(0x2B), RCX.0, into, &[]);
 }
 
 /// Offset of the tag in an entry of the TLB.

@@ -4,6 +4,7 @@
 //! of such a run checks the whole stretch and keeps how far host memory is from it; the others just add that.
 
 use super::emit::{Fixup, Mem, Opcode, at, cc};
+use super::enter::{distance, tag};
 use super::frame::{self, here};
 use super::operate::{Access, aligns};
 use super::plan::{Planned, Use, Way};
@@ -365,22 +366,18 @@ impl Translator<'_> {
 
     /// Checks a window, `from` bytes from its register on; RCX is then how far host memory is from the guest's.
     fn open_window(&mut self, number: usize, window: Window, from: i32) {
+        let base = self.value(window.base, RAX);
         if self.windows.looping.is_some() {
-            let base = self.value(window.base, RAX);
             self.code.lea(RCX, at(base, from));
             return self.find_kept(number, window.access(), Some((window.base, from)));
         }
-        let base = self.value(window.base, RAX);
         self.code.lea(RAX, at(base, from));
         if window.base == RSP {
             debug_assert_eq!(self.homes.of(RSP), Home::Register(GUEST_RSP));
             self.find_on_stack(window.access());
         } else {
             self.find_in_tlb(window.access());
-            let tag = super::enter::tag(window.write);
-            self.code.load(RAX, at(RCX, tag));
-            self.code.load(RCX, at(RCX, amber_mmu::TlbEntry::HOST as i32));
-            self.code.op(Opcode::wide(0x2B), RCX.0, RAX, &[]);
+            distance(&mut self.code, tag(window.write), RAX);
         }
         self.code.store(here(frame::window(number)), RCX);
     }
@@ -418,10 +415,7 @@ impl Translator<'_> {
             self.code.lea(RAX, at(base, from));
         }
         self.code.store(here(frame::ADDRESS), RAX);
-        let routines = self.routines();
-        self.call_routine(if kept.access.write { routines.find_write } else { routines.find_read });
-        self.code.group1(true, CMP, RAX, 4096 - kept.access.size as i32);
-        let unknown = self.code.jump_if(cc::A);
+        let unknown = self.find(kept.access);
         let entry = self.windows.entry(kept.number);
         self.code.store(here(entry), RCX);
         self.code.load(RCX, here(frame::ADDRESS));
@@ -433,6 +427,15 @@ impl Translator<'_> {
         self.code.load(RCX, here(entry));
         self.code.jump_to(kept.hit);
         unknown
+    }
+
+    /// Looks the address in RAX up: how far it is in its page, in RAX, and how far host memory is from the guest's, in RCX. The
+    /// jump that is returned is taken if the TLB does not allow the access. Flags are lost.
+    fn find(&mut self, access: Access) -> Fixup {
+        let routines = self.routines();
+        self.call_routine(if access.write { routines.find_write } else { routines.find_read });
+        self.code.group1(true, CMP, RAX, 4096 - access.size as i32);
+        self.code.jump_if(cc::A)
     }
 
     /// The end of a loop's code: forgets all pages that are kept. CALLed; flags stay.
@@ -457,10 +460,7 @@ impl Translator<'_> {
             };
             let base = self.value(window.base, RAX);
             self.code.lea(RAX, at(base, from));
-            let routine = if window.write { self.routines().find_write } else { self.routines().find_read };
-            self.call_routine(routine);
-            self.code.group1(true, CMP, RAX, 4096 - window.access().size as i32);
-            lost.push(self.code.jump_if(cc::A));
+            lost.push(self.find(window.access()));
             self.code.store(here(self.windows.entry(*number)), RCX);
         }
         lost
