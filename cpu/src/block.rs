@@ -311,9 +311,16 @@ impl CodeCache {
         }
     }
 
+    /// Makes the JIT, if it is wanted and not there yet; without one everything is interpreted.
     fn begin(&mut self) {
-        if self.jit.is_none() {
-            self.jit = Jit::new().ok().map(Box::new);
+        if self.jit.is_none() && self.engine == Engine::Jit {
+            match Jit::new() {
+                Ok(jit) => self.jit = Some(Box::new(jit)),
+                Err(error) => {
+                    tracing::warn!(target: "jit", "the host allows no translated code: {error}");
+                    self.engine = Engine::Interpreter;
+                }
+            }
         }
     }
 
@@ -615,15 +622,7 @@ impl CodeCache {
             return jump::UNTRANSLATED;
         }
         self.heat[slot] = 0;
-        if self.jit.is_none() && self.engine == Engine::Jit {
-            match Jit::new() {
-                Ok(jit) => self.jit = Some(Box::new(jit)),
-                Err(error) => {
-                    tracing::warn!(target: "jit", "the host allows no translated code: {error}");
-                    self.engine = Engine::Interpreter;
-                }
-            }
-        }
+        self.begin();
         if self.jit.as_ref().is_some_and(|jit| !jit.has_room()) {
             self.drop_translations();
         }
