@@ -660,7 +660,7 @@ impl CodeCache {
             && let Some(known) = self.find(target, tag).filter(|known| known.code != jump::UNTRANSLATED)
             && let Some(jit) = &mut self.jit
         {
-            jit.link(link, known.code, tag);
+            jit.link(link, known.code, target, tag);
         }
         if spent {
             self.sample(cx.cpu.linear_rip(), tag);

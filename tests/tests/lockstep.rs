@@ -365,6 +365,34 @@ fn code_that_is_mapped_elsewhere_while_it_is_linked_is_not_run_any_more() {
 }
 
 #[test]
+fn indirect_calls_follow_their_target() {
+    for mask in [0x400u32, 0x3F, 1] {
+        // MOV RSP, 908000h; MOV R15D, 2000; head: MOV EBX, first; TEST R15D, mask; JNE +5; MOV EBX, second; CALL RBX
+        let mut code = vec![0x48, 0xC7, 0xC4, 0, 0x80, 0x90, 0, 0x41, 0xBF, 0xD0, 7, 0, 0];
+        let head = code.len();
+        let [first, second] = [64, 96].map(|at| CODE as u32 + at);
+        code.push(0xBB);
+        code.extend(first.to_le_bytes());
+        code.extend([0x41, 0xF7, 0xC7]);
+        code.extend(mask.to_le_bytes());
+        code.extend([0x75, 5, 0xBB]);
+        code.extend(second.to_le_bytes());
+        // TEST R15D, 7Fh; JNE +7; INC byte [first + 1]
+        code.extend([0xFF, 0xD3, 0x41, 0xF6, 0xC7, 0x7F, 0x75, 7, 0xFE, 4, 0x25]);
+        code.extend((first + 1).to_le_bytes());
+        // DEC R15D; JNE head; MOV AL, 10h; OUT F4h, AL; HLT
+        code.extend([0x41, 0xFF, 0xCF, 0x75, (head as i32 - (code.len() as i32 + 5)) as u8]);
+        code.extend([0xB0, 0x10, 0xE6, 0xF4, 0xF4]);
+        // first: ADD EAX, 1; RET. second: SUB ECX, EAX; RET.
+        code.resize(64, 0x90);
+        code.extend([5, 1, 0, 0, 0, 0xC3]);
+        code.resize(96, 0x90);
+        code.extend([0x29, 0xC1, 0xC3]);
+        assert_eq!(the_same(&format!("calls {mask:x}"), &code), Stop::DebugExit(0x10));
+    }
+}
+
+#[test]
 fn high_bytes_are_stored_and_loaded_where_one_check_covers_both() {
     // MOV RAX, DATA; MOV RBX, R15; SHL RBX, 6; MOV [RAX+8], BH; MOV [RAX+9], BL; MOV CH, [RAX+8]; ADD DL, CH
     let body = [

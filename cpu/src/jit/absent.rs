@@ -65,7 +65,7 @@ impl Jit {
         Vec::new()
     }
     pub fn look_every(&mut self, _steps: u64) {}
-    pub fn link(&mut self, _number: u32, _code: u32, _tag: u64) {}
+    pub fn link(&mut self, _number: u32, _code: u32, _rip: u64, _tag: u64) {}
     pub fn run(&mut self, cx: &mut Cx, _code: u32, _room: u64, _jumps: *const u8) -> Left {
         Left { tag: cx.code_tag(), looked: None, link: None, spent: false }
     }

@@ -6,7 +6,7 @@ use super::frame::{self, here};
 use super::operate::Access;
 use super::plan::Way;
 use super::registers::{RAX, RCX};
-use super::translate::Translator;
+use super::translate::{Arrival, Translator};
 use crate::decode::register_code;
 use crate::exec::is_canonical;
 use iced_x86::OpKind;
@@ -45,7 +45,7 @@ impl Translator<'_> {
             Way::Return => self.return_near(index),
             Way::IndirectJump => {
                 self.indirect_target(index);
-                self.jump_to_rax(0, Some(index));
+                self.guess_rax(Arrival { stack: 0, checked: Some(index) });
             }
             _ => {
                 self.indirect_target(index);
@@ -53,7 +53,7 @@ impl Translator<'_> {
                 self.code.store(here(frame::RIP), RAX);
                 self.push_return(index, next);
                 self.code.load(RAX, here(frame::RIP));
-                self.jump_to_rax(0, None);
+                self.guess_rax(Arrival { stack: 0, checked: None });
             }
         }
         self.flags = FlagState::SAVED;
@@ -90,7 +90,7 @@ impl Translator<'_> {
         self.code.load(RAX, mem);
         let instr = &self.insns[index].instr;
         let beyond = if instr.op_count() == 1 { instr.immediate(0) as i32 } else { 0 };
-        self.jump_to_rax(8 + beyond, Some(index));
+        self.jump_to_rax(Arrival { stack: 8 + beyond, checked: Some(index) });
     }
 
     /// The target of an indirect branch in RAX.

@@ -83,7 +83,7 @@ pub(super) mod cc {
     pub const L: u8 = 12;
 }
 
-/// Where a 32-bit displacement stands that is not known yet.
+/// Where a displacement or constant stands that is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fixup(pub usize);
 
@@ -212,6 +212,14 @@ impl Code {
             self.bytes.extend([0x48 | to.0 >> 3, 0xB8 | to.0 & 7]);
             self.bytes.extend(value.to_le_bytes());
         }
+    }
+
+    /// MOV of a constant of 64 bits to be said.
+    pub fn constant64(&mut self, to: Host) -> Fixup {
+        self.bytes.extend([0x48 | to.0 >> 3, 0xB8 | to.0 & 7]);
+        let fixup = Fixup(self.here());
+        self.bytes.extend([0; 8]);
+        fixup
     }
 
     /// An operation of group 1 (ADD 0, OR 1, AND 4, SUB 5, XOR 6, CMP 7) with an immediate.

@@ -13,6 +13,7 @@ mod flags;
 mod frame;
 mod host;
 mod interpret;
+mod link;
 mod memory;
 mod operate;
 mod plan;
@@ -34,12 +35,13 @@ use emit::Code;
 use enter::Routines;
 use frame::{Entry, Reason, Site, unpack};
 use host::HostCpu;
+use link::{Destination, Exit};
 use memory::CodeMemory;
 pub(crate) use plan::Piece;
 use plan::Target;
 use std::collections::BTreeMap;
 use tags::Tags;
-use translate::{Link, Translator};
+use translate::Translator;
 use window::Loop;
 
 /// Room kept for one translation, bytes.
@@ -62,9 +64,9 @@ struct Translation {
     links: (u32, u32),
 }
 
-/// A link whose translation has a place.
+/// A way out whose translation has a place.
 struct Placed {
-    link: Link,
+    exit: Exit,
     /// Offset of the translation it is of.
     place: usize,
     /// The translation it leads to.
@@ -258,7 +260,7 @@ impl Jit {
         self.memory.append(&unit.code);
         self.sites.extend(unit.sites);
         let own = (links, unit.links.len() as u32);
-        self.links.extend(unit.links.into_iter().map(|link| Some(Placed { link, place, to: None })));
+        self.links.extend(unit.links.into_iter().map(|exit| Some(Placed { exit, place, to: None })));
         let code = place as u32;
         let ignores_flags = unit.ignores_flags;
         self.add(Translation { start, others, ignores_flags, code, incoming: Vec::new(), links: own });
@@ -307,49 +309,44 @@ impl Jit {
                 let Some(to) = self.links[number as usize].take().and_then(|placed| placed.to) else {
                     continue;
                 };
-                if let Some(target) = &mut self.translations[to as usize] {
-                    target.incoming.retain(|link| *link != number);
-                }
+                self.forget_incoming(to, number);
             }
         }
         heads
     }
 
-    /// Has a link lead to the translation at offset `code`, under `tag`.
-    pub fn link(&mut self, number: u32, code: u32, tag: u64) {
+    /// Has a link lead to the translation at offset `code` that was found for `rip` under `tag`. A guess that was wrong is given
+    /// up.
+    pub fn link(&mut self, number: u32, code: u32, rip: u64, tag: u64) {
         let tag_id = self.tags.number(tag);
         let Some(id) = self.by_code.get(&code).copied() else { return };
         let Some(Some(placed)) = self.links.get_mut(number as usize) else { return };
-        if placed.to.is_some() {
+        if let Some(to) = placed.to {
+            if let Exit::Guess(guess) = &placed.exit {
+                guess.give_up(&mut self.memory, placed.place);
+                placed.to = None;
+                self.forget_incoming(to, number);
+            }
             return;
         }
         let Some(target) = &mut self.translations[id as usize] else { return };
         placed.to = Some(id);
         target.incoming.push(number);
-        let (place, link) = (placed.place, &placed.link);
-        if let Some((id_at, other)) = link.guard {
-            self.memory.patch(place + id_at, tag_id);
-            patch(&mut self.memory, place + other, place + link.look_up);
-        } else if target.start.crosses {
-            return patch(&mut self.memory, place + link.jump, place + link.look_up);
-        }
-        match link.saves {
-            Some((saving, jump)) if !target.ignores_flags => {
-                patch(&mut self.memory, place + jump, code as usize);
-                patch(&mut self.memory, place + link.jump, place + saving);
-            }
-            _ => patch(&mut self.memory, place + link.jump, code as usize),
-        }
+        let (ignores_flags, crosses) = (target.ignores_flags, target.start.crosses);
+        let to = Destination { code, rip, tag_id, ignores_flags, crosses };
+        placed.exit.connect(&mut self.memory, placed.place, &to);
     }
 
     fn unlink(&mut self, number: u32) {
         let Some(Some(placed)) = self.links.get_mut(number as usize) else { return };
         placed.to = None;
-        let (place, link) = (placed.place, &placed.link);
-        patch(&mut self.memory, place + link.jump, place + link.unlinked);
-        if let Some((id_at, other)) = link.guard {
-            self.memory.patch(place + id_at, 0);
-            patch(&mut self.memory, place + other, place + link.unlinked);
+        placed.exit.disconnect(&mut self.memory, placed.place);
+    }
+
+    /// Link `number` leads no more to translation `to`.
+    fn forget_incoming(&mut self, to: u32, number: u32) {
+        if let Some(target) = &mut self.translations[to as usize] {
+            target.incoming.retain(|link| *link != number);
         }
     }
 
@@ -398,8 +395,4 @@ fn follow_level(cx: &mut Cx) {
     if cx.cpu.context_stale {
         cx.select_context();
     }
-}
-
-fn patch(memory: &mut CodeMemory, at: usize, target: usize) {
-    memory.patch(at, (target as i64 - (at as i64 + 4)) as u32);
 }

@@ -6,7 +6,7 @@ use super::enter::forget_pages;
 use super::frame::{self, LEVEL, Level, here};
 use super::registers::{GUEST_RCX, Home, RAX, RCX};
 use super::system::{flags, msr, place, segment, system};
-use super::translate::Translator;
+use super::translate::{Arrival, Translator};
 use crate::flags::bit;
 use crate::msr::Msrs;
 use crate::semantics::system::{SYSRET_LOADS, flat_code, flat_stack};
@@ -48,7 +48,7 @@ impl Translator<'_> {
         self.change_level(0);
         self.code.load(RCX, here(frame::VCPU));
         self.code.load(RAX, msr(offset_of!(Msrs, lstar)));
-        self.jump_to_rax(0, None);
+        self.guess_rax(Arrival { stack: 0, checked: None });
     }
 
     /// SYSRET.
@@ -84,7 +84,7 @@ impl Translator<'_> {
         self.set_segment(seg::CS, flat_code(0, 3, true));
         self.change_level(3);
         self.code.copy(RAX, GUEST_RCX);
-        self.jump_to_rax(0, None);
+        self.jump_to_rax(Arrival { stack: 0, checked: None });
     }
 
     fn slow_if(&mut self, condition: u8) {

@@ -6,6 +6,7 @@ use super::flags::{FlagState, reads_overflow, restore};
 use super::frame::{self, Site, here};
 use super::host::HostCpu;
 use super::interpret;
+use super::link::{Exit, Guess, Link};
 use super::operate::Access;
 use super::plan::{Planned, Way};
 use super::registers::{BUDGET, Homes, Host, RAX, RCX};
@@ -21,27 +22,11 @@ const CMP: u8 = 7;
 const SHL: u8 = 4;
 const SAR: u8 = 7;
 
-/// A way out to code that may be translated later: what is patched then.
-pub(super) struct Link {
-    pub target: u64,
-    /// The displacement of the jump to the target.
-    pub jump: usize,
-    /// Of a target in another page: where the tag is compared, and the displacement of the jump if it is another one.
-    pub guard: Option<(usize, usize)>,
-    /// Where both jumps lead until then: back to the run loop.
-    pub unlinked: usize,
-    /// Looks the target up: for a jump under another tag, once there is a link.
-    pub look_up: usize,
-    /// If flags are not saved before the jump: where they are, and the displacement of the jump to the target after
-    /// that.
-    pub saves: Option<(usize, usize)>,
-}
-
 /// A translation, before it has a place.
 pub(super) struct Unit {
     pub code: Vec<u8>,
     pub sites: Vec<Site>,
-    pub links: Vec<Link>,
+    pub links: Vec<Exit>,
     /// Instructions.
     pub count: u32,
     /// Flags at the start are of no use to it.
@@ -69,11 +54,16 @@ enum Cold {
     SpentAt {
         from: Fixup,
     },
-    /// The jump cache does not know the RIP in the frame. `stack` is what RSP is to be moved by.
+    /// The jump cache does not know the RIP in the frame.
     Unknown {
-        from: [Fixup; 2],
-        stack: i32,
-        slow: Option<Slow>,
+        from: Vec<Fixup>,
+        arrival: Arrival,
+        link: u32,
+    },
+    /// An indirect branch leads elsewhere than was guessed.
+    Guess {
+        number: usize,
+        arrival: Arrival,
     },
     /// XMM registers are not the guest's yet.
     LoadXmm {
@@ -114,6 +104,15 @@ enum Cold {
         flags: FlagState,
     },
     Done,
+}
+
+/// What an indirect branch does besides.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival {
+    /// What RSP is moved by.
+    pub stack: i32,
+    /// The instruction that is interpreted if the RIP is not canonical.
+    pub checked: Option<usize>,
 }
 
 /// How an instruction goes on that is interpreted instead.
@@ -180,7 +179,7 @@ pub(super) struct Translator<'a> {
     first_site: u32,
     first_link: u32,
     sites: Vec<Site>,
-    links: Vec<Link>,
+    links: Vec<Exit>,
 }
 
 impl<'a> Translator<'a> {
@@ -434,7 +433,7 @@ impl<'a> Translator<'a> {
     fn follow_interpreter(&mut self) {
         self.code.load(RCX, here(frame::VCPU));
         self.code.load(RAX, at(RCX, offset_of!(Vcpu, rip) as i32));
-        self.jump_to_rax(0, None);
+        self.jump_to_rax(Arrival { stack: 0, checked: None });
     }
 
     /// Accounts for instructions: the sign says that too few steps are left for another one.
@@ -442,26 +441,44 @@ impl<'a> Translator<'a> {
         self.code.group1(true, SUB, BUDGET, count as i32);
     }
 
-    /// Goes on at the RIP in RAX, RSP moved by `stack`. Flags must be saved. With `checked`, the instruction of that index
-    /// is interpreted if the RIP is not canonical.
-    pub fn jump_to_rax(&mut self, stack: i32, checked: Option<usize>) {
+    /// Goes on at the RIP in RAX, at once if that is where the branch led the first time. Flags must be saved.
+    pub fn guess_rax(&mut self, arrival: Arrival) {
+        self.code.store(here(frame::RIP), RAX);
+        self.code.op(Opcode::one(0x81), CMP, here(frame::TAG_ID), &[0; 4]);
+        let tag = self.code.here() - 4;
+        let other_tag = self.code.jump_if(cc::NE);
+        let rip = self.code.constant64(RCX);
+        self.code.op(Opcode::wide(0x3B), RAX.0, RCX, &[]);
+        let other = self.code.jump_if(cc::NE);
+        self.arrive(arrival);
+        let jump = self.code.jump();
+        let number = self.links.len();
+        self.links.push(Exit::Guess(Guess {
+            tag: (tag, other_tag.0),
+            rip: (rip.0, other.0),
+            jump: jump.0,
+            unknown: 0,
+            look_up: 0,
+        }));
+        self.cold.push(Cold::Guess { number, arrival });
+    }
+
+    /// Goes on at the RIP in RAX. Flags must be saved.
+    pub fn jump_to_rax(&mut self, arrival: Arrival) {
         let from = look_up(&mut self.code);
-        if stack != 0 {
-            self.move_stack(stack);
+        self.arrive(arrival);
+        jump_to_code(&mut self.code);
+        self.cold.push(Cold::Unknown { from: from.to_vec(), arrival, link: 0 });
+    }
+
+    /// Accounts for the block before it goes on at the RIP in the frame.
+    fn arrive(&mut self, arrival: Arrival) {
+        if arrival.stack != 0 {
+            self.move_stack(arrival.stack);
         }
         self.count(self.insns.len());
         let spent = self.code.jump_if(cc::L);
         self.cold.push(Cold::SpentAt { from: spent });
-        jump_to_code(&mut self.code);
-        let slow = checked.map(|index| Slow {
-            from: Vec::new(),
-            index,
-            back: 0,
-            before: FlagState::SAVED,
-            native_after: false,
-            live: Vec::new(),
-        });
-        self.cold.push(Cold::Unknown { from, stack, slow });
     }
 
     /// Goes on at a RIP that is known, `count` instructions done. Flags must be settled.
@@ -486,14 +503,14 @@ impl<'a> Translator<'a> {
         };
         let jump = self.code.jump();
         let number = self.links.len();
-        self.links.push(Link {
+        self.links.push(Exit::Link(Link {
             target,
             jump: jump.0,
             guard: guard.map(|(tag, other)| (tag, other.0)),
             unlinked: 0,
             look_up: 0,
             saves: None,
-        });
+        }));
         self.cold.push(Cold::Link { number, jump, flags });
     }
 
@@ -523,7 +540,8 @@ impl<'a> Translator<'a> {
                 self.code.load(RAX, here(frame::RIP));
                 self.leave(0);
             }
-            Cold::Unknown { from, stack, slow } => self.emit_unknown(from, stack, slow),
+            Cold::Unknown { from, arrival, link } => self.emit_unknown(from, arrival, link),
+            Cold::Guess { number, arrival } => self.emit_guess(number, arrival),
             Cold::LoadXmm { from, back } => {
                 self.code.bind(from);
                 self.call_routine(self.routines.load_xmm);
@@ -612,34 +630,53 @@ impl<'a> Translator<'a> {
         self.emit_slow(slow);
     }
 
-    fn emit_unknown(&mut self, from: [Fixup; 2], stack: i32, slow: Option<Slow>) {
+    fn emit_unknown(&mut self, from: Vec<Fixup>, arrival: Arrival, link: u32) {
         from.into_iter().for_each(|fixup| self.code.bind(fixup));
         self.code.load(RAX, here(frame::RIP));
-        let wrong = slow.map(|slow| {
+        let wrong = arrival.checked.map(|index| {
             self.code.copy(RCX, RAX);
             self.code.shift(true, SHL, RCX, 16);
             self.code.shift(true, SAR, RCX, 16);
             self.code.op(Opcode::wide(0x3B), RCX.0, RAX, &[]);
-            (self.code.jump_if(cc::NE), slow)
+            (self.code.jump_if(cc::NE), index)
         });
-        if stack != 0 {
-            self.move_stack(stack);
+        if arrival.stack != 0 {
+            self.move_stack(arrival.stack);
         }
         self.count(self.insns.len());
-        self.leave(0);
-        if let Some((wrong, mut slow)) = wrong {
-            slow.from.push(wrong);
-            self.emit_slow(slow);
+        self.leave(link);
+        if let Some((wrong, index)) = wrong {
+            self.emit_slow(Slow {
+                from: vec![wrong],
+                index,
+                back: 0,
+                before: FlagState::SAVED,
+                native_after: false,
+                live: Vec::new(),
+            });
+        }
+    }
+
+    fn emit_guess(&mut self, number: usize, arrival: Arrival) {
+        let look_up = self.code.here();
+        self.code.load(RAX, here(frame::RIP));
+        self.jump_to_rax(arrival);
+        let unknown = self.code.here();
+        self.emit_unknown(Vec::new(), arrival, self.first_link + number as u32);
+        let Exit::Guess(guess) = &mut self.links[number] else { return };
+        (guess.look_up, guess.unknown) = (look_up, unknown);
+        for jump in [guess.tag.1, guess.rip.1, guess.jump] {
+            self.code.bind_to(Fixup(jump), unknown as i64);
         }
     }
 
     fn emit_link(&mut self, number: usize, jump: Fixup, flags: FlagState) {
-        let target = self.links[number].target;
+        let Exit::Link(Link { target, guard, .. }) = self.links[number] else { return };
         let unlinked = self.code.here();
         self.code.bind(jump);
         self.save_and_set_target(flags, target);
         self.leave(self.first_link + number as u32);
-        if let Some((_, other)) = self.links[number].guard {
+        if let Some((_, other)) = guard {
             self.code.bind_to(Fixup(other), unlinked as i64);
         }
         let look_up = self.code.here();
@@ -652,7 +689,7 @@ impl<'a> Translator<'a> {
             flags.save(&mut self.code);
             (saving, self.code.jump().0)
         });
-        let link = &mut self.links[number];
+        let Exit::Link(link) = &mut self.links[number] else { return };
         (link.unlinked, link.look_up, link.saves) = (unlinked, look_up, saves);
     }
 
