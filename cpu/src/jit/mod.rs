@@ -14,6 +14,7 @@ mod frame;
 mod host;
 mod interpret;
 mod memory;
+mod mmx;
 mod operate;
 mod plan;
 mod raw;
