@@ -16,7 +16,7 @@ const USER_STACK: u64 = 0x91_8000;
 const COUNT: u64 = 0x98_0000;
 const PLACES: u64 = COUNT + 8;
 /// No memory is mapped there.
-const NOWHERE: u64 = 0x4000_0000;
+pub(crate) const NOWHERE: u64 = 0x4000_0000;
 const ROUNDS: u32 = 200;
 
 /// Selectors of the kernel; those of the user are as SYSRET wants them.
@@ -28,27 +28,27 @@ const TASK_SELECTOR: u8 = 0x30;
 const TIMER: u8 = 0x40;
 
 /// A program in the making. R12 is where to go on after a fault, R13 where after a system call, R15 counts rounds.
-struct Program {
+pub(crate) struct Program {
     code: Vec<u8>,
 }
 
 impl Program {
-    fn here(&self) -> u64 {
+    pub fn here(&self) -> u64 {
         CODE + self.code.len() as u64
     }
 
-    fn put(&mut self, bytes: &[u8]) {
+    pub fn put(&mut self, bytes: &[u8]) {
         self.code.extend_from_slice(bytes);
     }
 
     /// MOV r64, imm64.
-    fn set(&mut self, register: u8, value: u64) {
+    pub fn set(&mut self, register: u8, value: u64) {
         self.put(&[0x48 | register >> 3, 0xB8 | register & 7]);
         self.put(&value.to_le_bytes());
     }
 
     /// MOV r64, imm64 with the address `ahead` bytes behind it.
-    fn set_to_ahead(&mut self, register: u8, ahead: usize) {
+    pub fn set_to_ahead(&mut self, register: u8, ahead: usize) {
         let target = self.here() + 10 + ahead as u64;
         self.set(register, target);
     }
@@ -73,7 +73,7 @@ impl Program {
     }
 
     /// An instruction with an absolute address of 32 bits.
-    fn absolute(&mut self, opcode: &[u8], address: u64) {
+    pub fn absolute(&mut self, opcode: &[u8], address: u64) {
         self.put(opcode);
         self.put(&(address as u32).to_le_bytes());
     }
@@ -178,8 +178,11 @@ fn image(mut code: Vec<u8>, handlers: &Handlers) -> Vec<u8> {
     put(GDT + 0xFF8, GDT >> 48);
     let gates = [
         (6, handlers.fault),
+        (7, handlers.fault),
         (13, handlers.fault_with_code),
         (14, handlers.fault_with_code),
+        (16, handlers.fault),
+        (19, handlers.fault),
         (TIMER.into(), handlers.timer),
     ];
     for (vector, target) in gates {
@@ -192,19 +195,26 @@ fn image(mut code: Vec<u8>, handlers: &Handlers) -> Vec<u8> {
     code
 }
 
-/// A program of random pieces. `period` of the timer, ns.
+/// A program of random pieces.
 pub fn program(random: &mut Random) -> Vec<u8> {
+    let bits = 6 + random.below(8);
+    let period = 150 + random.below(1 << bits);
+    repeated(period as u32, |program| {
+        for _ in 0..4 + random.below(16) {
+            kernel_piece(random, program);
+        }
+    })
+}
+
+/// A program that carries `body` out for some rounds. `period` of the timer, ns; 0 for none.
+pub(crate) fn repeated(period: u32, body: impl FnOnce(&mut Program)) -> Vec<u8> {
     let mut program = Program { code: vec![0xE9, 0, 0, 0, 0] };
     let handlers = handlers(&mut program);
     let start = program.code.len() as u32 - 5;
     program.code[1..5].copy_from_slice(&start.to_le_bytes());
-    let bits = 6 + random.below(8);
-    let period = 150 + random.below(1 << bits);
-    program.prologue(&handlers, period as u32);
+    program.prologue(&handlers, period);
     let head = program.here();
-    for _ in 0..4 + random.below(16) {
-        kernel_piece(random, &mut program);
-    }
+    body(&mut program);
     // CLI; DEC R15D; JNE head
     program.put(&[0xFA, 0x41, 0xFF, 0xCF, 0x0F, 0x85]);
     let back = head as i64 - (program.here() as i64 + 4);
@@ -241,7 +251,7 @@ pub const HELD_OFF_ROUNDS: u32 = ROUNDS;
 
 /// Something that any level may do.
 fn any_piece(random: &mut Random, program: &mut Program) {
-    const PIECES: [&[u8]; 20] = [
+    const PIECES: [&[u8]; 22] = [
         // NOP; ADD RBX, 1; a store and a load
         &[0x90],
         &[0x48, 0x83, 0xC3, 1],
@@ -263,6 +273,16 @@ fn any_piece(random: &mut Random, program: &mut Program) {
         &[0x66, 0x48, 0x0F, 0x6E, 0xDB, 0x66, 0x0F, 0xD4, 0xE3, 0x66, 0x48, 0x0F, 0x7E, 0xE3],
         // FLD1; FADD ST0, ST0; FISTP qword [802100h]
         &[0xD9, 0xE8, 0xD8, 0xC0, 0xDF, 0x3C, 0x25, 0x00, 0x21, 0x80, 0x00],
+        // MOVQ MM1, RBX; PADDW MM1, [802100h]; PSHUFW MM2, MM1, 1Bh; MOVQ [802108h], MM2
+        &[
+            0x48, 0x0F, 0x6E, 0xCB, 0x0F, 0xFD, 0x0C, 0x25, 0x00, 0x21, 0x80, 0x00, 0x0F, 0x70, 0xD1, 0x1B,
+            0x0F, 0x7F, 0x14, 0x25, 0x08, 0x21, 0x80, 0x00,
+        ],
+        // CVTPI2PS XMM5, [802100h]; MOVQ2DQ XMM3, MM2; MOVD EBX, MM1; EMMS
+        &[
+            0x0F, 0x2A, 0x2C, 0x25, 0x00, 0x21, 0x80, 0x00, 0xF3, 0x0F, 0xD6, 0xDA, 0x0F, 0x7E, 0xCB, 0x0F,
+            0x77,
+        ],
         // CMP RBX, RAX; SAHF; JNE over; ADC RBX, 3
         &[0x48, 0x39, 0xC3, 0x9E, 0x75, 4, 0x48, 0x83, 0xD3, 3],
         // ADD RAX, GS:[8]
@@ -292,7 +312,7 @@ fn any_piece(random: &mut Random, program: &mut Program) {
         program.set_to_ahead(12, fault.len());
         program.put(fault);
     } else {
-        program.put(PIECES[random.below(20) as usize]);
+        program.put(PIECES[random.below(22) as usize]);
     }
 }
 

@@ -6,6 +6,7 @@ pub mod cuts;
 pub mod disks;
 pub mod history;
 pub mod loops;
+pub mod mmx;
 pub mod moments;
 pub mod outside;
 pub mod program;

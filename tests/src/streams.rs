@@ -357,7 +357,7 @@ fn harmless(instr: &Instruction) -> bool {
 }
 
 /// Extensions that the machine does not have, or that these streams leave alone.
-const UNKNOWN: [&str; 24] = [
+pub(crate) const UNKNOWN: [&str; 24] = [
     "SGX1",
     "MPX",
     "CET_SS",

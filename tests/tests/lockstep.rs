@@ -9,6 +9,7 @@ use amber_emu::machine::{Machine, Stop};
 use amber_tests::crossings;
 use amber_tests::history::{Disturbance, difference, differing_sections, length, narrow, points, record};
 use amber_tests::loops;
+use amber_tests::mmx;
 use amber_tests::program::Scratch;
 use amber_tests::streams::{self, CODE};
 use amber_tests::{Quiet, Random, rom};
@@ -107,6 +108,13 @@ fn wild_streams_run_the_same_on_both_engines() {
 fn crossings_between_levels_run_the_same_on_both_engines() {
     let Streams { count, whole, .. } = run_streams("lockstep-crossings", crossings::program);
     assert!(whole * 2 > count, "most programs run to their end");
+}
+
+#[test]
+fn mmx_among_other_instructions_runs_the_same_on_both_engines() {
+    let Streams { count, whole, steps, translated, .. } = run_streams("lockstep-mmx", mmx::program);
+    assert!(whole * 2 > count, "most programs run to their end");
+    assert!(translated * 2 > steps, "most steps are translated");
 }
 
 #[test]
@@ -400,6 +408,26 @@ fn high_bytes_are_stored_and_loaded_where_one_check_covers_both() {
         0x8A, 0x68, 8, 0x00, 0xEA,
     ];
     assert_eq!(the_same("high bytes", &repeated(&body)), Stop::DebugExit(0x10));
+}
+
+#[test]
+fn mmx_instructions_are_left_to_the_host() {
+    // MOV EBX, DATA; MOV EDI, DATA + 40h; MOVQ MM1, [RBX]; MOVD MM2, R15D; PADDW MM1, MM2; PUNPCKLBW MM1, [RBX+8];
+    // PSRLD MM2, 3; PINSRW MM3, R10D, 2; PEXTRW R14D, MM3, 1; MASKMOVQ MM1, MM2; CVTPI2PS XMM0, [RBX]; CVTTPS2PI MM4,
+    // XMM0; MOVQ2DQ XMM1, MM4; MOVNTQ [RBX+16], MM4; MOVQ R11, MM1; EMMS; FLD1; FSTP qword [RBX+24]
+    let body = [
+        0xBB, 0, 0, 0x80, 0, 0xBF, 0x40, 0, 0x80, 0, 0x0F, 0x6F, 0x0B, 0x41, 0x0F, 0x6E, 0xD7, 0x0F, 0xFD,
+        0xCA, 0x0F, 0x60, 0x4B, 8, 0x0F, 0x72, 0xD2, 3, 0x41, 0x0F, 0xC4, 0xDA, 2, 0x44, 0x0F, 0xC5, 0xF3, 1,
+        0x0F, 0xF7, 0xCA, 0x0F, 0x2A, 0x03, 0x0F, 0x2C, 0xE0, 0xF3, 0x0F, 0xD6, 0xCC, 0x0F, 0xE7, 0x63, 16,
+        0x49, 0x0F, 0x7E, 0xCB, 0x0F, 0x77, 0xD9, 0xE8, 0xDD, 0x5B, 24,
+    ];
+    // FNINIT, without which exceptions are not masked
+    let code = [&[0xDB, 0xE3], &repeated(&body)[..]].concat();
+    assert_eq!(the_same("native mmx", &code), Stop::DebugExit(0x10));
+    let scratch = Scratch::new("lockstep-left-mmx");
+    let mut machine = build::machine(&flat(&scratch, &code)).expect("a flat image can be loaded");
+    assert_eq!(machine.run(STREAM_BOUND, &mut Quiet::default(), true), Stop::DebugExit(0x10));
+    assert_eq!(machine.code().interpreted(), []);
 }
 
 #[test]

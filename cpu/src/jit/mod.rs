@@ -15,6 +15,7 @@ mod host;
 mod interpret;
 mod link;
 mod memory;
+mod mmx;
 mod operate;
 mod plan;
 mod raw;

@@ -33,12 +33,9 @@ pub(super) enum Field {
     /// No operand, but part of the opcode.
     Digit(u8),
     /// A general register of the guest, of so many bytes.
-    General {
-        code: u8,
-        size: usize,
-        used: Use,
-    },
-    Xmm(u8),
+    General { code: u8, size: usize, used: Use },
+    /// An XMM or MMX register.
+    Vector(u8),
 }
 
 impl Translator<'_> {
@@ -70,6 +67,8 @@ impl Translator<'_> {
             Way::PushFlags => self.push_flags(index),
             Way::Vector => self.vector(index, planned),
             Way::X87 => self.x87(index, planned),
+            Way::Mmx => self.mmx(index, planned),
+            Way::MaskedStore => self.masked_store(planned),
             _ => self.interpret(index),
         }
     }
@@ -253,7 +252,7 @@ impl Translator<'_> {
     fn fetch(&mut self, field: Field, scratch: Host) -> u8 {
         match field {
             Field::Digit(digit) => digit,
-            Field::Xmm(number) => number,
+            Field::Vector(number) => number,
             Field::General { code, size, used } => match self.homes.of(code) {
                 Home::Register(register) => register.0,
                 Home::Slot(slot) => {
@@ -630,7 +629,7 @@ impl Translator<'_> {
             }
             let register = instr.op_register(i);
             Some(if register.is_xmm() {
-                Field::Xmm(register.number() as u8)
+                Field::Vector(register.number() as u8)
             } else {
                 let used = if i == 0 { Use::Write } else { Use::Read };
                 Field::General { code: register_code(register), size: register.size(), used }
@@ -640,7 +639,7 @@ impl Translator<'_> {
         let general = |n: u8, is_reg: bool| match (field(0), field(1)) {
             (Some(first @ Field::General { .. }), _) if is_reg == general_in_reg(raw.opcode) => first,
             (_, Some(second @ Field::General { .. })) if !is_reg => second,
-            _ => Field::Xmm(n),
+            _ => Field::Vector(n),
         };
         let by_immediate = is_vector_shift(raw.opcode);
         let reg = if by_immediate { Field::Digit(raw.reg & 7) } else { general(raw.reg, true) };

@@ -2,6 +2,7 @@
 //! the flags.
 
 use super::host::HostCpu;
+use super::mmx;
 use super::raw::Raw;
 use super::registers::{Home, Homes};
 use super::window::{Loop, Windows};
@@ -75,6 +76,9 @@ pub(super) enum Way {
     IndirectCall,
     Vector,
     X87,
+    Mmx,
+    /// MASKMOVQ.
+    MaskedStore,
 }
 
 /// What an instruction does with an operand.
@@ -178,6 +182,16 @@ impl Planned<'_> {
         !known || self.changes_flags || self.reads_flags
     }
 
+    /// Whether XMM registers and MXCSR have to be the guest's for it.
+    pub fn uses_xmm(&self) -> bool {
+        self.way == Way::Vector || self.way == Way::Mmx && mmx::uses_sse(&self.instr)
+    }
+
+    /// Whether the x87 registers have to be.
+    pub fn uses_x87(&self) -> bool {
+        matches!(self.way, Way::X87 | Way::Mmx | Way::MaskedStore)
+    }
+
     /// The host registers it changes while translated code runs, a bit each.
     pub fn writes(&self, homes: &Homes) -> u32 {
         // The flags are saved before the interpreter runs, so they need no registers then.
@@ -221,11 +235,13 @@ impl Planned<'_> {
             Way::Push | Way::PushFlags | Way::Call | Way::IndirectCall | Way::Return => rsp,
             Way::Pop => rsp | operand(0),
             Way::Leave => rsp | rbp,
-            Way::Vector if self.instr.op_count() > 0 => operand(0),
+            Way::Vector | Way::Mmx if self.instr.op_count() > 0 => operand(0),
             Way::X87 if self.instr.mnemonic() == Mnemonic::Fnstsw => rax,
             Way::Interpret => !0,
             Way::X87
             | Way::Vector
+            | Way::Mmx
+            | Way::MaskedStore
             | Way::Nothing
             | Way::DisableInterrupts
             | Way::EnableInterrupts
@@ -249,6 +265,7 @@ impl Planned<'_> {
             | Way::Scan
             | Way::Vector
             | Way::X87
+            | Way::Mmx
             | Way::Cmpxchg => self.has_memory() && !self.covered,
             Way::Push | Way::Pop | Way::Leave => !self.covered,
             _ => true,
@@ -343,12 +360,12 @@ fn reads_selector(instr: &Instruction) -> bool {
     matches!(instr.code(), C::Mov_r32m16_Sreg | C::Mov_r64m16_Sreg) && instr.op_kind(0) == OpKind::Register
 }
 
-/// Whether the operands are of kinds the translator knows: no MMX, control or segment registers.
+/// Whether the operands are of kinds the translator knows: no control, debug or segment registers.
 fn plain_operands(instr: &Instruction) -> bool {
     (0..instr.op_count()).all(|i| match instr.op_kind(i) {
         OpKind::Register => {
             let register = instr.op_register(i);
-            register.is_gpr() || register.is_xmm() || register.is_st()
+            register.is_gpr() || register.is_xmm() || register.is_mm() || register.is_st()
         }
         _ => true,
     })
@@ -375,8 +392,11 @@ fn way(instr: &Instruction, target: &Target) -> Way {
     use Use::{Modify, Read, Write};
     let memory = |i| i < instr.op_count() && instr.op_kind(i) == OpKind::Memory;
     let register = |i| i < instr.op_count() && instr.op_kind(i) == OpKind::Register;
-    let vector = (0..instr.op_count()).any(|i| register(i) && instr.op_register(i).is_xmm());
-    if vector {
+    if mmx::is_mmx(instr) {
+        let available = target.modes.x87 && (target.modes.sse || !mmx::uses_sse(instr));
+        return if available { mmx::way(instr) } else { Way::Interpret };
+    }
+    if mmx::has_xmm(instr) {
         return if target.modes.sse && translatable_vector(instr, target.host) {
             Way::Vector
         } else {
@@ -561,7 +581,7 @@ fn translatable_vector(instr: &Instruction, host: HostCpu) -> bool {
             // Which NaN a sum of NaNs keeps differs between vendors.
             | M::Dpps
             | M::Dppd
-            | M::Cvtpi2ps
+            // Whether it is an MMX instruction with memory differs, too.
             | M::Cvtpi2pd
             | M::Pcmpestri
             | M::Pcmpestrm

@@ -223,12 +223,12 @@ impl<'a> Translator<'a> {
 
     /// The translation.
     pub fn translate(mut self) -> Unit {
-        if self.insns.iter().any(|planned| planned.way == Way::Vector) {
+        if self.insns.iter().any(Planned::uses_xmm) {
             self.code.group1(false, CMP, here(frame::XMM_LIVE), 0);
             let from = self.code.jump_if(cc::E);
             self.cold.push(Cold::LoadXmm { from, back: self.code.here() });
         }
-        if self.insns.iter().any(|planned| planned.way == Way::X87) {
+        if self.insns.iter().any(Planned::uses_x87) {
             let from = self.unless_x87_live();
             self.cold.push(Cold::LoadX87 { from, back: self.code.here() });
         }

@@ -142,6 +142,7 @@ fn operand(planned: &Planned) -> Option<(u8, i64, usize, bool)> {
         Way::Multiply if size > 1 => false,
         Way::Divide | Way::Push | Way::IndirectJump | Way::IndirectCall => false,
         Way::Vector if size < 16 || !aligns(instr.mnemonic()) => memory == 0,
+        Way::Mmx if size < 16 => memory == 0,
         _ => return None,
     };
     let base = instr.memory_base();

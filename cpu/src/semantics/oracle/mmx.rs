@@ -149,6 +149,7 @@ fn mmx() {
         case!("phsubsw mm3, [rsi]"),
         case!("pshufw mm1, mm2, 0x6c"),
         case!("pshufw mm1, [rsi], 0x6c"),
+        case!("palignr mm1, mm2, 16"),
         case!("palignr mm1, mm2, 3"),
         case!("palignr mm1, [rsi], 9"),
         case!("psllw mm3, 3"),
@@ -168,6 +169,8 @@ fn mmx() {
         case!("psrad mm3, 3"),
         case!("psrad mm3, 40"),
         case!("movq mm1, mm2"),
+        // MOVQ mm2, mm1 in the form that stores
+        case!(".byte 0x0F, 0x7F, 0xCA"),
         case!("movq mm1, [rsi]"),
         case!("movq [rsi], mm1"),
         case!("movd mm1, eax"),
@@ -192,7 +195,10 @@ fn mmx() {
         case!("cvtps2pi mm1, xmm2"),
         case!("cvtps2pi mm1, [rsi]"),
         case!("cvttps2pi mm1, xmm2"),
+        case!("cvttps2pi mm1, [rsi]"),
         case!("cvtpd2pi mm1, xmm2"),
+        case!("cvtpd2pi mm1, [rsi]"),
+        case!("cvttpd2pi mm1, xmm2"),
         case!("cvttpd2pi mm1, [rsi]"),
     ];
     run(32, 40, &cases);
