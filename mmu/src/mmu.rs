@@ -224,9 +224,9 @@ impl Mmu {
         self.tlb.entries_of(context)
     }
 
-    /// Gives the active context more room for translations if it could do with that.
-    pub fn grow(&mut self) {
-        self.tlb.grow();
+    /// Gives the active context as much room for translations as it could do with.
+    pub fn fit(&mut self) {
+        self.tlb.fit();
     }
 
     /// Reads through the active context if its TLB allows it: one compare covers tag, permission and page end.

@@ -85,6 +85,8 @@ word!(u8, u16, u32, u64, u128);
 
 /// What of the reservation is used.
 struct Room {
+    /// Huge pages of the host are wanted.
+    huge: bool,
     /// Frames readable and writable.
     committed: u32,
     /// Frames given out at least once.
@@ -129,7 +131,7 @@ impl Pool {
 
     fn reserve(capacity: u32) -> std::io::Result<Self> {
         let reservation = Reservation::new(capacity as usize * PAGE as usize + HUGE)?;
-        let room = Room { committed: 0, used: 0, free: Vec::new() };
+        let room = Room { huge: false, committed: 0, used: 0, free: Vec::new() };
         Ok(Self {
             base: reservation.start().next_multiple_of(HUGE),
             reservation,
@@ -155,6 +157,9 @@ impl Pool {
             if !self.reservation.commit(start, len) {
                 return false;
             }
+            if room.huge {
+                self.reservation.advise_huge(start, len);
+            }
             for segment in room.committed / SEGMENT..end / SEGMENT {
                 let zeroes = (0..SEGMENT).map(|_| AtomicU32::new(0)).collect();
                 let _ = self.counts[segment as usize].set(zeroes);
@@ -162,6 +167,15 @@ impl Pool {
             room.committed = end;
         }
         true
+    }
+
+    /// Has the host use huge pages for frames it has not given memory yet. Where memory is used widely, random loads take
+    /// 137 ns with them and 157 without; where it is not, zeroing them costs more than it gains (0.1 s of a boot).
+    pub fn prefer_huge_pages(&self) {
+        let mut room = self.room();
+        if !std::mem::replace(&mut room.huge, true) {
+            self.reservation.advise_huge(self.base, room.committed as usize * PAGE as usize);
+        }
     }
 
     /// Takes `count` consecutive fresh zero frames from a huge-page boundary on. Each has one owner.

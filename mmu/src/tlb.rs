@@ -15,6 +15,8 @@ const FIRST_ENTRIES: usize = 2048;
 /// Entries it may come to have, which reach 256 MiB.
 const MOST_ENTRIES: usize = 1 << 16;
 const EXEC_ENTRIES: usize = 512;
+/// Filled slots that are remembered one by one.
+const FILLED: usize = 512;
 /// Ranges whose translations are counted, and log2 of their size.
 const RANGES: usize = 256;
 const RANGE_SHIFT: u32 = 21;
@@ -130,6 +132,10 @@ struct Entries {
     population: Population,
     /// Translations of late that others had to go for.
     pressure: usize,
+    /// Slots of `data` that were filled since all were empty, unless there were too many.
+    filled: Vec<u32>,
+    /// They are those of another address space now.
+    reused: bool,
 }
 
 impl Entries {
@@ -143,6 +149,8 @@ impl Entries {
             structures: Structures::EMPTY,
             population: Population::EMPTY,
             pressure: 0,
+            filled: Vec::with_capacity(FILLED),
+            reused: false,
         })
     }
 
@@ -159,8 +167,21 @@ impl Entries {
     }
 
     fn clear_data(&mut self) {
-        self.data.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
+        if self.filled.len() < FILLED {
+            self.filled.iter().for_each(|slot| self.data[*slot as usize] = empty(*slot as usize));
+        } else {
+            self.data.iter_mut().enumerate().for_each(|(slot, entry)| *entry = empty(slot));
+        }
+        self.filled.clear();
         self.count_anew();
+    }
+
+    /// Has `count` entries, all of them empty.
+    fn resize(&mut self, count: usize) {
+        self.data = (0..count).map(empty).collect();
+        self.filled.clear();
+        self.count_anew();
+        self.pressure = 0;
     }
 
     /// Counts what is left when all data translations have gone.
@@ -209,13 +230,13 @@ impl Entries {
         dropped
     }
 
-    /// Has more entries if there were too few of late. All are empty then.
-    fn grow(&mut self) {
+    /// Has more entries if there were too few of late, and as few as at first if they are reused. All are empty then.
+    fn fit(&mut self) {
         let count = self.data.len();
-        if self.pressure > count / 4 && count < MOST_ENTRIES {
-            self.data = (0..2 * count).map(empty).collect();
-            self.count_anew();
-            self.pressure = 0;
+        if std::mem::take(&mut self.reused) && count > FIRST_ENTRIES {
+            self.resize(FIRST_ENTRIES);
+        } else if self.pressure > count / 4 && count < MOST_ENTRIES {
+            self.resize(2 * count);
         }
         self.pressure -= self.pressure / 8;
     }
@@ -280,6 +301,9 @@ impl Tlb {
                 let evicted = self.keys[slot].is_some();
                 if evicted {
                     self.flush(ContextId(slot as u8));
+                    if let Some(entries) = self.entries(slot) {
+                        entries.reused = true;
+                    }
                 }
                 self.keys[slot] = Some(*key);
                 (slot, if evicted { Claim::Evicted } else { Claim::Made })
@@ -300,9 +324,9 @@ impl Tlb {
         }
     }
 
-    /// Gives the active context more entries if it could do with them.
-    pub fn grow(&mut self) {
-        self.active.grow();
+    /// Gives the active context as many entries as it could do with.
+    pub fn fit(&mut self) {
+        self.active.fit();
     }
 
     /// The active context's entry for `linear`.
@@ -343,6 +367,8 @@ impl Tlb {
                 if old.page != invalid(slot) {
                     entries.pressure += 1;
                     entries.population.remove(old.page);
+                } else if entries.filled.len() < FILLED {
+                    entries.filled.push(slot as u32);
                 }
                 entries.population.add(page);
             }

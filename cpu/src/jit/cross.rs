@@ -11,7 +11,7 @@ impl Entry {
     /// Has translated code run for at most `room` steps. Each block, and each turn of a loop, is begun only if the longest one
     /// fits.
     pub fn set_out(&mut self, cx: &mut Cx, tags: &mut Tags, room: u64) {
-        cx.mmu.grow();
+        cx.mmu.fit();
         let context = cx.active_context();
         self.level = Level::new(cx, context, tags);
         let other = cx.context_of_other_level();

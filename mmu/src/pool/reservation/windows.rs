@@ -35,6 +35,9 @@ impl Reservation {
         let made = unsafe { VirtualAlloc(start as *const c_void, len, MEM_COMMIT, PAGE_READWRITE) };
         !made.is_null()
     }
+
+    /// Nothing: huge pages take a privilege here.
+    pub fn advise_huge(&self, _start: usize, _len: usize) {}
 }
 
 impl Drop for Reservation {
