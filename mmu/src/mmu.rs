@@ -226,7 +226,10 @@ impl Mmu {
 
     /// Gives the active context as much room for translations as it could do with.
     pub fn fit(&mut self) {
-        self.tlb.fit();
+        // Kernels sweep memory when they begin and never come back to most of it; programs do.
+        if self.tlb.fit() {
+            self.frames.memory().prefer_huge_pages();
+        }
     }
 
     /// Reads through the active context if its TLB allows it: one compare covers tag, permission and page end.

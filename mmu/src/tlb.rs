@@ -230,15 +230,18 @@ impl Entries {
         dropped
     }
 
-    /// Has more entries if there were too few of late, and as few as at first if they are reused. All are empty then.
-    fn fit(&mut self) {
+    /// Has more entries if there were too few of late, and as few as at first if they are reused. All are empty then. Whether
+    /// there were too few.
+    fn fit(&mut self) -> bool {
         let count = self.data.len();
+        let grows = self.pressure > count / 4 && count < MOST_ENTRIES;
         if std::mem::take(&mut self.reused) && count > FIRST_ENTRIES {
             self.resize(FIRST_ENTRIES);
-        } else if self.pressure > count / 4 && count < MOST_ENTRIES {
+        } else if grows {
             self.resize(2 * count);
         }
         self.pressure -= self.pressure / 8;
+        grows
     }
 }
 
@@ -324,9 +327,9 @@ impl Tlb {
         }
     }
 
-    /// Gives the active context as many entries as it could do with.
-    pub fn fit(&mut self) {
-        self.active.fit();
+    /// Gives the active context as many entries as it could do with. Whether it had too few for a program.
+    pub fn fit(&mut self) -> bool {
+        self.active.fit() && self.keys[self.active_id].is_some_and(|key| key.rights.user)
     }
 
     /// The active context's entry for `linear`.
