@@ -78,9 +78,10 @@ fn enable(bench: &mut Bench, random: &mut Random) {
     bench.config(4, 2, 6);
 }
 
-/// Commands in RAM, all over the place or where the admin queue is; and lists that may lead anywhere.
+/// Commands in RAM, in queues or all over the place; and lists that may lead anywhere.
 fn fill(bench: &mut Bench, random: &mut Random) {
-    let queues = [bench.get(0x28, 8), random.address() & 0xf_f000];
+    let mut queues: Vec<u64> = bench.nvme.registers.submission.iter().map(|queue| queue.base).collect();
+    queues.push(random.address() & 0xf_f000);
     let queue = random.of(&queues);
     for n in 0..random.below(70) {
         let (order, id) = (random.order(), random.next() as u16);
@@ -128,9 +129,9 @@ fn act(bench: &mut Bench, random: &mut Random) {
 #[test]
 fn hostile_drivers_are_survived() {
     let accesses = std::env::var("AMBER_NVME_ACCESSES").ok().and_then(|text| text.parse().ok());
-    let (mut random, mut landed) = (Random(0x5eed), 0);
+    let (mut random, mut moved) = (Random(0x5eed), 0);
     for _ in 0..accesses.unwrap_or(ACCESSES).div_ceil(LIFE) {
-        let mut bench = Bench::cold(false);
+        let mut bench = if random.below(2) == 0 { Bench::cold(false) } else { Bench::new(false) };
         for _ in 0..LIFE {
             act(&mut bench, &mut random);
             assert_eq!(bench.nvme.impossible(), None);
@@ -143,7 +144,8 @@ fn hostile_drivers_are_survived() {
             }
         }
         assert_eq!(bench.clock.next(), None);
-        landed += bench.nvme.registers.completion.iter().filter(|queue| queue.tail != 0).count();
+        let counters = &bench.nvme.registers.counters;
+        moved += counters.reads + counters.writes;
     }
-    assert!(landed > 10, "only {landed} queues had answers in them");
+    assert!(moved > 100, "only {moved} commands moved data");
 }
