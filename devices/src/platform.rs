@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::coprocessor::Coprocessor;
 use crate::debug_ports::DebugPorts;
 use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
+use crate::disk::DiskConfig;
 use crate::effects::{Effect, Effects};
 use crate::fw_cfg::{FwCfg, Items};
 use crate::hpet::{HPET_BASE, Hpet};
@@ -18,7 +19,6 @@ use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
 use crate::vga::{DisplayKind, OPTION_ROM_MAX, Vga};
-use crate::virtio::blk::DiskConfig;
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 0x1000;

@@ -88,6 +88,7 @@ impl Saved<'_> {
     fn pci(&self, own: &Pci) -> Result<Pci, SectionError> {
         let low_ram = own.host_bridge.low_ram();
         let disks = own.disks.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
+        let nvme = own.nvme.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
         let pci = Pci {
             latch: self.take::<ConfigAddress>("pci/config-address")?,
             host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
@@ -95,6 +96,7 @@ impl Saved<'_> {
             smbus: self.take::<Smbus>("pci/smbus")?,
             vga: own.vga.restored(self.find("vga")?)?,
             disks: disks.collect::<Result<_, _>>()?,
+            nvme: nvme.collect::<Result<_, _>>()?,
         };
         self.check("pci", &pci)?;
         if pci.host_bridge.low_ram() != low_ram {
@@ -132,6 +134,7 @@ impl Platform {
         ];
         let disks = self.pci.disks.iter().map(|disk| disk.to_section(&at(&disk.section_name())));
         sections.extend(disks);
+        sections.extend(self.pci.nvme.iter().map(|disk| disk.to_section(&at(&disk.section_name()))));
         sections
     }
 
@@ -142,7 +145,8 @@ impl Platform {
     /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
-        let disks: Vec<_> = self.pci.disks.iter().map(Function::section_name).collect();
+        let nvme = self.pci.nvme.iter().map(Function::section_name);
+        let disks: Vec<_> = self.pci.disks.iter().map(Function::section_name).chain(nvme).collect();
         saved.refuse_unknown(&disks)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {

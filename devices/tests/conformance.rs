@@ -1,7 +1,9 @@
 //! The battery every device passes: a saved state goes on like the original, every register can be touched
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
-use amber_devices::{DiskConfig, Dma, Effect, Key, MediumError, MouseEvent, Platform, PlatformConfig};
+use amber_devices::{
+    DiskConfig, DiskInterface, Dma, Effect, Key, MediumError, MouseEvent, Platform, PlatformConfig,
+};
 use proptest::prelude::*;
 
 /// A device's registers, as the guest reaches them.
@@ -24,6 +26,10 @@ const VGA: u64 = 0xfebf_0000;
 /// BARs of the first disk, where the chipset comes up with them.
 const MSIX: u64 = 0xfe00_0000;
 const DISK: u64 = 0xfe00_4000;
+/// BARs of the third, and its configuration space.
+const NVME: u64 = 0xfe01_0000;
+const NVME_MSIX: u64 = 0xfe01_4000;
+const NVME_CONFIG: u64 = ECAM + 0x2_8000;
 /// The disk's queue and buffers in memory.
 const TABLE: u64 = 0x1000;
 const DRIVER: u64 = 0x1800;
@@ -69,6 +75,43 @@ fn disk_is_ready() -> Vec<Op> {
     ops
 }
 
+/// Admin queues at 1000h and 2000h, I/O queues at 3000h and 0, all of 8 entries, the latter full of commands of all kinds,
+/// three of them in flight, and an event that somebody waits for.
+fn nvme_is_ready() -> Vec<Op> {
+    let mut ops = vec![Op::Write { gpa: NVME_CONFIG + 4, size: 2, value: 6 }];
+    let set = |at: u64, size: u8, value: u64| Op::Write { gpa: NVME + at, size, value };
+    for (at, size, value) in [(0x24, 4, 0x7_0007), (0x28, 8, 0x1000), (0x30, 8, 0x2000), (0x14, 4, 0x46_0001)]
+    {
+        ops.push(set(at, size, value));
+    }
+    let create = 7 << 16 | 1;
+    for (n, (opcode, prp, cdw10, cdw11)) in
+        [(5, 0, create, 1 << 16 | 3), (1, 0x3000, create, 1 << 16 | 1), (12, 0, 0, 0), (6, 0x1800, 1, 0)]
+            .into_iter()
+            .enumerate()
+    {
+        ops.push(Op::Poke(0x1000 + 64 * n as u64, nvme_command(opcode, 0, prp, [cdw10, cdw11, 0])));
+    }
+    ops.extend([set(0x1000, 4, 3), Op::Advance(10_000), set(0x1004, 4, 2)]);
+    for (n, opcode) in [1, 2, 0, 8, 5, 9, 1, 2].into_iter().enumerate() {
+        let command = nvme_command(opcode, 1, 0x1800, [n as u32, 0, u32::from(opcode != 9)]);
+        ops.push(Op::Poke(0x3000 + 64 * n as u64, command));
+    }
+    ops.push(set(0x1008, 4, 3));
+    ops
+}
+
+fn nvme_command(opcode: u8, nsid: u32, prp: u64, dwords: [u32; 3]) -> Vec<u8> {
+    let mut raw = vec![opcode, 0, opcode, 0];
+    raw.extend(nsid.to_le_bytes());
+    raw.resize(24, 0);
+    raw.extend(prp.to_le_bytes());
+    raw.extend([0; 8]);
+    dwords.iter().for_each(|dword| raw.extend(dword.to_le_bytes()));
+    raw.resize(64, 0);
+    raw
+}
+
 fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
     let word =
         u128::from(address) | u128::from(len) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
@@ -76,7 +119,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 18] = [
+const TARGETS: [Target; 20] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -148,6 +191,30 @@ const TARGETS: [Target; 18] = [
         ],
         prelude: disk_is_ready,
     },
+    Target {
+        name: "nvme registers",
+        ports: &[(0xcf8, 8)],
+        windows: &[
+            (NVME_CONFIG, 0x100),
+            (NVME, 0x40),
+            (NVME + 0x1000, 0x20),
+            (NVME_MSIX, 0x30),
+            (NVME_MSIX + 0x800, 8),
+        ],
+        prelude: none,
+    },
+    Target {
+        name: "nvme commands",
+        ports: &[],
+        windows: &[
+            (NVME + 0xc, 8),
+            (NVME + 0x1000, 0x10),
+            (NVME + 0x1000, 0x10),
+            (NVME_CONFIG + 4, 2),
+            (NVME_MSIX, 0x20),
+        ],
+        prelude: nvme_is_ready,
+    },
 ];
 
 #[derive(Clone, Debug)]
@@ -187,7 +254,7 @@ const DISK_LEN: usize = 0x4000;
 /// Bytes of video memory, which repeats.
 const VRAM_LEN: usize = 0x2_0000;
 /// Where it begins in memory.
-const VRAM: usize = RAM + 2 * DISK_LEN;
+const VRAM: usize = RAM + 3 * DISK_LEN;
 
 /// RAM, behind it the disks, and behind these video memory.
 struct Memory(Vec<u8>);
@@ -232,8 +299,12 @@ impl Dma for Memory {
 }
 
 fn config() -> PlatformConfig {
-    let disk = |read_only| DiskConfig { sectors: (DISK_LEN / 512) as u64, read_only };
-    let disks = vec![disk(false), disk(true)];
+    let disk = |interface, read_only| DiskConfig { interface, sectors: (DISK_LEN / 512) as u64, read_only };
+    let disks = vec![
+        disk(DiskInterface::Virtio, false),
+        disk(DiskInterface::Virtio, true),
+        disk(DiskInterface::Nvme, false),
+    ];
     PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, ..PlatformConfig::default() }
 }
 
@@ -319,7 +390,8 @@ fn register_op(target: &'static Target) -> BoxedStrategy<Op> {
         let gpa = *base..base + len;
         let size = prop_oneof![Just(1u8), Just(2), Just(4), Just(8)];
         choices.push((gpa.clone(), size.clone()).prop_map(|(gpa, size)| Op::Read { gpa, size }).boxed());
-        let write = (gpa, size, any::<u64>()).prop_map(|(gpa, size, value)| Op::Write { gpa, size, value });
+        let value = prop_oneof![4 => any::<u64>(), 1 => 0u64..16];
+        let write = (gpa, size, value).prop_map(|(gpa, size, value)| Op::Write { gpa, size, value });
         choices.push(write.boxed());
     }
     proptest::strategy::Union::new(choices).boxed()
@@ -459,6 +531,8 @@ fn every_window_takes_every_width() {
         (ECAM, 0x2000),
         (ECAM + 0xf_8000, 0x4000),
         (ECAM + 0x1_8000, 0x1000),
+        (NVME, 0x5000),
+        (NVME_CONFIG, 0x1000),
         (0xa_0000, 0x1000),
         (0xb_8000, 0x1000),
         (VGA, 0x1000),
@@ -533,4 +607,21 @@ fn the_prelude_of_the_disk_has_requests_in_flight_that_land() {
     let without = PlatformConfig { disks: Vec::new(), ..config() };
     let unknown = Platform::new(&without).unwrap().restore("platform0", &platform.sections("platform0"));
     assert!(unknown.unwrap_err().to_string().contains("virtio-blk0"));
+}
+
+#[test]
+fn the_prelude_of_nvme_has_commands_in_flight_that_land() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &nvme_is_ready());
+    assert_eq!(platform.mmio_read(&mut memory, NVME + 0x1c, 4), 1, "ready");
+    run(&mut platform, &mut memory, &[Op::Advance(1_000_000)]);
+    let mut entries = [0; 48];
+    memory.read(0, &mut entries);
+    for (entry, id) in entries.chunks(16).zip([2, 1, 0]) {
+        assert_eq!((entry[12], entry[14], entry[15]), (id, 1, 0), "{entries:x?}");
+    }
+    let mut damaged = platform.sections("platform0");
+    damaged.retain(|section| section.path != "platform0/nvme2");
+    let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
+    assert!(missing.contains("platform0/nvme2 is missing"), "{missing}");
 }

@@ -1,5 +1,6 @@
 //! Machines with disks, and what is on them.
 
+use amber_devices::DiskInterface;
 use amber_emu::cli::build;
 use amber_emu::config::{DiskChoice, MachineConfig};
 use amber_emu::machine::Machine;
@@ -14,7 +15,7 @@ pub fn disk_rom(folder: &Path) -> Machine {
         if !file.exists() {
             std::fs::copy(&image, &file).expect("the folder is writable");
         }
-        DiskChoice { file, read_only }
+        DiskChoice { file, interface: DiskInterface::Virtio, read_only }
     };
     let disk = vec![disk("disk0.img", false), disk("disk1.img", true)];
     let memory = "64M".parse().expect("a size");
@@ -24,6 +25,11 @@ pub fn disk_rom(folder: &Path) -> Machine {
 
 /// A Debian guest of `tests/fetch-debian.sh` that works with the file system on its disk, if that was fetched.
 pub fn debian_with_disk(initrd: &str, cpus: u32) -> Option<impl Fn() -> Machine> {
+    debian_with(initrd, DiskInterface::Virtio, cpus)
+}
+
+/// The same with a disk of any kind.
+pub fn debian_with(initrd: &str, interface: DiskInterface, cpus: u32) -> Option<impl Fn() -> Machine> {
     let folder = crate::debian()?;
     let (initrd, file) = (folder.join(initrd), folder.join("ext4.img"));
     if !initrd.is_file() || !file.is_file() {
@@ -34,7 +40,7 @@ pub fn debian_with_disk(initrd: &str, cpus: u32) -> Option<impl Fn() -> Machine>
         kernel: Some(folder.join("vmlinuz")),
         initrd: Some(initrd),
         append: Some(std::env::var("AMBER_APPEND").unwrap_or("console=ttyS0 panic=-1".into())),
-        disk: vec![DiskChoice { file, read_only: false }],
+        disk: vec![DiskChoice { file, interface, read_only: false }],
         cpus,
         ..MachineConfig::default()
     };
@@ -52,7 +58,8 @@ pub fn contents(machine: &Machine, disk: usize) -> Vec<u8> {
 /// Whether the first disk has requests in flight: their list is the end of its section, one byte 0 if it is empty.
 pub fn busy(machine: &Machine) -> bool {
     let sections = machine.platform().sections("platform0");
-    let section = sections.iter().find(|section| section.path == "platform0/virtio-blk0");
+    let is_disk = |path: &str| matches!(path, "platform0/virtio-blk0" | "platform0/nvme0");
+    let section = sections.iter().find(|section| is_disk(&section.path));
     section.is_some_and(|section| section.bytes.last() != Some(&0))
 }
 

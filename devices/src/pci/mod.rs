@@ -9,10 +9,12 @@ pub(crate) mod msix;
 mod smbus;
 
 use crate::device::{Device, DeviceCtx, size_mask};
+use crate::disk::{DiskConfig, DiskInterface};
 use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
+use crate::nvme::Nvme;
 use crate::vga::{DisplayKind, Vga};
-use crate::virtio::blk::{DiskConfig, VirtioBlk};
+use crate::virtio::blk::VirtioBlk;
 use amber_snapshot::{Schema, Section};
 use config::ConfigSpace;
 use function::Function;
@@ -63,32 +65,42 @@ pub struct Pci {
     pub smbus: Smbus,
     /// The display, in slot 1 if it is a function.
     pub(crate) vga: Vga,
-    /// Disks, in slots from 00:03.0 on.
+    /// Disks on virtio. Disk n is in slot 3 + n, whatever it is attached to.
     pub(crate) disks: Vec<VirtioBlk>,
+    /// Disks on NVMe.
+    pub(crate) nvme: Vec<Nvme>,
 }
 
 impl Pci {
     pub(crate) fn new(low_ram: u64, vga: Vga, disks: &[DiskConfig]) -> Self {
-        let disk = |(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config);
+        let all = || (0..DISKS_MAX as u8).zip(disks);
+        let of = |interface| all().filter(move |(_, config)| config.interface == interface);
         Self {
             latch: ConfigAddress::default(),
             host_bridge: HostBridge::new(low_ram),
             lpc: Lpc::new(),
             smbus: Smbus::new(),
             vga,
-            disks: (0..DISKS_MAX as u8).zip(disks).map(disk).collect(),
+            disks: of(DiskInterface::Virtio)
+                .map(|(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config))
+                .collect(),
+            nvme: of(DiskInterface::Nvme).map(|(n, config)| Nvme::new(FIRST_DISK + n, n, config)).collect(),
         }
     }
 
     /// What sits in slots.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &dyn Function> {
         let display = (self.vga.kind == DisplayKind::Std).then_some(&self.vga as &dyn Function);
-        display.into_iter().chain(self.disks.iter().map(|disk| disk as &dyn Function))
+        let disks = self.disks.iter().map(|disk| disk as &dyn Function);
+        let nvme = self.nvme.iter().map(|disk| disk as &dyn Function);
+        display.into_iter().chain(disks).chain(nvme)
     }
 
     fn functions_mut(&mut self) -> impl Iterator<Item = &mut dyn Function> {
         let display = (self.vga.kind == DisplayKind::Std).then_some(&mut self.vga as &mut dyn Function);
-        display.into_iter().chain(self.disks.iter_mut().map(|disk| disk as &mut dyn Function))
+        let disks = self.disks.iter_mut().map(|disk| disk as &mut dyn Function);
+        let nvme = self.nvme.iter_mut().map(|disk| disk as &mut dyn Function);
+        display.into_iter().chain(disks).chain(nvme)
     }
 
     fn in_slot(&mut self, slot: u8) -> Option<&mut dyn Function> {
@@ -97,7 +109,9 @@ impl Pci {
 
     /// The function in a slot, as a device.
     pub(crate) fn device_in(&mut self, slot: u8) -> Option<&mut dyn Device> {
-        self.disks.iter_mut().find(|disk| disk.slot() == slot).map(|disk| disk as &mut dyn Device)
+        let disks = self.disks.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
+        let nvme = self.nvme.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
+        disks.chain(nvme).find(|(own, _)| *own == slot).map(|(_, device)| device)
     }
 
     /// The function at `bdf`, if it is one in a slot.
@@ -120,10 +134,11 @@ impl Pci {
 
     /// The function whose BAR answers at an address: slot, BAR and offset. Of several, the one in the lowest slot.
     fn bar_at(&self, io: bool, address: u64) -> Option<(u8, u8, u64)> {
-        self.functions().find_map(|function| {
+        let hits = self.functions().filter_map(|function| {
             let mut windows = function.windows().into_iter().filter(|window| window.io == io);
             windows.find_map(|window| Some((function.slot(), window.bar, window.offset(address)?)))
-        })
+        });
+        hits.min_by_key(|(slot, ..)| *slot)
     }
 
     /// Reads configuration space: `bdf` is bus, device and function as in ECAM. No function reads as ones, and
@@ -315,6 +330,7 @@ impl Device for Pci {
         self.lpc.reset(cx.irqs);
         self.smbus.reset();
         self.disks.iter_mut().for_each(|disk| disk.reset(cx));
+        self.nvme.iter_mut().for_each(|disk| disk.reset(cx));
         cx.effects.push(Effect::MapChanged);
     }
 

@@ -159,7 +159,7 @@ pub struct MachineArgs {
     /// Virtual time of one vCPU before the next one's turn, ns [default: 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub quantum: Option<u64>,
-    /// A disk over a raw image, which is never written: FILE[,if=virtio][,format=raw][,ro]; may be given several
+    /// A disk over a raw image, which is never written: FILE[,if=virtio|nvme][,format=raw][,ro]; may be given several
     /// times.
     #[arg(long, value_name = "FILE[,ro]")]
     pub disk: Vec<DiskChoice>,

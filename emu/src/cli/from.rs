@@ -72,13 +72,14 @@ fn other_disks(asked: &[DiskChoice], have: &[DiskSpec]) -> Option<String> {
     if asked.len() != have.len() {
         return Some(format!("--disk names {} images, the snapshot has {} disks", asked.len(), have.len()));
     }
-    let differs = |(asked, have): &(&DiskChoice, &DiskSpec)| asked.read_only != have.read_only;
-    let n = asked.iter().zip(have).position(|pair| differs(&pair))?;
-    let kind = |read_only| if read_only { "read-only" } else { "writable" };
-    Some(format!(
-        "--disk {} is {}, disk{n} of the snapshot {}",
-        asked[n],
-        kind(asked[n].read_only),
-        kind(have[n].read_only)
-    ))
+    let kind = |interface: &str, read_only| {
+        format!("{} on {interface}", if read_only { "read-only" } else { "writable" })
+    };
+    let kinds = |(asked, have): (&DiskChoice, &DiskSpec)| {
+        let asked = kind(asked.interface.name(), asked.read_only);
+        (asked, kind(&have.interface, have.read_only))
+    };
+    let mut pairs = asked.iter().zip(have).map(kinds).enumerate();
+    let (n, (wanted, there)) = pairs.find(|(_, (asked, have))| asked != have)?;
+    Some(format!("--disk {} is {wanted}, disk{n} of the snapshot {there}", asked[n]))
 }

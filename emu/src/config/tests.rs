@@ -76,7 +76,7 @@ fn bad_values_say_what_would_be_right() {
         ("flat = \"a.bin\"", "FILE@ADDR"),
         ("log = [\"everything\"]", "int, exc, reset, io"),
         ("seed = -1", "2^64"),
-        ("disk = [\"a,if=ide\"]", "known: virtio"),
+        ("disk = [\"a,if=ide\"]", "known: virtio, nvme"),
         ("disk = [\"a,format=qcow2\"]", "known: raw"),
         ("disk = [\"a,write-through\"]", "known: if=, format=, ro"),
         ("disk = [\",ro\"]", "names no file"),

@@ -1,0 +1,43 @@
+//! What a disk is to the device it is attached to. Its medium is the machine's: see [`crate::Dma`].
+
+/// Bytes of a sector, the unit disks count in.
+pub const SECTOR: u64 = 512;
+
+/// What a disk is attached to, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DiskInterface {
+    /// A virtio-blk function of its own.
+    #[default]
+    Virtio,
+    /// The namespace of an NVMe controller of its own.
+    Nvme,
+}
+
+impl DiskInterface {
+    /// By name: those of `--disk FILE,if=`.
+    pub const NAMES: [(&'static str, Self); 2] = [("virtio", Self::Virtio), ("nvme", Self::Nvme)];
+
+    /// The interface of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, interface)| interface)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::Nvme => "nvme",
+        }
+    }
+}
+
+/// What a disk is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// What it is attached to.
+    pub interface: DiskInterface,
+    /// Sectors of 512 bytes, at least 1.
+    pub sectors: u64,
+    /// The guest cannot write it.
+    pub read_only: bool,
+}
