@@ -14,9 +14,11 @@ pub mod map;
 pub mod pci;
 pub mod platform;
 
+mod ahci;
 mod calendar;
 mod coprocessor;
 mod debug_ports;
+mod disk;
 mod fifo;
 mod fw_cfg;
 mod hpet;
@@ -35,12 +37,13 @@ mod vga;
 mod virtio;
 
 pub use acpi::place_tables;
+pub use ahci::AHCI_PORTS;
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
+pub use disk::{DiskConfig, DiskInterface, SECTOR};
 pub use effects::{Effect, Effects};
 pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
 pub use map::{Backing, MapRange, RegionId};
 pub use pci::DISKS_MAX;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
-pub use virtio::blk::{DiskConfig, SECTOR};

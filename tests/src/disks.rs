@@ -1,5 +1,6 @@
 //! Machines with disks, and what is on them.
 
+use amber_devices::DiskInterface;
 use amber_emu::cli::build;
 use amber_emu::config::{DiskChoice, MachineConfig};
 use amber_emu::machine::Machine;
@@ -14,7 +15,7 @@ pub fn disk_rom(folder: &Path) -> Machine {
         if !file.exists() {
             std::fs::copy(&image, &file).expect("the folder is writable");
         }
-        DiskChoice { file, read_only }
+        DiskChoice { file, interface: DiskInterface::Virtio, read_only }
     };
     let disk = vec![disk("disk0.img", false), disk("disk1.img", true)];
     let memory = "64M".parse().expect("a size");
@@ -34,8 +35,27 @@ pub fn debian_with_disk(initrd: &str, cpus: u32) -> Option<impl Fn() -> Machine>
         kernel: Some(folder.join("vmlinuz")),
         initrd: Some(initrd),
         append: Some(std::env::var("AMBER_APPEND").unwrap_or("console=ttyS0 panic=-1".into())),
-        disk: vec![DiskChoice { file, read_only: false }],
+        disk: vec![DiskChoice { file, interface: DiskInterface::Virtio, read_only: false }],
         cpus,
+        ..MachineConfig::default()
+    };
+    Some(move || build::machine(&config).expect("Debian's kernel can be loaded"))
+}
+
+/// The guest that works with a file system on a disk at the AHCI controller, and a CD with the image `cd` beside it.
+pub fn debian_with_ahci(cd: &Path) -> Option<impl Fn() -> Machine> {
+    let folder = crate::debian()?;
+    let (initrd, file) = (folder.join("ahci.gz"), folder.join("ext4.img"));
+    if !initrd.is_file() || !file.is_file() || !cd.is_file() {
+        eprintln!("skipped: tests/fetch-debian.sh makes ahci.gz; {} is the CD", cd.display());
+        return None;
+    }
+    let config = MachineConfig {
+        kernel: Some(folder.join("vmlinuz")),
+        initrd: Some(initrd),
+        append: Some("console=ttyS0 panic=-1".into()),
+        disk: vec![DiskChoice { file, interface: DiskInterface::Ahci, read_only: false }],
+        cdrom: vec![cd.to_owned()],
         ..MachineConfig::default()
     };
     Some(move || build::machine(&config).expect("Debian's kernel can be loaded"))

@@ -1,6 +1,7 @@
 //! Disks: what a guest wrote goes with its state wherever that is saved, forked or taken back, with requests in flight, and
 //! the images below are never written.
 
+use amber_devices::DiskInterface;
 use amber_emu::cli::build;
 use amber_emu::config::{DiskChoice, MachineConfig};
 use amber_emu::machine::{LoadError, Machine, Stop};
@@ -182,17 +183,22 @@ const BOOT: [u8; 0x60] = [
 
 #[test]
 fn seabios_boots_from_a_disk() {
+    seabios_boots(DiskInterface::Virtio);
+    seabios_boots(DiskInterface::Ahci);
+}
+
+fn seabios_boots(interface: DiskInterface) {
     let bios = Path::new("/usr/share/seabios/bios-256k.bin");
     if !bios.is_file() {
         eprintln!("skipped: no SeaBIOS; apt-get install seabios");
         return;
     }
-    let scratch = Scratch::new("disk-seabios");
+    let scratch = Scratch::new(&format!("disk-seabios-{}", interface.name()));
     let mut image = vec![0; 1 << 20];
     image[..BOOT.len()].copy_from_slice(&BOOT);
     image[510..512].copy_from_slice(&[0x55, 0xAA]);
     (512..1024).for_each(|at| image[at] = (at * 7) as u8);
-    let disk = vec![DiskChoice { file: scratch.file("boot.img", &image), read_only: false }];
+    let disk = vec![DiskChoice { file: scratch.file("boot.img", &image), interface, read_only: false }];
     let memory = "64M".parse().unwrap();
     let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
     let mut machine = build::machine(&config).unwrap();

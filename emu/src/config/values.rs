@@ -1,6 +1,6 @@
 //! Values of the configuration, each with the text form it has in a file and on the command line.
 
-use amber_devices::{MEMORY_MAX, MEMORY_MIN};
+use amber_devices::{DiskInterface, MEMORY_MAX, MEMORY_MIN};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::path::PathBuf;
@@ -549,12 +549,21 @@ impl Display for SaveAt {
     }
 }
 
-/// A disk: `FILE[,if=virtio][,format=raw][,ro]`. A comma in the file's name is written twice.
+/// A disk: `FILE[,if=virtio|ahci][,format=raw][,ro]`. A comma in the file's name is written twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskChoice {
     pub file: PathBuf,
+    /// What it is attached to.
+    pub interface: DiskInterface,
     /// The guest cannot write it.
     pub read_only: bool,
+}
+
+impl DiskChoice {
+    /// A CD, which the guest cannot write.
+    pub fn cd(file: PathBuf) -> Self {
+        Self { file, interface: DiskInterface::Cdrom, read_only: true }
+    }
 }
 
 impl FromStr for DiskChoice {
@@ -565,15 +574,19 @@ impl FromStr for DiskChoice {
         let mut parts = doubled.split(',');
         let file = parts.next().unwrap_or("").replace('\0', ",");
         if file.is_empty() {
-            return wrong(format!("disk `{text}` names no file; write FILE[,if=virtio][,format=raw][,ro]"));
+            return wrong(format!(
+                "disk `{text}` names no file; write FILE[,if=virtio|ahci][,format=raw][,ro]"
+            ));
         }
-        let mut disk = Self { file: file.into(), read_only: false };
+        let mut disk = Self { file: file.into(), interface: DiskInterface::Virtio, read_only: false };
         for part in parts {
             match part.split_once('=').unwrap_or((part, "")) {
-                ("if", "virtio") | ("format", "raw") => {}
+                ("if", "virtio") => disk.interface = DiskInterface::Virtio,
+                ("if", "ahci") => disk.interface = DiskInterface::Ahci,
+                ("format", "raw") => {}
                 ("ro", "") => disk.read_only = true,
                 ("if", other) => {
-                    return wrong(format!("disk `{text}`: unknown interface `{other}`; known: virtio"));
+                    return wrong(format!("disk `{text}`: unknown interface `{other}`; known: virtio, ahci"));
                 }
                 ("format", other) => {
                     return wrong(format!("disk `{text}`: unknown format `{other}`; known: raw"));
@@ -590,6 +603,9 @@ impl FromStr for DiskChoice {
 impl Display for DiskChoice {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str(&self.file.display().to_string().replace(',', ",,"))?;
+        if self.interface != DiskInterface::Virtio {
+            write!(f, ",if={}", self.interface.name())?;
+        }
         f.write_str(if self.read_only { ",ro" } else { "" })
     }
 }

@@ -58,7 +58,8 @@ struct Bench {
 impl Bench {
     /// A disk whose driver is ready, with a queue of 8 and bus mastering on.
     fn new(read_only: bool) -> Self {
-        let config = DiskConfig { sectors: SECTORS, read_only };
+        let config =
+            DiskConfig { interface: crate::disk::DiskInterface::Virtio, sectors: SECTORS, read_only };
         let disk = (0..SECTORS * SECTOR).map(|at| (at / SECTOR) as u8).collect();
         let mut bench = Self {
             blk: VirtioBlk::new(SLOT, 0, &config),

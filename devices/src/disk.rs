@@ -1,0 +1,47 @@
+//! What a disk is to the device it is attached to. Its medium is the machine's: see [`crate::Dma`].
+
+/// Bytes of a sector, the unit disks count in.
+pub const SECTOR: u64 = 512;
+
+/// What a disk is attached to, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DiskInterface {
+    /// A virtio-blk function of its own.
+    #[default]
+    Virtio,
+    /// A hard disk at a port of the AHCI controller.
+    Ahci,
+    /// A CD in an ATAPI drive at a port of the AHCI controller.
+    Cdrom,
+}
+
+impl DiskInterface {
+    /// By name: those of `--disk FILE,if=`, and `cdrom`.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("virtio", Self::Virtio), ("ahci", Self::Ahci), ("cdrom", Self::Cdrom)];
+
+    /// The interface of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, interface)| interface)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::Ahci => "ahci",
+            Self::Cdrom => "cdrom",
+        }
+    }
+}
+
+/// What a disk is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// What it is attached to.
+    pub interface: DiskInterface,
+    /// Sectors of 512 bytes, at least 1.
+    pub sectors: u64,
+    /// The guest cannot write it.
+    pub read_only: bool,
+}
