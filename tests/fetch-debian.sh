@@ -80,6 +80,10 @@ fi
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 mbcache jbd2
  crc32c_generic ext4"
 
+# The same at the AHCI controller, with a CD beside it.
+ahci_modules="scsi_common scsi_mod libata libahci ahci crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod cdrom
+ sr_mod crc16 mbcache jbd2 crc32c_generic ext4 isofs"
+
 # with_disk WORD: an init script that mounts the first disk, says WORD and goes on as standard input says.
 with_disk() {
     cat <<INIT
@@ -117,6 +121,51 @@ while [ $n -gt 33 ]; do
 done
 cmp /bin/busybox /mnt/copy || exec poweroff -f
 umount /mnt
+echo PASS
+poweroff -f
+INIT
+
+# Writes a disk at the AHCI controller, reads it back, and reads all of a CD.
+pack ahci.gz $ahci_modules <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $(echo $ahci_modules); do insmod /modules/\$module.ko; done
+n=0
+while [ ! -e /dev/sda -o ! -e /dev/sr0 ]; do
+    sleep 0.1
+    n=\$((n + 1))
+    [ \$n -lt 200 ] || exec poweroff -f
+done
+cat /sys/block/sda/device/queue_depth /sys/block/sda/device/model /sys/block/sr0/device/model
+cat /sys/block/sda/queue/write_cache /sys/block/sda/queue/fua
+mount -t ext4 /dev/sda /mnt || exec poweroff -f
+echo WRITING
+n=0
+while [ \$n -lt 40 ]; do
+    head -c \$((n * 5000)) /bin/busybox >/mnt/new
+    mv /mnt/new /mnt/\$((n % 7))
+    sync
+    n=\$((n + 1))
+done
+cp /bin/busybox /mnt/copy
+sync
+umount /mnt
+echo WRITTEN
+echo 3 >/proc/sys/vm/drop_caches
+mount -t ext4 /dev/sda /mnt
+while [ \$n -gt 33 ]; do
+    n=\$((n - 1))
+    head -c \$((n * 5000)) /bin/busybox | cmp - /mnt/\$((n % 7)) || exec poweroff -f
+done
+cmp /bin/busybox /mnt/copy || exec poweroff -f
+umount /mnt
+mount -t iso9660 -o ro /dev/sr0 /mnt || exec poweroff -f
+find /mnt -type f | wc -l
+umount /mnt
+md5sum /dev/sr0
 echo PASS
 poweroff -f
 INIT
@@ -180,4 +229,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, ahci.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
