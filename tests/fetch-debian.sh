@@ -81,6 +81,9 @@ ext4="crc16 mbcache jbd2 crc32c_generic ext4"
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk $ext4"
 nvme_modules="crc64 crc64-rocksoft crct10dif_common crc-t10dif t10-pi nvme-core nvme $ext4"
 
+scsi_disks="crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod cdrom sr_mod $ext4 isofs"
+ahci_modules="scsi_common scsi_mod libata libahci ahci $scsi_disks"
+
 # with_disk WORD DISK MODULES: an init script that mounts /dev/DISK, says WORD and goes on as standard input says.
 with_disk() {
     cat <<INIT
@@ -95,7 +98,7 @@ INIT
     cat <<'INIT'
 # Some drivers look for disks in the background.
 n=0
-while [ ! -b /dev/$disk ] && [ $n -lt 100 ]; do usleep 10000; n=$((n + 1)); done
+while [ ! -b /dev/$disk ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
 cat /sys/block/$disk/serial /sys/block/$disk/device/serial 2>/dev/null; echo
 mount -t ext4 /dev/$disk /mnt || exec poweroff -f
 INIT
@@ -127,11 +130,16 @@ while [ $n -gt 33 ]; do
 done
 cmp /bin/busybox /mnt/copy || exec poweroff -f
 umount /mnt
+INIT
+}
+
+passed() {
+    cat <<'INIT'
 echo PASS
 poweroff -f
 INIT
 }
-writing | with_disk WRITING vda "$modules" | pack disk.gz $modules
+{ writing; passed; } | with_disk WRITING vda "$modules" | pack disk.gz $modules
 
 # The same on NVMe, which can discard, too.
 nvme_writing() {
@@ -141,8 +149,28 @@ ls -d /sys/block/$disk/mq/*
 fstrim -v /mnt
 INIT
     writing
+    passed
 }
 nvme_writing | with_disk WRITING nvme0n1 "$nvme_modules" | pack nvme.gz $nvme_modules
+
+# The same at an ATA controller, where all of a CD is read, too.
+ata_writing() {
+    cat <<'INIT'
+n=0
+while [ ! -b /dev/sr0 ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+cat /sys/block/$disk/device/queue_depth /sys/block/$disk/device/model /sys/block/sr0/device/model
+cat /sys/block/$disk/queue/write_cache /sys/block/$disk/queue/fua
+INIT
+    writing
+    cat <<'INIT'
+mount -t iso9660 -o ro /dev/sr0 /mnt || exec poweroff -f
+find /mnt -type f | wc -l
+umount /mnt
+md5sum /dev/sr0
+INIT
+    passed
+}
+ata_writing | with_disk WRITING sda "$ahci_modules" | pack ahci.gz $ahci_modules
 
 # A bit of everything: processes, a tree of files, pipes, and several writers of the disk at the same time.
 with_disk WORKING vda "$modules" <<'INIT' | pack work.gz $modules
@@ -203,4 +231,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"

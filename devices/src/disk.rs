@@ -11,11 +11,26 @@ pub enum DiskInterface {
     Virtio,
     /// The namespace of an NVMe controller of its own.
     Nvme,
+    /// A hard disk at a port of the AHCI controller.
+    Ahci,
+    /// A CD in an ATAPI drive at a port of the AHCI controller.
+    Cdrom,
 }
 
 impl DiskInterface {
-    /// By name: those of `--disk FILE,if=`.
-    pub const NAMES: [(&'static str, Self); 2] = [("virtio", Self::Virtio), ("nvme", Self::Nvme)];
+    /// By name: those of `--disk FILE,if=`, and `cdrom`.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("virtio", Self::Virtio), ("nvme", Self::Nvme), ("ahci", Self::Ahci), ("cdrom", Self::Cdrom)];
+
+    /// Whether it is a CD, which cannot be written.
+    pub fn is_cd(self) -> bool {
+        self == Self::Cdrom
+    }
+
+    /// Whether it takes a port of the AHCI controller.
+    pub fn is_at_ahci(self) -> bool {
+        matches!(self, Self::Ahci | Self::Cdrom)
+    }
 
     /// The interface of a name.
     pub fn named(name: &str) -> Option<Self> {
@@ -27,6 +42,8 @@ impl DiskInterface {
         match self {
             Self::Virtio => "virtio",
             Self::Nvme => "nvme",
+            Self::Ahci => "ahci",
+            Self::Cdrom => "cdrom",
         }
     }
 }

@@ -38,10 +38,12 @@ pub enum IrqSource {
     Coprocessor,
     /// The function in this slot of PCI bus 0, 1 to [`SLOT_MAX`].
     Slot(u8),
+    /// Serial ATA controller.
+    Sata,
 }
 
 /// Highest slot of PCI bus 0 whose function has an interrupt pin of its own here.
-pub const SLOT_MAX: u8 = 20;
+pub const SLOT_MAX: u8 = 19;
 
 impl IrqSource {
     /// The source's bit in the word of a line. Part of the saved state.
@@ -60,6 +62,7 @@ impl IrqSource {
             Self::Smbus => 10,
             Self::Coprocessor => 11,
             Self::Slot(slot) => 11 + slot.clamp(1, SLOT_MAX),
+            Self::Sata => 31,
         };
         1 << number
     }

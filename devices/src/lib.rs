@@ -14,6 +14,7 @@ pub mod map;
 pub mod pci;
 pub mod platform;
 
+mod ahci;
 mod calendar;
 mod coprocessor;
 mod debug_ports;
@@ -37,6 +38,7 @@ mod vga;
 mod virtio;
 
 pub use acpi::place_tables;
+pub use ahci::AHCI_PORTS;
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use disk::{DiskConfig, DiskInterface, SECTOR};

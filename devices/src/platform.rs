@@ -1,5 +1,6 @@
 //! One PC's worth of chipset: who is where, what changes reach whom, and the whole of it as sections.
 
+use crate::ahci::{AHCI_PORTS, AHCI_SLOT};
 use crate::clock::Clock;
 use crate::coprocessor::Coprocessor;
 use crate::debug_ports::DebugPorts;
@@ -101,6 +102,9 @@ pub enum ConfigError {
     /// The number of disks.
     #[error("{0} disks: a platform has at most {DISKS_MAX}")]
     Disks(usize),
+    /// The number of disks at the AHCI controller.
+    #[error("{0} disks and CDs at the AHCI controller: it has {AHCI_PORTS} ports")]
+    Ports(usize),
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
@@ -132,6 +136,10 @@ impl PlatformConfig {
         }
         if self.disks.len() > DISKS_MAX {
             return Err(ConfigError::Disks(self.disks.len()));
+        }
+        let ported = self.disks.iter().filter(|disk| disk.interface.is_at_ahci()).count();
+        if ported > AHCI_PORTS {
+            return Err(ConfigError::Ports(ported));
         }
         if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
             return Err(ConfigError::Sectors(n));
@@ -399,7 +407,7 @@ impl Platform {
     /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.
     pub fn reset(&mut self, dma: &mut dyn Dma) {
         self.irqs = IrqLines::new();
-        for device in ALL.into_iter().chain((1..=SLOT_MAX).map(DeviceId::Slot)) {
+        for device in ALL.into_iter().chain((1..=SLOT_MAX).chain([AHCI_SLOT]).map(DeviceId::Slot)) {
             for timer in 0..crate::clock::TIMERS {
                 self.clock.cancel(crate::clock::Timer { device, timer });
             }

@@ -4,8 +4,12 @@ use amber_devices::DiskInterface;
 use amber_emu::cli::build;
 use amber_emu::config::{DiskChoice, MachineConfig};
 use amber_emu::machine::Machine;
-use std::path::Path;
+use amber_snapshot::{Value, decode};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// A CD that starts GRUB, of Debian's grub-rescue-pc.
+pub const GRUB_CD: &str = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso";
 
 /// A machine with the image that drives disks, and two disks over copies of it in `folder`, the second read-only.
 pub fn disk_rom(folder: &Path) -> Machine {
@@ -28,12 +32,20 @@ pub fn debian_with_disk(initrd: &str, cpus: u32) -> Option<impl Fn() -> Machine>
     debian_with(initrd, DiskInterface::Virtio, cpus)
 }
 
-/// The same with a disk of any kind.
-pub fn debian_with(initrd: &str, interface: DiskInterface, cpus: u32) -> Option<impl Fn() -> Machine> {
+/// The same with a disk of any kind, and beside one at an ATA controller a CD.
+pub fn debian_with(
+    initrd: &str,
+    interface: DiskInterface,
+    cpus: u32,
+) -> Option<impl Fn() -> Machine + use<>> {
     let folder = crate::debian()?;
     let (initrd, file) = (folder.join(initrd), folder.join("ext4.img"));
-    if !initrd.is_file() || !file.is_file() {
-        eprintln!("skipped: no file system in {}; tests/fetch-debian.sh makes one", folder.display());
+    let cdrom = if interface.is_at_ahci() { vec![PathBuf::from(GRUB_CD)] } else { Vec::new() };
+    if let Some(missing) = [&initrd, &file].into_iter().chain(&cdrom).find(|file| !file.is_file()) {
+        eprintln!(
+            "skipped: no {}; tests/fetch-debian.sh makes guests, and the CD is of grub-rescue-pc",
+            missing.display()
+        );
         return None;
     }
     let config = MachineConfig {
@@ -41,6 +53,7 @@ pub fn debian_with(initrd: &str, interface: DiskInterface, cpus: u32) -> Option<
         initrd: Some(initrd),
         append: Some(std::env::var("AMBER_APPEND").unwrap_or("console=ttyS0 panic=-1".into())),
         disk: vec![DiskChoice { file, interface, read_only: false }],
+        cdrom,
         cpus,
         ..MachineConfig::default()
     };
@@ -55,12 +68,25 @@ pub fn contents(machine: &Machine, disk: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether the first disk has requests in flight: their list is the end of its section, one byte 0 if it is empty.
+/// Whether a disk has requests in flight.
 pub fn busy(machine: &Machine) -> bool {
     let sections = machine.platform().sections("platform0");
-    let is_disk = |path: &str| matches!(path, "platform0/virtio-blk0" | "platform0/nvme0");
-    let section = sections.iter().find(|section| is_disk(&section.path));
-    section.is_some_and(|section| section.bytes.last() != Some(&0))
+    let is_disk = |path: &str| matches!(path, "platform0/virtio-blk0" | "platform0/nvme0" | "platform0/ahci");
+    sections.iter().filter(|section| is_disk(&section.path)).any(|section| {
+        let value = decode(section).expect("a device's section is what its schema says");
+        has_in_flight(&value)
+    })
+}
+
+fn has_in_flight(value: &Value) -> bool {
+    match value {
+        Value::Struct(fields) => fields.iter().any(|(name, value)| match value {
+            Value::List(requests) if *name == "in_flight" => !requests.is_empty(),
+            value => has_in_flight(value),
+        }),
+        Value::List(values) => values.iter().any(has_in_flight),
+        _ => false,
+    }
 }
 
 /// What e2fsck says about the file system in an image, and its exit code.

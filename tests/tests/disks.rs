@@ -191,6 +191,11 @@ fn seabios_boots_from_an_nvme_disk() {
     boots_from(DiskInterface::Nvme);
 }
 
+#[test]
+fn seabios_boots_from_an_ahci_disk() {
+    boots_from(DiskInterface::Ahci);
+}
+
 fn boots_from(interface: DiskInterface) {
     let bios = Path::new("/usr/share/seabios/bios-256k.bin");
     if !bios.is_file() {

@@ -19,8 +19,9 @@ fn schemas_change_with_their_versions() {
         format!("{} {} {id:?}", section.kind, section.version)
     };
     let scratch = Scratch::new("schemas");
-    let nvme = DiskConfig { interface: DiskInterface::Nvme, sectors: 8, read_only: false };
-    let chipset = PlatformConfig { disks: vec![nvme], ..PlatformConfig::default() };
+    let disk = |interface| DiskConfig { interface, sectors: 8, read_only: false };
+    let disks = vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci)];
+    let chipset = PlatformConfig { disks, ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
     let now: BTreeSet<String> = disk_rom(&scratch.0).sections().iter().chain(&chipset).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();

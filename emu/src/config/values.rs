@@ -549,7 +549,7 @@ impl Display for SaveAt {
     }
 }
 
-/// A disk: `FILE[,if=virtio|nvme][,format=raw][,ro]`. A comma in the file's name is written twice.
+/// A disk: `FILE[,if=virtio|nvme|ahci][,format=raw][,ro]`. A comma in the file's name is written twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskChoice {
     pub file: PathBuf,
@@ -557,6 +557,13 @@ pub struct DiskChoice {
     pub interface: DiskInterface,
     /// The guest cannot write it.
     pub read_only: bool,
+}
+
+impl DiskChoice {
+    /// A CD, which the guest cannot write.
+    pub fn cd(file: PathBuf) -> Self {
+        Self { file, interface: DiskInterface::Cdrom, read_only: true }
+    }
 }
 
 impl FromStr for DiskChoice {
@@ -568,7 +575,7 @@ impl FromStr for DiskChoice {
         let file = parts.next().unwrap_or("").replace('\0', ",");
         if file.is_empty() {
             return wrong(format!(
-                "disk `{text}` names no file; write FILE[,if=virtio|nvme][,format=raw][,ro]"
+                "disk `{text}` names no file; write FILE[,if=virtio|nvme|ahci][,format=raw][,ro]"
             ));
         }
         let mut disk = Self { file: file.into(), interface: DiskInterface::default(), read_only: false };
@@ -576,10 +583,12 @@ impl FromStr for DiskChoice {
             match part.split_once('=').unwrap_or((part, "")) {
                 ("format", "raw") => {}
                 ("ro", "") => disk.read_only = true,
-                ("if", name) => match DiskInterface::named(name) {
+                ("if", name) => match DiskInterface::named(name).filter(|interface| !interface.is_cd()) {
                     Some(interface) => disk.interface = interface,
                     None => {
-                        let known = DiskInterface::NAMES.map(|(name, _)| name).join(", ");
+                        let names = DiskInterface::NAMES.into_iter();
+                        let disks = names.filter(|(_, interface)| !interface.is_cd());
+                        let known = disks.map(|(name, _)| name).collect::<Vec<_>>().join(", ");
                         return wrong(format!("disk `{text}`: unknown interface `{name}`; known: {known}"));
                     }
                 },

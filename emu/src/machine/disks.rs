@@ -26,12 +26,8 @@ pub struct DiskImage {
 impl DiskImage {
     pub(super) fn spec(&self) -> DiskSpec {
         let Self { base, interface, read_only } = self;
-        DiskSpec {
-            interface: interface.name().into(),
-            len: base.len(),
-            hash: base.hash(),
-            read_only: *read_only,
-        }
+        let (len, hash) = (base.len(), base.hash());
+        DiskSpec { interface: interface.name().to_owned(), len, hash, read_only: *read_only }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::disks::DISK_NAMES;
 use super::{DiskSpec, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
 use crate::disk::{self, Base, Disk};
-use amber_devices::{DiskInterface, OPTION_ROM_MAX, TIME_MAX};
+use amber_devices::{OPTION_ROM_MAX, TIME_MAX};
 use amber_mmu::{FrameId, GROUP, PageSource};
 use amber_snapshot::{
     Manifest, ObjectId, OwnedSection, RegionTree, Section, SectionError, Upgrade, upgraded,
@@ -247,9 +247,7 @@ fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
     if spec.option_rom_len > OPTION_ROM_MAX {
         return value("option_rom_len", spec.option_rom_len.to_string());
     }
-    let odd = |disk: &&DiskSpec| {
-        DiskInterface::named(&disk.interface).is_none() || !(1..=disk::MAX_LEN).contains(&disk.len)
-    };
+    let odd = |disk: &&DiskSpec| !disk.is_known() || !(1..=disk::MAX_LEN).contains(&disk.len);
     match spec.disks.iter().find(odd) {
         Some(disk) => value("disks", format!("{} bytes on {}", disk.len, disk.interface)),
         None => Ok(()),

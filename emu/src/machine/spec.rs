@@ -40,7 +40,7 @@ pub struct MachineSpec {
 /// A disk. Its image is known by its contents: where it is does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct DiskSpec {
-    /// What it is attached to: `virtio` or `nvme`.
+    /// What it is attached to: `virtio`, `nvme`, `ahci` or, a CD, `cdrom`.
     pub interface: String,
     /// Bytes of the base image.
     pub len: u64,
@@ -164,9 +164,14 @@ impl MachineSpec {
 }
 
 impl DiskSpec {
-    /// What the device is built from.
+    /// Whether this build has such a disk.
+    pub(super) fn is_known(&self) -> bool {
+        let interface = DiskInterface::named(&self.interface);
+        interface.is_some_and(|interface| !interface.is_cd() || self.read_only)
+    }
+
+    /// What the device is built from. An unknown interface is refused before.
     fn device(&self) -> DiskConfig {
-        // An unknown interface is refused before.
         let interface = DiskInterface::named(&self.interface).unwrap_or_default();
         DiskConfig { interface, sectors: disk::sectors(self.len), read_only: self.read_only }
     }

@@ -6,7 +6,7 @@ use crate::pci::function::Function;
 
 /// Accesses of a driver before the next one, with a fresh controller.
 const LIFE: u64 = 250;
-/// Accesses, unless `AMBER_NVME_ACCESSES` says how many.
+/// Accesses, unless `AMBER_HOSTILE` says how many.
 const ACCESSES: u64 = 100_000;
 
 /// xorshift64*.
@@ -49,7 +49,13 @@ impl Random {
         ])
     }
 
+    /// Every other one is a read or write of blocks that are there, to anywhere.
     fn order(&mut self) -> Order {
+        if self.below(2) == 0 {
+            let (opcode, first, blocks) = (self.of(&[1, 2]), self.below(SECTORS - 40), 1 + self.below(40));
+            let (prp1, prp2) = (self.address(), self.address());
+            return Order { prp1, prp2, ..Order::blocks(opcode, first, blocks) };
+        }
         let opcode = self.of(&[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, self.0 as u8]);
         let small = self.below(20) as u32;
         let word = self.next() as u32;
@@ -97,7 +103,11 @@ fn fill(bench: &mut Bench, random: &mut Random) {
 
 /// Rings where there are queues, or not.
 fn ring(bench: &mut Bench, random: &mut Random) {
-    let doorbells = [0, 0, 1, random.below(8), random.below(36), random.below(0xc00)];
+    let mut queues: Vec<u64> =
+        bench.nvme.registers.submission.iter().map(|queue| 2 * u64::from(queue.id)).collect();
+    queues.push(0);
+    let there = random.of(&queues);
+    let doorbells = [there, there, there + 1, random.below(8), random.below(36), random.below(0xc00)];
     let values = [random.below(8), random.below(8), random.below(300), random.next()];
     let (doorbell, value) = (random.of(&doorbells), random.of(&values));
     bench.set(0x1000 + 4 * doorbell, 4, value);
@@ -106,7 +116,8 @@ fn ring(bench: &mut Bench, random: &mut Random) {
 fn act(bench: &mut Bench, random: &mut Random) {
     let (size, value) = (random.of(&[1, 2, 4, 4, 8]), random.next());
     match random.below(16) {
-        0 => enable(bench, random),
+        // What is on stays on for a while.
+        0 if random.below(8) == 0 => enable(bench, random),
         1 => fill(bench, random),
         2..=7 => ring(bench, random),
         8 => {
@@ -128,7 +139,7 @@ fn act(bench: &mut Bench, random: &mut Random) {
 
 #[test]
 fn hostile_drivers_are_survived() {
-    let accesses = std::env::var("AMBER_NVME_ACCESSES").ok().and_then(|text| text.parse().ok());
+    let accesses = std::env::var("AMBER_HOSTILE").ok().and_then(|text| text.parse().ok());
     let (mut random, mut moved) = (Random(0x5eed), 0);
     for _ in 0..accesses.unwrap_or(ACCESSES).div_ceil(LIFE) {
         let mut bench = if random.below(2) == 0 { Bench::cold(false) } else { Bench::new(false) };
