@@ -83,6 +83,7 @@ nvme_modules="crc64 crc64-rocksoft crct10dif_common crc-t10dif t10-pi nvme-core 
 
 scsi_disks="crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod cdrom sr_mod $ext4 isofs"
 ahci_modules="scsi_common scsi_mod libata libahci ahci $scsi_disks"
+ide_modules="scsi_common scsi_mod libata ata_piix $scsi_disks"
 
 # with_disk WORD DISK MODULES: an init script that mounts /dev/DISK, says WORD and goes on as standard input says.
 with_disk() {
@@ -171,6 +172,7 @@ INIT
     passed
 }
 ata_writing | with_disk WRITING sda "$ahci_modules" | pack ahci.gz $ahci_modules
+ata_writing | with_disk WRITING sda "$ide_modules" | pack ide.gz $ide_modules
 
 # A bit of everything: processes, a tree of files, pipes, and several writers of the disk at the same time.
 with_disk WORKING vda "$modules" <<'INIT' | pack work.gz $modules
@@ -231,4 +233,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"

@@ -15,21 +15,36 @@ pub enum DiskInterface {
     Ahci,
     /// A CD in an ATAPI drive at a port of the AHCI controller.
     Cdrom,
+    /// A hard disk at a channel of the IDE controller.
+    Ide,
+    /// A CD in an ATAPI drive at a channel of the IDE controller.
+    IdeCdrom,
 }
 
 impl DiskInterface {
-    /// By name: those of `--disk FILE,if=`, and `cdrom`.
-    pub const NAMES: [(&'static str, Self); 4] =
-        [("virtio", Self::Virtio), ("nvme", Self::Nvme), ("ahci", Self::Ahci), ("cdrom", Self::Cdrom)];
+    /// By name: those of `--disk FILE,if=`, and of CDs.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("virtio", Self::Virtio),
+        ("nvme", Self::Nvme),
+        ("ahci", Self::Ahci),
+        ("cdrom", Self::Cdrom),
+        ("ide", Self::Ide),
+        ("ide-cdrom", Self::IdeCdrom),
+    ];
 
     /// Whether it is a CD, which cannot be written.
     pub fn is_cd(self) -> bool {
-        self == Self::Cdrom
+        matches!(self, Self::Cdrom | Self::IdeCdrom)
     }
 
     /// Whether it takes a port of the AHCI controller.
     pub fn is_at_ahci(self) -> bool {
         matches!(self, Self::Ahci | Self::Cdrom)
+    }
+
+    /// Whether it is a drive at the IDE controller.
+    pub fn is_at_ide(self) -> bool {
+        matches!(self, Self::Ide | Self::IdeCdrom)
     }
 
     /// The interface of a name.
@@ -44,6 +59,8 @@ impl DiskInterface {
             Self::Nvme => "nvme",
             Self::Ahci => "ahci",
             Self::Cdrom => "cdrom",
+            Self::Ide => "ide",
+            Self::IdeCdrom => "ide-cdrom",
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum IrqSource {
     Slot(u8),
     /// Serial ATA controller.
     Sata,
+    /// IDE controller.
+    Ide,
 }
 
 /// Highest slot of PCI bus 0 whose function has an interrupt pin of its own here.
@@ -61,6 +63,8 @@ impl IrqSource {
             Self::Hpet2 => 9,
             Self::Smbus => 10,
             Self::Coprocessor => 11,
+            // The first slot drives PIRQs only, the channels ISA interrupts only.
+            Self::Ide => 12,
             Self::Slot(slot) => 11 + slot.clamp(1, SLOT_MAX),
             Self::Sata => 31,
         };

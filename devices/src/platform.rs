@@ -10,6 +10,7 @@ use crate::effects::{Effect, Effects};
 use crate::fw_cfg::{FwCfg, Items};
 use crate::hpet::{HPET_BASE, Hpet};
 use crate::i8042::{I8042, Key, MouseEvent};
+use crate::ide::IDE_DRIVES;
 use crate::ioapic::{IOAPIC_BASE, Ioapic};
 use crate::irq::{Change, IrqLines, SLOT_MAX};
 use crate::map::{Backing, MapRange, RegionId, flatten};
@@ -105,6 +106,9 @@ pub enum ConfigError {
     /// The number of disks at the AHCI controller.
     #[error("{0} disks and CDs at the AHCI controller: it has {AHCI_PORTS} ports")]
     Ports(usize),
+    /// The number of disks at the IDE controller.
+    #[error("{0} disks and CDs at the IDE controller: it takes {IDE_DRIVES}")]
+    Drives(usize),
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
@@ -140,6 +144,10 @@ impl PlatformConfig {
         let ported = self.disks.iter().filter(|disk| disk.interface.is_at_ahci()).count();
         if ported > AHCI_PORTS {
             return Err(ConfigError::Ports(ported));
+        }
+        let drives = self.disks.iter().filter(|disk| disk.interface.is_at_ide()).count();
+        if drives > IDE_DRIVES {
+            return Err(ConfigError::Drives(drives));
         }
         if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
             return Err(ConfigError::Sectors(n));

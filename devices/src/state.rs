@@ -90,6 +90,7 @@ impl Saved<'_> {
         let disks = own.disks.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
         let nvme = own.nvme.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
         let ahci = own.ahci.as_ref().map(|ahci| ahci.restored(self.find(&ahci.section_name())?));
+        let ide = own.ide.as_ref().map(|ide| ide.restored(self.find(&ide.section_name())?));
         let mut pci = Pci {
             latch: self.take::<ConfigAddress>("pci/config-address")?,
             host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
@@ -99,6 +100,7 @@ impl Saved<'_> {
             disks: disks.collect::<Result<_, _>>()?,
             nvme: nvme.collect::<Result<_, _>>()?,
             ahci: ahci.transpose()?,
+            ide: ide.transpose()?,
         };
         pci.route();
         self.check("pci", &pci)?;

@@ -33,6 +33,9 @@ const NVME_CONFIG: u64 = ECAM + 0x2_8000;
 /// The AHCI controller's registers and configuration space.
 const ABAR: u64 = 0xfe01_5000;
 const AHCI: u64 = ECAM + 0xf_a000;
+/// The IDE controller's configuration space and bus masters.
+const IDE: u64 = ECAM + 0x9_8000;
+const BUS_MASTERS: u16 = 0xc000;
 /// The disk's queue and buffers in memory.
 const TABLE: u64 = 0x1000;
 const DRIVER: u64 = 0x1800;
@@ -152,6 +155,18 @@ fn ports_are_busy() -> Vec<Op> {
     [master.to_vec(), disk, cd].concat()
 }
 
+/// The host reads the first of two sectors of a disk, and the bus master of the other channel is on.
+fn ide_is_busy() -> Vec<Op> {
+    let out = |port: u16, value: u32| Op::Out { port, size: 1, value };
+    let mut ops = vec![Op::Write { gpa: IDE + 4, size: 2, value: 5 }];
+    ops.extend(
+        [(0x1f6, 0xe0), (0x1f2, 2), (0x1f3, 1), (0x1f4, 0), (0x1f5, 0), (0x1f7, 0x20)]
+            .map(|(port, value)| out(port, value)),
+    );
+    ops.extend([Op::Advance(100_000), Op::Out { port: BUS_MASTERS + 4, size: 4, value: TABLE as u32 }]);
+    ops
+}
+
 fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
     let word =
         u128::from(address) | u128::from(len) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
@@ -159,7 +174,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 22] = [
+const TARGETS: [Target; 24] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -275,6 +290,18 @@ const TARGETS: [Target; 22] = [
         ],
         prelude: ports_are_busy,
     },
+    Target {
+        name: "ide registers",
+        ports: &[(0x1f0, 8), (0x3f6, 1), (0x170, 8), (0x376, 1), (BUS_MASTERS, 16)],
+        windows: &[(IDE, 0x100)],
+        prelude: none,
+    },
+    Target {
+        name: "ide commands",
+        ports: &[(0x1f0, 2), (0x1f0, 2), (0x1f6, 2), (0x3f6, 1), (BUS_MASTERS, 8)],
+        windows: &[(IDE + 4, 2)],
+        prelude: ide_is_busy,
+    },
 ];
 
 #[derive(Clone, Debug)]
@@ -308,8 +335,8 @@ enum Op {
     PowerButton,
 }
 
-/// Disks: two of virtio, one of NVMe, and a disk and a CD at the AHCI controller.
-const DISKS: usize = 5;
+/// Disks: two of virtio, one of NVMe, and a disk and a CD each at the AHCI and the IDE controller.
+const DISKS: usize = 7;
 /// Bytes of each disk.
 const DISK_LEN: usize = 0x4000;
 
@@ -369,6 +396,8 @@ fn config() -> PlatformConfig {
         disk(DiskInterface::Nvme, false),
         disk(DiskInterface::Ahci, false),
         disk(DiskInterface::Cdrom, true),
+        disk(DiskInterface::Ide, false),
+        disk(DiskInterface::IdeCdrom, true),
     ];
     PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, ..PlatformConfig::default() }
 }
@@ -708,4 +737,21 @@ fn the_prelude_of_the_ports_has_commands_in_flight_that_land() {
     damaged.retain(|section| section.path != "platform0/ahci");
     let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
     assert!(missing.contains("platform0/ahci is missing"), "{missing}");
+}
+
+#[test]
+fn the_prelude_of_ide_leaves_a_sector_for_the_host() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &ide_is_busy());
+    assert_eq!(platform.pio_read(&mut memory, 0x3f6, 1), 0x58, "it is the host's turn");
+    for _ in 0..256 {
+        platform.pio_read(&mut memory, 0x1f0, 2);
+    }
+    assert_eq!(platform.pio_read(&mut memory, 0x3f6, 1), 0x80, "the second sector is under way");
+    run(&mut platform, &mut memory, &[Op::Advance(100_000)]);
+    assert_eq!(platform.pio_read(&mut memory, 0x1f7, 1), 0x58);
+    let mut damaged = platform.sections("platform0");
+    damaged.retain(|section| section.path != "platform0/ide");
+    let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
+    assert!(missing.contains("platform0/ide is missing"), "{missing}");
 }

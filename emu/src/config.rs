@@ -3,12 +3,14 @@
 //! [`MachineConfig`] is complete: written with [`MachineConfig::to_toml`] it repeats the run. Every value type reads and
 //! writes the text a user types, so file and command line share one syntax and one set of errors.
 
+mod cd;
 mod display;
 mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
-use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX};
+use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, IDE_DRIVES};
+pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -78,9 +80,9 @@ pub struct MachineConfig {
     /// Disks, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disk: Vec<DiskChoice>,
-    /// Images of CDs, each in a drive at the AHCI controller, behind the disks.
+    /// CDs, each in a drive of its own, behind the disks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cdrom: Vec<PathBuf>,
+    pub cdrom: Vec<CdChoice>,
     /// Display adapter.
     pub vga: VgaChoice,
     /// The display's option ROM. Unset: SeaBIOS's, if it lies beside the file of `bios`.
@@ -302,7 +304,7 @@ impl MachineConfig {
 
     /// The disks, and the CDs behind them.
     pub fn media(&self) -> Vec<DiskChoice> {
-        self.disk.iter().cloned().chain(self.cdrom.iter().cloned().map(DiskChoice::cd)).collect()
+        self.disk.iter().cloned().chain(self.cdrom.iter().map(CdChoice::disk)).collect()
     }
 
     fn check_ranges(&self) -> Result<(), ConfigError> {
@@ -318,6 +320,8 @@ impl MachineConfig {
         range("number of disks", media.len() as u64, 0, DISKS_MAX as u64)?;
         let ported = media.iter().filter(|disk| disk.interface.is_at_ahci()).count();
         range("number of disks and CDs at AHCI", ported as u64, 0, AHCI_PORTS as u64)?;
+        let drives = media.iter().filter(|disk| disk.interface.is_at_ide()).count();
+        range("number of disks and CDs at IDE", drives as u64, 0, IDE_DRIVES as u64)?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
@@ -352,7 +356,7 @@ impl MachineConfig {
             .chain(flat)
             .chain(debugcon)
             .chain(disks)
-            .chain(&mut self.cdrom)
+            .chain(self.cdrom.iter_mut().map(|cd| &mut cd.file))
             .chain(vga_bios)
             .chain(screenshots)
     }

@@ -2,10 +2,10 @@
 
 use amber_devices::DiskInterface;
 use amber_emu::cli::build;
-use amber_emu::config::{DiskChoice, MachineConfig};
+use amber_emu::config::{CdChoice, DiskChoice, MachineConfig};
 use amber_emu::machine::Machine;
 use amber_snapshot::{Value, decode};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A CD that starts GRUB, of Debian's grub-rescue-pc.
@@ -40,8 +40,13 @@ pub fn debian_with(
 ) -> Option<impl Fn() -> Machine + use<>> {
     let folder = crate::debian()?;
     let (initrd, file) = (folder.join(initrd), folder.join("ext4.img"));
-    let cdrom = if interface.is_at_ahci() { vec![PathBuf::from(GRUB_CD)] } else { Vec::new() };
-    if let Some(missing) = [&initrd, &file].into_iter().chain(&cdrom).find(|file| !file.is_file()) {
+    let is_at_ata = interface.is_at_ahci() || interface.is_at_ide();
+    let cd = CdChoice { file: GRUB_CD.into(), at_ide: interface.is_at_ide() };
+    let cdrom = if is_at_ata { vec![cd] } else { Vec::new() };
+    let mut files = vec![&initrd, &file];
+    files.extend(cdrom.iter().map(|cd| &cd.file));
+    let missing = files.into_iter().find(|file| !file.is_file());
+    if let Some(missing) = missing {
         eprintln!(
             "skipped: no {}; tests/fetch-debian.sh makes guests, and the CD is of grub-rescue-pc",
             missing.display()
@@ -71,7 +76,10 @@ pub fn contents(machine: &Machine, disk: usize) -> Vec<u8> {
 /// Whether a disk has requests in flight.
 pub fn busy(machine: &Machine) -> bool {
     let sections = machine.platform().sections("platform0");
-    let is_disk = |path: &str| matches!(path, "platform0/virtio-blk0" | "platform0/nvme0" | "platform0/ahci");
+    let is_disk = |path: &str| {
+        let name = path.strip_prefix("platform0/").unwrap_or("");
+        matches!(name, "virtio-blk0" | "nvme0" | "ahci" | "ide")
+    };
     sections.iter().filter(|section| is_disk(&section.path)).any(|section| {
         let value = decode(section).expect("a device's section is what its schema says");
         has_in_flight(&value)
@@ -82,6 +90,8 @@ fn has_in_flight(value: &Value) -> bool {
     match value {
         Value::Struct(fields) => fields.iter().any(|(name, value)| match value {
             Value::List(requests) if *name == "in_flight" => !requests.is_empty(),
+            // A channel has one command, and is done with what it does of it then.
+            Value::Option(due) if *name == "due" => due.is_some(),
             value => has_in_flight(value),
         }),
         Value::List(values) => values.iter().any(has_in_flight),

@@ -46,9 +46,9 @@ fn nvme(cpus: u32) {
     }
 }
 
-fn ahci(cpus: u32) {
-    let Some(said) = debian_works_on(DiskInterface::Ahci, cpus) else { return };
-    says(&said, &["AMBER HARDDISK", "AMBER DVD-ROM", "SATA link up", "write back"]);
+fn ata(interface: DiskInterface, cpus: u32, driver: &str) {
+    let Some(said) = debian_works_on(interface, cpus) else { return };
+    says(&said, &["AMBER HARDDISK", "AMBER DVD-ROM", "write back", driver]);
     says(&said, &[&md5(GRUB_CD)]);
 }
 
@@ -73,11 +73,23 @@ fn debian_works_on_nvme_with_2_vcpus() {
 #[test]
 #[ignore = "needs a kernel and a minute"]
 fn debian_works_on_ahci_with_1_vcpu() {
-    ahci(1);
+    ata(DiskInterface::Ahci, 1, "SATA link up");
 }
 
 #[test]
 #[ignore = "needs a kernel and a minute"]
 fn debian_works_on_ahci_with_2_vcpus() {
-    ahci(2);
+    ata(DiskInterface::Ahci, 2, "SATA link up");
+}
+
+#[test]
+#[ignore = "needs a kernel and a minute"]
+fn debian_works_on_ide_with_1_vcpu() {
+    ata(DiskInterface::Ide, 1, "ata_piix");
+}
+
+#[test]
+#[ignore = "needs a kernel and a minute"]
+fn debian_works_on_ide_with_2_vcpus() {
+    ata(DiskInterface::Ide, 2, "ata_piix");
 }

@@ -161,7 +161,7 @@ fn the_program_saves_and_goes_on_with_disks() {
     assert!(refused(&["--from", "half", "--disk", &disk, "--disk", &disk]).contains("read-only"));
     assert!(refused(&["--disk", "/no/such.img"]).contains("/no/such.img"));
     assert!(refused(&["--disk", "/dev/null"]).contains("/dev/null"));
-    assert!(refused(&["--disk", "x,if=ide"]).contains("virtio"));
+    assert!(refused(&["--disk", "x,if=scsi"]).contains("virtio"));
     std::fs::remove_file(scratch.0.join("a,b.img")).unwrap();
     let gone = refused(&["--from", "half"]);
     assert!(gone.contains("a,b.img") && gone.contains("--disk"), "{gone}");
@@ -194,6 +194,11 @@ fn seabios_boots_from_an_nvme_disk() {
 #[test]
 fn seabios_boots_from_an_ahci_disk() {
     boots_from(DiskInterface::Ahci);
+}
+
+#[test]
+fn seabios_boots_from_an_ide_disk() {
+    boots_from(DiskInterface::Ide);
 }
 
 fn boots_from(interface: DiskInterface) {

@@ -1,9 +1,9 @@
 //! What a driver leaves in memory: command headers, command tables and their physical regions (AHCI 1.3.1, 4.2), and the
-//! movement of data between those regions and a disk.
+//! regions as pieces of memory.
 
-use crate::device::{Dma, MediumError};
-use amber_snapshot::Schema;
-use serde::{Deserialize, Serialize};
+use crate::ata::task::Task;
+use crate::ata::transfer::{Piece, Pieces};
+use crate::device::Dma;
 
 /// Bytes of a command header.
 const HEADER_LEN: u64 = 32;
@@ -18,8 +18,6 @@ const REGIONS_AT: u64 = 0x80;
 const REGION_LEN: u64 = 16;
 const REGION_BYTES: u32 = 0x3f_ffff;
 const REGION_INTERRUPT: u32 = 1 << 31;
-/// Bytes moved at a time.
-const CHUNK: usize = 64 << 10;
 
 /// A command header.
 #[derive(Clone, Copy, Debug)]
@@ -69,37 +67,14 @@ impl Header {
     }
 }
 
-/// The registers of a command, as the host's FIS has them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
-pub(super) struct Task {
-    /// The FIS is for the command register, not for device control.
-    pub is_command: bool,
-    pub command: u8,
-    pub features: u16,
-    /// 48 bits.
-    pub lba: u64,
-    pub count: u16,
-    pub device: u8,
-    pub control: u8,
-    /// The packet of a PACKET command.
-    pub packet: [u8; 16],
-}
-
-impl Task {
-    /// Whether a FIS can have said so, as a file may not.
-    pub fn is_possible(&self) -> bool {
-        self.is_command && self.lba < 1 << 48
-    }
-}
-
-/// Data on its way between a command's regions and the device.
-pub(super) struct Transfer<'a> {
+/// The regions of a command, and how far they are used.
+pub(super) struct Regions<'a> {
     dma: &'a mut dyn Dma,
     header: Header,
     /// The region that is in use, and how far.
     index: u32,
     offset: u32,
-    /// Bytes moved.
+    /// Bytes of the regions so far.
     pub moved: u64,
     /// A region that asks for an interrupt was filled or emptied.
     pub interrupt: bool,
@@ -107,18 +82,17 @@ pub(super) struct Transfer<'a> {
     pub overflow: bool,
 }
 
-/// A run of bytes in memory.
-struct Piece {
-    address: u64,
-    len: usize,
-}
-
-impl<'a> Transfer<'a> {
+impl<'a> Regions<'a> {
     pub fn new(dma: &'a mut dyn Dma, header: Header) -> Self {
         Self { dma, header, index: 0, offset: 0, moved: 0, interrupt: false, overflow: false }
     }
+}
 
-    /// The next run of at most `most` bytes.
+impl Pieces for Regions<'_> {
+    fn dma(&mut self) -> &mut dyn Dma {
+        self.dma
+    }
+
     fn next(&mut self, most: u64) -> Option<Piece> {
         if self.index >= self.header.regions {
             self.overflow = true;
@@ -132,7 +106,7 @@ impl<'a> Transfer<'a> {
         // Regions have an even number of bytes.
         let len = (last & REGION_BYTES | 1) + 1;
         let left = len.saturating_sub(self.offset).max(1);
-        let taken = u64::from(left).min(most).min(CHUNK as u64) as u32;
+        let taken = u64::from(left).min(most) as u32;
         let piece = Piece { address: base.wrapping_add(self.offset.into()), len: taken as usize };
         self.offset += taken;
         if self.offset >= len {
@@ -143,43 +117,7 @@ impl<'a> Transfer<'a> {
         Some(piece)
     }
 
-    /// Moves `bytes` to memory.
-    pub fn give(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let Some(piece) = self.next(bytes.len() as u64) else { return };
-            let (now, rest) = bytes.split_at(piece.len);
-            self.dma.write(piece.address, now);
-            bytes = rest;
-        }
-    }
-
-    /// Moves `len` bytes of a disk from byte `at` on to memory; where it cannot be read.
-    pub fn read_disk(&mut self, disk: u8, at: u64, len: u64) -> Result<(), u64> {
-        let (mut here, mut buffer) = (at, vec![0; CHUNK]);
-        while here < at + len {
-            let Some(piece) = self.next(at + len - here) else { break };
-            let bytes = &mut buffer[..piece.len];
-            if let Err(MediumError) = self.dma.read_disk(disk, here, bytes) {
-                return Err(here);
-            }
-            self.dma.write(piece.address, bytes);
-            here += piece.len as u64;
-        }
-        Ok(())
-    }
-
-    /// Moves `len` bytes of memory to a disk from byte `at` on; where it cannot be written.
-    pub fn write_disk(&mut self, disk: u8, at: u64, len: u64) -> Result<(), u64> {
-        let (mut here, mut buffer) = (at, vec![0; CHUNK]);
-        while here < at + len {
-            let Some(piece) = self.next(at + len - here) else { break };
-            let bytes = &mut buffer[..piece.len];
-            self.dma.read(piece.address, bytes);
-            if let Err(MediumError) = self.dma.write_disk(disk, here, bytes) {
-                return Err(here);
-            }
-            here += piece.len as u64;
-        }
-        Ok(())
+    fn taken(&self) -> u64 {
+        self.moved
     }
 }

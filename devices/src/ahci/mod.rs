@@ -1,13 +1,10 @@
 //! The ICH9's serial ATA controller in AHCI mode (AHCI 1.3.1; ICH9, 15): function 00:1f.2 with six ports, hard disks and CD
 //! drives at them.
 
-mod ata;
-mod atapi;
 mod command;
-mod drive;
-mod identify;
 mod port;
 
+use crate::ata::drive::Unit;
 use crate::device::{Device, DeviceCtx, DeviceId, size_mask};
 use crate::disk::DiskConfig;
 use crate::effects::Effect;
@@ -16,7 +13,6 @@ use crate::pci::config::{INTERRUPT_LINE, Identity};
 use crate::pci::endpoint::{Bar, BarKind, Endpoint, Layout, Window};
 use crate::pci::function::Function;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
-use drive::Unit;
 use port::Port;
 use serde::{Deserialize, Serialize};
 

@@ -3,9 +3,12 @@
 //! A command is taken when the port is free for it, with the registers the driver's FIS has then, and lands, the whole of
 //! it, at a time that is a function of its kind and length. Until then its data has not moved.
 
-use super::command::{Header, Task, Transfer};
-use super::drive::{ABRT, BSY, DRQ, Drive, ERR, Outcome, Protocol, QueuedError, READY, Unit};
-use super::{ata, atapi};
+use super::command::{Header, Regions};
+use crate::ata::disk::{is_queued, tag};
+use crate::ata::drive::{ABRT, BSY, DRQ, Drive, ERR, Outcome, Protocol, QueuedError, READY, Unit};
+use crate::ata::task::Task;
+use crate::ata::transfer::Scattered;
+use crate::ata::{carry_out, latency};
 use crate::device::DeviceCtx;
 use amber_snapshot::Schema;
 use serde::{Deserialize, Serialize};
@@ -66,14 +69,6 @@ const FIS_BITS: u8 = 0xa1;
 const FIS_INTERRUPT: u8 = 0x40;
 const FIS_TO_HOST: u8 = 0x20;
 
-/// What commands take, in ns of virtual time: this, and a ns for every two bytes (2 GB/s); of a CD five
-/// ns for every byte (200 MB/s).
-const READ_NS: u64 = 20_000;
-const WRITE_NS: u64 = 30_000;
-const FLUSH_NS: u64 = 60_000;
-const OTHER_NS: u64 = 5_000;
-const PACKET_NS: u64 = 50_000;
-
 /// A command that was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(super) struct InFlight {
@@ -101,6 +96,8 @@ pub(super) struct Port {
     last: u8,
     /// A command failed: no other is taken before the port is started again.
     halted: bool,
+    /// SRST is set.
+    in_reset: bool,
     /// In the order they land. Of commands that do not queue one at most.
     in_flight: Vec<InFlight>,
     drive: Drive,
@@ -122,6 +119,7 @@ impl Port {
             issue: 0,
             last: SLOTS - 1,
             halted: false,
+            in_reset: false,
             in_flight: Vec::new(),
             drive: Drive::new(),
         };
@@ -246,7 +244,7 @@ impl Port {
 
     fn reset_drive(&mut self, cx: &mut DeviceCtx, unit: &Unit) {
         self.in_flight.clear();
-        self.drive = Drive::new();
+        (self.drive, self.in_reset) = (Drive::new(), false);
         self.set_signature(unit);
         let (lba, count) = unit.signature();
         let (status, error) = (unit.reset_status(), 1);
@@ -291,7 +289,7 @@ impl Port {
             self.device_control(cx, unit, &task);
             return true;
         }
-        let queued = !unit.is_cd() && ata::is_queued(task.command);
+        let queued = !unit.is_cd() && is_queued(task.command);
         if !queued && !self.in_flight.is_empty() {
             return false;
         }
@@ -304,7 +302,7 @@ impl Port {
         } else {
             self.task |= u32::from(BSY);
         }
-        let due = cx.now() + latency(unit, &task);
+        let due = cx.now() + latency(&self.drive, unit, &task);
         let at = self.in_flight.partition_point(|other| other.due <= due);
         self.in_flight.insert(at, InFlight { slot, due, task });
         true
@@ -315,8 +313,8 @@ impl Port {
         let asked = task.control & CONTROL_RESET != 0;
         if asked {
             self.in_flight.clear();
-            self.drive.in_reset = true;
-        } else if self.drive.in_reset {
+            self.in_reset = true;
+        } else if self.in_reset {
             self.reset_drive(cx, unit);
         }
     }
@@ -335,17 +333,15 @@ impl Port {
 
     fn carry_out(&mut self, cx: &mut DeviceCtx, unit: &Unit, taken: &InFlight) {
         let InFlight { slot, task, .. } = taken;
-        let queued = !unit.is_cd() && ata::is_queued(task.command);
+        let queued = !unit.is_cd() && is_queued(task.command);
         let header = Header::read(cx.dma, self.list, *slot);
-        let mut transfer = Transfer::new(cx.dma, header);
-        let outcome = if unit.is_cd() {
-            atapi::carry_out(&mut self.drive, unit, task, &mut transfer)
-        } else if queued && ata::tag(task) != *slot {
+        let mut transfer = Scattered(Regions::new(cx.dma, header));
+        let outcome = if queued && tag(task) != *slot {
             Outcome::failed(task, ABRT)
         } else {
-            ata::carry_out(&mut self.drive, unit, task, &mut transfer)
+            carry_out(&mut self.drive, unit, task, &mut transfer)
         };
-        let Transfer { moved, interrupt, overflow, .. } = transfer;
+        let Regions { moved, interrupt, overflow, .. } = transfer.0;
         self.interrupts |= if interrupt { IS_REGION_DONE } else { 0 };
         self.interrupts |= if overflow { IS_OVERFLOW } else { 0 };
         if queued {
@@ -374,7 +370,7 @@ impl Port {
 
     /// A queued command that fails ends those behind it.
     fn end_queued(&mut self, cx: &mut DeviceCtx, task: &Task, outcome: &Outcome) {
-        let tag = ata::tag(task);
+        let tag = tag(task);
         self.set_task(outcome);
         let mut done = 1u32 << tag;
         if outcome.status & ERR != 0 {
@@ -444,8 +440,9 @@ impl Port {
         let sane = slots.len() == self.in_flight.len()
             && slots.iter().all(|slot| *slot < SLOTS)
             && self.in_flight.iter().all(|taken| taken.due <= crate::TIME_MAX && taken.task.is_possible());
+        let drive = self.drive.is_possible();
         let somebody = self.in_flight.is_empty() || (self.linked(unit) && self.started());
-        (!(ordered && sane && somebody)).then_some("in_flight")
+        (!(ordered && sane && drive && somebody)).then_some("in_flight")
     }
 
     /// Whether a command is under way.
@@ -464,17 +461,4 @@ fn registers(kind: u8, outcome: &Outcome) -> [u8; 20] {
     fis[8..11].copy_from_slice(&lba[3..6]);
     fis[12..14].copy_from_slice(&outcome.count.to_le_bytes());
     fis
-}
-
-/// How long a command takes, ns.
-fn latency(unit: &Unit, task: &Task) -> u64 {
-    if unit.is_cd() {
-        return PACKET_NS + atapi::load(task) * 5;
-    }
-    match ata::load(task) {
-        Some((bytes, false)) => READ_NS + bytes / 2,
-        Some((bytes, true)) => WRITE_NS + bytes / 2,
-        None if ata::is_flush(task.command) => FLUSH_NS,
-        None => OTHER_NS,
-    }
 }

@@ -1,11 +1,11 @@
-use super::drive::{ERR, READY};
 use super::*;
+use crate::ata::drive::{ERR, READY};
 use crate::clock::Clock;
-use crate::device::{Dma, MediumError};
+use crate::device::Dma;
 use crate::disk::DiskInterface;
 use crate::effects::Effects;
 use crate::irq::IrqLines;
-use crate::testing::Memory;
+use crate::testing::{Memory, World};
 use proptest::prelude::*;
 
 const SECTORS: u64 = 4096;
@@ -17,38 +17,6 @@ const RAM: usize = 0x2_0000;
 /// Ports of the disk and the CD.
 const DISK: u64 = 0;
 const CD: u64 = 1;
-
-/// RAM and media that can break.
-struct World {
-    ram: Memory,
-    disks: [Vec<u8>; 3],
-    broken: bool,
-}
-
-impl Dma for World {
-    fn read(&mut self, gpa: u64, into: &mut [u8]) {
-        self.ram.read(gpa, into);
-    }
-    fn write(&mut self, gpa: u64, from: &[u8]) {
-        self.ram.write(gpa, from);
-    }
-    fn read_disk(&mut self, disk: u8, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
-        if self.broken {
-            return Err(MediumError);
-        }
-        let bytes = self.disks[usize::from(disk)].get(at as usize..at as usize + into.len());
-        into.copy_from_slice(bytes.ok_or(MediumError)?);
-        Ok(())
-    }
-    fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
-        if self.broken {
-            return Err(MediumError);
-        }
-        let bytes = self.disks[usize::from(disk)].get_mut(at as usize..at as usize + from.len());
-        bytes.ok_or(MediumError)?.copy_from_slice(from);
-        Ok(())
-    }
-}
 
 struct Bench {
     ahci: Ahci,
@@ -75,7 +43,7 @@ impl Bench {
             effects: Effects::default(),
             world: World {
                 ram: Memory(vec![0; RAM]),
-                disks: [Vec::new(), medium.clone(), medium],
+                disks: vec![Vec::new(), medium.clone(), medium],
                 broken: false,
             },
         };

@@ -12,6 +12,7 @@ use crate::ahci::{AHCI_SLOT, Ahci};
 use crate::device::{Device, DeviceCtx, size_mask};
 use crate::disk::{DiskConfig, DiskInterface};
 use crate::effects::Effect;
+use crate::ide::Ide;
 use crate::irq::{IrqSource, Line};
 use crate::nvme::Nvme;
 use crate::vga::{DisplayKind, Vga};
@@ -73,6 +74,8 @@ pub struct Pci {
     pub(crate) nvme: Vec<Nvme>,
     /// Function 00:1f.2, where a disk or a CD is attached to it.
     pub(crate) ahci: Option<Ahci>,
+    /// The IDE controller, where a disk or a CD is attached to it.
+    pub(crate) ide: Option<Ide>,
 }
 
 impl Pci {
@@ -90,6 +93,7 @@ impl Pci {
                 .collect(),
             nvme: of(DiskInterface::Nvme).map(|(n, config)| Nvme::new(FIRST_DISK + n, n, config)).collect(),
             ahci: Ahci::new(disks),
+            ide: Ide::new(disks),
         };
         pci.route();
         pci
@@ -105,7 +109,8 @@ impl Pci {
     pub(crate) fn attached(&self) -> impl Iterator<Item = &dyn Function> {
         let disks = self.disks.iter().map(|disk| disk as &dyn Function);
         let nvme = self.nvme.iter().map(|disk| disk as &dyn Function);
-        disks.chain(nvme).chain(self.ahci.iter().map(|ahci| ahci as &dyn Function))
+        let ahci = self.ahci.iter().map(|ahci| ahci as &dyn Function);
+        disks.chain(nvme).chain(ahci).chain(self.ide.iter().map(|ide| ide as &dyn Function))
     }
 
     /// What sits in slots.
@@ -119,7 +124,8 @@ impl Pci {
         let disks = self.disks.iter_mut().map(|disk| disk as &mut dyn Function);
         let nvme = self.nvme.iter_mut().map(|disk| disk as &mut dyn Function);
         let ahci = self.ahci.iter_mut().map(|ahci| ahci as &mut dyn Function);
-        display.into_iter().chain(disks).chain(nvme).chain(ahci)
+        let ide = self.ide.iter_mut().map(|ide| ide as &mut dyn Function);
+        display.into_iter().chain(disks).chain(nvme).chain(ahci).chain(ide)
     }
 
     fn in_slot(&mut self, slot: u8) -> Option<&mut dyn Function> {
@@ -131,7 +137,8 @@ impl Pci {
         let disks = self.disks.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
         let nvme = self.nvme.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
         let ahci = self.ahci.iter_mut().map(|ahci| (ahci.slot(), ahci as &mut dyn Device));
-        disks.chain(nvme).chain(ahci).find(|(own, _)| *own == slot).map(|(_, device)| device)
+        let ide = self.ide.iter_mut().map(|ide| (ide.slot(), ide as &mut dyn Device));
+        disks.chain(nvme).chain(ahci).chain(ide).find(|(own, _)| *own == slot).map(|(_, device)| device)
     }
 
     /// The function at `bdf`, if it is one in a slot.
@@ -357,6 +364,7 @@ impl Device for Pci {
         self.disks.iter_mut().for_each(|disk| disk.reset(cx));
         self.nvme.iter_mut().for_each(|disk| disk.reset(cx));
         self.ahci.iter_mut().for_each(|ahci| ahci.reset(cx));
+        self.ide.iter_mut().for_each(|ide| ide.reset(cx));
         self.route();
         cx.effects.push(Effect::MapChanged);
     }

@@ -17,8 +17,8 @@ fn file_reads_every_key_and_writes_itself_back() {
         seed = 7
         rtc = "2030-02-28T23:59:59"
         quantum = 1000
-        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro", "/d.img,if=ahci"]
-        cdrom = ["/e.iso"]
+        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro", "/d.img,if=ahci", "/f.img,if=ide"]
+        cdrom = ["/e.iso", "/g,,h.iso,if=ide"]
         pace = "none"
         engine = "interp"
         headless = true
@@ -49,7 +49,9 @@ fn file_reads_every_key_and_writes_itself_back() {
             disk("/a.img", "virtio", false),
             disk("/b,c.img", "virtio", true),
             disk("/d.img", "ahci", false),
-            disk("/e.iso", "cdrom", true)
+            disk("/f.img", "ide", false),
+            disk("/e.iso", "cdrom", true),
+            disk("/g,h.iso", "ide-cdrom", true)
         ]
     );
     assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
@@ -89,7 +91,8 @@ fn bad_values_say_what_would_be_right() {
         ("flat = \"a.bin\"", "FILE@ADDR"),
         ("log = [\"everything\"]", "int, exc, reset, io"),
         ("seed = -1", "2^64"),
-        ("disk = [\"a,if=ide\"]", "known: virtio, nvme"),
+        ("disk = [\"a,if=scsi\"]", "known: virtio, nvme, ahci, ide"),
+        ("cdrom = [\"a,if=virtio\"]", "if=ahci|ide"),
         ("disk = [\"a,format=qcow2\"]", "known: raw"),
         ("disk = [\"a,write-through\"]", "known: if=, format=, ro"),
         ("disk = [\",ro\"]", "names no file"),
@@ -109,6 +112,7 @@ fn contradictions_are_refused() {
     assert!(error("quantum = 0").contains("quantum"));
     assert!(error(&format!("disk = [{}]", "\"a\",".repeat(17))).contains("between 0 and 16"));
     assert!(error(&format!("cdrom = [{}]", "\"a\",".repeat(7))).contains("between 0 and 6"));
+    assert!(error(&format!("cdrom = [{}]", "\"a,if=ide\",".repeat(5))).contains("between 0 and 4"));
 }
 
 #[test]
@@ -125,7 +129,7 @@ fn paths_are_relative_to_the_file() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(config.flat.unwrap().file, folder.join("a.bin"));
     assert_eq!(config.disk[0].file, folder.join("d"));
-    assert_eq!(config.cdrom, [folder.join("e")]);
+    assert_eq!(config.cdrom[0].file, folder.join("e"));
     assert_eq!(config.symbols.unwrap(), Path::new("/abs"));
 }
 

@@ -549,7 +549,7 @@ impl Display for SaveAt {
     }
 }
 
-/// A disk: `FILE[,if=virtio|nvme|ahci][,format=raw][,ro]`. A comma in the file's name is written twice.
+/// A disk: `FILE[,if=virtio|nvme|ahci|ide][,format=raw][,ro]`. A comma in the file's name is written twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskChoice {
     pub file: PathBuf,
@@ -557,13 +557,6 @@ pub struct DiskChoice {
     pub interface: DiskInterface,
     /// The guest cannot write it.
     pub read_only: bool,
-}
-
-impl DiskChoice {
-    /// A CD, which the guest cannot write.
-    pub fn cd(file: PathBuf) -> Self {
-        Self { file, interface: DiskInterface::Cdrom, read_only: true }
-    }
 }
 
 impl FromStr for DiskChoice {
@@ -575,7 +568,7 @@ impl FromStr for DiskChoice {
         let file = parts.next().unwrap_or("").replace('\0', ",");
         if file.is_empty() {
             return wrong(format!(
-                "disk `{text}` names no file; write FILE[,if=virtio|nvme|ahci][,format=raw][,ro]"
+                "disk `{text}` names no file; write FILE[,if=virtio|nvme|ahci|ide][,format=raw][,ro]"
             ));
         }
         let mut disk = Self { file: file.into(), interface: DiskInterface::default(), read_only: false };

@@ -3,79 +3,60 @@
 use super::bench::{Bench, DATA, Order, SECTORS};
 use crate::device::{Device, Dma};
 use crate::pci::function::Function;
+use crate::testing::Random;
 
 /// Accesses of a driver before the next one, with a fresh controller.
 const LIFE: u64 = 250;
 /// Accesses, unless `AMBER_HOSTILE` says how many.
 const ACCESSES: u64 = 100_000;
 
-/// xorshift64*.
-struct Random(u64);
+/// RAM, odd RAM, the end of it, the local APIC, the controller's own registers, doorbells and table, and the top.
+fn address(random: &mut Random) -> u64 {
+    let page = random.below(0x100) << 12;
+    let odd = random.next() & 0xf_ffff;
+    random.of(&[
+        page,
+        page,
+        page,
+        page | 0xff8,
+        odd,
+        DATA,
+        0xf_f000,
+        0xfee0_0000,
+        0xfe00_0000,
+        0xfe00_1000,
+        0xfe00_4000,
+        !0xfff,
+        !0,
+    ])
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+/// Every other one is a read or write of blocks that are there, to anywhere.
+fn order(random: &mut Random) -> Order {
+    if random.below(2) == 0 {
+        let (opcode, first, blocks) = (random.of(&[1, 2]), random.below(SECTORS - 40), 1 + random.below(40));
+        let (prp1, prp2) = (address(random), address(random));
+        return Order { prp1, prp2, ..Order::blocks(opcode, first, blocks) };
     }
-
-    fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 16) % n
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-
-    /// RAM, odd RAM, the end of it, the local APIC, the controller's own registers, doorbells and table, and the top.
-    fn address(&mut self) -> u64 {
-        let page = self.below(0x100) << 12;
-        let odd = self.next() & 0xf_ffff;
-        self.of(&[
-            page,
-            page,
-            page,
-            page | 0xff8,
-            odd,
-            DATA,
-            0xf_f000,
-            0xfee0_0000,
-            0xfe00_0000,
-            0xfe00_1000,
-            0xfe00_4000,
-            !0xfff,
-            !0,
-        ])
-    }
-
-    /// Every other one is a read or write of blocks that are there, to anywhere.
-    fn order(&mut self) -> Order {
-        if self.below(2) == 0 {
-            let (opcode, first, blocks) = (self.of(&[1, 2]), self.below(SECTORS - 40), 1 + self.below(40));
-            let (prp1, prp2) = (self.address(), self.address());
-            return Order { prp1, prp2, ..Order::blocks(opcode, first, blocks) };
-        }
-        let opcode = self.of(&[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, self.0 as u8]);
-        let small = self.below(20) as u32;
-        let word = self.next() as u32;
-        Order {
-            opcode,
-            flags: self.of(&[0, 0, 0, 0, 0, 0, 0x40, 1]),
-            nsid: self.of(&[1, 1, 1, 0, 2, u32::MAX]),
-            prp1: self.address(),
-            prp2: self.address(),
-            cdw10: self.of(&[small, 7 << 16 | small, 255 << 16 | small, SECTORS as u32 - small, word]),
-            cdw11: self.of(&[0, 1, 3, 1 << 16 | 3, small << 16 | 1, word]),
-            cdw12: self.of(&[0, small, 0x3ff, 0xffff, word]),
-        }
+    let opcode = random.of(&[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, random.0 as u8]);
+    let small = random.below(20) as u32;
+    let word = random.next() as u32;
+    Order {
+        opcode,
+        flags: random.of(&[0, 0, 0, 0, 0, 0, 0x40, 1]),
+        nsid: random.of(&[1, 1, 1, 0, 2, u32::MAX]),
+        prp1: address(random),
+        prp2: address(random),
+        cdw10: random.of(&[small, 7 << 16 | small, 255 << 16 | small, SECTORS as u32 - small, word]),
+        cdw11: random.of(&[0, 1, 3, 1 << 16 | 3, small << 16 | 1, word]),
+        cdw12: random.of(&[0, small, 0x3ff, 0xffff, word]),
     }
 }
 
 /// Switches the controller on as a driver does, with queues anywhere.
 fn enable(bench: &mut Bench, random: &mut Random) {
     let sizes = random.of(&[0x0007_0007, 0x0fff_0fff, 0x0001_0001, 0x00ff_0003]);
-    let (submission, completion) = (random.address(), random.address());
+    let (submission, completion) = (address(random), address(random));
     for (at, size, value) in
         [(0x14, 4, 0), (0x24, 4, sizes), (0x28, 8, submission), (0x30, 8, completion), (0x14, 4, 0x46_0001)]
     {
@@ -87,15 +68,15 @@ fn enable(bench: &mut Bench, random: &mut Random) {
 /// Commands in RAM, in queues or all over the place; and lists that may lead anywhere.
 fn fill(bench: &mut Bench, random: &mut Random) {
     let mut queues: Vec<u64> = bench.nvme.registers.submission.iter().map(|queue| queue.base).collect();
-    queues.push(random.address() & 0xf_f000);
+    queues.push(address(random) & 0xf_f000);
     let queue = random.of(&queues);
     for n in 0..random.below(70) {
-        let (order, id) = (random.order(), random.next() as u16);
+        let (order, id) = (order(random), random.next() as u16);
         bench.world.write(queue.wrapping_add(64 * n), &order.bytes(id));
     }
-    let list = random.address() & 0xf_f000;
+    let list = address(random) & 0xf_f000;
     for n in 0..64 {
-        let entries = [list, list | 0xff8, list + 0x1000, random.address()];
+        let entries = [list, list | 0xff8, list + 0x1000, address(random)];
         let entry = random.of(&entries);
         bench.world.write(list.wrapping_add(8 * random.of(&[n, 511 - n])), &entry.to_le_bytes());
     }

@@ -1,31 +1,31 @@
-//! A drive at a port: what it is, what it remembers between commands, and how a command ends.
+//! A drive: what it is, what it remembers between commands, and how a command ends.
 
-use super::command::Task;
+use super::task::Task;
 use crate::disk::{DiskConfig, SECTOR};
 use amber_snapshot::Schema;
 use serde::{Deserialize, Serialize};
 
 /// Status register.
-pub(super) const BSY: u8 = 0x80;
-pub(super) const DRDY: u8 = 0x40;
+pub(crate) const BSY: u8 = 0x80;
+pub(crate) const DRDY: u8 = 0x40;
 const DEVICE_FAULT: u8 = 0x20;
 const DSC: u8 = 0x10;
-pub(super) const DRQ: u8 = 0x08;
-pub(super) const ERR: u8 = 0x01;
+pub(crate) const DRQ: u8 = 0x08;
+pub(crate) const ERR: u8 = 0x01;
 /// Status of a drive that waits for commands.
-pub(super) const READY: u8 = DRDY | DSC;
+pub(crate) const READY: u8 = DRDY | DSC;
 
 /// Error register.
-pub(super) const ABRT: u8 = 0x04;
-pub(super) const IDNF: u8 = 0x10;
-pub(super) const UNC: u8 = 0x40;
+pub(crate) const ABRT: u8 = 0x04;
+pub(crate) const IDNF: u8 = 0x10;
+pub(crate) const UNC: u8 = 0x40;
 
 /// Bytes of a CD's block.
-pub(super) const BLOCK: u64 = 2048;
+pub(crate) const BLOCK: u64 = 2048;
 
-/// A disk or CD at a port.
+/// A disk or CD at a controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unit {
+pub(crate) struct Unit {
     /// Which of the machine's disks it is.
     pub disk: u8,
     pub config: DiskConfig,
@@ -34,6 +34,11 @@ pub(super) struct Unit {
 impl Unit {
     pub fn is_cd(&self) -> bool {
         self.config.interface.is_cd()
+    }
+
+    /// Whether it is a serial ATA drive.
+    pub fn is_serial(&self) -> bool {
+        self.config.interface.is_at_ahci()
     }
 
     /// Blocks of a CD.
@@ -54,7 +59,7 @@ impl Unit {
 
 /// Why a packet command failed (SPC-3, 4.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
-pub(super) struct Sense {
+pub(crate) struct Sense {
     pub key: u8,
     /// Additional sense code and its qualifier.
     pub code: u8,
@@ -63,7 +68,7 @@ pub(super) struct Sense {
 
 /// A queued command that failed, for the log that tells of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
-pub(super) struct QueuedError {
+pub(crate) struct QueuedError {
     pub tag: u8,
     pub status: u8,
     pub error: u8,
@@ -74,16 +79,17 @@ pub(super) struct QueuedError {
 
 /// What a drive remembers. All of it comes back with a reset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
-pub(super) struct Drive {
+pub(crate) struct Drive {
     pub write_cache: bool,
     pub look_ahead: bool,
     pub smart: bool,
     /// Sectors of READ MULTIPLE and WRITE MULTIPLE; 0 before SET MULTIPLE MODE.
     pub multiple: u8,
+    /// Heads and sectors of a track that CHS addresses are made of.
+    pub heads: u8,
+    pub track: u8,
     /// Transfer mode of SET FEATURES.
     pub mode: u8,
-    /// SRST is set.
-    pub in_reset: bool,
     pub queued_error: Option<QueuedError>,
     pub sense: Sense,
     /// A unit attention that has not been told.
@@ -92,8 +98,12 @@ pub(super) struct Drive {
     pub tray_locked: bool,
 }
 
+/// What CHS addresses are made of, unless the host says otherwise.
+pub(crate) const HEADS: u8 = 16;
+pub(crate) const TRACK: u8 = 63;
+
 /// Ultra DMA mode 6.
-pub(super) const MODE_DEFAULT: u8 = 0x46;
+pub(crate) const MODE_DEFAULT: u8 = 0x46;
 
 impl Drive {
     pub fn new() -> Self {
@@ -102,8 +112,9 @@ impl Drive {
             look_ahead: true,
             smart: true,
             multiple: 0,
+            heads: HEADS,
+            track: TRACK,
             mode: MODE_DEFAULT,
-            in_reset: false,
             queued_error: None,
             sense: Sense::default(),
             // Power on, reset, or bus device reset.
@@ -114,9 +125,16 @@ impl Drive {
     }
 }
 
+impl Drive {
+    /// Whether a drive can come to this.
+    pub fn is_possible(&self) -> bool {
+        (1..=HEADS).contains(&self.heads) && self.track != 0
+    }
+}
+
 /// How data goes, which decides what FISes the drive sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     /// None, or by DMA.
     Plain,
     /// Programmed data to the host.
@@ -127,7 +145,7 @@ pub(super) enum Protocol {
 
 /// How a command ended: the registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     pub status: u8,
     pub error: u8,
     pub lba: u64,

@@ -1,14 +1,12 @@
 //! IDENTIFY DEVICE and IDENTIFY PACKET DEVICE (ATA8-ACS, 7.16 and 7.17).
 
-use super::drive::{Drive, Unit};
+use super::drive::{Drive, HEADS, TRACK, Unit};
 
 const WORDS: usize = 256;
 /// Most sectors of READ MULTIPLE.
-pub(super) const MULTIPLE_MAX: u8 = 16;
+pub(crate) const MULTIPLE_MAX: u8 = 16;
 /// Sectors 28 bits can count.
 const LBA28_MAX: u64 = (1 << 28) - 1;
-const HEADS: u64 = 16;
-const TRACK: u64 = 63;
 const CYLINDERS_MAX: u64 = 16_383;
 /// Queue of 32 commands.
 const QUEUE_LAST: u16 = 31;
@@ -18,12 +16,12 @@ const SATA_GEN_1_2: u16 = 0x0006;
 const SATA_QUEUE: u16 = 0x0100;
 
 /// The drive's identity, 512 bytes.
-pub(super) fn identity(unit: &Unit, drive: &Drive) -> Vec<u8> {
+pub(crate) fn identity(unit: &Unit, drive: &Drive) -> Vec<u8> {
     let mut words = [0u16; WORDS];
     text(&mut words[10..20], &format!("amber-disk{}", unit.disk));
     text(&mut words[23..27], "1.0");
     text(&mut words[27..47], if unit.is_cd() { "AMBER DVD-ROM" } else { "AMBER HARDDISK" });
-    transfers(&mut words, drive);
+    transfers(&mut words, unit, drive);
     if unit.is_cd() {
         packet_device(&mut words)
     } else {
@@ -39,7 +37,7 @@ pub(super) fn identity(unit: &Unit, drive: &Drive) -> Vec<u8> {
 }
 
 /// Capabilities and modes that disks and CDs share.
-fn transfers(words: &mut [u16; WORDS], drive: &Drive) {
+fn transfers(words: &mut [u16; WORDS], unit: &Unit, drive: &Drive) {
     // LBA, DMA, IORDY.
     words[49] = 0x0f00;
     words[53] = 0x0006;
@@ -47,24 +45,34 @@ fn transfers(words: &mut [u16; WORDS], drive: &Drive) {
     words[63] = 0x0007 | selected(0x20);
     words[64] = 0x0003;
     words[65..69].fill(120);
-    words[76] = SATA_GEN_1_2;
     words[88] = 0x007f | selected(0x40);
+    if unit.is_serial() {
+        words[76] = SATA_GEN_1_2;
+    } else {
+        // It found itself by jumper, at a cable of 80 wires.
+        words[93] = 0x600b;
+    }
 }
 
 fn disk(words: &mut [u16; WORDS], unit: &Unit, drive: &Drive) {
     let sectors = unit.config.sectors;
-    let cylinders = (sectors / (HEADS * TRACK)).min(CYLINDERS_MAX);
+    let (heads, track) = (u64::from(HEADS), u64::from(TRACK));
+    let cylinders = (sectors / (heads * track)).min(CYLINDERS_MAX);
     words[0] = 0x0040;
-    (words[1], words[3], words[6]) = (cylinders as u16, HEADS as u16, TRACK as u16);
+    (words[1], words[3], words[6]) = (cylinders as u16, HEADS.into(), TRACK.into());
     words[47] = 0x8000 | u16::from(MULTIPLE_MAX);
     words[50] = 0x4000;
     words[53] |= 1;
-    (words[54], words[55], words[56]) = (words[1], words[3], words[6]);
-    number(&mut words[57..59], cylinders * HEADS * TRACK);
+    let (heads, track) = (u64::from(drive.heads), u64::from(drive.track));
+    let cylinders = (cylinders * u64::from(HEADS) * u64::from(TRACK) / (heads * track)).min(0xffff);
+    (words[54], words[55], words[56]) = (cylinders as u16, heads as u16, track as u16);
+    number(&mut words[57..59], cylinders * heads * track);
     words[59] = if drive.multiple == 0 { 0 } else { 0x100 | u16::from(drive.multiple) };
     number(&mut words[60..62], sectors.min(LBA28_MAX));
-    words[75] = QUEUE_LAST;
-    words[76] |= SATA_QUEUE;
+    if unit.is_serial() {
+        words[75] = QUEUE_LAST;
+        words[76] |= SATA_QUEUE;
+    }
     // NOP, look-ahead, write cache, SMART; flushes and 48 bits; name, FUA, logs.
     (words[82], words[83], words[84]) = (0x4061, 0x7400, 0x4160);
     let enabled = |on: bool, bit: u16| if on { bit } else { 0 };

@@ -1,16 +1,17 @@
 //! A CD drive: the commands of a packet device (ATA8-ACS), and the packets (MMC-5, SPC-3).
 
-use super::ata::{CHECK_POWER, FLUSH, SET_FEATURES, set_features};
-use super::command::{Task, Transfer};
+use super::disk::{CHECK_POWER, FLUSH, SET_FEATURES, set_features};
 use super::drive::{ABRT, BLOCK, Drive, ERR, Outcome, Protocol, READY, Sense, Unit};
 use super::identify::identity;
+use super::task::Task;
+use super::transfer::Transfer;
 
 mod features;
 mod toc;
 
-const PACKET: u8 = 0xa0;
-const DEVICE_RESET: u8 = 0x08;
-const IDENTIFY_PACKET_DEVICE: u8 = 0xa1;
+pub(crate) const PACKET: u8 = 0xa0;
+pub(crate) const DEVICE_RESET: u8 = 0x08;
+pub(crate) const IDENTIFY_PACKET_DEVICE: u8 = 0xa1;
 const READ_SECTORS: u8 = 0x20;
 const IDENTIFY_DEVICE: u8 = 0xec;
 /// Features: data of the packet command goes by DMA.
@@ -25,7 +26,7 @@ const MEDIUM_ERROR: u8 = 3;
 const ILLEGAL_REQUEST: u8 = 5;
 
 const NO_MEDIUM: Sense = Sense { key: NOT_READY, code: 0x3a, qualifier: 2 };
-const UNREADABLE: Sense = Sense { key: MEDIUM_ERROR, code: 0x11, qualifier: 0 };
+pub(crate) const UNREADABLE: Sense = Sense { key: MEDIUM_ERROR, code: 0x11, qualifier: 0 };
 const INVALID_COMMAND: Sense = Sense { key: ILLEGAL_REQUEST, code: 0x20, qualifier: 0 };
 const OUT_OF_RANGE: Sense = Sense { key: ILLEGAL_REQUEST, code: 0x21, qualifier: 0 };
 const INVALID_FIELD: Sense = Sense { key: ILLEGAL_REQUEST, code: 0x24, qualifier: 0 };
@@ -67,16 +68,19 @@ impl Packet<'_> {
 }
 
 /// What a packet command answers.
-enum Answer {
+pub(crate) enum Answer {
     Nothing,
-    /// Bytes, and how many the host has room for.
-    Bytes(Vec<u8>, usize),
-    /// Blocks of the medium: first and count.
-    Blocks(u64, u64),
+    /// Bytes, no more than the host has room for.
+    Bytes(Vec<u8>),
+    /// Bytes of the medium: where and how many.
+    Medium {
+        at: u64,
+        len: u64,
+    },
 }
 
 /// Bytes of the medium that a command reads, for the time it takes.
-pub(super) fn load(task: &Task) -> u64 {
+pub(crate) fn load(task: &Task) -> u64 {
     match read_extent(&Packet(&task.packet)) {
         Some((_, blocks)) if task.command == PACKET => blocks.min(BLOCKS_MAX) * BLOCK,
         _ => 0,
@@ -93,7 +97,7 @@ fn read_extent(packet: &Packet) -> Option<(u64, u64)> {
 }
 
 /// Carries a command out.
-pub(super) fn carry_out(drive: &mut Drive, unit: &Unit, task: &Task, transfer: &mut Transfer) -> Outcome {
+pub(crate) fn carry_out(drive: &mut Drive, unit: &Unit, task: &Task, transfer: &mut dyn Transfer) -> Outcome {
     match task.command {
         PACKET => packet_command(drive, unit, task, transfer),
         IDENTIFY_PACKET_DEVICE => {
@@ -117,35 +121,44 @@ pub(super) fn carry_out(drive: &mut Drive, unit: &Unit, task: &Task, transfer: &
     }
 }
 
-fn packet_command(drive: &mut Drive, unit: &Unit, task: &Task, transfer: &mut Transfer) -> Outcome {
-    let answer = answer(drive, unit, &Packet(&task.packet));
-    let moved = answer.and_then(|answer| match answer {
+fn packet_command(drive: &mut Drive, unit: &Unit, task: &Task, transfer: &mut dyn Transfer) -> Outcome {
+    let moved = answer(drive, unit, task).and_then(|answer| match answer {
         Answer::Nothing => Ok(()),
-        Answer::Bytes(bytes, room) => {
-            transfer.give(&bytes[..bytes.len().min(room)]);
+        Answer::Bytes(bytes) => {
+            transfer.give(&bytes);
             Ok(())
         }
-        Answer::Blocks(first, blocks) => {
-            let read = transfer.read_disk(unit.disk, first * BLOCK, blocks * BLOCK);
-            read.map_err(|_| UNREADABLE)
-        }
+        Answer::Medium { at, len } => transfer.read_disk(unit.disk, at, len).map_err(|_| UNREADABLE),
     });
-    let protocol = match task.features & FEATURES_DMA {
-        0 if transfer.moved != 0 => Protocol::PacketIn,
-        _ => Protocol::Plain,
-    };
-    let done = Outcome { count: REASON_DONE, protocol, ..Outcome::done(task) };
+    let by_host = !goes_by_dma(task) && transfer.moved() != 0;
+    let outcome = end(drive, task, moved);
+    match outcome.status & ERR {
+        0 if by_host => Outcome { protocol: Protocol::PacketIn, ..outcome },
+        _ => outcome,
+    }
+}
+
+/// Whether the data of a packet command goes by DMA.
+pub(crate) fn goes_by_dma(task: &Task) -> bool {
+    task.features & FEATURES_DMA != 0
+}
+
+/// How a packet command ended that moved its data, or did not.
+pub(crate) fn end(drive: &mut Drive, task: &Task, moved: Result<(), Sense>) -> Outcome {
+    let done = Outcome { count: REASON_DONE, ..Outcome::done(task) };
     match moved {
         Ok(()) => done,
         Err(sense) => {
             drive.sense = sense;
             let error = sense.key << 4 | ABRT;
-            Outcome { status: READY | ERR, error, protocol: Protocol::Plain, ..done }
+            Outcome { status: READY | ERR, error, ..done }
         }
     }
 }
 
-fn answer(drive: &mut Drive, unit: &Unit, packet: &Packet) -> Result<Answer, Sense> {
+/// What a packet asks for. Its data has not moved yet.
+pub(crate) fn answer(drive: &mut Drive, unit: &Unit, task: &Task) -> Result<Answer, Sense> {
+    let packet = &Packet(&task.packet);
     let operation = packet.u8(0);
     let patient = matches!(operation, INQUIRY | REQUEST_SENSE | GET_CONFIGURATION | GET_EVENT);
     if let Some(attention) = drive.attention.filter(|_| !patient) {
@@ -166,7 +179,10 @@ fn answer(drive: &mut Drive, unit: &Unit, packet: &Packet) -> Result<Answer, Sen
     if needs_medium && drive.tray_open {
         return Err(NO_MEDIUM);
     }
-    let bytes = |bytes, room: u16| Ok(Answer::Bytes(bytes, room.into()));
+    let bytes = |mut bytes: Vec<u8>, room: u16| {
+        bytes.truncate(room.into());
+        Ok(if bytes.is_empty() { Answer::Nothing } else { Answer::Bytes(bytes) })
+    };
     match operation {
         TEST_UNIT_READY | SET_SPEED => Ok(Answer::Nothing),
         SEEK => in_range(unit, packet.u32(2).into(), 1).map(|()| Answer::Nothing),
@@ -203,7 +219,10 @@ fn read(unit: &Unit, packet: &Packet) -> Result<Answer, Sense> {
         return Err(INVALID_FIELD);
     }
     in_range(unit, first, blocks)?;
-    Ok(Answer::Blocks(first, blocks))
+    Ok(match blocks {
+        0 => Answer::Nothing,
+        _ => Answer::Medium { at: first * BLOCK, len: blocks * BLOCK },
+    })
 }
 
 /// Fixed format sense data (SPC-3, 4.5.3). Telling of it ends it.

@@ -1,7 +1,7 @@
 //! What a CD drive can do, and what happened to it: features, events, mode pages (MMC-5, 5, 6.6, 6.7 and 7).
 
 use super::{INVALID_FIELD, Packet};
-use crate::ahci::drive::{BLOCK, Drive, Sense};
+use crate::ata::drive::{BLOCK, Drive, Sense};
 
 const PROFILE_CD: u16 = 0x08;
 const PROFILE_DVD: u16 = 0x10;
@@ -15,7 +15,7 @@ const DVD_READ: u16 = 0x1f;
 const CURRENT: u8 = 3;
 
 /// GET CONFIGURATION: the features from the one asked for on.
-pub(super) fn configuration(drive: &Drive, packet: &Packet) -> Vec<u8> {
+pub(crate) fn configuration(drive: &Drive, packet: &Packet) -> Vec<u8> {
     let (which, first) = (packet.u8(1) & 3, packet.u16(2));
     let profile = if drive.tray_open { 0 } else { PROFILE_CD };
     let block = (BLOCK as u32).to_be_bytes();
@@ -47,7 +47,7 @@ fn profiles(current: u16) -> Vec<u8> {
 }
 
 /// GET EVENT STATUS NOTIFICATION, polled: of the medium, that nothing happened.
-pub(super) fn event(drive: &Drive, packet: &Packet) -> Result<Vec<u8>, Sense> {
+pub(crate) fn event(drive: &Drive, packet: &Packet) -> Result<Vec<u8>, Sense> {
     const POLLED: u8 = 1;
     const MEDIA_CLASS: u8 = 4;
     const NO_EVENT: u8 = 0x80;
@@ -63,7 +63,7 @@ pub(super) fn event(drive: &Drive, packet: &Packet) -> Result<Vec<u8>, Sense> {
 }
 
 /// MODE SENSE(10).
-pub(super) fn mode_pages(drive: &Drive, packet: &Packet) -> Result<Vec<u8>, Sense> {
+pub(crate) fn mode_pages(drive: &Drive, packet: &Packet) -> Result<Vec<u8>, Sense> {
     const RECOVERY: u8 = 0x01;
     const AUDIO: u8 = 0x0e;
     const CAPABILITIES: u8 = 0x2a;

@@ -1,7 +1,7 @@
 //! What is on a CD: one session with one track of data (MMC-5, 6.25 to 6.27).
 
 use super::{INVALID_FIELD, Packet};
-use crate::ahci::drive::{Sense, Unit};
+use crate::ata::drive::{Sense, Unit};
 
 /// Data track, digital copy prohibited, Q channel with the position.
 const DATA_TRACK: u8 = 0x14;
@@ -12,7 +12,7 @@ const PREGAP: u64 = 150;
 const FRAMES: u64 = 75;
 
 /// READ TOC/PMA/ATIP: the table of contents, or the first track of the last session.
-pub(super) fn toc(unit: &Unit, packet: &Packet) -> Result<Vec<u8>, Sense> {
+pub(crate) fn toc(unit: &Unit, packet: &Packet) -> Result<Vec<u8>, Sense> {
     // Old drivers ask for the format in the control byte.
     let format = match packet.u8(2) & 0xf {
         0 => packet.u8(9) >> 6,
@@ -52,7 +52,7 @@ fn minutes(block: u64) -> [u8; 4] {
 }
 
 /// READ DISC INFORMATION: a complete disc.
-pub(super) fn disc_information() -> Vec<u8> {
+pub(crate) fn disc_information() -> Vec<u8> {
     let mut bytes = vec![0; 34];
     // Complete, last session complete; one track in one session; not restricted in use.
     (bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6]) = (32, 0x0e, 1, 1, 1, 1);
@@ -61,7 +61,7 @@ pub(super) fn disc_information() -> Vec<u8> {
 }
 
 /// READ TRACK INFORMATION: the one track, whichever is asked for.
-pub(super) fn track_information(unit: &Unit) -> Vec<u8> {
+pub(crate) fn track_information(unit: &Unit) -> Vec<u8> {
     let mut bytes = vec![0; 36];
     (bytes[1], bytes[2], bytes[3], bytes[5], bytes[6]) = (34, 1, 1, 4, 1);
     bytes[24..28].copy_from_slice(&(unit.blocks() as u32).to_be_bytes());
