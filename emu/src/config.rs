@@ -3,12 +3,14 @@
 //! [`MachineConfig`] is complete: written with [`MachineConfig::to_toml`] it repeats the run. Every value type reads and
 //! writes the text a user types, so file and command line share one syntax and one set of errors.
 
+mod cd;
 mod display;
 mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
-use amber_devices::{CPUS_MAX, DISKS_MAX};
+use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, IDE_DRIVES};
+pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -78,6 +80,9 @@ pub struct MachineConfig {
     /// Disks, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disk: Vec<DiskChoice>,
+    /// CDs, each in a drive of its own, behind the disks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cdrom: Vec<CdChoice>,
     /// Display adapter.
     pub vga: VgaChoice,
     /// The display's option ROM. Unset: SeaBIOS's, if it lies beside the file of `bios`.
@@ -141,6 +146,7 @@ impl Default for MachineConfig {
             rtc: RtcDate::default(),
             quantum: DEFAULT_QUANTUM,
             disk: Vec::new(),
+            cdrom: Vec::new(),
             vga: VgaChoice::default(),
             vga_bios: None,
             screenshot: Vec::new(),
@@ -296,6 +302,11 @@ impl MachineConfig {
         all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
     }
 
+    /// The disks, and the CDs behind them.
+    pub fn media(&self) -> Vec<DiskChoice> {
+        self.disk.iter().cloned().chain(self.cdrom.iter().map(CdChoice::disk)).collect()
+    }
+
     fn check_ranges(&self) -> Result<(), ConfigError> {
         let range = |key, value, min, max| {
             if (min..=max).contains(&value) {
@@ -305,7 +316,12 @@ impl MachineConfig {
             }
         };
         range("cpus", self.cpus.into(), 1, CPUS_MAX.into())?;
-        range("number of disks", self.disk.len() as u64, 0, DISKS_MAX as u64)?;
+        let media = self.media();
+        range("number of disks", media.len() as u64, 0, DISKS_MAX as u64)?;
+        let ported = media.iter().filter(|disk| disk.interface.is_at_ahci()).count();
+        range("number of disks and CDs at AHCI", ported as u64, 0, AHCI_PORTS as u64)?;
+        let drives = media.iter().filter(|disk| disk.interface.is_at_ide()).count();
+        range("number of disks and CDs at IDE", drives as u64, 0, IDE_DRIVES as u64)?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
@@ -340,6 +356,7 @@ impl MachineConfig {
             .chain(flat)
             .chain(debugcon)
             .chain(disks)
+            .chain(self.cdrom.iter_mut().map(|cd| &mut cd.file))
             .chain(vga_bios)
             .chain(screenshots)
     }

@@ -60,7 +60,8 @@ fn option_rom(config: &MachineConfig, guest: &Guest) -> Result<Vec<u8>> {
 /// Opens the images of the disks.
 fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
     let open = |disk: &DiskChoice| -> Result<DiskImage> {
-        Ok(DiskImage { base: Base::open(&disk.file)?, read_only: disk.read_only })
+        let DiskChoice { file, interface, read_only } = disk;
+        Ok(DiskImage { base: Base::open(file)?, interface: *interface, read_only: *read_only })
     };
-    config.disk.iter().map(open).collect()
+    config.media().iter().map(open).collect()
 }

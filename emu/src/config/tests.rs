@@ -17,7 +17,8 @@ fn file_reads_every_key_and_writes_itself_back() {
         seed = 7
         rtc = "2030-02-28T23:59:59"
         quantum = 1000
-        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro"]
+        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro", "/d.img,if=ahci", "/f.img,if=ide"]
+        cdrom = ["/e.iso", "/g,,h.iso,if=ide"]
         pace = "none"
         engine = "interp"
         headless = true
@@ -36,9 +37,23 @@ fn file_reads_every_key_and_writes_itself_back() {
     let config = parse(text).unwrap();
     assert_eq!(config.memory.bytes(), 1 << 30);
     assert_eq!(config.cpu.features, [("avx2".to_owned(), true), ("la57".to_owned(), false)]);
-    let disks: Vec<_> =
-        config.disk.iter().map(|disk| (disk.file.to_str().unwrap(), disk.read_only)).collect();
-    assert_eq!(disks, [("/a.img", false), ("/b,c.img", true)]);
+    let disks: Vec<_> = config
+        .media()
+        .into_iter()
+        .map(|disk| (disk.file.display().to_string(), disk.interface.name(), disk.read_only))
+        .collect();
+    let disk = |file: &str, interface, read_only| (file.to_owned(), interface, read_only);
+    assert_eq!(
+        disks,
+        [
+            disk("/a.img", "virtio", false),
+            disk("/b,c.img", "virtio", true),
+            disk("/d.img", "ahci", false),
+            disk("/f.img", "ide", false),
+            disk("/e.iso", "cdrom", true),
+            disk("/g,h.iso", "ide-cdrom", true)
+        ]
+    );
     assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
     assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "console=ttyS0", .. })));
 }
@@ -76,7 +91,8 @@ fn bad_values_say_what_would_be_right() {
         ("flat = \"a.bin\"", "FILE@ADDR"),
         ("log = [\"everything\"]", "int, exc, reset, io"),
         ("seed = -1", "2^64"),
-        ("disk = [\"a,if=ide\"]", "known: virtio"),
+        ("disk = [\"a,if=scsi\"]", "known: virtio, nvme, ahci, ide"),
+        ("cdrom = [\"a,if=virtio\"]", "if=ahci|ide"),
         ("disk = [\"a,format=qcow2\"]", "known: raw"),
         ("disk = [\"a,write-through\"]", "known: if=, format=, ro"),
         ("disk = [\",ro\"]", "names no file"),
@@ -95,6 +111,8 @@ fn contradictions_are_refused() {
     assert!(error("cpus = 0").contains("between 1 and 255"));
     assert!(error("quantum = 0").contains("quantum"));
     assert!(error(&format!("disk = [{}]", "\"a\",".repeat(17))).contains("between 0 and 16"));
+    assert!(error(&format!("cdrom = [{}]", "\"a\",".repeat(7))).contains("between 0 and 6"));
+    assert!(error(&format!("cdrom = [{}]", "\"a,if=ide\",".repeat(5))).contains("between 0 and 4"));
 }
 
 #[test]
@@ -102,11 +120,16 @@ fn paths_are_relative_to_the_file() {
     let folder = std::env::temp_dir().join(format!("amber-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("m.toml");
-    std::fs::write(&file, "flat = \"a.bin@0x1000\"\ndisk = [\"d,ro\"]\nsymbols = \"/abs\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "flat = \"a.bin@0x1000\"\ndisk = [\"d,ro\"]\ncdrom = [\"e\"]\nsymbols = \"/abs\"\n",
+    )
+    .unwrap();
     let config = MachineConfig::from_file(&file).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(config.flat.unwrap().file, folder.join("a.bin"));
     assert_eq!(config.disk[0].file, folder.join("d"));
+    assert_eq!(config.cdrom[0].file, folder.join("e"));
     assert_eq!(config.symbols.unwrap(), Path::new("/abs"));
 }
 

@@ -1,6 +1,6 @@
 //! Values of the configuration, each with the text form it has in a file and on the command line.
 
-use amber_devices::{MEMORY_MAX, MEMORY_MIN};
+use amber_devices::{DiskInterface, MEMORY_MAX, MEMORY_MIN};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::path::PathBuf;
@@ -549,10 +549,12 @@ impl Display for SaveAt {
     }
 }
 
-/// A disk: `FILE[,if=virtio][,format=raw][,ro]`. A comma in the file's name is written twice.
+/// A disk: `FILE[,if=virtio|nvme|ahci|ide][,format=raw][,ro]`. A comma in the file's name is written twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskChoice {
     pub file: PathBuf,
+    /// What it is attached to.
+    pub interface: DiskInterface,
     /// The guest cannot write it.
     pub read_only: bool,
 }
@@ -565,16 +567,24 @@ impl FromStr for DiskChoice {
         let mut parts = doubled.split(',');
         let file = parts.next().unwrap_or("").replace('\0', ",");
         if file.is_empty() {
-            return wrong(format!("disk `{text}` names no file; write FILE[,if=virtio][,format=raw][,ro]"));
+            return wrong(format!(
+                "disk `{text}` names no file; write FILE[,if=virtio|nvme|ahci|ide][,format=raw][,ro]"
+            ));
         }
-        let mut disk = Self { file: file.into(), read_only: false };
+        let mut disk = Self { file: file.into(), interface: DiskInterface::default(), read_only: false };
         for part in parts {
             match part.split_once('=').unwrap_or((part, "")) {
-                ("if", "virtio") | ("format", "raw") => {}
+                ("format", "raw") => {}
                 ("ro", "") => disk.read_only = true,
-                ("if", other) => {
-                    return wrong(format!("disk `{text}`: unknown interface `{other}`; known: virtio"));
-                }
+                ("if", name) => match DiskInterface::named(name).filter(|interface| !interface.is_cd()) {
+                    Some(interface) => disk.interface = interface,
+                    None => {
+                        let names = DiskInterface::NAMES.into_iter();
+                        let disks = names.filter(|(_, interface)| !interface.is_cd());
+                        let known = disks.map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+                        return wrong(format!("disk `{text}`: unknown interface `{name}`; known: {known}"));
+                    }
+                },
                 ("format", other) => {
                     return wrong(format!("disk `{text}`: unknown format `{other}`; known: raw"));
                 }
@@ -590,6 +600,9 @@ impl FromStr for DiskChoice {
 impl Display for DiskChoice {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str(&self.file.display().to_string().replace(',', ",,"))?;
+        if self.interface != DiskInterface::default() {
+            write!(f, ",if={}", self.interface.name())?;
+        }
         f.write_str(if self.read_only { ",ro" } else { "" })
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock::Clock;
 use crate::device::Dma;
+use crate::disk::DiskInterface;
 use crate::effects::{Effect, Effects};
 use crate::irq::{IrqLines, IrqSource, Line};
 use crate::testing::Memory;
@@ -58,7 +59,7 @@ struct Bench {
 impl Bench {
     /// A disk whose driver is ready, with a queue of 8 and bus mastering on.
     fn new(read_only: bool) -> Self {
-        let config = DiskConfig { sectors: SECTORS, read_only };
+        let config = DiskConfig { interface: DiskInterface::Virtio, sectors: SECTORS, read_only };
         let disk = (0..SECTORS * SECTOR).map(|at| (at / SECTOR) as u8).collect();
         let mut bench = Self {
             blk: VirtioBlk::new(SLOT, 0, &config),
