@@ -192,7 +192,7 @@ fn seabios_boots_from_a_disk() {
     image[..BOOT.len()].copy_from_slice(&BOOT);
     image[510..512].copy_from_slice(&[0x55, 0xAA]);
     (512..1024).for_each(|at| image[at] = (at * 7) as u8);
-    let disk = vec![DiskChoice { file: scratch.file("boot.img", &image), read_only: false }];
+    let disk = vec![DiskChoice { file: scratch.file("boot.img", &image), ..DiskChoice::default() }];
     let memory = "64M".parse().unwrap();
     let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
     let mut machine = build::machine(&config).unwrap();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::disk::Format;
 
 fn parse(text: &str) -> Result<MachineConfig, String> {
     MachineConfig::from_toml(text, Path::new("m.toml")).map_err(|e| e.to_string())
@@ -17,7 +18,7 @@ fn file_reads_every_key_and_writes_itself_back() {
         seed = 7
         rtc = "2030-02-28T23:59:59"
         quantum = 1000
-        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro"]
+        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro", "/d.qcow2,format=qcow2", "/e,write-through"]
         pace = "none"
         engine = "interp"
         headless = true
@@ -37,8 +38,15 @@ fn file_reads_every_key_and_writes_itself_back() {
     assert_eq!(config.memory.bytes(), 1 << 30);
     assert_eq!(config.cpu.features, [("avx2".to_owned(), true), ("la57".to_owned(), false)]);
     let disks: Vec<_> =
-        config.disk.iter().map(|disk| (disk.file.to_str().unwrap(), disk.read_only)).collect();
-    assert_eq!(disks, [("/a.img", false), ("/b,c.img", true)]);
+        config.disk.iter().map(|disk| (disk.file.to_str().unwrap(), disk.format, disk.read_only)).collect();
+    let expected = [
+        ("/a.img", None, false),
+        ("/b,c.img", Some(Format::Raw), true),
+        ("/d.qcow2", Some(Format::Qcow2), false),
+        ("/e", None, false),
+    ];
+    assert_eq!(disks, expected);
+    assert!(config.disk[3].write_through);
     assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
     assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "console=ttyS0", .. })));
 }
@@ -77,8 +85,9 @@ fn bad_values_say_what_would_be_right() {
         ("log = [\"everything\"]", "int, exc, reset, io"),
         ("seed = -1", "2^64"),
         ("disk = [\"a,if=ide\"]", "known: virtio"),
-        ("disk = [\"a,format=qcow2\"]", "known: raw"),
-        ("disk = [\"a,write-through\"]", "known: if=, format=, ro"),
+        ("disk = [\"a,format=vdi\"]", "known: raw, qcow2"),
+        ("disk = [\"a,write-back\"]", "known: if=, format=, ro, write-through"),
+        ("disk = [\"a,ro,write-through\"]", "contradict"),
         ("disk = [\",ro\"]", "names no file"),
     ];
     for (text, expected) in cases {
@@ -93,6 +102,10 @@ fn contradictions_are_refused() {
     assert!(error("kernel = \"a\"\nrom = \"b\"").contains("--kernel and --rom"));
     assert!(error("rom = \"b\"\nappend = \"x\"").contains("--append needs --kernel"));
     assert!(error("cpus = 0").contains("between 1 and 255"));
+    assert!(error("from = \"a\"\ndisk = [\"b,write-through\"]").contains("amber disk commit"));
+    assert!(
+        error("guest-checkpoints = \"1,16M\"\ndisk = [\"b,write-through\"]").contains("--guest-checkpoints")
+    );
     assert!(error("quantum = 0").contains("quantum"));
     assert!(error(&format!("disk = [{}]", "\"a\",".repeat(17))).contains("between 0 and 16"));
 }
