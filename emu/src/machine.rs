@@ -25,7 +25,7 @@ pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use screen::Seen;
 pub use spec::{DiskSpec, MachineSpec};
-pub use stored::LoadError;
+pub use stored::{LoadError, stored_disk};
 
 use crate::boot::{BootError, BootImage};
 use crate::disk::Disk;

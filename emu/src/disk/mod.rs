@@ -2,20 +2,26 @@
 //! were.
 
 mod base;
+mod commit;
+mod export;
 mod format;
 mod holes;
 mod identity;
 mod image;
 mod lock;
+mod merged;
 mod overlay;
 mod qcow2;
 mod recent;
 
 pub use base::{Access, Base, DiskError, MAX_LEN, Purpose};
+pub use commit::{CommitError, Prepared};
+pub use export::{ExportError, qcow2, raw};
 pub use format::{Format, QCOW2_MAGIC};
 pub use holes::allocated;
 pub use image::{Image, Layer};
 pub use lock::Hold;
+pub use merged::Merged;
 pub use overlay::Overlay;
 pub use qcow2::Compression;
 
