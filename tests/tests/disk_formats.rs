@@ -46,7 +46,7 @@ fn judge(folder: &Path, image: &str) {
     does(folder, &format!("qemu-img convert -O raw {image} judge.raw"));
     let expected = fs::read(folder.join("judge.raw")).unwrap();
     let opened = Image::open(&folder.join(image), None, Hold::Read).unwrap();
-    assert_eq!(opened.len() as usize, expected.len(), "{image}");
+    assert_eq!(opened.size() as usize, expected.len(), "{image}");
     let mut random = Random(expected.len() as u64);
     let mut whole = vec![0; expected.len()];
     opened.read(0, &mut whole).unwrap();
@@ -89,9 +89,13 @@ fn images_of_all_kinds_are_read_as_qemu_reads_them() {
 
 /// Has qemu-io do these things.
 fn write(folder: &Path, image: &str, things: &[&str]) {
-    let mut command = Command::new("qemu-io");
-    things.iter().for_each(|thing| drop(command.args(["-c", thing])));
-    let output = command.arg(image).current_dir(folder).output().expect("qemu-io starts");
+    let things: Vec<&str> = things.iter().flat_map(|thing| ["-c", thing]).collect();
+    let output = Command::new("qemu-io")
+        .args(&things)
+        .arg(image)
+        .current_dir(folder)
+        .output()
+        .expect("qemu-io starts");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && text.is_empty(), "{things:?}: {text}");
 }

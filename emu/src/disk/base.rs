@@ -1,13 +1,14 @@
 //! A disk's base image: a file, or a chain of them, known by the length and blake3 of what the guest sees of it. It is
 //! opened to read and never written, unless asked for.
 
-use super::format::Format;
+use super::format::{Format, LOOKED_AT};
 use super::identity;
 use super::image::Image;
 use super::lock::Hold;
 use amber_snapshot::BaseImage;
 use amber_snapshot::host_file::write_all_at;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +41,13 @@ pub enum DiskError {
         file.display()
     )]
     Another { file: PathBuf, name: String, why: String },
+}
+
+/// Whether a file would be taken as raw, had nobody said what it is.
+fn looks_raw(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LOOKED_AT as u64).read_to_end(&mut start));
+    read.is_ok() && Format::of(&start) == Ok(Format::Raw)
 }
 
 fn in_use(hold: Hold) -> &'static str {
@@ -115,7 +123,7 @@ impl Base {
         let hold = if access.purpose == Purpose::Read { Hold::Read } else { Hold::Write };
         let write_through = access.purpose == Purpose::WriteThrough;
         let image = Image::open(path, access.format, hold)?;
-        match image.len() {
+        match image.size() {
             0 => return unfit("it is empty; a disk needs at least one sector, e.g. truncate -s 1G FILE"),
             len if len > MAX_LEN => return unfit("it is larger than 4 TiB"),
             _ => {}
@@ -155,6 +163,7 @@ impl Base {
         let looks = open(None);
         // A snapshot does not say which format its run took the image to be in.
         if let Err(DiskError::Another { .. } | DiskError::Unfit { .. }) = looks
+            && !looks_raw(file)
             && let Ok(base) = open(Some(Format::Raw))
         {
             return Ok(base);
@@ -182,7 +191,7 @@ impl Base {
 
     /// Bytes the guest sees.
     pub fn len(&self) -> u64 {
-        self.image.len()
+        self.image.size()
     }
 
     /// Whether there are none, which there always are.

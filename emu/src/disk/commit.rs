@@ -64,7 +64,7 @@ impl Prepared {
         }
         let new = new_in(place.parent().unwrap_or(Path::new(".")), ".amber-").map_err(written)?;
         match top.qcow2() {
-            None => export::raw(disk, new.as_file(), progress),
+            None => export::to_raw(disk, new.as_file(), progress),
             Some(qcow2) => rewrite(disk, qcow2, new.as_file(), progress),
         }
         .map_err(failed)?;

@@ -28,7 +28,7 @@ pub enum ExportError {
 ///
 /// # Errors
 /// When the disk cannot be read or the file not be written.
-pub fn raw(disk: &Merged, out: &File, progress: Progress) -> Result<u64, ExportError> {
+pub fn to_raw(disk: &Merged, out: &File, progress: Progress) -> Result<u64, ExportError> {
     out.set_len(disk.len())?;
     disk.pieces(PIECE, progress, |at, bytes| Ok(write_all_at(out, bytes, at)?))?;
     Ok(disk.len())
@@ -38,7 +38,7 @@ pub fn raw(disk: &Merged, out: &File, progress: Progress) -> Result<u64, ExportE
 ///
 /// # Errors
 /// When the disk cannot be read or the file not be written.
-pub fn qcow2(disk: &Merged, out: &File, progress: Progress) -> Result<u64, ExportError> {
+pub fn to_qcow2(disk: &Merged, out: &File, progress: Progress) -> Result<u64, ExportError> {
     let mut writer = Writer::new(out, disk.len(), CLUSTER_BITS, None);
     disk.pieces(1 << CLUSTER_BITS, progress, |at, bytes| {
         Ok(writer.put(at >> CLUSTER_BITS, Cluster::Data(bytes))?)

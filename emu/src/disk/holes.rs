@@ -1,6 +1,6 @@
 //! Where a file has no bytes of its own and reads as zeroes.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 
 /// How many bytes of `file`, which has `len`, lie in a hole from `at` on; 0 where the host does not tell.
 #[cfg(target_os = "linux")]
@@ -23,9 +23,13 @@ pub(super) fn hole(_file: &File, _at: u64, _len: u64) -> u64 {
 }
 
 /// Bytes of the host's disk that a file takes. `None` where the host does not tell.
-pub fn allocated(metadata: &std::fs::Metadata) -> Option<u64> {
-    #[cfg(unix)]
-    return Some(std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512));
-    #[cfg(not(unix))]
-    return None.filter(|_: &u64| metadata.is_file());
+#[cfg(unix)]
+pub fn allocated(metadata: &Metadata) -> Option<u64> {
+    Some(std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512))
+}
+
+/// Bytes of the host's disk that a file takes. `None` where the host does not tell.
+#[cfg(not(unix))]
+pub fn allocated(_: &Metadata) -> Option<u64> {
+    None
 }

@@ -107,16 +107,16 @@ fn cached(path: &Path, place: Option<&Path>, image: &Image, now: SystemTime) -> 
 }
 
 fn compute(path: &Path, image: &Image) -> io::Result<[u8; 32]> {
-    const ZEROES: [u8; CHUNK] = [0; CHUNK];
+    static ZEROES: [u8; CHUNK] = [0; CHUNK];
     let (mut hasher, mut chunk) = (blake3::Hasher::new(), vec![0; CHUNK]);
-    let bar = progress::bytes(&format!("hashing {}, once", path.display()), image.len());
+    let bar = progress::bytes(&format!("hashing {}, once", path.display()), image.size());
     let (mut at, mut hole) = (0, 0);
-    while at < image.len() {
+    while at < image.size() {
         if hole <= at {
-            hole = at + image.zeroes(at, image.len() - at)?;
+            hole = at + image.zeroes(at, image.size() - at)?;
         }
         let zeroes = hole > at;
-        let len = (if zeroes { hole } else { image.len() } - at).min(CHUNK as u64) as usize;
+        let len = (if zeroes { hole } else { image.size() } - at).min(CHUNK as u64) as usize;
         if !zeroes {
             image.read(at, &mut chunk[..len])?;
         }

@@ -89,7 +89,7 @@ impl Layer {
     }
 
     /// Bytes the guest would see of it.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         match &self.content {
             Content::Raw { len, .. } => *len,
             Content::Qcow2(qcow2) => qcow2.header().size,
@@ -102,7 +102,7 @@ impl Layer {
 
     /// Says where the bytes from `at` on are, for at most `len`.
     fn map(&self, at: u64, len: u64) -> io::Result<(Mapping, u64)> {
-        let there = self.len().saturating_sub(at);
+        let there = self.size().saturating_sub(at);
         if there == 0 {
             return Ok((Mapping::Zero, len));
         }
@@ -163,8 +163,8 @@ impl Image {
     }
 
     /// Bytes the guest sees.
-    pub fn len(&self) -> u64 {
-        self.top().len()
+    pub fn size(&self) -> u64 {
+        self.top().size()
     }
 
     /// Reads from byte `at` on; zeroes behind the end.
@@ -217,7 +217,7 @@ impl Image {
                 Mapping::Zero => run,
                 Mapping::Below => self.zeroes_below(n + 1, at + found, run)?,
                 Mapping::Data(offset) if layer.qcow2().is_none() => {
-                    hole(layer.file(), offset, layer.len()).min(run)
+                    hole(layer.file(), offset, layer.size()).min(run)
                 }
                 Mapping::Data(_) | Mapping::Compressed(_) => 0,
             };

@@ -16,7 +16,7 @@ mod recent;
 
 pub use base::{Access, Base, DiskError, MAX_LEN, Purpose};
 pub use commit::{CommitError, Prepared};
-pub use export::{ExportError, qcow2, raw};
+pub use export::{ExportError, to_qcow2, to_raw};
 pub use format::{Format, QCOW2_MAGIC};
 pub use holes::allocated;
 pub use image::{Image, Layer};

@@ -34,8 +34,8 @@ pub fn run(store: Option<&Path>, args: &ExportArgs) -> Result<i32> {
     let bytes = whole(file, |out| {
         let mut moved = progress::moving(&bar);
         let bytes = match format {
-            Format::Raw => disk::raw(&merged, out, &mut moved)?,
-            Format::Qcow2 => disk::qcow2(&merged, out, &mut moved)?,
+            Format::Raw => disk::to_raw(&merged, out, &mut moved)?,
+            Format::Qcow2 => disk::to_qcow2(&merged, out, &mut moved)?,
         };
         out.sync_all()?;
         Ok(bytes)

@@ -83,7 +83,7 @@ fn description(file: &Path, image: &Image, hash: Option<[u8; 32]>) -> Descriptio
         file: file.to_owned(),
         format: image.top().format().to_string(),
         contents: iso.then_some("ISO 9660"),
-        size: image.len(),
+        size: image.size(),
         identity: hash.map(|hash| blake3::Hash::from_bytes(hash).to_hex().to_string()),
         chain: image.layers().iter().map(layer).collect(),
     }
@@ -108,7 +108,7 @@ fn layer(layer: &Layer) -> File {
     File {
         file: layer.path().to_owned(),
         format: layer.format().to_string(),
-        size: layer.len(),
+        size: layer.size(),
         length: metadata.as_ref().map(std::fs::Metadata::len),
         allocated: metadata.as_ref().and_then(allocated),
         qcow2: container,

@@ -43,7 +43,7 @@ fn open(path: &Path) -> Result<Image, DiskError> {
 }
 
 fn whole(image: &Image) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; image.len() as usize];
+    let mut bytes = vec![0; image.size() as usize];
     image.read(0, &mut bytes).map(|()| bytes)
 }
 
@@ -70,8 +70,8 @@ fn the_guest_sees_what_qemu_says_it_does() {
             assert!(part == there[..len], "{name} at {at}");
         }
         let mut at = 0;
-        while at < image.len() {
-            let zeroes = image.zeroes(at, image.len() - at).unwrap();
+        while at < image.size() {
+            let zeroes = image.zeroes(at, image.size() - at).unwrap();
             assert!(
                 expected[at as usize..(at + zeroes) as usize].iter().all(|byte| *byte == 0),
                 "{name} at {at}"
@@ -184,7 +184,7 @@ fn an_image_cut_short_is_an_error_and_never_zeroes() {
         for len in (0..image.len()).step_by(997) {
             let path = dir.path().join("cut.qcow2");
             fs::write(&path, &image[..len]).unwrap();
-            let read = open(&path).ok().filter(|image| image.len() > 0).map(|image| whole(&image));
+            let read = open(&path).ok().filter(|image| image.size() > 0).map(|image| whole(&image));
             // The file begins as one in no format, or ends in what only counts references.
             let whole =
                 read.is_none_or(|read| read.is_err() || read.is_ok_and(|read| read == bytes("disk.raw")));
@@ -213,7 +213,8 @@ fn damaged_images_are_errors_or_other_bytes_and_nothing_else() {
             fs::write(&path, image).unwrap();
             let Ok(image) = open(&path) else { continue };
             opened += 1;
-            for at in (0..image.len().min(1 << 20)).step_by(4096).chain([image.len() / 2, image.len() - 1]) {
+            for at in (0..image.size().min(1 << 20)).step_by(4096).chain([image.size() / 2, image.size() - 1])
+            {
                 let _ = image.read(at, &mut [0; 4096]);
                 let _ = image.zeroes(at, 1 << 20);
             }
