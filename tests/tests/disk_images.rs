@@ -210,3 +210,60 @@ fn names(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_leads_to_the_image_that_is_replaced_and_its_permissions_stay() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    let bench = Bench::new("images-link");
+    let folder = bench.path("images");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::rename(bench.path("disk.img"), folder.join("real.img")).unwrap();
+    std::fs::set_permissions(folder.join("real.img"), PermissionsExt::from_mode(0o640)).unwrap();
+    symlink("images/real.img", bench.path("disk.img")).unwrap();
+    bench.run("disk.img", "end");
+    let seen = seen_by_the_guest(&bench, "end");
+    bench.does("disk commit end");
+    assert!(std::fs::symlink_metadata(bench.path("disk.img")).unwrap().is_symlink());
+    assert!(std::fs::read(folder.join("real.img")).unwrap() == seen);
+    assert_eq!(std::fs::metadata(folder.join("real.img")).unwrap().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn a_commit_cut_off_leaves_the_old_image_or_the_new_one() {
+    let bench = Bench::new("images-cut");
+    let mut image = bench.read("disk.img");
+    image.resize(24 << 20, 0xA5);
+    std::fs::write(bench.path("disk.img"), &image).unwrap();
+    bench.run("disk.img", "end");
+    bench.does("disk export end new.img");
+    let new = bench.read("new.img");
+    assert_ne!(new, image);
+    let commit = || {
+        let mut command = Command::new(amber());
+        command.args(["disk", "commit", "end", "--save-as", "over", "--store"]).arg(&bench.store);
+        command
+            .current_dir(&bench.scratch.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().expect("amber starts")
+    };
+    let (mut done, mut cut, mut patience) = (false, 0, 0);
+    while !done {
+        let mut running = commit();
+        std::thread::sleep(std::time::Duration::from_millis(patience));
+        let ended = running.try_wait().unwrap().is_some();
+        // It may end by itself meanwhile.
+        let _ = running.kill();
+        running.wait().unwrap();
+        let now = bench.read("disk.img");
+        assert!(now == image || now == new, "after {patience} ms");
+        done = now == new;
+        cut += u64::from(!ended);
+        patience += 3;
+    }
+    assert!(cut >= 2, "{cut} were cut off");
+    bench.does("snapshot verify");
+}
