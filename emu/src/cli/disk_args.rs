@@ -6,18 +6,18 @@ use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
-What a guest writes is kept in its snapshots, over an image that is not written. These commands show images, and
-bring the two together.
+What a guest writes is kept in its snapshots, over an image that is not written. These commands
+show images, and bring the two together.
 
 Examples:
   amber run --bios bios.bin --disk debian.qcow2 --headless --save-on-exit installed
   amber disk info debian.qcow2
-  amber disk export installed installed.qcow2          a new image; debian.qcow2 stays as it is
-  amber disk commit installed --keep debian-old.qcow2  into debian.qcow2; the old one gets another name";
+  amber disk export installed new.qcow2        a new image; debian.qcow2 stays as it is
+  amber disk commit installed --keep old.qcow2 into debian.qcow2; the old one gets that name";
 
 const EXPORT_HELP: &str = "\
-The image has everything the guest saw on the disk at that moment, whatever it lay over. Zeroes take no room in it.
-What the guest had not flushed is as it would be after a power cut.
+The image has everything the guest saw on the disk at that moment, whatever it lay over. Zeroes
+take no room in it. What the guest had not written yet is not there, as after a power cut.
 
 Examples:
   amber disk export installed disk.img
@@ -25,19 +25,19 @@ Examples:
   amber disk export later.amber --disk disk1 --image moved/data.img data.qcow2";
 
 const COMMIT_HELP: &str = "\
-The image must still be the one the snapshot was made over, and nobody may use it. The new image is written beside
-the old one and takes its place in one step: a crash leaves the one or the other, whole. It takes as much room as
-the image while it is written. A qcow2 image stays one, over the same backing file; its compressed clusters are
-written plain.
+The image must still be the one the snapshot was made over, and nobody may use it. The new image
+is written beside the old one and takes its place in one step: a crash leaves the one or the
+other, whole. It takes as much room as the image. A qcow2 image stays one, over the same backing
+file; its compressed clusters are written plain.
 
-Snapshots are over an image as it was: after this, those over the old one load only if it was kept and --disk names
-it. If others in the store need it, --keep or --force is asked for.
+Snapshots are over an image as it was: after this, those over the old one load only if it was
+kept and --disk names it. If others in the store need it, --keep or --force is asked for.
 
 Examples:
   amber disk commit installed
   amber disk commit installed --keep debian-old.img
-  amber disk commit installed --save-as installed-2    the same machine, over the new image
-  amber run --from installed --disk debian-old.img     a snapshot over the old one";
+  amber disk commit installed --save-as installed-2   the same machine, over the new image
+  amber run --from installed --disk debian-old.img    a snapshot over the old one";
 
 /// Arguments of `amber disk`.
 #[derive(Clone, Debug, Args)]
