@@ -196,6 +196,11 @@ pub enum ConfigError {
     TwoGuests { first: &'static str, second: &'static str },
     #[error("{option} needs --kernel; it means nothing for {guest}")]
     NeedsKernel { option: &'static str, guest: &'static str },
+    #[error(
+        "--disk {disk} goes with no {option}: what is written to an image cannot be taken back; leave write-through out, \
+         and `amber disk commit` a snapshot"
+    )]
+    WriteThrough { disk: String, option: &'static str },
     #[error("{key} is {value}; it must be between {min} and {max}")]
     OutOfRange { key: &'static str, value: u64, min: u64, max: u64 },
     #[error("the configuration cannot be written as TOML: {0}")]
@@ -245,6 +250,7 @@ impl MachineConfig {
     /// Names the option at fault.
     pub fn guest(&self) -> Result<Guest<'_>, ConfigError> {
         self.check_ranges()?;
+        self.check_write_through()?;
         let named = self.named_guests();
         if let [first, second, ..] = named[..] {
             return Err(ConfigError::TwoGuests { first, second });
@@ -325,6 +331,24 @@ impl MachineConfig {
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
+    }
+
+    /// What is written through to an image cannot be taken back there.
+    fn check_write_through(&self) -> Result<(), ConfigError> {
+        let Some(disk) = self.disk.iter().find(|disk| disk.write_through) else { return Ok(()) };
+        let others = [
+            ("--from", self.from.is_some()),
+            ("--guest-checkpoints", self.guest_checkpoints != Policy::Deny),
+        ];
+        match others.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(ConfigError::WriteThrough { disk: disk.to_string(), option }),
+            None => Ok(()),
+        }
+    }
+
+    /// Has no disk written through: the run was there already, or goes back and forth.
+    pub fn spare_images(&mut self) {
+        self.disk.iter_mut().for_each(|disk| disk.write_through = false);
     }
 
     fn rebase_paths(&mut self, folder: &Path) {

@@ -19,7 +19,7 @@ pub fn disk_rom(folder: &Path) -> Machine {
         if !file.exists() {
             std::fs::copy(&image, &file).expect("the folder is writable");
         }
-        DiskChoice { file, interface: DiskInterface::Virtio, read_only }
+        DiskChoice { file, read_only, ..DiskChoice::default() }
     };
     let disk = vec![disk("disk0.img", false), disk("disk1.img", true)];
     let memory = "64M".parse().expect("a size");
@@ -57,7 +57,7 @@ pub fn debian_with(
         kernel: Some(folder.join("vmlinuz")),
         initrd: Some(initrd),
         append: Some(std::env::var("AMBER_APPEND").unwrap_or("console=ttyS0 panic=-1".into())),
-        disk: vec![DiskChoice { file, interface, read_only: false }],
+        disk: vec![DiskChoice { file, interface, ..DiskChoice::default() }],
         cdrom,
         cpus,
         ..MachineConfig::default()

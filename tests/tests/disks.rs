@@ -213,7 +213,7 @@ fn boots_from(interface: DiskInterface) {
     image[510..512].copy_from_slice(&[0x55, 0xAA]);
     (512..1024).for_each(|at| image[at] = (at * 7) as u8);
     let file = scratch.file("boot.img", &image);
-    let disk = vec![DiskChoice { file, interface, read_only: false }];
+    let disk = vec![DiskChoice { file, interface, ..DiskChoice::default() }];
     let memory = "64M".parse().unwrap();
     let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
     let mut machine = build::machine(&config).unwrap();

@@ -198,8 +198,7 @@ impl VirtioBlk {
             T_IN if self.is_on_disk(&command) => self.read(cx, &command),
             T_OUT if self.is_on_disk(&command) && !self.config.read_only => self.write(cx, &command),
             T_IN | T_OUT => (S_IOERR, 0),
-            // What landed is on the disk.
-            T_FLUSH => (S_OK, 0),
+            T_FLUSH => (cx.dma.flush_disk(self.disk).map_or(S_IOERR, |()| S_OK), 0),
             T_GET_ID => self.get_id(cx, &command),
             _ => (S_UNSUPP, 0),
         };

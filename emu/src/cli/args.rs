@@ -1,6 +1,7 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
 use super::bisect_args::{BisectArgs, SideArgs};
+use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
@@ -73,6 +74,8 @@ pub enum Command {
     Test(TestArgs),
     /// List, show, move and remove snapshots.
     Snapshot(SnapshotArgs),
+    /// Show disk images, and write snapshots' disks to them.
+    Disk(DiskArgs),
     /// Run a recorded run again, from its input log.
     Replay(ReplayArgs),
     /// Find the first step at which two runs differ.
@@ -159,8 +162,8 @@ pub struct MachineArgs {
     /// Virtual time of one vCPU before the next one's turn, ns [default: 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub quantum: Option<u64>,
-    /// A disk over a raw image, which is never written: FILE[,if=virtio|nvme|ahci|ide][,format=raw][,ro]; may be given several
-    /// times.
+    /// A disk over an image, raw or qcow2: FILE[,if=virtio|nvme|ahci|ide][,format=raw|qcow2][,ro|,write-through]; may be
+    /// given several times. The image is not written, but with write-through.
     #[arg(long, value_name = "FILE[,if=nvme][,ro]")]
     pub disk: Vec<DiskChoice>,
     /// A CD in a drive of its own, an ISO 9660 or any other image: FILE[,if=ahci|ide]; may be given several times.

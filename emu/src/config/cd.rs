@@ -1,6 +1,7 @@
 //! Images of CDs, as a user names them.
 
 use super::values::{DiskChoice, ValueError, text_form, wrong};
+use crate::disk::Format;
 use amber_devices::DiskInterface;
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::path::PathBuf;
@@ -15,10 +16,16 @@ pub struct CdChoice {
 }
 
 impl CdChoice {
-    /// As a disk, which the guest cannot write.
+    /// As a disk, which the guest cannot write. Its bytes are the CD's, whatever they look like.
     pub fn disk(&self) -> DiskChoice {
         let interface = if self.at_ide { DiskInterface::IdeCdrom } else { DiskInterface::Cdrom };
-        DiskChoice { file: self.file.clone(), interface, read_only: true }
+        DiskChoice {
+            file: self.file.clone(),
+            interface,
+            format: Some(Format::Raw),
+            read_only: true,
+            write_through: false,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::disk::Format;
 
 fn parse(text: &str) -> Result<MachineConfig, String> {
     MachineConfig::from_toml(text, Path::new("m.toml")).map_err(|e| e.to_string())
@@ -17,7 +18,10 @@ fn file_reads_every_key_and_writes_itself_back() {
         seed = 7
         rtc = "2030-02-28T23:59:59"
         quantum = 1000
-        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro", "/d.img,if=ahci", "/f.img,if=ide"]
+        disk = [
+            "/a.img", "/b,,c.img,if=virtio,format=raw,ro", "/d.img,if=ahci", "/f.img,if=ide",
+            "/h.qcow2,if=nvme,format=qcow2", "/i,write-through"
+        ]
         cdrom = ["/e.iso", "/g,,h.iso,if=ide"]
         pace = "none"
         engine = "interp"
@@ -40,20 +44,24 @@ fn file_reads_every_key_and_writes_itself_back() {
     let disks: Vec<_> = config
         .media()
         .into_iter()
-        .map(|disk| (disk.file.display().to_string(), disk.interface.name(), disk.read_only))
+        .map(|disk| (disk.file.display().to_string(), disk.interface.name(), disk.format, disk.read_only))
         .collect();
-    let disk = |file: &str, interface, read_only| (file.to_owned(), interface, read_only);
+    let disk = |file: &str, interface, format, read_only| (file.to_owned(), interface, format, read_only);
     assert_eq!(
         disks,
         [
-            disk("/a.img", "virtio", false),
-            disk("/b,c.img", "virtio", true),
-            disk("/d.img", "ahci", false),
-            disk("/f.img", "ide", false),
-            disk("/e.iso", "cdrom", true),
-            disk("/g,h.iso", "ide-cdrom", true)
+            disk("/a.img", "virtio", None, false),
+            disk("/b,c.img", "virtio", Some(Format::Raw), true),
+            disk("/d.img", "ahci", None, false),
+            disk("/f.img", "ide", None, false),
+            disk("/h.qcow2", "nvme", Some(Format::Qcow2), false),
+            disk("/i", "virtio", None, false),
+            disk("/e.iso", "cdrom", Some(Format::Raw), true),
+            disk("/g,h.iso", "ide-cdrom", Some(Format::Raw), true)
         ]
     );
+    let through: Vec<_> = config.disk.iter().map(|disk| disk.write_through).collect();
+    assert_eq!(through, [false, false, false, false, false, true]);
     assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
     assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "console=ttyS0", .. })));
 }
@@ -93,8 +101,10 @@ fn bad_values_say_what_would_be_right() {
         ("seed = -1", "2^64"),
         ("disk = [\"a,if=scsi\"]", "known: virtio, nvme, ahci, ide"),
         ("cdrom = [\"a,if=virtio\"]", "if=ahci|ide"),
-        ("disk = [\"a,format=qcow2\"]", "known: raw"),
-        ("disk = [\"a,write-through\"]", "known: if=, format=, ro"),
+        ("cdrom = [\"a,write-through\"]", "if=ahci|ide"),
+        ("disk = [\"a,format=vdi\"]", "known: raw, qcow2"),
+        ("disk = [\"a,write-back\"]", "known: if=, format=, ro, write-through"),
+        ("disk = [\"a,ro,write-through\"]", "contradict"),
         ("disk = [\",ro\"]", "names no file"),
     ];
     for (text, expected) in cases {
@@ -109,6 +119,10 @@ fn contradictions_are_refused() {
     assert!(error("kernel = \"a\"\nrom = \"b\"").contains("--kernel and --rom"));
     assert!(error("rom = \"b\"\nappend = \"x\"").contains("--append needs --kernel"));
     assert!(error("cpus = 0").contains("between 1 and 255"));
+    assert!(error("from = \"a\"\ndisk = [\"b,write-through\"]").contains("amber disk commit"));
+    assert!(
+        error("guest-checkpoints = \"1,16M\"\ndisk = [\"b,write-through\"]").contains("--guest-checkpoints")
+    );
     assert!(error("quantum = 0").contains("quantum"));
     assert!(error(&format!("disk = [{}]", "\"a\",".repeat(17))).contains("between 0 and 16"));
     assert!(error(&format!("cdrom = [{}]", "\"a\",".repeat(7))).contains("between 0 and 6"));

@@ -1,5 +1,6 @@
 //! Values of the configuration, each with the text form it has in a file and on the command line.
 
+use crate::disk::Format;
 use amber_devices::{DiskInterface, MEMORY_MAX, MEMORY_MIN};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt::{Display, Formatter, Result as FmtResult};
@@ -549,14 +550,21 @@ impl Display for SaveAt {
     }
 }
 
-/// A disk: `FILE[,if=virtio|nvme|ahci|ide][,format=raw][,ro]`. A comma in the file's name is written twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a disk is written.
+const DISK_FORM: &str = "FILE[,if=virtio|nvme|ahci|ide][,format=raw|qcow2][,ro|,write-through]";
+
+/// A disk: [`DISK_FORM`]. A comma in the file's name is written twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskChoice {
     pub file: PathBuf,
     /// What it is attached to.
     pub interface: DiskInterface,
+    /// What the file's bytes are in; without it, what they look like.
+    pub format: Option<Format>,
     /// The guest cannot write it.
     pub read_only: bool,
+    /// The guest's writes go to the file, too.
+    pub write_through: bool,
 }
 
 impl FromStr for DiskChoice {
@@ -567,15 +575,13 @@ impl FromStr for DiskChoice {
         let mut parts = doubled.split(',');
         let file = parts.next().unwrap_or("").replace('\0', ",");
         if file.is_empty() {
-            return wrong(format!(
-                "disk `{text}` names no file; write FILE[,if=virtio|nvme|ahci|ide][,format=raw][,ro]"
-            ));
+            return wrong(format!("disk `{text}` names no file; write {DISK_FORM}"));
         }
-        let mut disk = Self { file: file.into(), interface: DiskInterface::default(), read_only: false };
+        let mut disk = Self { file: file.into(), ..Self::default() };
         for part in parts {
             match part.split_once('=').unwrap_or((part, "")) {
-                ("format", "raw") => {}
                 ("ro", "") => disk.read_only = true,
+                ("write-through", "") => disk.write_through = true,
                 ("if", name) => match DiskInterface::named(name).filter(|interface| !interface.is_cd()) {
                     Some(interface) => disk.interface = interface,
                     None => {
@@ -585,13 +591,19 @@ impl FromStr for DiskChoice {
                         return wrong(format!("disk `{text}`: unknown interface `{name}`; known: {known}"));
                     }
                 },
-                ("format", other) => {
-                    return wrong(format!("disk `{text}`: unknown format `{other}`; known: raw"));
-                }
+                ("format", name) => match name.parse() {
+                    Ok(format) => disk.format = Some(format),
+                    Err(why) => return wrong(format!("disk `{text}`: {why}")),
+                },
                 _ => {
-                    return wrong(format!("disk `{text}`: unknown option `{part}`; known: if=, format=, ro"));
+                    return wrong(format!(
+                        "disk `{text}`: unknown option `{part}`; known: if=, format=, ro, write-through"
+                    ));
                 }
             }
+        }
+        if disk.read_only && disk.write_through {
+            return wrong(format!("disk `{text}`: ro and write-through contradict each other"));
         }
         Ok(disk)
     }
@@ -603,7 +615,11 @@ impl Display for DiskChoice {
         if self.interface != DiskInterface::default() {
             write!(f, ",if={}", self.interface.name())?;
         }
-        f.write_str(if self.read_only { ",ro" } else { "" })
+        if let Some(format) = self.format {
+            write!(f, ",format={format}")?;
+        }
+        f.write_str(if self.read_only { ",ro" } else { "" })?;
+        f.write_str(if self.write_through { ",write-through" } else { "" })
     }
 }
 

@@ -78,9 +78,16 @@ pub(super) fn write(
     attached.disk.write(at, from).map_err(|failure| tell(&attached.disk, mmu, failure))
 }
 
+/// Brings disk `n` to where it outlives the host's power.
+pub(super) fn flush(disks: &[Attached], mmu: &mut Mmu, n: u8) -> Result<(), MediumError> {
+    let Some(attached) = disks.get(usize::from(n)) else { return Err(MediumError) };
+    attached.disk.flush().map_err(|failure| tell(&attached.disk, mmu, failure))
+}
+
 fn tell(disk: &Disk, mmu: &mut Mmu, failure: Failure) -> MediumError {
     match failure {
-        Failure::Base(error) => disk.base().tell(&error),
+        Failure::Base(error) => disk.base().tell("read", &error),
+        Failure::Through(error) => disk.base().tell("written", &error),
         Failure::Overlay(why) => mmu.damage(why),
     }
     MediumError
