@@ -30,6 +30,15 @@ pub(crate) struct World {
     pub ram: Memory,
     pub disks: Vec<Vec<u8>>,
     pub broken: bool,
+    /// What was written cannot be brought to the media.
+    pub full: bool,
+    pub flushes: usize,
+}
+
+impl World {
+    pub fn new(ram: usize, disks: Vec<Vec<u8>>) -> Self {
+        Self { ram: Memory(vec![0; ram]), disks, broken: false, full: false, flushes: 0 }
+    }
 }
 
 impl Dma for World {
@@ -55,6 +64,11 @@ impl Dma for World {
         let bytes = self.disks[usize::from(disk)].get_mut(at as usize..at as usize + from.len());
         bytes.ok_or(MediumError)?.copy_from_slice(from);
         Ok(())
+    }
+
+    fn flush_disk(&mut self, _disk: u8) -> Result<(), MediumError> {
+        self.flushes += 1;
+        if self.full { Err(MediumError) } else { Ok(()) }
     }
 }
 

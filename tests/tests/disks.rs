@@ -213,11 +213,34 @@ fn boots_from(interface: DiskInterface) {
     image[510..512].copy_from_slice(&[0x55, 0xAA]);
     (512..1024).for_each(|at| image[at] = (at * 7) as u8);
     let file = scratch.file("boot.img", &image);
-    let disk = vec![DiskChoice { file, interface, ..DiskChoice::default() }];
-    let memory = "64M".parse().unwrap();
-    let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
-    let mut machine = build::machine(&config).unwrap();
-    assert_eq!(run(&mut machine, 2_000_000_000), PASS);
-    let after = contents(&machine, 0);
+    let boot = |write_through| {
+        let disk = vec![DiskChoice { file: file.clone(), interface, write_through, ..DiskChoice::default() }];
+        let memory = "64M".parse().unwrap();
+        let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
+        let mut machine = build::machine(&config).unwrap();
+        assert_eq!(run(&mut machine, 2_000_000_000), PASS);
+        (contents(&machine, 0), machine.state_hash())
+    };
+    let (after, hash) = boot(false);
     assert!(after[1024..1536] == image[512..1024] && after[1536..] == image[1536..]);
+    assert!(std::fs::read(&file).unwrap() == image, "the image was written");
+    #[cfg(target_os = "linux")]
+    a_host_without_room_is_an_error_of_int_13h(&scratch, bios, interface);
+    // To the guest, and to its state, it is the same run.
+    assert!(boot(true) == (after.clone(), hash));
+    assert!(std::fs::read(&file).unwrap() == after);
+}
+
+/// No file may have a byte behind the image's second sector, and the program is told, not killed.
+#[cfg(target_os = "linux")]
+fn a_host_without_room_is_an_error_of_int_13h(scratch: &Scratch, bios: &Path, interface: DiskInterface) {
+    let (amber, bios, interface) = (amber(), bios.display(), interface.name());
+    let words =
+        format!("run --headless --bios {bios} --memory 64M --disk boot.img,write-through,if={interface}");
+    let script = format!("trap '' XFSZ; ulimit -f 1; exec {} {words}", amber.display());
+    let output =
+        Command::new("sh").arg("-c").arg(script).current_dir(&scratch.0).stdin(Stdio::null()).output();
+    let output = output.expect("there is a shell");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), err.matches("cannot be written").count()), (Some(3), 1), "{err}");
 }

@@ -5,7 +5,7 @@ use crate::device::Dma;
 use crate::disk::DiskInterface;
 use crate::effects::Effects;
 use crate::irq::IrqLines;
-use crate::testing::{Memory, World};
+use crate::testing::World;
 use proptest::prelude::*;
 
 const SECTORS: u64 = 4096;
@@ -41,11 +41,7 @@ impl Bench {
             clock: Clock::default(),
             irqs: IrqLines::new(),
             effects: Effects::default(),
-            world: World {
-                ram: Memory(vec![0; RAM]),
-                disks: vec![Vec::new(), medium.clone(), medium],
-                broken: false,
-            },
+            world: World::new(RAM, vec![Vec::new(), medium.clone(), medium]),
         };
         bench.config(4, 2, 6);
         bench.set(4, 2);
@@ -203,6 +199,53 @@ fn what_is_written_is_read_flushed_and_identified() {
     assert_eq!(bench.data(0, 512).iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)), 0);
     assert_eq!(bench.data(200, 4), (SECTORS as u32).to_le_bytes());
     assert_eq!(bench.data(20, 12), b"maeb-ridks 1");
+}
+
+#[test]
+fn a_flush_reaches_the_medium_and_its_error_the_host() {
+    let mut bench = Bench::new();
+    let queued = |bench: &mut Bench, device: u8| {
+        let mut fis = fis(0x61, 1, 8, 0);
+        fis[7] = device;
+        bench.prepare(DISK, 0, fis, &[], 512);
+        bench.set_port(DISK, 0x34, 1);
+        bench.set_port(DISK, 0x38, 1);
+        assert!(bench.pass());
+        let (status, active) = (bench.port(DISK, 0x20) as u8, bench.port(DISK, 0x34));
+        bench.set_port(DISK, 0x18, 0x10);
+        bench.set_port(DISK, 0x10, u32::MAX);
+        bench.set_port(DISK, 0x18, 0x11);
+        (status, active, std::mem::take(&mut bench.world.flushes))
+    };
+    let run = |bench: &mut Bench, command, count| {
+        let ended = bench.command(command, 0, 8, count, u32::from(count) * 512);
+        (ended, std::mem::take(&mut bench.world.flushes))
+    };
+    for (command, count, flushes) in [(0xe7, 0, 1), (0xea, 0, 1), (0x35, 2, 0), (0x3d, 2, 1)] {
+        assert_eq!(run(&mut bench, command, count), ((READY, 0), flushes), "{command:x}");
+    }
+    assert_eq!(queued(&mut bench, 0x40), (READY, 0, 0));
+    assert_eq!(queued(&mut bench, 0xc0), (READY, 0, 1));
+    bench.world.full = true;
+    let fault = (READY | 0x20 | ERR, 4);
+    for (command, count) in [(0xe7, 0), (0xea, 0), (0x3d, 2)] {
+        assert_eq!(run(&mut bench, command, count), (fault, 1), "{command:x}");
+    }
+    assert_eq!(run(&mut bench, 0x35, 2), ((READY, 0), 0));
+    assert_eq!(queued(&mut bench, 0x40), (READY, 0, 0));
+    assert_eq!(queued(&mut bench, 0xc0), (fault.0, 1, 1));
+}
+
+#[test]
+fn a_drive_without_a_cache_flushes_every_write() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.command(0xef, 0x82, 0, 0, 0), (READY, 0));
+    assert_eq!(std::mem::take(&mut bench.world.flushes), 1, "what it had is flushed");
+    assert_eq!(bench.command(0x35, 0, 8, 2, 1024), (READY, 0));
+    assert_eq!(std::mem::take(&mut bench.world.flushes), 1);
+    assert_eq!((bench.command(0x25, 0, 8, 2, 1024), bench.world.flushes), ((READY, 0), 0));
+    bench.world.full = true;
+    assert_eq!(bench.command(0xca, 0, 8, 2, 1024), (READY | 0x20 | ERR, 4));
 }
 
 #[test]

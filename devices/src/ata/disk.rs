@@ -1,9 +1,10 @@
 //! The commands of a hard disk (ATA8-ACS, 7).
 
-use super::drive::{ABRT, Drive, IDNF, Outcome, QueuedError, UNC, Unit};
+use super::drive::{ABRT, Drive, ERR, IDNF, Outcome, QueuedError, UNC, Unit};
 use super::identify::{MULTIPLE_MAX, identity};
 use super::task::Task;
 use super::transfer::Transfer;
+use crate::device::MediumError;
 use crate::disk::SECTOR;
 use amber_snapshot::Schema;
 use serde::{Deserialize, Serialize};
@@ -21,11 +22,21 @@ const INITIALIZE_PARAMETERS: u8 = 0x91;
 pub(crate) const CHECK_POWER: u8 = 0xe5;
 pub(crate) const FLUSH: u8 = 0xe7;
 const FLUSH_EXT: u8 = 0xea;
+/// Power modes in which a drive keeps no cache.
+const STANDBY_IMMEDIATE: u8 = 0xe0;
+const STANDBY: u8 = 0xe2;
+const SLEEP: u8 = 0xe6;
 const READ_FPDMA: u8 = 0x60;
 const WRITE_FPDMA: u8 = 0x61;
+const WRITE_DMA_FUA_EXT: u8 = 0x3d;
+const WRITE_MULTIPLE_FUA_EXT: u8 = 0xce;
+/// Operation of SET FEATURES.
+const WRITE_CACHE_OFF: u8 = 0x82;
 
 /// The drive is addressed by LBA.
 const DEVICE_LBA: u8 = 0x40;
+/// Of a queued command: it ends no sooner than its data is on the medium.
+const DEVICE_FUA: u8 = 0x80;
 /// A drive that is active or idle, for CHECK POWER MODE.
 const POWER_ACTIVE: u16 = 0xff;
 /// What SMART's commands carry in the middle of the LBA.
@@ -82,8 +93,8 @@ fn kind(command: u8) -> Option<Kind> {
     Some(match command {
         0x20 | 0x21 | 0x24 | 0x29 | 0xc4 => Kind::Read { pio: true },
         0x25 | 0xc8 | 0xc9 | READ_FPDMA => Kind::Read { pio: false },
-        0x30 | 0x31 | 0x34 | 0x39 | 0xc5 | 0xce => Kind::Write { pio: true },
-        0x35 | 0x3d | 0xca | 0xcb | WRITE_FPDMA => Kind::Write { pio: false },
+        0x30 | 0x31 | 0x34 | 0x39 | 0xc5 | WRITE_MULTIPLE_FUA_EXT => Kind::Write { pio: true },
+        0x35 | WRITE_DMA_FUA_EXT | 0xca | 0xcb | WRITE_FPDMA => Kind::Write { pio: false },
         0x40..=0x42 => Kind::Verify,
         _ => return None,
     })
@@ -91,12 +102,15 @@ fn kind(command: u8) -> Option<Kind> {
 
 /// Commands whose sector number has 48 bits.
 fn is_wide(command: u8) -> bool {
-    matches!(command, 0x24 | 0x25 | 0x29 | 0x34 | 0x35 | 0x39 | 0x3d | 0x42 | 0xce) || is_queued(command)
+    matches!(
+        command,
+        0x24 | 0x25 | 0x29 | 0x34 | 0x35 | 0x39 | WRITE_DMA_FUA_EXT | 0x42 | WRITE_MULTIPLE_FUA_EXT
+    ) || is_queued(command)
 }
 
 /// READ MULTIPLE, WRITE MULTIPLE and their kin.
 fn is_multiple(command: u8) -> bool {
-    matches!(command, 0x29 | 0x39 | 0xc4 | 0xc5 | 0xce)
+    matches!(command, 0x29 | 0x39 | 0xc4 | 0xc5 | WRITE_MULTIPLE_FUA_EXT)
 }
 
 /// How the data of a command goes.
@@ -165,11 +179,46 @@ pub(crate) fn is_flush(command: u8) -> bool {
     matches!(command, FLUSH | FLUSH_EXT)
 }
 
+/// Whether a command that moved its data ends no sooner than all that was written is on the medium.
+fn is_durable(drive: &Drive, task: &Task) -> bool {
+    match task.command {
+        WRITE_DMA_FUA_EXT | WRITE_MULTIPLE_FUA_EXT => true,
+        command if is_queued(command) && task.device & DEVICE_FUA != 0 => true,
+        command => !drive.write_cache && matches!(kind(command), Some(Kind::Write { .. })),
+    }
+}
+
+/// How a command ends whose last sector has moved, if one did.
+pub(crate) fn settle(
+    drive: &Drive,
+    unit: &Unit,
+    task: &Task,
+    outcome: Outcome,
+    transfer: &mut dyn Transfer,
+) -> Outcome {
+    if outcome.status & ERR != 0 || !is_durable(drive, task) {
+        return outcome;
+    }
+    let flushed = flush(unit, task, transfer);
+    if flushed.status & ERR == 0 { outcome } else { flushed }
+}
+
+/// Empties the cache.
+fn flush(unit: &Unit, task: &Task, transfer: &mut dyn Transfer) -> Outcome {
+    match transfer.flush_disk(unit.disk) {
+        Ok(()) => Outcome::done(task),
+        Err(MediumError) => Outcome::write_fault(task),
+    }
+}
+
 /// Carries a command out.
 pub(crate) fn carry_out(drive: &mut Drive, unit: &Unit, task: &Task, transfer: &mut dyn Transfer) -> Outcome {
     if kind(task.command).is_some() {
         return match extent(drive, task) {
-            Some(extent) => access(drive, unit, task, extent, transfer),
+            Some(extent) => {
+                let outcome = access(drive, unit, task, extent, transfer);
+                settle(drive, unit, task, outcome, transfer)
+            }
             None => Outcome::failed(task, if is_wide(task.command) { ABRT } else { IDNF }),
         };
     }
@@ -178,16 +227,19 @@ pub(crate) fn carry_out(drive: &mut Drive, unit: &Unit, task: &Task, transfer: &
             transfer.give(&identity(unit, drive));
             Outcome::pio_in(task)
         }
+        SET_FEATURES if task.features as u8 == WRITE_CACHE_OFF => {
+            drive.write_cache = false;
+            flush(unit, task, transfer)
+        }
         SET_FEATURES => set_features(drive, task),
         SET_MULTIPLE => set_multiple(drive, task),
         INITIALIZE_PARAMETERS => set_geometry(drive, task),
-        // What landed is on the disk.
-        FLUSH | FLUSH_EXT => Outcome::done(task),
+        FLUSH | FLUSH_EXT | STANDBY_IMMEDIATE | STANDBY | SLEEP => flush(unit, task, transfer),
         READ_LOG_EXT | READ_LOG_DMA_EXT => read_log(drive, task, transfer),
         SMART => smart(drive, task, transfer),
         CHECK_POWER => Outcome { count: POWER_ACTIVE, ..Outcome::done(task) },
-        // Power modes, in which nothing changes, RECALIBRATE, and SEEK.
-        0x10..=0x1f | 0x70..=0x7f | 0xe0..=0xe3 | 0xe6 => Outcome::done(task),
+        // Other power modes, in which nothing changes, RECALIBRATE, and SEEK.
+        0x10..=0x1f | 0x70..=0x7f | 0xe1 | 0xe3 => Outcome::done(task),
         _ => Outcome::failed(task, ABRT),
     }
 }
@@ -248,7 +300,7 @@ pub(crate) fn set_features(drive: &mut Drive, task: &Task) -> Outcome {
     let mode = task.count as u8;
     match task.features as u8 {
         0x02 => drive.write_cache = true,
-        0x82 => drive.write_cache = false,
+        WRITE_CACHE_OFF => drive.write_cache = false,
         0xaa => drive.look_ahead = true,
         0x55 => drive.look_ahead = false,
         0x03 if matches!(mode, 0 | 1 | 8..=12 | 0x20..=0x22 | 0x40..=0x46) => drive.mode = mode,

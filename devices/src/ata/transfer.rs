@@ -13,6 +13,8 @@ pub(crate) trait Transfer {
     fn read_disk(&mut self, disk: u8, at: u64, len: u64) -> Result<(), u64>;
     /// Moves `len` bytes from the host to a disk from byte `at` on; where it cannot be written.
     fn write_disk(&mut self, disk: u8, at: u64, len: u64) -> Result<(), u64>;
+    /// Returns when what was written to a disk outlives the host's power.
+    fn flush_disk(&mut self, disk: u8) -> Result<(), MediumError>;
     /// Bytes moved.
     fn moved(&self) -> u64;
 }
@@ -79,6 +81,10 @@ impl<P: Pieces> Transfer for Scattered<P> {
         Ok(())
     }
 
+    fn flush_disk(&mut self, disk: u8) -> Result<(), MediumError> {
+        self.0.dma().flush_disk(disk)
+    }
+
     fn moved(&self) -> u64 {
         self.0.taken()
     }
@@ -104,6 +110,10 @@ impl Transfer for Buffered<'_> {
     fn write_disk(&mut self, disk: u8, at: u64, len: u64) -> Result<(), u64> {
         let bytes = &self.buffer[..self.buffer.len().min(len as usize)];
         self.dma.write_disk(disk, at, bytes).map_err(|MediumError| at)
+    }
+
+    fn flush_disk(&mut self, disk: u8) -> Result<(), MediumError> {
+        self.dma.flush_disk(disk)
     }
 
     fn moved(&self) -> u64 {

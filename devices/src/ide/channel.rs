@@ -419,6 +419,10 @@ impl Channel {
         let mut transfer = Buffered { dma: cx.dma, buffer: &mut self.buffer };
         let outcome = disk::access(&self.seats[n].drive, unit, task, block, &mut transfer);
         let left = Extent { first: rest.first + block.sectors, sectors: rest.sectors - block.sectors };
+        let outcome = match left.sectors {
+            0 => disk::settle(&self.seats[n].drive, unit, task, outcome, &mut transfer),
+            _ => outcome,
+        };
         self.rest = Some(left);
         if outcome.status & ERR != 0 || (!reads && left.sectors == 0) {
             self.finish(n, &outcome);

@@ -5,7 +5,7 @@ use crate::device::Dma;
 use crate::disk::DiskInterface;
 use crate::effects::Effects;
 use crate::irq::IrqLines;
-use crate::testing::{Memory, World};
+use crate::testing::World;
 
 mod hostile;
 
@@ -15,6 +15,7 @@ const TABLE: u64 = 0x1000;
 const MEMORY: u64 = 0x8000;
 const ERR: u8 = 1;
 const DRQ: u8 = 8;
+const FAULT: u8 = 0x20;
 const READY: u8 = 0x50;
 /// Selects: the first drive by LBA, the second.
 const FIRST: u8 = 0xe0;
@@ -39,7 +40,7 @@ impl Bench {
             clock: Clock::default(),
             irqs: IrqLines::new(),
             effects: Effects::default(),
-            world: World { ram: Memory(vec![0; RAM]), disks: vec![medium.clone(), medium], broken: false },
+            world: World::new(RAM, vec![medium.clone(), medium]),
         };
         bench.with(|ide, cx| ide.config_write(cx, 4, 2, 5));
         bench.with(|ide, cx| ide.config_write(cx, 0x40, 4, 0x8000_8000));
@@ -278,6 +279,60 @@ fn a_medium_that_breaks_is_an_error() {
     bench.done();
     bench.packet(0, 0, [0x28, 0, 0, 0, 0, 2, 0, 0, 2, 0, 0, 0]);
     assert_eq!((bench.done() & ERR, bench.inb(1) >> 4), (ERR, 3));
+}
+
+#[test]
+fn a_flush_reaches_the_medium_and_its_error_the_host() {
+    let mut bench = Bench::new();
+    let flush = |bench: &mut Bench, command| {
+        bench.command(FIRST, command, 0, 0);
+        let status = bench.done();
+        (status, bench.inb(1), std::mem::take(&mut bench.world.flushes))
+    };
+    let commands = [0xe7, 0xea, 0xe0, 0xe2, 0xe6];
+    for command in commands {
+        assert_eq!(flush(&mut bench, command), (READY, 0, 1), "{command:x}");
+    }
+    assert_eq!(flush(&mut bench, 0xe1), (READY, 0, 0));
+    bench.world.full = true;
+    for command in commands {
+        assert_eq!(flush(&mut bench, command), (READY | FAULT | ERR, 4, 1), "{command:x}");
+    }
+    bench.command(SECOND, 0xe7, 0, 0);
+    assert_eq!((bench.done() & ERR, bench.world.flushes), (0, 0), "a CD has nothing to flush");
+}
+
+#[test]
+fn a_durable_write_is_flushed_once_when_its_last_sector_moved() {
+    let mut bench = Bench::new();
+    let write = |bench: &mut Bench| {
+        bench.command(FIRST, 0x30, 8, 2);
+        bench.write_words(&[0xaa; 512]);
+        assert_eq!((bench.done(), bench.world.flushes), (READY | DRQ, 0));
+        bench.write_words(&[0xbb; 512]);
+        let status = bench.done();
+        (status, std::mem::take(&mut bench.world.flushes))
+    };
+    assert_eq!(write(&mut bench), (READY, 0), "it is cached");
+    let cache = |bench: &mut Bench, operation| {
+        bench.out(1, operation);
+        bench.command(FIRST, 0xef, 0, 0);
+        bench.done()
+    };
+    bench.world.full = true;
+    assert_eq!(cache(&mut bench, 0x82), READY | FAULT | ERR, "what was cached is written first");
+    bench.world.full = false;
+    assert_eq!((cache(&mut bench, 0x82), std::mem::take(&mut bench.world.flushes)), (READY, 2));
+    assert_eq!(write(&mut bench), (READY, 1));
+    bench.world.full = true;
+    assert_eq!(write(&mut bench), (READY | FAULT | ERR, 1));
+    assert_eq!((cache(&mut bench, 0x02), write(&mut bench)), (READY, (READY, 0)));
+    // WRITE DMA FUA EXT, by the bus master.
+    bench.region(512);
+    (2..6).for_each(|at| bench.out(at, 0));
+    bench.command(FIRST, 0x3d, 8, 1);
+    bench.bus_master(0, 1, 1);
+    assert_eq!((bench.done(), bench.inb(1), bench.world.flushes), (READY | FAULT | ERR, 4, 1));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Admin commands (NVM Express 1.4, chapter 5).
 
+use super::features::VOLATILE_WRITE_CACHE;
 use super::log::{self, DoorbellError};
 use super::prp::PAGE;
 use super::queue::{Command, CompletionQueue, ENTRIES_MAX, SubmissionQueue};
@@ -43,7 +44,7 @@ impl Nvme {
             IDENTIFY => self.identify(cx, command),
             ABORT => return Ok(Some(self.abort(command.cdw10))),
             SET_FEATURES if command.cdw10 & SAVE != 0 => Err(Status::NOT_SAVEABLE),
-            SET_FEATURES => return registers.features.set(feature, command.cdw11).map(Some),
+            SET_FEATURES => return self.set_features(cx, command).map(Some),
             GET_FEATURES if command.cdw10 & SELECT != 0 => Err(Status::INVALID_FIELD),
             GET_FEATURES => return registers.features.get(feature, command.cdw11).map(Some),
             ASYNC_EVENT_REQUEST => return registers.events.request(command.id).map(|()| None),
@@ -129,6 +130,16 @@ impl Nvme {
         let taken =
             self.take_back(|flight| flight.queue == queue && flight.command.id == id, Status::ABORTED);
         u32::from(!taken)
+    }
+
+    /// A cache that is turned off is emptied.
+    fn set_features(&mut self, cx: &mut DeviceCtx, command: &Command) -> Result<u32, Status> {
+        let feature = command.cdw10 as u8;
+        let result = self.registers.features.set(feature, command.cdw11)?;
+        if feature == VOLATILE_WRITE_CACHE && !self.registers.features.write_cache() {
+            self.commit(cx)?;
+        }
+        Ok(result)
     }
 
     fn identify(&self, cx: &mut DeviceCtx, command: &Command) -> Result<(), Status> {

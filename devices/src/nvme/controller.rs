@@ -55,6 +55,8 @@ pub(super) enum Request {
     Start,
     /// The controller was disabled: nothing is left of queues and commands.
     Reset,
+    /// The power is about to go: what was written is to be on the medium.
+    ShutDown,
 }
 
 impl Controller {
@@ -103,11 +105,12 @@ impl Controller {
                 (self.csts, self.interrupt_mask) = (0, 0);
                 Request::Reset
             }
+            _ if before & CC_SHUTDOWN == 0 && value & CC_SHUTDOWN != 0 => Request::ShutDown,
             _ => Request::Nothing,
         };
         self.csts &= !CSTS_SHUTDOWN;
         if value & CC_SHUTDOWN != 0 {
-            // What was completed is on the medium, so there is nothing to wait for.
+            // Before the driver can look, it is done.
             self.csts |= CSTS_SHUTDOWN_COMPLETE;
         }
         request

@@ -9,7 +9,7 @@ const ARBITRATION: u8 = 0x01;
 const POWER_MANAGEMENT: u8 = 0x02;
 const TEMPERATURE_THRESHOLD: u8 = 0x04;
 const ERROR_RECOVERY: u8 = 0x05;
-const VOLATILE_WRITE_CACHE: u8 = 0x06;
+pub(super) const VOLATILE_WRITE_CACHE: u8 = 0x06;
 const NUMBER_OF_QUEUES: u8 = 0x07;
 const INTERRUPT_COALESCING: u8 = 0x08;
 const INTERRUPT_VECTOR: u8 = 0x09;
@@ -31,7 +31,7 @@ const WORDS: [(u8, u32, u32); 7] = [
     (ASYNC_EVENTS, 0, 0xff),
 ];
 
-/// Values of the features. That of the write cache changes nothing: what landed is on the medium.
+/// Values of the features.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(super) struct Features {
     words: Vec<u32>,
@@ -94,6 +94,11 @@ impl Features {
             }
         }
         Ok(0)
+    }
+
+    /// Whether what was written may be lost with the host's power before the driver flushes it.
+    pub fn write_cache(&self) -> bool {
+        self.get(VOLATILE_WRITE_CACHE, 0) != Ok(0)
     }
 
     pub fn is_consistent(&self) -> bool {

@@ -14,6 +14,9 @@ const COMPARE: u8 = 0x05;
 const WRITE_ZEROES: u8 = 0x08;
 const DATASET_MANAGEMENT: u8 = 0x09;
 
+/// CDW12: it ends no sooner than what was written is on the medium.
+const FORCE_UNIT_ACCESS: u32 = 1 << 30;
+
 /// What commands take, in ns of virtual time: this, and a ns for every four bytes (4 GB/s).
 const READ_NS: u64 = 12_000;
 const WRITE_NS: u64 = 16_000;
@@ -34,7 +37,7 @@ struct Extent {
 }
 
 impl Nvme {
-    /// Carries a command out. Writes are on the medium when they end, so FLUSH and FUA have nothing to add.
+    /// Carries a command out.
     pub(super) fn io(&mut self, cx: &mut DeviceCtx, command: &Command) -> Result<u32, Status> {
         command.check_flags()?;
         let is_flush = command.opcode == FLUSH;
@@ -42,15 +45,33 @@ impl Nvme {
             return Err(Status::INVALID_NAMESPACE);
         }
         match command.opcode {
-            FLUSH => Ok(()),
+            FLUSH => self.commit(cx),
             WRITE => self.write(cx, command),
             READ => self.read(cx, command),
             COMPARE => self.compare(cx, command),
             WRITE_ZEROES => self.write_zeroes(cx, command),
             DATASET_MANAGEMENT => self.dataset_management(cx, command),
             _ => Err(Status::INVALID_OPCODE),
+        }?;
+        if self.is_durable(command) {
+            self.commit(cx)?;
         }
-        .map(|()| 0)
+        Ok(0)
+    }
+
+    /// Whether a command ends no sooner than all that was written is on the medium. FUA is of reads, too.
+    fn is_durable(&self, command: &Command) -> bool {
+        let forced = command.cdw12 & FORCE_UNIT_ACCESS != 0;
+        match command.opcode {
+            WRITE | WRITE_ZEROES => forced || !self.registers.features.write_cache(),
+            READ | COMPARE => forced,
+            _ => false,
+        }
+    }
+
+    /// Brings what was written to the medium.
+    pub(super) fn commit(&self, cx: &mut DeviceCtx) -> Result<(), Status> {
+        cx.dma.flush_disk(self.disk).map_err(|MediumError| Status::WRITE_FAULT)
     }
 
     /// The blocks of a command, which are on the disk.

@@ -288,6 +288,10 @@ impl Nvme {
                 Request::Nothing => {}
                 Request::Start => self.start(),
                 Request::Reset => self.reset_controller(),
+                Request::ShutDown => {
+                    // No register tells the driver of a failure.
+                    let _ = self.commit(cx);
+                }
             }
         }
         self.go_on(cx);

@@ -198,7 +198,7 @@ impl VirtioBlk {
             T_IN if self.is_on_disk(&command) => self.read(cx, &command),
             T_OUT if self.is_on_disk(&command) && !self.config.read_only => self.write(cx, &command),
             T_IN | T_OUT => (S_IOERR, 0),
-            T_FLUSH => (cx.dma.flush_disk(self.disk).map_or(S_IOERR, |()| S_OK), 0),
+            T_FLUSH => (self.flush(cx), 0),
             T_GET_ID => self.get_id(cx, &command),
             _ => (S_UNSUPP, 0),
         };
@@ -239,7 +239,13 @@ impl VirtioBlk {
             }
             at += u64::from(segment.len);
         }
-        (S_OK, 0)
+        // To a driver that does not flush, what is written is safe (5.2.6.2).
+        let cached = self.registers.transport.has(F_FLUSH);
+        (if cached { S_OK } else { self.flush(cx) }, 0)
+    }
+
+    fn flush(&self, cx: &mut DeviceCtx) -> u8 {
+        cx.dma.flush_disk(self.disk).map_or(S_IOERR, |()| S_OK)
     }
 
     /// The disk's name, in 20 bytes.

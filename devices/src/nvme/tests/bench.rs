@@ -21,6 +21,9 @@ pub(super) struct World {
     pub ram: Memory,
     pub disk: Vec<u8>,
     pub broken: bool,
+    /// What was written cannot be brought to the medium.
+    pub full: bool,
+    pub flushes: usize,
 }
 
 impl World {
@@ -44,6 +47,10 @@ impl Dma for World {
     fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
         self.on_disk(disk, at, from.len())?.copy_from_slice(from);
         Ok(())
+    }
+    fn flush_disk(&mut self, _disk: u8) -> Result<(), MediumError> {
+        self.flushes += 1;
+        if self.full { Err(MediumError) } else { Ok(()) }
     }
 }
 
@@ -132,7 +139,7 @@ impl Bench {
             clock: Clock::default(),
             irqs: IrqLines::new(),
             effects: Effects::default(),
-            world: World { ram: Memory(vec![0; RAM]), disk, broken: false },
+            world: World { ram: Memory(vec![0; RAM]), disk, broken: false, full: false, flushes: 0 },
             pairs: Vec::new(),
             next_id: 100,
         };

@@ -49,6 +49,64 @@ fn what_is_written_is_read_and_compared() {
     assert!(zero(11) && !zero(12) && !zero(14) && zero(15) && zero(44) && !zero(45));
 }
 
+fn forced(opcode: u8) -> Order {
+    let mut order = Order::blocks(opcode, 10, 8);
+    order.cdw12 |= 1 << 30;
+    order
+}
+
+#[test]
+fn a_flush_reaches_the_medium_and_its_error_the_driver() {
+    let mut bench = Bench::new(false);
+    let run = |bench: &mut Bench, order| (bench.io(order), std::mem::take(&mut bench.world.flushes));
+    let all = Order { nsid: u32::MAX, ..Order::blocks(FLUSH, 0, 1) };
+    let durable =
+        [Order::blocks(FLUSH, 0, 1), all].into_iter().chain([READ, COMPARE, WRITE, WRITE_ZEROES].map(forced));
+    let durable: Vec<_> = durable.collect();
+    let others = [READ, COMPARE, WRITE, WRITE_ZEROES].map(|opcode| Order::blocks(opcode, 10, 8));
+    // What is compared is what was read.
+    for order in &durable {
+        assert_eq!(run(&mut bench, *order), (0, 1), "{order:?}");
+        assert_eq!(bench.io(Order::blocks(READ, 10, 8)), 0);
+    }
+    for order in others {
+        assert_eq!(run(&mut bench, order), (0, 0), "{order:?}");
+        assert_eq!(bench.io(Order::blocks(READ, 10, 8)), 0);
+    }
+    bench.world.full = true;
+    for order in durable {
+        assert_eq!(run(&mut bench, order), (status(Status::WRITE_FAULT), 1), "{order:?}");
+    }
+    assert_eq!(run(&mut bench, Order::blocks(WRITE, 10, 8)), (0, 0), "it is cached");
+}
+
+#[test]
+fn a_cache_that_is_off_is_emptied_and_writes_are_durable() {
+    let mut bench = Bench::new(false);
+    let set = |bench: &mut Bench, on| {
+        let status = bench.admin(Order::admin(9, 6, on)).status;
+        (status, std::mem::take(&mut bench.world.flushes))
+    };
+    assert_eq!(set(&mut bench, 1), (0, 0));
+    bench.world.full = true;
+    assert_eq!(set(&mut bench, 0), (status(Status::WRITE_FAULT), 1));
+    assert_eq!(bench.io(Order::blocks(WRITE, 10, 8)), status(Status::WRITE_FAULT));
+    bench.world.full = false;
+    assert_eq!(set(&mut bench, 0), (0, 2));
+    assert_eq!((bench.io(Order::blocks(WRITE_ZEROES, 10, 8)), bench.world.flushes), (0, 1));
+    assert_eq!((bench.io(Order::blocks(READ, 10, 8)), bench.world.flushes), (0, 1));
+}
+
+#[test]
+fn a_shutdown_empties_the_cache_once() {
+    let mut bench = Bench::new(false);
+    bench.set(0x14, 4, 0x46_4001);
+    assert_eq!((bench.get(0x1c, 4), bench.world.flushes), (9, 1));
+    bench.set(0x14, 4, 0x46_4001);
+    bench.set(0x14, 4, 0x46_0001);
+    assert_eq!((bench.get(0x1c, 4), bench.world.flushes), (1, 1));
+}
+
 #[test]
 fn data_goes_where_a_list_across_pages_says() {
     let mut bench = Bench::new(false);
