@@ -33,6 +33,9 @@ pub struct Timing {
 }
 
 impl Timing {
+    /// Where what was charged is, for translated code.
+    pub(crate) const CHARGED: usize = std::mem::offset_of!(Self, charged);
+
     /// Virtual time of the instruction being executed, ns.
     #[inline]
     pub fn now(&self) -> u64 {

@@ -62,6 +62,7 @@ impl Translator<'_> {
             Way::DisableInterrupts => self.disable_interrupts(),
             Way::EnableInterrupts => self.enable_interrupts(index),
             Way::SwapGs => self.swap_gs(),
+            Way::Pause => self.pause(),
             Way::ReadTsc => self.read_tsc(index, planned),
             Way::ReadSelector => self.read_selector(planned),
             Way::PushFlags => self.push_flags(index),

@@ -62,6 +62,8 @@ pub(super) enum Way {
     EnterKernel,
     /// SYSRET to 64-bit code.
     LeaveKernel,
+    /// PAUSE.
+    Pause,
     /// RDTSC, RDTSCP.
     ReadTsc,
     /// MOV of a selector to a register of 32 or 64 bits.
@@ -246,6 +248,7 @@ impl Planned<'_> {
             | Way::DisableInterrupts
             | Way::EnableInterrupts
             | Way::SwapGs
+            | Way::Pause
             | Way::LeaveKernel
             | Way::Jump
             | Way::JumpIf
@@ -443,6 +446,7 @@ fn way(instr: &Instruction, target: &Target) -> Way {
         M::Cli => Way::DisableInterrupts,
         M::Sti => Way::EnableInterrupts,
         M::Swapgs => Way::SwapGs,
+        M::Pause => Way::Pause,
         M::Syscall => Way::EnterKernel,
         M::Sysretq => Way::LeaveKernel,
         M::Rdtsc | M::Rdtscp => Way::ReadTsc,

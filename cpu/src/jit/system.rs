@@ -2,20 +2,24 @@
 //! levels, and interrupts that wait.
 
 use super::emit::{Mem, Opcode, at, cc};
-use super::frame::{self, here};
+use super::frame::{self, Entry, here};
 use super::plan::Planned;
 use super::registers::{BUDGET, GUEST_RAX, GUEST_RCX, Home, RAX, RCX, RDX};
 use super::translate::Translator;
 use crate::decode::register_code;
 use crate::flags::{Flags, bit};
+use crate::interp::Timing;
 use crate::msr::Msrs;
+use crate::semantics::mov::PAUSE;
 use crate::state::{Segment, System, Vcpu, cr, seg};
 use iced_x86::{Mnemonic, Register};
 use std::mem::offset_of;
 
+const ADD: u8 = 0;
 const OR: u8 = 1;
 const AND: u8 = 4;
 const SHR: u8 = 5;
+const SUB: u8 = 5;
 const CMP: u8 = 7;
 
 /// A place in the processor that RCX points to.
@@ -88,6 +92,22 @@ impl Translator<'_> {
         self.code.store(place(offset_of!(Vcpu, flat_base) + 8 * seg::GS), RAX);
         self.code.load(RAX, here(frame::RIP));
         self.code.store(other, RAX);
+    }
+
+    /// PAUSE of the only processor takes time, which is as if fewer steps were to be taken: at no time left for a step the
+    /// clock shows the same. Where that time is near, or others could run, the interpreter knows what is due.
+    pub fn pause(&mut self) {
+        self.processor();
+        self.code.group1(false, CMP, place(offset_of!(Vcpu, cpus)), 1);
+        let others = self.code.jump_if(cc::NE);
+        self.code.group1(true, CMP, BUDGET, PAUSE as i32);
+        let due = self.code.jump_if(cc::L);
+        self.slow.extend([others, due]);
+        let charged = place(offset_of!(Vcpu, timing) + Timing::CHARGED);
+        self.code.group1(true, ADD, charged, PAUSE as i32);
+        self.code.group1(true, SUB, BUDGET, PAUSE as i32);
+        self.code.load(RCX, here(frame::ENTRY));
+        self.code.group1(true, SUB, place(offset_of!(Entry, given)), PAUSE as i32);
     }
 
     /// RDTSC and RDTSCP: the TSC counts ns, and a step takes one.

@@ -140,8 +140,11 @@ fn xlat(cx: &mut Cx, i: &Insn) -> Exec {
 fn nop(_cx: &mut Cx, _i: &Insn) -> Exec {
     Ok(())
 }
+/// What PAUSE takes besides its step, ns.
+pub(crate) const PAUSE: u64 = 39;
+
 fn pause(cx: &mut Cx, _i: &Insn) -> Exec {
-    cx.charge(39);
+    cx.charge(PAUSE);
     // With one processor there is nobody to leave the time to.
     if cx.cpu.cpus > 1 {
         cx.cpu.timing.pause();
