@@ -195,8 +195,18 @@ impl Endpoint {
     }
 
     fn drive(&self, cx: &mut DeviceCtx, slot: u8) {
-        let level = self.asserted && !self.has_msix() && self.command() & COMMAND_INTX_OFF == 0;
-        cx.irqs.set(Line::Pirq(pirq_of(slot, 1)), IrqSource::Slot(slot), level);
+        cx.irqs.set(Line::Pirq(pirq_of(slot, 1)), IrqSource::Slot(slot), self.pin());
+    }
+
+    /// Level of INTA#.
+    fn pin(&self) -> bool {
+        self.asserted && !self.has_msix() && self.command() & COMMAND_INTX_OFF == 0
+    }
+
+    /// Asserts or releases INTA# of a function that is wired otherwise than those in slots; its level.
+    pub fn assert(&mut self, asserted: bool) -> bool {
+        self.asserted = asserted;
+        self.pin()
     }
 
     /// Asserts or releases INTA#.
