@@ -8,6 +8,7 @@ use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
 use crate::disk::DiskConfig;
 use crate::effects::{Effect, Effects};
 use crate::fw_cfg::{FwCfg, Items};
+use crate::hotplug::{Hotplug, HotplugConfig};
 use crate::hpet::{HPET_BASE, Hpet};
 use crate::i8042::{I8042, Key, MouseEvent};
 use crate::ide::IDE_DRIVES;
@@ -59,6 +60,8 @@ pub struct PlatformConfig {
     /// Bytes of the display's option ROM, which follows the firmware image in its region: a multiple of 4 KiB up to
     /// 256 KiB, 0 without.
     pub option_rom_len: u64,
+    /// What can be plugged in and out.
+    pub hotplug: HotplugConfig,
 }
 
 impl Default for PlatformConfig {
@@ -73,6 +76,7 @@ impl Default for PlatformConfig {
             disks: Vec::new(),
             display: DisplayKind::Std,
             option_rom_len: 0,
+            hotplug: HotplugConfig::default(),
         }
     }
 }
@@ -112,6 +116,9 @@ pub enum ConfigError {
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
+    /// What can be plugged in and out.
+    #[error(transparent)]
+    Hotplug(#[from] crate::hotplug::HotplugError),
 }
 
 /// Most sectors of a disk: their bytes can be counted.
@@ -152,7 +159,7 @@ impl PlatformConfig {
         if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
             return Err(ConfigError::Sectors(n));
         }
-        Ok(())
+        Ok(self.hotplug.check(self)?)
     }
 }
 
@@ -184,7 +191,7 @@ pub struct Platform {
     /// Virtual time. The run loop advances it before each access.
     pub clock: Clock,
     pub(crate) irqs: IrqLines,
-    effects: Effects,
+    pub(crate) effects: Effects,
     pub(crate) pic: Pic,
     pub(crate) pit: Pit,
     pub(crate) rtc: Rtc,
@@ -197,6 +204,7 @@ pub struct Platform {
     pub(crate) pci: Pci,
     pub(crate) fw_cfg: FwCfg,
     pub(crate) coprocessor: Coprocessor,
+    pub(crate) hotplug: Hotplug,
     pub(crate) ram: RamLayout,
     firmware_len: u64,
 }
@@ -218,7 +226,7 @@ impl Platform {
     pub fn new(config: &PlatformConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let ram = RamLayout::new(config.memory_size);
-        let cmos = CmosLayout { low_ram: ram.low, high_ram: ram.high, cpus: config.cpus };
+        let cmos = CmosLayout { low_ram: ram.low, high_ram: ram.high, cpus: config.cpus_present() };
         let mut platform = Self {
             clock: Clock::default(),
             irqs: IrqLines::new(),
@@ -235,9 +243,11 @@ impl Platform {
             pci: Pci::new(ram.low, Vga::new(config.display, config.option_rom_len), &config.disks),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             coprocessor: Coprocessor::default(),
+            hotplug: Hotplug::new(&config.hotplug),
             ram,
             firmware_len: config.firmware_len,
         };
+        platform.count_cpus();
         platform.reset(&mut NoMemory);
         platform.effects = Effects::default();
         Ok(platform)
@@ -246,6 +256,9 @@ impl Platform {
     /// Reads `size` (1, 2 or 4) bytes at I/O port `port`, at the time the clock shows.
     pub fn pio_read(&mut self, dma: &mut dyn Dma, port: u16, size: u8) -> u32 {
         let ones = size_mask(size.min(4)) as u32;
+        if let Some(value) = self.hotplug.read(port, size.min(4)) {
+            return value;
+        }
         match self.route(port, size) {
             Some(route) if route.wide || size == 1 => {
                 let value =
@@ -262,6 +275,9 @@ impl Platform {
     /// Writes `size` (1, 2 or 4) bytes at I/O port `port`, at the time the clock shows.
     pub fn pio_write(&mut self, dma: &mut dyn Dma, port: u16, size: u8, value: u32) {
         let value = value & size_mask(size.min(4)) as u32;
+        if self.hotplug.claims(port) {
+            return self.write_hotplug(port, size.min(4), value);
+        }
         match self.route(port, size) {
             Some(route) if route.wide || size == 1 => {
                 self.with(dma, route.device, |device, cx| {
@@ -423,6 +439,7 @@ impl Platform {
         for device in ALL {
             self.with(dma, device, |device, cx| device.reset(cx));
         }
+        self.hotplug.reset();
         if self.firmware_len == 0 {
             self.set_up_as_firmware(dma);
         }
@@ -509,7 +526,7 @@ impl Platform {
     }
 
     /// Brings changes of lines to the interrupt controllers, in the order they happened.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while let Some(change) = self.irqs.take_change() {
             match change {
                 Change::Pic { irq, level } => self.pic.set_irq(irq, level),

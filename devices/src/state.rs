@@ -138,6 +138,7 @@ impl Platform {
             self.coprocessor.to_section(&at("coprocessor")),
         ];
         sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
+        sections.extend(self.hotplug.sections(path));
         sections
     }
 
@@ -148,7 +149,8 @@ impl Platform {
     /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
-        let attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
+        let hotplug = self.hotplug.section_names().map(str::to_owned);
+        let attached: Vec<_> = self.pci.attached().map(Function::section_name).chain(hotplug).collect();
         saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
@@ -173,13 +175,14 @@ impl Platform {
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
         let pci = saved.pci(&self.pci)?;
         let coprocessor = saved.device("coprocessor")?;
+        let hotplug = self.hotplug.restored(path, sections)?;
         self.clock = clock;
         self.irqs.levels = levels;
         self.fw_cfg.registers = registers;
         (self.pic, self.pit, self.rtc) = (pic, pit, rtc);
         (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
-        (self.pci, self.coprocessor) = (pci, coprocessor);
+        (self.pci, self.coprocessor, self.hotplug) = (pci, coprocessor, hotplug);
         Ok(())
     }
 }

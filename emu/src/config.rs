@@ -5,12 +5,14 @@
 
 mod cd;
 mod display;
+mod places;
 mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, IDE_DRIVES};
 pub use cd::CdChoice;
+pub use places::CpuCount;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -71,6 +73,9 @@ pub struct MachineConfig {
     pub cpu: CpuChoice,
     /// Number of vCPUs, 1 to [`CPUS_MAX`].
     pub cpus: u32,
+    /// Most vCPUs, of which more come and go while the machine runs. Unset: none do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus_max: Option<u32>,
     pub memory: MemorySize,
     pub seed: Seed,
     /// What the RTC shows at reset (UTC).
@@ -141,6 +146,7 @@ impl Default for MachineConfig {
             machine: MachineType::default(),
             cpu: CpuChoice::default(),
             cpus: 1,
+            cpus_max: None,
             memory: MemorySize::default(),
             seed: Seed::default(),
             rtc: RtcDate::default(),
@@ -322,6 +328,7 @@ impl MachineConfig {
             }
         };
         range("cpus", self.cpus.into(), 1, CPUS_MAX.into())?;
+        range("cpus-max", self.cpus_max.unwrap_or(CPUS_MAX).into(), self.cpus.into(), CPUS_MAX.into())?;
         let media = self.media();
         range("number of disks", media.len() as u64, 0, DISKS_MAX as u64)?;
         let ported = media.iter().filter(|disk| disk.interface.is_at_ahci()).count();

@@ -1,7 +1,8 @@
 //! The input log: everything that came into a machine from outside, by the step at which it did.
 
 use crate::machine::request::Answer;
-use crate::machine::{Gesture, SEMANTICS_EPOCH};
+use crate::machine::{Gesture, Plug, SEMANTICS_EPOCH};
+use amber_devices::Part;
 use amber_snapshot::StateHash;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -31,6 +32,10 @@ pub enum Input {
     Stop(StateHash),
     /// What a person did with keyboard or mouse.
     Gesture(Gesture),
+    /// A part came.
+    Plug(Plug),
+    /// The guest was asked to let go of a part.
+    Unplug(Part),
 }
 
 /// An input and when it came.

@@ -4,6 +4,7 @@ mod bus;
 mod disks;
 mod frozen;
 mod gestures;
+mod hotplug;
 mod layout;
 pub mod request;
 mod restore;
@@ -20,6 +21,7 @@ pub use bus::HostIo;
 pub use disks::DiskImage;
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
+pub use hotplug::{CpuParts, Hotplug, Plug, PlugError};
 pub use layout::RamLayout;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
@@ -137,6 +139,7 @@ pub struct Machine {
     pub(crate) position: Position,
     pub(crate) regions: Vec<Region>,
     pub(crate) disks: Vec<Attached>,
+    pub(crate) hotplug: Hotplug,
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
     /// Processor whose last instruction asked for something: settled before a run ends.
     asking: Option<request::Asking>,
@@ -164,7 +167,21 @@ impl Machine {
     /// # Errors
     /// As [`Machine::new`], and when there are too many disks.
     pub fn with_disks(
+        spec: MachineSpec,
+        boot: BootImage,
+        tables: Vec<(u64, Vec<u8>)>,
+        disks: &[DiskImage],
+    ) -> Result<Self, MachineError> {
+        Self::with_hotplug(spec, Hotplug::default(), boot, tables, disks)
+    }
+
+    /// The same with parts that may come and go.
+    ///
+    /// # Errors
+    /// As [`Machine::with_disks`], and when there cannot be so many parts.
+    pub fn with_hotplug(
         mut spec: MachineSpec,
+        hotplug: Hotplug,
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
         disks: &[DiskImage],
@@ -178,7 +195,7 @@ impl Machine {
         let start = Start::new(boot, tables);
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
-        let mut machine = Self::powered_up(spec)?;
+        let mut machine = Self::powered_up(spec, hotplug)?;
         machine.attach(disks.iter().map(|image| Disk::new(image.base.clone())).collect())?;
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
@@ -189,9 +206,9 @@ impl Machine {
     }
 
     /// A machine with zero memory and no address map yet.
-    fn powered_up(spec: MachineSpec) -> Result<Self, MachineError> {
+    fn powered_up(spec: MachineSpec, hotplug: Hotplug) -> Result<Self, MachineError> {
         let model = spec.model()?;
-        let platform = Platform::new(&spec.chipset()).map_err(|e| MachineError::Platform(e.to_string()))?;
+        let platform = Platform::new(&spec.chipset_with(&hotplug)).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
             MachineError::Frames(FramesError::Reserve { bytes: spec.memory, cause })
@@ -205,12 +222,11 @@ impl Machine {
             let first = mmu.allocate(pages).ok_or_else(too_large)?;
             regions.push(Region { name, first, pages, tree: RegionTree::default() });
         }
-        let vcpus = (0..spec.cpus).map(|id| Vcpu::new(model, id, spec.cpus, spec.seed)).collect();
         let position = Position {
             step: 0,
             epoch: SEMANTICS_EPOCH,
             current: 0,
-            slice_end: if spec.cpus == 1 { 0 } else { spec.quantum },
+            slice_end: 0,
             poll_at: POLL_NS,
             serial_queue: Vec::new(),
             input_ended: false,
@@ -218,19 +234,25 @@ impl Machine {
             inputs: 0,
             ended: None,
         };
-        Ok(Self {
+        let mut machine = Self {
             spec,
             model,
-            vcpus,
+            vcpus: Vec::new(),
             mmu,
             code: CodeCache::new(),
             platform,
             position,
             regions,
             disks: Vec::new(),
+            hotplug,
             messages: Vec::new(),
             asking: None,
-        })
+        };
+        let (ids, max) = machine.processor_ids();
+        let MachineSpec { seed, quantum, .. } = machine.spec;
+        machine.vcpus = ids.into_iter().map(|id| Vcpu::new(model, id, max, seed)).collect();
+        machine.position.slice_end = if machine.vcpus.len() == 1 { 0 } else { quantum };
+        Ok(machine)
     }
 
     /// Whether there is something at the reset vector.
@@ -259,10 +281,12 @@ impl Machine {
     pub(crate) fn reset(&mut self) {
         let now = self.now();
         tracing::info!(target: "reset", "platform reset at step {} ({now} ns)", self.position.step);
-        for (id, vcpu) in self.vcpus.iter_mut().enumerate() {
+        let (ids, max) = self.processor_ids();
+        self.note_reset();
+        for (id, vcpu) in ids.into_iter().zip(&mut self.vcpus) {
             let (random, retired) = (vcpu.system.random, vcpu.system.retired);
             let watch = vcpu.watch().clone();
-            *vcpu = Vcpu::new(self.model, id as u32, self.spec.cpus, self.spec.seed);
+            *vcpu = Vcpu::new(self.model, id, max, self.spec.seed);
             vcpu.system.random = random;
             vcpu.system.retired = retired;
             // The TSC restarts at 0 (SDM table 9-1).

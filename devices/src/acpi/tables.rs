@@ -16,6 +16,10 @@ const LAPIC_BASE: u32 = 0xfee0_0000;
 const RSDP_LEN: usize = 36;
 const TABLE_CHECKSUM: usize = 9;
 
+/// Flags of a processor (ACPI 6.5, table 5.22).
+const ENABLED: u8 = 1;
+const ONLINE_CAPABLE: u8 = 2;
+
 /// A field that holds an offset into the block and becomes an address.
 pub(super) struct Pointer {
     pub at: usize,
@@ -147,12 +151,15 @@ fn fadt(dsdt: usize) -> Vec<u8> {
 
 /// Multiple APIC description table (ACPI 6.5, 5.2.12).
 fn madt(config: &PlatformConfig) -> Sdt {
-    let mut madt = Sdt::new(*b"APIC", 36, 1, OEM_ID, OEM_TABLE_ID, 1);
+    // The fifth revision knows processors that are not there yet (ACPI 6.3).
+    let revision = if config.hotplug.cpus.is_some() { 5 } else { 1 };
+    let mut madt = Sdt::new(*b"APIC", 36, revision, OEM_ID, OEM_TABLE_ID, 1);
     madt.append_slice(&LAPIC_BASE.to_le_bytes());
     // PCAT_COMPAT: a pair of 8259As is there.
     madt.append_slice(&1u32.to_le_bytes());
-    for cpu in 0..config.cpus.min(255) as u8 {
-        madt.append_slice(&[0, 8, cpu, cpu, 1, 0, 0, 0]);
+    for cpu in 0..config.cpus_max().min(255) as u8 {
+        let flags = if u32::from(cpu) < config.cpus { ENABLED } else { ONLINE_CAPABLE };
+        madt.append_slice(&[0, 8, cpu, cpu, flags, 0, 0, 0]);
     }
     madt.append_slice(&[1, 12, 0, 0]);
     madt.append_slice(&(IOAPIC_BASE as u32).to_le_bytes());

@@ -44,7 +44,7 @@ impl Items {
         items.set(NB_CPUS, &cpus.to_le_bytes());
         items.set(NUMA, &[0; 8]);
         items.set(BOOT_MENU, &[0; 2]);
-        items.set(MAX_CPUS, &cpus.to_le_bytes());
+        items.set(MAX_CPUS, &(config.cpus_max() as u16).to_le_bytes());
         items.set(IRQ0_OVERRIDE, &[1]);
         let mut files = BTreeMap::from([
             ("bootorder".to_owned(), Vec::new()),
@@ -57,6 +57,11 @@ impl Items {
         files.extend(config.fw_cfg_files.iter().cloned());
         items.add_files(files);
         items
+    }
+
+    /// How many processors are there now.
+    pub fn set_cpus(&mut self, cpus: u32) {
+        self.set(NB_CPUS, &(cpus as u16).to_le_bytes());
     }
 
     pub fn set(&mut self, key: u16, bytes: &[u8]) {

@@ -5,10 +5,9 @@ use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    CdChoice, ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory,
+    CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory,
     MachineConfig, MachineType, MemorySize, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios, VgaChoice,
 };
-use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -147,9 +146,9 @@ pub struct MachineArgs {
     /// CPU model with features added or removed: MODEL[,+f,-f].
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<CpuChoice>,
-    /// Number of vCPUs, 1 to 255 [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CPUS_MAX)))]
-    pub cpus: Option<u32>,
+    /// Number of vCPUs, 1 to 255; with max=M as many can be there while the machine runs, by `amber ctl` [default: 1].
+    #[arg(long, value_name = "N[,max=M]")]
+    pub cpus: Option<CpuCount>,
     /// RAM, 2M to 64G: 512M, 1G [default: 512M].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<MemorySize>,
@@ -326,7 +325,9 @@ impl MachineArgs {
         }
         set(&mut config.machine, machine);
         set(&mut config.cpu, cpu);
-        set(&mut config.cpus, cpus);
+        if let Some(CpuCount { count, max }) = *cpus {
+            (config.cpus, config.cpus_max) = (count, max);
+        }
         set(&mut config.memory, memory);
         set(&mut config.seed, seed);
         set(&mut config.rtc, rtc);

@@ -3,7 +3,7 @@
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose};
-use crate::machine::{DiskImage, Machine, MachineSpec};
+use crate::machine::{CpuParts, DiskImage, Hotplug, Machine, MachineSpec};
 use amber_devices::{DisplayKind, RamLayout, place_tables};
 use anyhow::Result;
 
@@ -29,16 +29,22 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         display: config.vga.to_string(),
         option_rom_len: 0,
     };
+    let hotplug = hotplug(config);
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
     if let Some(rom) = &mut image.rom {
         rom.option_rom = option_rom(config, &guest)?;
     }
     // Without firmware nobody else places the tables.
-    let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    let mut machine = Machine::with_disks(spec, image, tables, &disks(config)?)?;
+    let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset_with(&hotplug)) };
+    let mut machine = Machine::with_hotplug(spec, hotplug, image, tables, &disks(config)?)?;
     machine.set_engine(config.engine.into());
     Ok(machine)
+}
+
+/// What may come and go.
+fn hotplug(config: &MachineConfig) -> Hotplug {
+    Hotplug { cpus: config.cpus_max.map(|max| CpuParts::new(config.cpus, max)) }
 }
 
 /// The display's option ROM: the one named, else the one of SeaBIOS that lies beside the BIOS. Only a BIOS runs it.

@@ -2,8 +2,8 @@
 
 use super::args::MachineArgs;
 use super::stores::{self, Found};
-use crate::config::{CpuChoice, DiskChoice, MachineConfig, MemorySize, RtcDate};
-use crate::machine::{DiskSpec, Machine, MachineSpec};
+use crate::config::{CpuChoice, CpuCount, DiskChoice, MachineConfig, MemorySize, RtcDate};
+use crate::machine::{DiskSpec, Hotplug, Machine, MachineSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -21,7 +21,8 @@ pub struct Origin {
 pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<Origin> {
     let Found { id, snapshot, .. } = stores::find(config.store.as_deref(), text)?;
     let spec = Machine::spec_in(&snapshot.manifest.sections)?;
-    let mut differences = contradictions(asked, &spec);
+    let hotplug = Hotplug::of(&snapshot.manifest.sections)?;
+    let mut differences = contradictions(asked, &spec, &hotplug);
     let media = config.media();
     differences.extend(other_disks(&media, &spec.disks));
     if !differences.is_empty() {
@@ -35,15 +36,16 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 }
 
 /// Every option that asks for another machine than the snapshot holds, field by field.
-fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
+fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) -> Vec<String> {
     // What is in the option ROM is part of the snapshot. Disks in a file beside --from count as well: they say where the images are.
     let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, vga_bios: _, disk: _, cdrom: _ } =
         asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
+    let count = CpuCount { count: spec.cpus, max: hotplug.cpus.as_ref().map(|cpus| cpus.max()) };
     let fields = [
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
         ("--cpu", cpu.as_ref().map(|asked| (asked.to_string(), have.to_string()))),
-        ("--cpus", cpus.map(|asked| (asked.to_string(), spec.cpus.to_string()))),
+        ("--cpus", cpus.map(|asked| (asked.to_string(), count.to_string()))),
         (
             "--memory",
             memory.map(|asked| (asked.to_string(), MemorySize::from_bytes(spec.memory).to_string())),

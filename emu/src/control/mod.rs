@@ -87,6 +87,14 @@ pub enum Method {
     Reset,
     /// The power button.
     Power,
+    /// A processor comes, the one with the lowest free id unless it is named.
+    CpuAdd(Option<CpuPlace>),
+    /// The guest is asked to let go of a processor; answered when it has, or refuses.
+    CpuRemove {
+        id: u32,
+    },
+    /// The processors and their places.
+    CpuList,
     /// Bytes of physical memory, as hexadecimal digits.
     Read {
         address: u64,
@@ -94,6 +102,13 @@ pub enum Method {
     },
     /// End the run.
     Quit,
+}
+
+/// A place for a processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuPlace {
+    pub id: u32,
 }
 
 impl Request {
@@ -134,6 +149,9 @@ mod tests {
     fn requests_are_understood_or_refused_by_name() {
         assert_eq!(method(r#"{"id":1,"method":"status"}"#), Ok(Method::Status));
         assert_eq!(method(r#"{"id":1,"method":"status","params":{}}"#), Ok(Method::Status));
+        assert_eq!(method(r#"{"id":1,"method":"cpu-add"}"#), Ok(Method::CpuAdd(None)));
+        let named = method(r#"{"id":1,"method":"cpu-add","params":{"id":2}}"#);
+        assert_eq!(named, Ok(Method::CpuAdd(Some(CpuPlace { id: 2 }))));
         let save = method(r#"{"id":"a","method":"save","params":{"name":"x"}}"#);
         assert_eq!(save, Ok(Method::Save { name: "x".into() }));
         for bad in [

@@ -1,7 +1,7 @@
 //! A machine as a value: its whole state at one moment, to hash, save, fork from or go back to.
 
 use super::disks::Attached;
-use super::{Machine, MachineError, MachineSpec, Position, RAM, Region};
+use super::{Hotplug, Machine, MachineError, MachineSpec, Position, RAM, Region};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
 use amber_devices::Platform;
@@ -22,6 +22,7 @@ pub struct Frozen {
     pub(super) frames: FrozenFrames,
     pub(super) regions: Vec<Region>,
     pub(super) disks: Vec<Attached>,
+    pub(super) hotplug: Hotplug,
 }
 
 /// A region of a frozen machine.
@@ -102,13 +103,14 @@ impl Frozen {
     /// Every section, in a fixed order.
     pub fn sections(&self) -> Vec<OwnedSection> {
         let mut sections = vec![self.spec.to_section("config"), self.position.to_section("machine")];
+        sections.extend(self.hotplug.sections());
         sections.extend(self.cpu_sections());
         sections.extend(self.platform.sections("platform0"));
         sections
     }
 
     fn cpu_sections(&self) -> impl Iterator<Item = OwnedSection> {
-        self.vcpus.iter().enumerate().map(|(n, vcpu)| vcpu.save(&format!("cpu{n}")))
+        self.vcpus.iter().map(|vcpu| vcpu.save(&format!("cpu{}", vcpu.apic.id())))
     }
 
     /// Every region, in a fixed order.
@@ -160,6 +162,7 @@ impl Machine {
             frames: self.mmu.freeze(),
             regions: self.regions.clone(),
             disks: self.disks.clone(),
+            hotplug: self.hotplug.clone(),
         }
     }
 
@@ -182,6 +185,7 @@ impl Machine {
             position: frozen.position.clone(),
             regions: frozen.regions.clone(),
             disks: frozen.disks.clone(),
+            hotplug: frozen.hotplug.clone(),
             messages: Vec::new(),
             asking: None,
         };
@@ -194,9 +198,8 @@ impl Machine {
     /// Goes back to a state this machine was frozen as or forked from. Costs what was written since; decoded code of
     /// unwritten pages stays.
     pub fn rewind(&mut self, frozen: &Frozen) {
-        for (own, then) in self.vcpus.iter_mut().zip(&frozen.vcpus) {
-            own.rewind(then);
-        }
+        self.rewind_processors(&frozen.vcpus);
+        self.hotplug.clone_from(&frozen.hotplug);
         self.platform.clone_from(&frozen.platform);
         self.position.clone_from(&frozen.position);
         for (own, then) in self.disks.iter_mut().zip(&frozen.disks) {

@@ -1,7 +1,7 @@
 //! A machine from sections and regions read from elsewhere.
 
 use super::disks::DISK_NAMES;
-use super::{DiskSpec, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
+use super::{DiskSpec, Hotplug, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
 use crate::disk::{self, Base, Disk};
 use amber_devices::{OPTION_ROM_MAX, TIME_MAX};
 use amber_mmu::{FrameId, GROUP, PageSource};
@@ -78,14 +78,16 @@ impl Machine {
         let sections = &*upgraded(sections, upgrades)?;
         let spec: MachineSpec = take(sections, "config")?;
         check_spec(&spec)?;
-        check_paths(sections, &spec)?;
+        let hotplug = Hotplug::of(sections)?;
+        check_paths(sections, &spec, &hotplug)?;
         check_regions(regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)), &spec)?;
         let position: Position = take(sections, "machine")?;
-        check_position(&position, &spec)?;
-        let mut machine = Self::powered_up(spec)?;
+        let mut machine = Self::powered_up(spec, hotplug)?;
+        check_position(&position, machine.vcpus.len())?;
         machine.position = position;
-        for (n, vcpu) in machine.vcpus.iter_mut().enumerate() {
-            vcpu.restore(find(sections, &format!("cpu{n}"))?)?;
+        let (ids, _) = machine.processor_ids();
+        for (id, vcpu) in ids.into_iter().zip(&mut machine.vcpus) {
+            vcpu.restore(find(sections, &format!("cpu{id}"))?)?;
         }
         machine.platform.restore("platform0", sections)?;
         machine.attach(disks(&regions, &machine.spec)?)?;
@@ -127,7 +129,11 @@ fn take<T: Section>(sections: &[OwnedSection], path: &str) -> Result<T, SectionE
 }
 
 /// Every section belongs to somebody, and to one alone. The platform looks at what is below its own path.
-fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), RestoreError> {
+fn check_paths(sections: &[OwnedSection], spec: &MachineSpec, hotplug: &Hotplug) -> Result<(), RestoreError> {
+    let present = |id: u32| match &hotplug.cpus {
+        Some(cpus) => cpus.present().contains(&id),
+        None => id < spec.cpus,
+    };
     let mut seen = BTreeSet::new();
     for section in sections {
         let path = section.path.as_str();
@@ -135,7 +141,8 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), Rest
             path.strip_prefix("cpu").and_then(|n| n.parse::<u32>().ok().filter(|id| id.to_string() == n));
         let known = matches!(path, "config" | "machine")
             || path.starts_with("platform0/")
-            || cpu.is_some_and(|n| n < spec.cpus);
+            || cpu.is_some_and(present)
+            || hotplug.owns(path);
         if !known {
             let (path, kind) = (section.path.clone(), section.kind.clone());
             return Err(SectionError::Unknown { path, kind }.into());
@@ -201,7 +208,7 @@ fn disks(regions: &[RegionSource], spec: &MachineSpec) -> Result<Vec<Disk>, Rest
     Ok(disks.into_iter().map(|(_, disk)| disk).collect())
 }
 
-fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), RestoreError> {
+fn check_position(position: &Position, cpus: usize) -> Result<(), RestoreError> {
     let value = |field, value: u64| SectionError::Value {
         path: "machine".to_owned(),
         field,
@@ -210,7 +217,7 @@ fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), Restore
     if position.epoch > SEMANTICS_EPOCH {
         return Err(RestoreError::Epoch { found: position.epoch });
     }
-    if position.current >= spec.cpus {
+    if position.current as usize >= cpus {
         return Err(value("current", position.current.into()).into());
     }
     // Sums of these and of what is added to them must not overflow: no run comes so far.

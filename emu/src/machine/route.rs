@@ -59,6 +59,11 @@ impl Machine {
             Effect::DebugExit(value) => self.end(Ending::DebugExit(value)),
             Effect::Serial { port, byte } => host.serial_output(port, byte),
             Effect::DebugConsole(byte) => host.debug_output(byte),
+            Effect::Ejected(part) => {
+                self.ejected(part);
+                host.part_changed();
+            }
+            Effect::Reported(_) => host.part_changed(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a machine is built from.
 
-use super::MachineError;
+use super::{Hotplug, MachineError};
 use crate::disk;
 use amber_cpu::CpuModel;
 use amber_devices::{DiskConfig, DiskInterface, DisplayKind, PlatformConfig};
@@ -125,6 +125,11 @@ impl MachineSpec {
             }
         }
         Ok(model)
+    }
+
+    /// The chipset's part, with what may come and go.
+    pub fn chipset_with(&self, hotplug: &Hotplug) -> PlatformConfig {
+        PlatformConfig { hotplug: hotplug.chipset(), ..self.chipset() }
     }
 
     /// The chipset's part.
