@@ -2,7 +2,8 @@
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
 use amber_devices::{
-    DiskConfig, DiskInterface, Dma, Effect, Key, MediumError, MouseEvent, Platform, PlatformConfig,
+    CpuSlots, DiskConfig, DiskInterface, Dma, Effect, HotplugConfig, Key, MediumError, MouseEvent, Part,
+    Platform, PlatformConfig,
 };
 use proptest::prelude::*;
 
@@ -36,6 +37,8 @@ const AHCI: u64 = ECAM + 0xf_a000;
 /// The IDE controller's configuration space and bus masters.
 const IDE: u64 = ECAM + 0x9_8000;
 const BUS_MASTERS: u16 = 0xc000;
+/// The processors' hot-plug block.
+const CPU_HOTPLUG: u16 = 0xcd8;
 /// The disk's queue and buffers in memory.
 const TABLE: u64 = 0x1000;
 const DRIVER: u64 = 0x1800;
@@ -167,6 +170,12 @@ fn ide_is_busy() -> Vec<Op> {
     ops
 }
 
+/// Events are on, a processor came, and another is asked for.
+fn a_processor_came() -> Vec<Op> {
+    let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
+    [event.to_vec(), vec![Op::PlugCpu(2), Op::AskForCpu(1)]].concat()
+}
+
 fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
     let word =
         u128::from(address) | u128::from(len) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
@@ -174,7 +183,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 24] = [
+const TARGETS: [Target; 25] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -302,6 +311,12 @@ const TARGETS: [Target; 24] = [
         windows: &[(IDE + 4, 2)],
         prelude: ide_is_busy,
     },
+    Target {
+        name: "cpu hot-plug",
+        ports: &[(CPU_HOTPLUG, 12), (CPU_HOTPLUG + 4, 2), (0x620, 16)],
+        windows: &[],
+        prelude: a_processor_came,
+    },
 ];
 
 #[derive(Clone, Debug)]
@@ -333,6 +348,8 @@ enum Op {
     Eoi(u8),
     Intack,
     PowerButton,
+    PlugCpu(u32),
+    AskForCpu(u32),
 }
 
 /// Disks: two of virtio, one of NVMe, and a disk and a CD each at the AHCI and the IDE controller.
@@ -399,7 +416,20 @@ fn config() -> PlatformConfig {
         disk(DiskInterface::Ide, false),
         disk(DiskInterface::IdeCdrom, true),
     ];
-    PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, ..PlatformConfig::default() }
+    let cpus = Some(CpuSlots { max: CPUS_MAX, present: vec![0, 1] });
+    let hotplug = HotplugConfig { cpus };
+    PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, hotplug, ..PlatformConfig::default() }
+}
+
+/// Places for processors.
+const CPUS_MAX: u32 = 4;
+
+/// What a platform that has the parts of `platform` is built from.
+fn config_of(platform: &Platform) -> PlatformConfig {
+    let mut config = config();
+    let present = (0..CPUS_MAX).filter(|id| platform.part_state(Part::Cpu(*id)).present).collect();
+    config.hotplug.cpus = Some(CpuSlots { max: CPUS_MAX, present });
+    config
 }
 
 /// Bytes of RAM, which repeats.
@@ -448,6 +478,9 @@ fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::Eoi(vector) => platform.eoi_broadcast(*vector),
         Op::Intack => return u64::from(platform.intack()),
         Op::PowerButton => platform.power_button(memory),
+        Op::PlugCpu(id) if platform.part_state(Part::Cpu(*id)).present => {}
+        Op::PlugCpu(id) => platform.plug_cpu(memory, *id),
+        Op::AskForCpu(id) => platform.ask_for(memory, Part::Cpu(*id)),
     }
     0
 }
@@ -510,6 +543,8 @@ fn outside_op() -> impl Strategy<Value = Op> {
         1 => any::<u8>().prop_map(Op::Eoi),
         1 => Just(Op::Intack),
         1 => Just(Op::PowerButton),
+        1 => (1..CPUS_MAX).prop_map(Op::PlugCpu),
+        1 => (0..CPUS_MAX).prop_map(Op::AskForCpu),
     ]
 }
 
@@ -540,10 +575,11 @@ proptest! {
         let (mut platform, mut memory) = machine();
         run(&mut platform, &mut memory, &before);
         let saved = platform.sections("platform0");
+        let same = config_of(&platform);
         let mut memory_too = Memory(memory.0.clone());
         let log = run(&mut platform, &mut memory, &after);
 
-        let mut restored = Platform::new(&config()).unwrap();
+        let mut restored = Platform::new(&same).unwrap();
         restored.restore("platform0", &saved).unwrap();
         prop_assert_eq!(&restored.sections("platform0"), &saved);
         let map = restored.memory_map(false);
@@ -737,6 +773,29 @@ fn the_prelude_of_the_ports_has_commands_in_flight_that_land() {
     damaged.retain(|section| section.path != "platform0/ahci");
     let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
     assert!(missing.contains("platform0/ahci is missing"), "{missing}");
+}
+
+#[test]
+fn a_processor_that_came_is_a_general_purpose_event_and_ejected_by_the_guest() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &a_processor_came());
+    assert_eq!(platform.pio_read(&mut memory, 0x620, 4), 1 << 2);
+    let out = |port, size, value| Op::Out { port, size, value };
+    let next = [out(CPU_HOTPLUG, 4, 0), out(CPU_HOTPLUG + 5, 1, 0)];
+    run(&mut platform, &mut memory, &next);
+    assert_eq!(platform.pio_read(&mut memory, CPU_HOTPLUG + 8, 4), 1);
+    assert_eq!(platform.pio_read(&mut memory, CPU_HOTPLUG + 4, 1), 5, "it is asked for");
+    let log = run(&mut platform, &mut memory, &[out(CPU_HOTPLUG + 4, 1, 8)]);
+    assert_eq!(log.effects, [Effect::Ejected(Part::Cpu(1))]);
+    run(&mut platform, &mut memory, &next);
+    assert_eq!(platform.pio_read(&mut memory, CPU_HOTPLUG + 4, 1), 3, "the other came");
+    run(&mut platform, &mut memory, &[out(0x70, 1, 0x5f)]);
+    assert_eq!(platform.pio_read(&mut memory, 0x71, 1), 1, "firmware finds two");
+    let saved = platform.sections("platform0");
+    let other = Platform::new(&config()).unwrap().restore("platform0", &saved).unwrap_err();
+    assert!(other.to_string().contains("platform0/cpu-hotplug: field cpus"), "{other}");
+    let without = PlatformConfig { hotplug: HotplugConfig::default(), ..config() };
+    assert_eq!(Platform::new(&without).unwrap().pio_read(&mut memory, CPU_HOTPLUG, 4), u32::MAX);
 }
 
 #[test]

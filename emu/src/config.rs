@@ -12,8 +12,8 @@ use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, IDE_DRIVES};
 pub use cd::CdChoice;
-pub use places::CpuCount;
 pub use display::{Screenshot, VgaBios, VgaChoice};
+pub use places::CpuCount;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{

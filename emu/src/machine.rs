@@ -208,7 +208,8 @@ impl Machine {
     /// A machine with zero memory and no address map yet.
     fn powered_up(spec: MachineSpec, hotplug: Hotplug) -> Result<Self, MachineError> {
         let model = spec.model()?;
-        let platform = Platform::new(&spec.chipset_with(&hotplug)).map_err(|e| MachineError::Platform(e.to_string()))?;
+        let platform =
+            Platform::new(&spec.chipset_with(&hotplug)).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
             MachineError::Frames(FramesError::Reserve { bytes: spec.memory, cause })

@@ -36,7 +36,6 @@ pub(super) fn dsdt(config: &PlatformConfig) -> Vec<u8> {
     table.as_slice().to_vec()
 }
 
-
 /// What general-purpose events do.
 fn events(config: &PlatformConfig) -> Vec<Raw> {
     config.hotplug.cpus.iter().map(|_| processors::event()).collect()

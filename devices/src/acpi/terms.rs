@@ -63,7 +63,6 @@ pub(in crate::acpi) fn hid(id: &str) -> Raw {
     name("_HID", &EISAName::new(id))
 }
 
-
 /// A name to refer to.
 pub(in crate::acpi) fn path(path: &str) -> Raw {
     aml(&Path::new(path))

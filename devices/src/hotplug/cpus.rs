@@ -65,7 +65,7 @@ impl CpuHotplug {
 
     /// A processor that is there is asked for.
     pub fn ask_for(&mut self, id: u32) {
-        if let Some(place) = self.cpus.get_mut(id as usize) {
+        if let Some(place) = self.cpus.get_mut(id as usize).filter(|place| place.present) {
             place.ask_for();
         }
     }

@@ -72,4 +72,3 @@ pub(super) fn fw_cfg() -> Raw {
     // Present but not for the user to see.
     device("FWCF", &[name("_HID", &"QEMU0002"), name("_STA", &0x0bu8), name("_CRS", &crs)])
 }
-

@@ -50,11 +50,7 @@ fn registers() -> [Raw; 4] {
 fn methods(cpus: u32) -> [Raw; 5] {
     let select = || store(&path("CSEL"), &arg(0));
     let on = |flag: &str| equal(&path(flag), &int(1));
-    let status = vec![
-        select(),
-        store(&local(0), &int(0)),
-        when(&on("CPEN"), &[store(&local(0), &int(0xf))]),
-    ];
+    let status = vec![select(), store(&local(0), &int(0)), when(&on("CPEN"), &[store(&local(0), &int(0xf))])];
     let mut status = holding("CLCK", status);
     status.push(answer(&local(0)));
     let eject = vec![select(), store(&path("CEJ0"), &int(1))];
@@ -66,11 +62,7 @@ fn methods(cpus: u32) -> [Raw; 5] {
         store(&path("CDAT"), &arg(2)),
     ];
     let told = |flag: &str, event: u64| {
-        [
-            call("CTEL", &[path("CDAT"), int(event)]),
-            store(&path(flag), &int(1)),
-            store(&local(0), &int(1)),
-        ]
+        [call("CTEL", &[path("CDAT"), int(event)]), store(&path(flag), &int(1)), store(&local(0), &int(1))]
     };
     // Processor after processor, until none has an event.
     let next = [

@@ -149,4 +149,3 @@ fn link(index: usize) -> Raw {
         ],
     )
 }
-

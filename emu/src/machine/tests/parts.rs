@@ -1,0 +1,167 @@
+//! Parts that come and go.
+
+use super::*;
+use amber_cpu::Engine;
+use amber_devices::Part;
+
+const CPUS: u16 = 0xcd8;
+
+/// `again: inc rax; jmp again` on one processor, with room for three.
+fn counting() -> Machine {
+    let spec = spec(1);
+    let hotplug = Hotplug { cpus: Some(CpuParts::new(1, 3)) };
+    let tables = place_tables(&spec.chipset_with(&hotplug));
+    let image = flat::load(file(&[0x48, 0xFF, 0xC0, 0xEB, 0xFB]), 0x10_0000, &memory()).unwrap();
+    Machine::with_hotplug(spec, hotplug, image, tables, &[]).unwrap()
+}
+
+/// What the guest's AML writes to let go of a processor.
+fn eject(machine: &mut Machine, id: u32) {
+    machine.with_dma(|platform, dma| {
+        platform.pio_write(dma, CPUS, 4, id);
+        platform.pio_write(dma, CPUS + 4, 1, 8);
+    });
+    assert_eq!(machine.settle(&mut Host::default(), true), None);
+}
+
+fn plug(machine: &mut Machine, id: u32) {
+    machine.plug(&mut Host::default(), Plug::Cpu(id)).unwrap();
+}
+
+fn go(machine: &mut Machine, steps: u64) {
+    let to = machine.step() + steps;
+    assert_eq!(machine.run(to, &mut Host::default(), true), Stop::Step);
+}
+
+fn ids(machine: &Machine) -> Vec<u32> {
+    machine.vcpus().iter().map(|vcpu| vcpu.apic.id()).collect()
+}
+
+/// Starts the processor at an index, in memory that is zero: it adds to it for ever.
+fn start(machine: &mut Machine, n: usize) {
+    machine.vcpu_mut(n).accept_init();
+    machine.vcpu_mut(n).accept_sipi(0x20);
+}
+
+#[test]
+fn a_processor_comes_runs_and_goes() {
+    let mut machine = counting();
+    go(&mut machine, 1000);
+    plug(&mut machine, 2);
+    assert_eq!((ids(&machine), machine.current()), (vec![0, 2], 0));
+    go(&mut machine, 100_000);
+    assert_eq!(machine.vcpus()[1].system.retired, 0, "it waits to be started");
+    start(&mut machine, 1);
+    plug(&mut machine, 1);
+    go(&mut machine, 100_000);
+    assert!(machine.vcpus()[2].system.retired > 10_000);
+    let paths: Vec<_> = machine.sections().iter().map(|section| section.path.clone()).collect();
+    assert!(["cpu0", "cpu1", "cpu2", "hotplug/cpus"].iter().all(|path| paths.contains(&(*path).to_owned())));
+    eject(&mut machine, 2);
+    assert_eq!(ids(&machine), [0, 1]);
+    eject(&mut machine, 1);
+    eject(&mut machine, 0);
+    assert_eq!((ids(&machine), machine.current(), machine.position.slice_end), (vec![0], 0, 0));
+    go(&mut machine, 100_000);
+    let tsc = |machine: &Machine| machine.vcpus()[0].system.msrs.tsc_offset;
+    machine.reset();
+    plug(&mut machine, 1);
+    assert_eq!(machine.vcpus()[1].system.msrs.tsc_offset, tsc(&machine));
+}
+
+#[test]
+fn the_processor_that_runs_may_go() {
+    let mut machine = counting();
+    (1..3).for_each(|id| plug(&mut machine, id));
+    (1..3).for_each(|n| start(&mut machine, n));
+    while machine.current() != 1 {
+        go(&mut machine, 1000);
+    }
+    eject(&mut machine, 1);
+    assert_eq!(machine.next_processor(), Some(1));
+    go(&mut machine, 1);
+    assert_eq!(machine.vcpus()[machine.current()].apic.id(), 2, "the one behind it is next");
+}
+
+#[test]
+fn what_cannot_come_or_go_is_said() {
+    let (mut machine, mut host) = (counting(), Host::default());
+    let inputs = machine.inputs();
+    assert_eq!(machine.plug(&mut host, Plug::Cpu(3)), Err(PlugError::NoPlace { id: 3, last: 2 }));
+    assert_eq!(machine.plug(&mut host, Plug::Cpu(0)), Err(PlugError::CpuThere(0)));
+    assert_eq!(machine.unplug(&mut host, Part::Cpu(0)), Err(PlugError::BootCpu));
+    assert_eq!(machine.unplug(&mut host, Part::Cpu(1)), Err(PlugError::NoCpu(1)));
+    let mut plain = flat_machine(1, &[0xEB, 0xFE]);
+    assert_eq!(plain.plug(&mut host, Plug::Cpu(1)), Err(PlugError::NoCpus));
+    assert_eq!(machine.inputs(), inputs);
+    (1..3).for_each(|id| plug(&mut machine, id));
+    assert_eq!((machine.free_cpu(), machine.inputs()), (Err(PlugError::CpusFull(3)), inputs + 2));
+}
+
+/// A machine, and the steps of its life so far that matter: before anything came, with two more, with one of them gone.
+fn lives(machine: &mut Machine) -> Vec<Frozen> {
+    go(machine, 5000);
+    let mut frozen = vec![machine.freeze()];
+    plug(machine, 1);
+    plug(machine, 2);
+    (1..3).for_each(|n| start(machine, n));
+    go(machine, 50_000);
+    frozen.push(machine.freeze());
+    eject(machine, 1);
+    go(machine, 50_000);
+    frozen.push(machine.freeze());
+    frozen
+}
+
+#[test]
+fn a_machine_goes_back_across_what_came_and_went() {
+    let mut machine = counting();
+    let mut frozen = lives(&mut machine);
+    let after: Vec<_> = frozen
+        .iter()
+        .map(|frozen| {
+            let mut fork = Machine::fork(frozen).unwrap();
+            go(&mut fork, 30_000);
+            fork.state_hash()
+        })
+        .collect();
+    for n in [0, 1, 2, 1, 0, 2] {
+        machine.rewind(&frozen[n]);
+        assert_eq!(machine.state_hash(), frozen[n].hash(), "{n}");
+        go(&mut machine, 30_000);
+        assert_eq!(machine.state_hash(), after[n], "{n}");
+    }
+}
+
+#[test]
+fn a_machine_whose_parts_changed_is_stored_and_goes_on() {
+    let mut machine = counting();
+    for mut frozen in lives(&mut machine) {
+        let mut own = Machine::fork(&frozen).unwrap();
+        let mut stored = Machine::restore(&frozen.sections(), sources(&own)).unwrap();
+        assert_eq!(stored.state_hash(), frozen.hash());
+        for machine in [&mut own, &mut stored] {
+            go(machine, 10_000);
+            if machine.free_cpu().is_ok() {
+                let id = machine.free_cpu().unwrap();
+                plug(machine, id);
+            }
+            go(machine, 10_000);
+        }
+        assert_eq!(stored.state_hash(), own.state_hash());
+    }
+    let mut sections = machine.sections();
+    sections.retain(|section| section.path != "cpu2");
+    let missing = Machine::restore(&sections, sources(&machine)).map(drop).unwrap_err().to_string();
+    assert_eq!(missing, "section cpu2 is missing");
+}
+
+#[test]
+fn both_engines_agree_on_what_comes_and_goes() {
+    let hashes = [Engine::Interpreter, Engine::Jit].map(|engine| {
+        let mut machine = counting();
+        machine.set_engine(engine);
+        lives(&mut machine).into_iter().map(|mut frozen| frozen.hash()).collect::<Vec<_>>()
+    });
+    assert_eq!(hashes[0], hashes[1]);
+}
