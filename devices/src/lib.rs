@@ -46,7 +46,9 @@ pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use disk::{DiskConfig, DiskInterface, SECTOR};
 pub use effects::{Effect, Effects};
-pub use hotplug::{CpuSlots, HotplugConfig, Part, PartState, Report};
+pub use hotplug::{
+    CpuSlots, DIMM_ALIGN, DIMMS_MAX, Dimm, HotplugConfig, HotplugError, MemorySlots, Part, PartState, Report,
+};
 pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
 pub use ide::IDE_DRIVES;
 pub use map::{Backing, MapRange, RegionId};

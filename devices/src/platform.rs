@@ -475,6 +475,10 @@ impl Platform {
             MapRange::ram(4 * GIB, self.ram.high, self.ram.low),
             MapRange::new(0xa_0000, 0x2_0000, Backing::Open),
         ]);
+        layers.extend(self.hotplug.memory.iter().flat_map(|memory| memory.dimms()).map(|dimm| {
+            let region = RegionId::Dimm(dimm.slot);
+            MapRange::new(dimm.base, dimm.len, Backing::Region { region, offset: 0 })
+        }));
         layers.extend(self.pci.vga.aperture().range());
         layers.extend(self.pci.host_bridge.layers(smm, self.firmware_len));
         layers.extend(self.pci.host_bridge.ecam().map(|(base, len)| device(base, len)));

@@ -2,7 +2,7 @@
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
 use amber_devices::{
-    CpuSlots, DiskConfig, DiskInterface, Dma, Effect, HotplugConfig, Key, MediumError, MouseEvent, Part,
+    CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, HotplugConfig, Key, MediumError, MemorySlots, MouseEvent, Part,
     Platform, PlatformConfig,
 };
 use proptest::prelude::*;
@@ -37,8 +37,9 @@ const AHCI: u64 = ECAM + 0xf_a000;
 /// The IDE controller's configuration space and bus masters.
 const IDE: u64 = ECAM + 0x9_8000;
 const BUS_MASTERS: u16 = 0xc000;
-/// The processors' hot-plug block.
+/// The hot-plug blocks of processors and memory.
 const CPU_HOTPLUG: u16 = 0xcd8;
+const MEMORY_HOTPLUG: u16 = 0xa00;
 /// The disk's queue and buffers in memory.
 const TABLE: u64 = 0x1000;
 const DRIVER: u64 = 0x1800;
@@ -176,6 +177,12 @@ fn a_processor_came() -> Vec<Op> {
     [event.to_vec(), vec![Op::PlugCpu(2), Op::AskForCpu(1)]].concat()
 }
 
+/// Events are on, a memory module came and another is asked for.
+fn a_module_came() -> Vec<Op> {
+    let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
+    [event.to_vec(), vec![Op::PlugDimm(2), Op::PlugDimm(1), Op::AskForDimm(1)]].concat()
+}
+
 fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
     let word =
         u128::from(address) | u128::from(len) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
@@ -183,7 +190,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 25] = [
+const TARGETS: [Target; 26] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -317,6 +324,12 @@ const TARGETS: [Target; 25] = [
         windows: &[],
         prelude: a_processor_came,
     },
+    Target {
+        name: "memory hot-plug",
+        ports: &[(MEMORY_HOTPLUG, 24), (MEMORY_HOTPLUG + 0x14, 1)],
+        windows: &[],
+        prelude: a_module_came,
+    },
 ];
 
 #[derive(Clone, Debug)]
@@ -350,6 +363,8 @@ enum Op {
     PowerButton,
     PlugCpu(u32),
     AskForCpu(u32),
+    PlugDimm(u8),
+    AskForDimm(u8),
 }
 
 /// Disks: two of virtio, one of NVMe, and a disk and a CD each at the AHCI and the IDE controller.
@@ -417,8 +432,17 @@ fn config() -> PlatformConfig {
         disk(DiskInterface::IdeCdrom, true),
     ];
     let cpus = Some(CpuSlots { max: CPUS_MAX, present: vec![0, 1] });
-    let hotplug = HotplugConfig { cpus };
+    let hotplug = HotplugConfig { cpus, memory: Some(slots(Vec::new())) };
     PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, hotplug, ..PlatformConfig::default() }
+}
+
+/// Slots for memory modules.
+fn slots(dimms: Vec<Dimm>) -> MemorySlots {
+    MemorySlots { count: 3, max: 2 << 30, dimms }
+}
+
+fn dimm(slot: u8) -> Dimm {
+    Dimm { slot, base: 0x1_4000_0000 + DIMM_ALIGN * u64::from(slot), len: DIMM_ALIGN }
 }
 
 /// Places for processors.
@@ -429,6 +453,8 @@ fn config_of(platform: &Platform) -> PlatformConfig {
     let mut config = config();
     let present = (0..CPUS_MAX).filter(|id| platform.part_state(Part::Cpu(*id)).present).collect();
     config.hotplug.cpus = Some(CpuSlots { max: CPUS_MAX, present });
+    let there = (0..3).filter(|slot| platform.part_state(Part::Dimm(*slot)).present);
+    config.hotplug.memory = Some(slots(there.map(dimm).collect()));
     config
 }
 
@@ -481,6 +507,9 @@ fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::PlugCpu(id) if platform.part_state(Part::Cpu(*id)).present => {}
         Op::PlugCpu(id) => platform.plug_cpu(memory, *id),
         Op::AskForCpu(id) => platform.ask_for(memory, Part::Cpu(*id)),
+        Op::PlugDimm(slot) if platform.part_state(Part::Dimm(*slot)).present => {}
+        Op::PlugDimm(slot) => platform.plug_dimm(memory, &dimm(*slot)),
+        Op::AskForDimm(slot) => platform.ask_for(memory, Part::Dimm(*slot)),
     }
     0
 }
@@ -545,6 +574,8 @@ fn outside_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::PowerButton),
         1 => (1..CPUS_MAX).prop_map(Op::PlugCpu),
         1 => (0..CPUS_MAX).prop_map(Op::AskForCpu),
+        1 => (0u8..3).prop_map(Op::PlugDimm),
+        1 => (0u8..3).prop_map(Op::AskForDimm),
     ]
 }
 
@@ -796,6 +827,26 @@ fn a_processor_that_came_is_a_general_purpose_event_and_ejected_by_the_guest() {
     assert!(other.to_string().contains("platform0/cpu-hotplug: field cpus"), "{other}");
     let without = PlatformConfig { hotplug: HotplugConfig::default(), ..config() };
     assert_eq!(Platform::new(&without).unwrap().pio_read(&mut memory, CPU_HOTPLUG, 4), u32::MAX);
+}
+
+#[test]
+fn a_module_that_came_is_mapped_and_ejected_by_the_guest() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &a_module_came());
+    assert_eq!(platform.pio_read(&mut memory, 0x620, 4), 1 << 3);
+    let mapped = |platform: &Platform, slot: u8| {
+        let map = platform.memory_map(false);
+        map.iter().any(|range| range.base <= dimm(slot).base && dimm(slot).base < range.end())
+    };
+    assert_eq!([0, 1, 2].map(|slot| mapped(&platform, slot)), [false, true, true]);
+    let out = |port, size, value| Op::Out { port, size, value };
+    let select = out(MEMORY_HOTPLUG, 4, 1);
+    let log = run(&mut platform, &mut memory, &[select, out(MEMORY_HOTPLUG + 0x14, 1, 8)]);
+    assert_eq!(log.effects, [Effect::MapChanged, Effect::Ejected(Part::Dimm(1))]);
+    assert_eq!([0, 1, 2].map(|slot| mapped(&platform, slot)), [false, false, true]);
+    let two = MemorySlots { dimms: vec![dimm(1), Dimm { slot: 2, ..dimm(1) }], ..slots(Vec::new()) };
+    let overlapping = HotplugConfig { memory: Some(two), ..config().hotplug };
+    assert!(Platform::new(&PlatformConfig { hotplug: overlapping, ..config() }).is_err());
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub use bus::HostIo;
 pub use disks::DiskImage;
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
-pub use hotplug::{CpuParts, Hotplug, Plug, PlugError};
+pub use hotplug::{CpuParts, Hotplug, MemoryParts, Plug, PlugError};
 pub use layout::RamLayout;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
@@ -33,11 +33,12 @@ use crate::boot::{BootError, BootImage};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Engine, Vcpu};
 use amber_devices::Platform;
-use amber_mmu::{FrameId, FramesError, Mmu, PAGE};
+use amber_mmu::{FrameId, FramesError, GROUP, Mmu, PAGE};
 use amber_snapshot::{RegionTree, Schema, Section};
 use disks::Attached;
 use serde::{Deserialize, Serialize};
 use start::Start;
+use std::sync::Arc;
 
 /// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
 /// cost, how often the host is asked for input, how fast serial characters and the TSC go.
@@ -126,6 +127,28 @@ pub(crate) struct Region {
     pub pages: u32,
     /// Its hash tree as of the last time it was asked for.
     pub tree: RegionTree,
+    life: Life,
+}
+
+/// Tells regions apart that follow each other at one place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Life(Arc<()>);
+
+impl PartialEq for Life {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Region {
+    pub fn new(name: &'static str, first: FrameId, pages: u32) -> Self {
+        Self { name, first, pages, tree: RegionTree::default(), life: Life::default() }
+    }
+
+    /// Whether it is the same region, maybe at another time.
+    pub fn is(&self, other: &Self) -> bool {
+        self.life == other.life
+    }
 }
 
 /// A whole machine.
@@ -210,18 +233,21 @@ impl Machine {
         let model = spec.model()?;
         let platform =
             Platform::new(&spec.chipset_with(&hotplug)).map_err(|e| MachineError::Platform(e.to_string()))?;
+        let memory = spec.memory;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-            MachineError::Frames(FramesError::Reserve { bytes: spec.memory, cause })
+            MachineError::Frames(FramesError::Reserve { bytes: memory, cause })
         };
         let sizes = spec.region_pages();
-        let total = sizes.iter().try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));
+        let sizes = sizes.map(|pages| pages.next_multiple_of(GROUP as u64));
+        let room = hotplug.room(&spec) / PAGE;
+        let total = sizes.iter().chain([&room]).try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));
         let mut mmu = Mmu::new(total.ok_or_else(too_large)?)?;
         let mut regions = Vec::new();
-        for (name, pages) in REGION_NAMES.into_iter().zip(sizes) {
+        for (name, pages) in REGION_NAMES.into_iter().zip(spec.region_pages()) {
             let pages = pages as u32;
             let first = mmu.allocate(pages).ok_or_else(too_large)?;
-            regions.push(Region { name, first, pages, tree: RegionTree::default() });
+            regions.push(Region::new(name, first, pages));
         }
         let position = Position {
             step: 0,
@@ -249,6 +275,9 @@ impl Machine {
             messages: Vec::new(),
             asking: None,
         };
+        for dimm in machine.hotplug.dimms() {
+            machine.allocate_dimm(&dimm).ok_or_else(too_large)?;
+        }
         let (ids, max) = machine.processor_ids();
         let MachineSpec { seed, quantum, .. } = machine.spec;
         machine.vcpus = ids.into_iter().map(|id| Vcpu::new(model, id, max, seed)).collect();

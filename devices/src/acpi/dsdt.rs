@@ -1,6 +1,7 @@
 //! The DSDT: PCI root with interrupt routing, LPC devices, processors and soft off, in AML.
 
 mod board;
+mod memory;
 mod processors;
 mod root;
 
@@ -24,6 +25,9 @@ pub(super) fn dsdt(config: &PlatformConfig) -> Vec<u8> {
         aml(&Scope::new("_SB_".into(), all(&root::links()))),
         aml(&Scope::new("_SB_".into(), all(&[processors::processors(config)]))),
     ];
+    if let Some(slots) = &config.hotplug.memory {
+        terms.push(aml(&Scope::new("_SB_".into(), all(&[memory::memory(slots.count)]))));
+    }
     let events = events(config);
     if !events.is_empty() {
         terms.push(aml(&Scope::new("_GPE".into(), all(&events))));
@@ -38,5 +42,6 @@ pub(super) fn dsdt(config: &PlatformConfig) -> Vec<u8> {
 
 /// What general-purpose events do.
 fn events(config: &PlatformConfig) -> Vec<Raw> {
-    config.hotplug.cpus.iter().map(|_| processors::event()).collect()
+    let memory = config.hotplug.memory.iter().map(|_| memory::event());
+    config.hotplug.cpus.iter().map(|_| processors::event()).chain(memory).collect()
 }

@@ -4,7 +4,7 @@ use super::dsdt;
 use crate::hpet::{GCAP_ID_LOW, HPET_BASE};
 use crate::ioapic::IOAPIC_BASE;
 use crate::pci::{PCIEXBAR_BASE, PMBASE_FIRMWARE};
-use crate::platform::PlatformConfig;
+use crate::platform::{PlatformConfig, RamLayout};
 use crate::pm::{ACPI_DISABLE, ACPI_ENABLE, GPE0_STS, SCI_IRQ};
 use acpi_tables::fadt::{FADT, FADTBuilder, Flags};
 use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
@@ -65,7 +65,10 @@ impl Tables {
         let madt = tables.append(madt(config).as_slice());
         let hpet = tables.append(hpet().as_slice());
         let mcfg = tables.append(&mcfg());
-        let listed = [fadt, madt, hpet, mcfg];
+        let mut listed = vec![fadt, madt, hpet, mcfg];
+        if let Some(srat) = srat(config) {
+            listed.push(tables.append(srat.as_slice()));
+        }
         let rsdt = tables.append_root(*b"RSDT", &listed, 4);
         let xsdt = tables.append_root(*b"XSDT", &listed, 8);
         tables.rsdp = rsdp(rsdt, xsdt);
@@ -171,6 +174,31 @@ fn madt(config: &PlatformConfig) -> Sdt {
     // NMI is LINT1 of every processor.
     madt.append_slice(&[4, 6, 0xff, 0, 0, 1]);
     madt
+}
+
+/// System resource affinity table (ACPI 6.5, 5.2.16), of platforms with memory slots: it tells systems how far memory may
+/// come to reach, before any is there. All is in one domain.
+fn srat(config: &PlatformConfig) -> Option<Sdt> {
+    const HOT_PLUGGABLE: u32 = 2;
+    let (start, end) = config.dimms()?;
+    let mut srat = Sdt::new(*b"SRAT", 36, 3, OEM_ID, OEM_TABLE_ID, 1);
+    srat.append_slice(&1u32.to_le_bytes());
+    srat.append_slice(&[0; 8]);
+    for cpu in 0..config.cpus_max().min(255) as u8 {
+        srat.append_slice(&[0, 16, 0, cpu, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    let layout = RamLayout::new(config.memory_size);
+    let ranges =
+        [(0, layout.low, 0), (1 << 32, layout.high, 0), (start, end - start, HOT_PLUGGABLE)];
+    for (base, len, flags) in ranges.into_iter().filter(|(_, len, _)| *len != 0) {
+        srat.append_slice(&[1, 40, 0, 0, 0, 0, 0, 0]);
+        srat.append_slice(&u64::to_le_bytes(base));
+        srat.append_slice(&u64::to_le_bytes(len));
+        srat.append_slice(&[0; 4]);
+        srat.append_slice(&(flags | 1).to_le_bytes());
+        srat.append_slice(&[0; 8]);
+    }
+    Some(srat)
 }
 
 /// HPET description table (IA-PC HPET 1.0a, 3.2.4).

@@ -52,6 +52,10 @@ impl Items {
             // SLP_TYP of S0 to S5; bit 7 says that the state is there. S3 and S4 are not.
             ("etc/system-states".to_owned(), vec![0x80, 0, 0, 0x01, 0x02, 0x80]),
         ]);
+        if let Some((_, end)) = config.dimms() {
+            // Where firmware may have PCI's 64-bit BARs begin.
+            files.insert("etc/reserved-memory-end".to_owned(), end.next_multiple_of(1 << 30).to_le_bytes().to_vec());
+        }
         files.extend(acpi::files(config));
         files.extend(smbios::files(config));
         files.extend(config.fw_cfg_files.iter().cloned());

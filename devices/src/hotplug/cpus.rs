@@ -91,7 +91,7 @@ impl CpuHotplug {
     fn register(&self, at: u16) -> u32 {
         let Some(place) = self.selected() else { return 0 };
         match (at, self.command) {
-            (FLAGS, _) => u32::from(flags(place)),
+            (FLAGS, _) => u32::from(place.flags(ENABLED, INSERTING, REMOVING)),
             (DATA, NEXT_WITH_EVENT | APIC_ID) => self.selector,
             // The high half of an APIC id, and reserved.
             _ => 0,
@@ -168,11 +168,6 @@ impl CpuHotplug {
         }
         None
     }
-}
-
-fn flags(place: &Place) -> u8 {
-    let bit = |on: bool, bit: u8| if on { bit } else { 0 };
-    bit(place.present, ENABLED) | bit(place.inserting, INSERTING) | bit(place.removing, REMOVING)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Parts on their way into a platform and out of it.
 
-use super::{CPU_GPE, Hotplug, Outcome, Part, PartState};
+use super::{CPU_GPE, Dimm, Hotplug, MEMORY_GPE, Outcome, Part, PartState};
 use crate::device::{DeviceCtx, Dma};
 use crate::effects::Effect;
 use crate::platform::Platform;
@@ -15,6 +15,15 @@ impl Platform {
         }
     }
 
+    /// A module, for whose slot and range there is room, is there from now on, and the guest is told.
+    pub fn plug_dimm(&mut self, dma: &mut dyn Dma, dimm: &Dimm) {
+        if let Some(memory) = &mut self.hotplug.memory {
+            memory.insert(dimm);
+            self.effects.push(Effect::MapChanged);
+            self.tell(dma, MEMORY_GPE);
+        }
+    }
+
     /// Asks the guest to let go of a part that is there.
     pub fn ask_for(&mut self, dma: &mut dyn Dma, part: Part) {
         match part {
@@ -24,14 +33,21 @@ impl Platform {
                     self.tell(dma, CPU_GPE);
                 }
             }
+            Part::Dimm(slot) => {
+                if let Some(memory) = &mut self.hotplug.memory {
+                    memory.ask_for(slot);
+                    self.tell(dma, MEMORY_GPE);
+                }
+            }
         }
     }
 
     /// How a part stands.
     pub fn part_state(&self, part: Part) -> PartState {
-        let Hotplug { cpus } = &self.hotplug;
+        let Hotplug { cpus, memory } = &self.hotplug;
         match part {
             Part::Cpu(id) => cpus.as_ref().map(|cpus| cpus.state(id)).unwrap_or_default(),
+            Part::Dimm(slot) => memory.as_ref().map(|memory| memory.state(slot)).unwrap_or_default(),
         }
     }
 
@@ -57,7 +73,10 @@ impl Platform {
             None => {}
             Some(Outcome::Reported(part)) => self.effects.push(Effect::Reported(part)),
             Some(Outcome::Eject(part)) => {
-                self.count_cpus();
+                match part {
+                    Part::Cpu(_) => self.count_cpus(),
+                    Part::Dimm(_) => self.effects.push(Effect::MapChanged),
+                }
                 self.effects.push(Effect::Ejected(part));
             }
         }

@@ -6,7 +6,7 @@ use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
     CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DiskChoice, Engine, Firmware, FlatImage,
-    LogCategory, MachineConfig, MachineType, MemorySize, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios,
+    LogCategory, MachineConfig, MachineType, MemoryChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios,
     VgaChoice,
 };
 use clap::{Args, Parser, Subcommand};
@@ -150,9 +150,10 @@ pub struct MachineArgs {
     /// Number of vCPUs, 1 to 255; with max=M as many can be there while the machine runs, by `amber ctl` [default: 1].
     #[arg(long, value_name = "N[,max=M]")]
     pub cpus: Option<CpuCount>,
-    /// RAM, 2M to 64G: 512M, 1G [default: 512M].
-    #[arg(long, value_name = "SIZE")]
-    pub memory: Option<MemorySize>,
+    /// RAM, 2M to 64G: 512M, 1G; with slots=K,max=SIZE up to K modules can be there besides while the machine runs, by
+    /// `amber ctl` [default: 512M].
+    #[arg(long, value_name = "SIZE[,slots=K,max=SIZE]")]
+    pub memory: Option<MemoryChoice>,
     /// Seed of all the machine's randomness [default: 0].
     #[arg(long, value_name = "N")]
     pub seed: Option<Seed>,
@@ -329,7 +330,10 @@ impl MachineArgs {
         if let Some(CpuCount { count, max }) = *cpus {
             (config.cpus, config.cpus_max) = (count, max);
         }
-        set(&mut config.memory, memory);
+        if let Some(MemoryChoice { size, modules }) = *memory {
+            config.memory = size;
+            (config.memory_slots, config.memory_max) = modules.unzip();
+        }
         set(&mut config.seed, seed);
         set(&mut config.rtc, rtc);
         set(&mut config.quantum, quantum);

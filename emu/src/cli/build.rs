@@ -3,7 +3,7 @@
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose};
-use crate::machine::{CpuParts, DiskImage, Hotplug, Machine, MachineSpec};
+use crate::machine::{CpuParts, DiskImage, Hotplug, Machine, MachineSpec, MemoryParts};
 use amber_devices::{DisplayKind, RamLayout, place_tables};
 use anyhow::Result;
 
@@ -44,7 +44,11 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
 
 /// What may come and go.
 fn hotplug(config: &MachineConfig) -> Hotplug {
-    Hotplug { cpus: config.cpus_max.map(|max| CpuParts::new(config.cpus, max)) }
+    let modules = config.memory_slots.zip(config.memory_max);
+    Hotplug {
+        cpus: config.cpus_max.map(|max| CpuParts::new(config.cpus, max)),
+        memory: modules.map(|(slots, max)| MemoryParts::new(slots, max.bytes())),
+    }
 }
 
 /// The display's option ROM: the one named, else the one of SeaBIOS that lies beside the BIOS. Only a BIOS runs it.

@@ -22,7 +22,7 @@ enum Kind {
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 11] = [
+const PARAMETERS: [Parameters; 13] = [
     ("step", &[("count", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),
     ("load", &[("snapshot", Kind::Snapshot)], 1),
@@ -31,6 +31,8 @@ const PARAMETERS: [Parameters; 11] = [
     ("screenshot", &[("file", Kind::File)], 1),
     ("cpu-add", &[("id", Kind::Number)], 0),
     ("cpu-remove", &[("id", Kind::Number)], 1),
+    ("memory-add", &[("size", Kind::Text)], 1),
+    ("memory-remove", &[("slot", Kind::Number)], 1),
     ("type", &[("text", Kind::Text)], 1),
     ("key", &[("keys", Kind::Text)], 1),
     (
@@ -91,7 +93,7 @@ pub(super) fn absolute(snapshot: &str) -> String {
 }
 
 /// What comes and goes: `cpu add` is the method `cpu-add`.
-const PARTS: [&str; 1] = ["cpu"];
+const PARTS: [&str; 2] = ["cpu", "memory"];
 
 /// The method and its parameters.
 fn method(args: &CtlArgs) -> (String, &[String]) {

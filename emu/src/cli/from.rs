@@ -2,7 +2,7 @@
 
 use super::args::MachineArgs;
 use super::stores::{self, Found};
-use crate::config::{CpuChoice, CpuCount, DiskChoice, MachineConfig, MemorySize, RtcDate};
+use crate::config::{CpuChoice, CpuCount, MemoryChoice, DiskChoice, MachineConfig, MemorySize, RtcDate};
 use crate::machine::{DiskSpec, Hotplug, Machine, MachineSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
@@ -48,7 +48,7 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) ->
         ("--cpus", cpus.map(|asked| (asked.to_string(), count.to_string()))),
         (
             "--memory",
-            memory.map(|asked| (asked.to_string(), MemorySize::from_bytes(spec.memory).to_string())),
+            memory.map(|asked| (asked.to_string(), memory_of(spec, hotplug).to_string())),
         ),
         ("--seed", seed.map(|asked| (asked.0.to_string(), spec.seed.to_string()))),
         ("--rtc", rtc.map(|asked| (asked.to_string(), date(spec.rtc_start)))),
@@ -60,6 +60,12 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) ->
         Some(format!("{option} asks for {asked}, the snapshot has {have}"))
     };
     fields.into_iter().filter_map(differs).collect()
+}
+
+/// The memory as a person asks for it.
+fn memory_of(spec: &MachineSpec, hotplug: &Hotplug) -> MemoryChoice {
+    let modules = hotplug.memory.as_ref().map(|memory| (memory.slots(), MemorySize::from_bytes(memory.max())));
+    MemoryChoice { size: MemorySize::from_bytes(spec.memory), modules }
 }
 
 /// Unix seconds as a person writes them.

@@ -2,10 +2,11 @@
 
 use super::host::SessionHost;
 use super::session::Session;
+use crate::config::MemorySize;
 use crate::control::{Call, Method};
 use crate::machine::{Machine, Plug};
 use amber_devices::{Part, PartState};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 /// Parts the guest was asked to let go of, each with the program that waits for it.
@@ -42,6 +43,7 @@ impl Leaving {
 fn name(part: Part) -> String {
     match part {
         Part::Cpu(id) => format!("cpu {id}"),
+        Part::Dimm(slot) => format!("memory module {slot}"),
     }
 }
 
@@ -61,6 +63,7 @@ impl Session<'_> {
     pub(super) fn ask_to_leave(&mut self, call: Call, host: &mut SessionHost) -> Option<Call> {
         let part = match call.method {
             Method::CpuRemove { id } => Part::Cpu(id),
+            Method::MemoryRemove { slot } => Part::Dimm(slot),
             _ => return Some(call),
         };
         match self.machine.unplug(host, part) {
@@ -74,6 +77,26 @@ impl Session<'_> {
         let id = id.map_or_else(|| self.machine.free_cpu(), Ok)?;
         self.machine.plug(host, Plug::Cpu(id))?;
         Ok(json!({ "id": id, "step": self.machine.step() }))
+    }
+
+    pub(super) fn add_memory(&mut self, size: &str, host: &mut SessionHost) -> Result<Value> {
+        let size: MemorySize = size.parse()?;
+        let part = self.machine.plug(host, Plug::Dimm(size.bytes()))?;
+        let slot = if let Part::Dimm(slot) = part { slot } else { bail!("another part came") };
+        Ok(json!({ "slot": slot, "step": self.machine.step() }))
+    }
+
+    pub(super) fn memory(&self) -> Value {
+        let Some(memory) = &self.machine.hotplug().memory else { return json!({ "slots": [] }) };
+        let list = (0..memory.slots()).map(|slot| {
+            let mut what = json!({ "slot": slot });
+            if let Some(dimm) = memory.dimms().iter().find(|dimm| dimm.slot == slot) {
+                what["size"] = json!(MemorySize::from_bytes(dimm.len).to_string());
+                what["base"] = json!(format!("{:#x}", dimm.base));
+            }
+            described(what, self.machine.part_state(Part::Dimm(slot)))
+        });
+        json!({ "slots": list.collect::<Vec<_>>() })
     }
 
     pub(super) fn cpus(&self) -> Value {

@@ -211,7 +211,9 @@ impl<'a> Session<'a> {
             Method::Power => self.machine.press_power(host),
             Method::CpuAdd(place) => return self.add_cpu(place.map(|place| place.id), host),
             Method::CpuList => return Ok(self.cpus()),
-            Method::CpuRemove { .. } => bail!("this is answered when the guest has let go of the part"),
+            Method::MemoryAdd { size } => return self.add_memory(size, host),
+            Method::MemoryList => return Ok(self.memory()),
+            Method::CpuRemove { .. } | Method::MemoryRemove { .. } => bail!("this is answered when the guest has let go of the part"),
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,
         }

@@ -1,7 +1,7 @@
 //! Room for parts that come and go while the machine runs.
 
-use super::values::{ValueError, text_form, wrong};
-use amber_devices::CPUS_MAX;
+use super::values::{MemorySize, ValueError, text_form, wrong};
+use amber_devices::{CPUS_MAX, DIMMS_MAX};
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::str::FromStr;
 
@@ -39,7 +39,54 @@ impl Display for CpuCount {
     }
 }
 
-text_form!(CpuCount);
+/// Memory of the start, slots for modules, and most memory there can be: `SIZE[,slots=K,max=SIZE]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryChoice {
+    pub size: MemorySize,
+    /// Unset: no modules come or go.
+    pub modules: Option<(u8, MemorySize)>,
+}
+
+impl FromStr for MemoryChoice {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let mut parts = text.split(',');
+        let size = parts.next().unwrap_or_default().parse()?;
+        let (mut slots, mut max) = (None, None);
+        for part in parts {
+            match part.split_once('=') {
+                Some(("slots", digits)) => slots = Some(slot_count(text, digits)?),
+                Some(("max", size)) => max = Some(size.parse()?),
+                _ => {
+                    return wrong(format!(
+                        "memory `{text}`: unknown option `{part}`; write SIZE or SIZE,slots=K,max=SIZE"
+                    ));
+                }
+            }
+        }
+        match (slots, max) {
+            (None, None) => Ok(Self { size, modules: None }),
+            (Some(slots), Some(max)) => Ok(Self { size, modules: Some((slots, max)) }),
+            _ => wrong(format!("memory `{text}`: slots and max go together; write SIZE,slots=K,max=SIZE")),
+        }
+    }
+}
+
+fn slot_count(text: &str, digits: &str) -> Result<u8, ValueError> {
+    match digits.parse::<u8>() {
+        Ok(slots) if (1..=DIMMS_MAX).contains(&usize::from(slots)) => Ok(slots),
+        _ => wrong(format!("memory `{text}`: {digits} slots; there can be 1 to {DIMMS_MAX}")),
+    }
+}
+
+impl Display for MemoryChoice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        write!(f, "{}", self.size)?;
+        self.modules.map_or(Ok(()), |(slots, max)| write!(f, ",slots={slots},max={max}"))
+    }
+}
+
+text_form!(CpuCount, MemoryChoice);
 
 #[cfg(test)]
 mod tests {
@@ -49,6 +96,12 @@ mod tests {
     fn counts_are_read_and_written() {
         for text in ["1", "2,max=4", "255,max=255"] {
             assert_eq!(text.parse::<CpuCount>().unwrap().to_string(), text);
+        }
+        for text in ["512M", "512M,slots=4,max=2G"] {
+            assert_eq!(text.parse::<MemoryChoice>().unwrap().to_string(), text);
+        }
+        for text in ["512M,slots=4", "512M,max=1G", "512M,slots=33,max=1G", "512M,slots=4,max=x", "512M,1G"] {
+            assert!(text.parse::<MemoryChoice>().is_err(), "{text}");
         }
         for text in ["0", "256", "2,max=1", "2,min=1", "2,max=", "x"] {
             let error = text.parse::<CpuCount>().unwrap_err().to_string();

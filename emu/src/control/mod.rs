@@ -95,6 +95,16 @@ pub enum Method {
     },
     /// The processors and their places.
     CpuList,
+    /// A memory module of this size comes, in the first free slot.
+    MemoryAdd {
+        size: String,
+    },
+    /// The guest is asked to let go of a memory module; answered when it has, or refuses.
+    MemoryRemove {
+        slot: u8,
+    },
+    /// The slots for memory modules.
+    MemoryList,
     /// Bytes of physical memory, as hexadecimal digits.
     Read {
         address: u64,

@@ -1,7 +1,8 @@
 //! A machine as a value: its whole state at one moment, to hash, save, fork from or go back to.
 
 use super::disks::Attached;
-use super::{Hotplug, Machine, MachineError, MachineSpec, Position, RAM, Region};
+use super::hotplug::DIMM_NAMES;
+use super::{Hotplug, Machine, MachineError, MachineSpec, Position, RAM, REGION_NAMES, Region};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
 use amber_devices::Platform;
@@ -200,6 +201,7 @@ impl Machine {
     pub fn rewind(&mut self, frozen: &Frozen) {
         self.rewind_processors(&frozen.vcpus);
         self.hotplug.clone_from(&frozen.hotplug);
+        self.rewind_regions(&frozen.regions);
         self.platform.clone_from(&frozen.platform);
         self.position.clone_from(&frozen.position);
         for (own, then) in self.disks.iter_mut().zip(&frozen.disks) {
@@ -237,7 +239,9 @@ impl Machine {
     pub fn architectural_hash(&mut self) -> StateHash {
         let mut frozen = self.freeze();
         let cpus: Vec<_> = frozen.cpu_sections().collect();
-        let hash = hash_sections(&cpus, &frozen.roots()[RAM..=RAM]);
+        let mut roots = frozen.roots();
+        roots.retain(|(name, _)| *name == REGION_NAMES[RAM] || DIMM_NAMES.contains(name));
+        let hash = hash_sections(&cpus, &roots);
         self.adopt_trees(frozen);
         hash
     }

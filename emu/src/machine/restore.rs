@@ -79,8 +79,9 @@ impl Machine {
         let spec: MachineSpec = take(sections, "config")?;
         check_spec(&spec)?;
         let hotplug = Hotplug::of(sections)?;
+        hotplug.check(&spec)?;
         check_paths(sections, &spec, &hotplug)?;
-        check_regions(regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)), &spec)?;
+        check_regions(regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)), &spec, &hotplug)?;
         let position: Position = take(sections, "machine")?;
         let mut machine = Self::powered_up(spec, hotplug)?;
         check_position(&position, machine.vcpus.len())?;
@@ -158,17 +159,20 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec, hotplug: &Hotplug)
 pub(super) fn check_tables(manifest: &Manifest) -> Result<(), RestoreError> {
     let spec = Machine::spec_in(&manifest.sections)?;
     check_spec(&spec)?;
-    check_regions(manifest.regions.iter().map(|table| (&*table.name, table.pages)), &spec)
+    let hotplug = Hotplug::of(&manifest.sections)?;
+    hotplug.check(&spec)?;
+    check_regions(manifest.regions.iter().map(|table| (&*table.name, table.pages)), &spec, &hotplug)
 }
 
 /// `regions` by name, with the number of their pages.
 fn check_regions<'a>(
     regions: impl Iterator<Item = (&'a str, u64)>,
     spec: &MachineSpec,
+    hotplug: &Hotplug,
 ) -> Result<(), RestoreError> {
     let frames = REGION_NAMES.into_iter().zip(spec.region_pages());
     let disks = DISK_NAMES.into_iter().zip(spec.disks.iter().map(|disk| disk::pages(disk.len) as u64));
-    let mut wanted: BTreeMap<_, _> = frames.chain(disks).collect();
+    let mut wanted: BTreeMap<_, _> = frames.chain(disks).chain(hotplug.regions()).collect();
     let mut seen = BTreeSet::new();
     for (region, found) in regions {
         if !seen.insert(region) {

@@ -52,7 +52,8 @@ fn bridge_windows(config: &PlatformConfig) -> Vec<Raw> {
     let memory = |min: u32, max: u32| {
         aml(&AddressSpace::new_memory(AddressSpaceCacheable::NotCacheable, true, min, max, None))
     };
-    let high = ((4 << 30) + layout.high).next_multiple_of(PCI_WINDOW_64_ALIGN);
+    let memory_end = config.dimms().map_or((4 << 30) + layout.high, |(_, end)| end);
+    let high = memory_end.next_multiple_of(PCI_WINDOW_64_ALIGN);
     let high_end = high + PCI_WINDOW_64 - 1;
     let mut windows = vec![
         aml(&AddressSpace::new_bus_number(0u16, 0xff)),

@@ -9,7 +9,8 @@ const CPUS: u16 = 0xcd8;
 /// `again: inc rax; jmp again` on one processor, with room for three.
 fn counting() -> Machine {
     let spec = spec(1);
-    let hotplug = Hotplug { cpus: Some(CpuParts::new(1, 3)) };
+    let memory = Some(MemoryParts::new(3, MEMORY + (1 << 30)));
+    let hotplug = Hotplug { cpus: Some(CpuParts::new(1, 3)), memory };
     let tables = place_tables(&spec.chipset_with(&hotplug));
     let image = flat::load(file(&[0x48, 0xFF, 0xC0, 0xEB, 0xFB]), 0x10_0000, &memory()).unwrap();
     Machine::with_hotplug(spec, hotplug, image, tables, &[]).unwrap()
@@ -133,23 +134,31 @@ fn a_machine_goes_back_across_what_came_and_went() {
     }
 }
 
+/// The machine that a frozen one is when it comes out of a store.
+fn stored(frozen: &mut Frozen) -> Machine {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Arc::new(amber_snapshot::Store::open(folder.path()).unwrap());
+    let id = frozen.save(&open(), None).unwrap().id;
+    Machine::load(open().load(id).unwrap()).unwrap()
+}
+
 #[test]
 fn a_machine_whose_parts_changed_is_stored_and_goes_on() {
     let mut machine = counting();
     for mut frozen in lives(&mut machine) {
         let mut own = Machine::fork(&frozen).unwrap();
-        let mut stored = Machine::restore(&frozen.sections(), sources(&own)).unwrap();
+        let mut stored = stored(&mut frozen);
         assert_eq!(stored.state_hash(), frozen.hash());
         for machine in [&mut own, &mut stored] {
             go(machine, 10_000);
-            if machine.free_cpu().is_ok() {
-                let id = machine.free_cpu().unwrap();
+            if let Ok(id) = machine.free_cpu() {
                 plug(machine, id);
             }
             go(machine, 10_000);
         }
         assert_eq!(stored.state_hash(), own.state_hash());
     }
+    machine.state_hash();
     let mut sections = machine.sections();
     sections.retain(|section| section.path != "cpu2");
     let missing = Machine::restore(&sections, sources(&machine)).map(drop).unwrap_err().to_string();
