@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::device::Device;
+use crate::floppy::{Floppy, SECTIONS};
 use crate::fw_cfg::FwCfgRegisters;
 use crate::irq::Levels;
 use crate::pci::function::Function;
@@ -68,7 +69,7 @@ impl Saved<'_> {
         SectionError::Value { path: format!("{}/{name}", self.path), field, value }
     }
 
-    /// `attached` are the names of what is attached to PCI.
+    /// `attached` are the names of what is attached to PCI, and of the floppy disk controller.
     fn refuse_unknown(&self, attached: &[String]) -> Result<(), SectionError> {
         let prefix = format!("{}/", self.path);
         let known = |name: &str| NAMES.contains(&name) || attached.iter().any(|own| own == name);
@@ -82,6 +83,12 @@ impl Saved<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// `own` is that of the platform that takes the state over.
+    fn floppy(&self, own: Option<&Floppy>) -> Result<Option<Floppy>, SectionError> {
+        let [floppy, dma] = SECTIONS;
+        own.map(|own| own.restored(self.find(floppy)?, self.find(dma)?)).transpose()
     }
 
     /// `own` is the root of the platform that takes the state over.
@@ -137,6 +144,7 @@ impl Platform {
             self.pci.vga.to_section(&at("vga")),
             self.coprocessor.to_section(&at("coprocessor")),
         ];
+        sections.extend(self.floppy.iter().flat_map(|floppy| floppy.sections(path)));
         sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
         sections
     }
@@ -148,7 +156,8 @@ impl Platform {
     /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
-        let attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
+        let mut attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
+        attached.extend(self.floppy.iter().flat_map(|_| SECTIONS.map(str::to_owned)));
         saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
@@ -173,13 +182,14 @@ impl Platform {
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
         let pci = saved.pci(&self.pci)?;
         let coprocessor = saved.device("coprocessor")?;
+        let floppy = saved.floppy(self.floppy.as_ref())?;
         self.clock = clock;
         self.irqs.levels = levels;
         self.fw_cfg.registers = registers;
         (self.pic, self.pit, self.rtc) = (pic, pit, rtc);
         (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
-        (self.pci, self.coprocessor) = (pci, coprocessor);
+        (self.pci, self.coprocessor, self.floppy) = (pci, coprocessor, floppy);
         Ok(())
     }
 }

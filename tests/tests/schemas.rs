@@ -20,7 +20,9 @@ fn schemas_change_with_their_versions() {
     };
     let scratch = Scratch::new("schemas");
     let disk = |interface| DiskConfig { interface, sectors: 8, read_only: false };
-    let disks = vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide)];
+    let diskette = DiskConfig { sectors: 2880, ..disk(DiskInterface::Floppy) };
+    let disks =
+        vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide), diskette];
     let chipset = PlatformConfig { disks, ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
     let now: BTreeSet<String> = disk_rom(&scratch.0).sections().iter().chain(&chipset).map(line).collect();
