@@ -163,8 +163,8 @@ pub struct MachineArgs {
     /// Virtual time of one vCPU before the next one's turn, ns [default: 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub quantum: Option<u64>,
-    /// A disk over an image, raw or qcow2: FILE[,if=virtio|nvme|ahci|ide][,format=raw|qcow2][,ro|,write-through]; may be
-    /// given several times. The image is not written, but with write-through.
+    /// A disk over an image, raw or qcow2: FILE[,if=BUS][,format=raw|qcow2][,ro|,write-through], BUS being virtio, nvme,
+    /// ahci or ide; may be given several times. The image is not written, but with write-through.
     #[arg(long, value_name = "FILE[,if=nvme][,ro]")]
     pub disk: Vec<DiskChoice>,
     /// A CD in a drive of its own, an ISO 9660 or any other image: FILE[,if=ahci|ide]; may be given several times.
