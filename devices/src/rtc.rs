@@ -562,6 +562,16 @@ mod tests {
     }
 
     #[test]
+    fn cmos_tells_the_floppy_disk_drives() {
+        let (mut rtc, mut bench) = (rtc(), Bench::new());
+        assert_eq!([0x10, 0x14].map(|index| read(&mut rtc, &mut bench, index)), [0x42, 0x47]);
+        let mut rtc = Rtc::new(0, &CmosLayout { floppies: 0x40, ..LAYOUT });
+        assert_eq!([0x10, 0x14].map(|index| read(&mut rtc, &mut bench, index)), [0x40, 0x07]);
+        let mut rtc = Rtc::new(0, &CmosLayout { floppies: 0, ..LAYOUT });
+        assert_eq!([0x10, 0x14].map(|index| read(&mut rtc, &mut bench, index)), [0x00, 0x06]);
+    }
+
+    #[test]
     fn cmos_tells_the_memory_size() {
         let (mut rtc, mut bench) = (rtc(), Bench::new());
         assert_eq!(read(&mut rtc, &mut bench, 0x35), 31);

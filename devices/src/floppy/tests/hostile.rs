@@ -29,7 +29,11 @@ fn act(bench: &mut Bench, random: &mut Random) {
         }
         5 => drop(bench.result()),
         6 => (0..random.of(&[4, 512, 700])).for_each(|_| bench.out(0x3f5, small)),
-        7 => (0..random.of(&[7, 512, 700])).for_each(|_| drop(bench.inb(0x3f5))),
+        7 => {
+            for _ in 0..random.of(&[7, 512, 700]) {
+                bench.inb(0x3f5);
+            }
+        }
         8 => bench.set_up_channel(
             random.of(&[0x46, 0x4a, 0x56, 0x5a, 0x42, any as u8 & !3 | 2]),
             1 + small as usize * 300,
