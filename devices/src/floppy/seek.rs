@@ -61,8 +61,10 @@ impl Controller {
                 self.move_heads(parts, drive, cylinder);
                 ST0_SEEK_END
             }
-            Some(Seek::Home) if self.go_home(parts, drive) => ST0_SEEK_END,
-            Some(Seek::Home) => ST0_ABNORMAL | ST0_SEEK_END | ST0_EQUIPMENT_CHECK,
+            Some(Seek::Home) => {
+                let found = self.go_home(parts, drive);
+                ST0_SEEK_END | if found { 0 } else { ST0_ABNORMAL | ST0_EQUIPMENT_CHECK }
+            }
             None => return,
         };
         self.ended[drive] = Some(st0 | drive as u8);
