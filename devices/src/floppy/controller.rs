@@ -215,11 +215,6 @@ impl Controller {
         [16_000, 26_667, 32_000, 8_000][usize::from(self.rate())]
     }
 
-    /// Time a step takes, ns (82077AA, 5.2.7).
-    pub fn step_ns(&self) -> u64 {
-        (16 - u64::from(self.specify[0] >> 4)) * self.byte_ns() * 1000 / 16
-    }
-
     /// Byte `n` of the command.
     pub fn parameter(&self, n: usize) -> u8 {
         self.command.get(n).copied().unwrap_or(0)

@@ -11,6 +11,9 @@ const ST0_SEEK_END: u8 = 0x20;
 const ST0_EQUIPMENT_CHECK: u8 = 0x10;
 /// Steps of RECALIBRATE.
 const RECALIBRATE_STEPS: u8 = 79;
+/// A step, ns. SRT says how long the controller waits for one, but SeaBIOS never sets it, and gives a recalibration 2
+/// seconds: at the slowest, to which a reset sets it, 79 steps take longer.
+pub(super) const STEP_NS: u64 = 3_000_000;
 /// A seek of no steps, ns.
 const SETTLE_NS: u64 = 50_000;
 
@@ -51,7 +54,7 @@ impl Controller {
         };
         self.seeks[drive] = Some(seek);
         self.ended[drive] = None;
-        parts.arm(timer(drive), SETTLE_NS + u64::from(steps) * self.step_ns());
+        parts.arm(timer(drive), SETTLE_NS + u64::from(steps) * STEP_NS);
     }
 
     /// A seek ends.

@@ -3,6 +3,7 @@
 use super::Parts;
 use super::command::{Command, MFM, MULTI_TRACK, SKIP};
 use super::controller::{Controller, Phase, Progress, SECTOR_BYTES, ST0_ABNORMAL, TIMER_COMMAND};
+use super::seek::STEP_NS;
 use crate::i8237::Direction;
 
 const ST1_END_OF_CYLINDER: u8 = 0x80;
@@ -70,7 +71,7 @@ impl Controller {
         let target = self.progress.cylinder;
         let mut seek_ns = 0;
         if self.seeks_by_itself() && present != target {
-            seek_ns = u64::from(present.abs_diff(target)) * self.step_ns();
+            seek_ns = u64::from(present.abs_diff(target)) * STEP_NS;
             self.move_heads(parts, drive, target);
             self.progress.sought = true;
         }
