@@ -278,11 +278,7 @@ impl Function for Ahci {
     }
 
     fn config_read(&mut self, _cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
-        (0..u16::from(size)).fold(0, |value, at| {
-            let offset = offset.wrapping_add(at);
-            let byte = if offset <= 0xff { self.registers.endpoint.read(offset) } else { 0xff };
-            value | u64::from(byte) << (at * 8)
-        })
+        self.registers.endpoint.read_bytes(offset, size)
     }
 
     fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {

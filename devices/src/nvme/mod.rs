@@ -374,11 +374,7 @@ impl Function for Nvme {
     }
 
     fn config_read(&mut self, _cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
-        (0..u16::from(size)).fold(0, |value, index| {
-            let at = offset.wrapping_add(index);
-            let byte = if at <= 0xff { self.registers.endpoint.read(at) } else { 0xff };
-            value | u64::from(byte) << (index * 8)
-        })
+        self.registers.endpoint.read_bytes(offset, size)
     }
 
     fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
