@@ -6,7 +6,7 @@ use crate::floppy::{Floppy, SECTIONS};
 use crate::fw_cfg::FwCfgRegisters;
 use crate::irq::Levels;
 use crate::pci::function::Function;
-use crate::pci::{ConfigAddress, HostBridge, Lpc, Pci, Smbus};
+use crate::pci::{Attached, ConfigAddress, HostBridge, Lpc, Pci, Smbus};
 use crate::platform::Platform;
 use crate::pm::Pm;
 use crate::uart::Uart;
@@ -94,20 +94,17 @@ impl Saved<'_> {
     /// `own` is the root of the platform that takes the state over.
     fn pci(&self, own: &Pci) -> Result<Pci, SectionError> {
         let low_ram = own.host_bridge.low_ram();
-        let disks = own.disks.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
-        let nvme = own.nvme.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
-        let ahci = own.ahci.as_ref().map(|ahci| ahci.restored(self.find(&ahci.section_name())?));
-        let ide = own.ide.as_ref().map(|ide| ide.restored(self.find(&ide.section_name())?));
+        let mut attached = own.attached.clone();
+        for function in attached.iter_mut().map(Attached::function_mut) {
+            function.restore(self.find(&function.section_name())?)?;
+        }
         let mut pci = Pci {
             latch: self.take::<ConfigAddress>("pci/config-address")?,
             host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
             lpc: self.take::<Lpc>("pci/lpc")?,
             smbus: self.take::<Smbus>("pci/smbus")?,
             vga: own.vga.restored(self.find("vga")?)?,
-            disks: disks.collect::<Result<_, _>>()?,
-            nvme: nvme.collect::<Result<_, _>>()?,
-            ahci: ahci.transpose()?,
-            ide: ide.transpose()?,
+            attached,
         };
         pci.route();
         self.check("pci", &pci)?;
