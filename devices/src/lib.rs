@@ -22,9 +22,11 @@ mod coprocessor;
 mod debug_ports;
 mod disk;
 mod fifo;
+mod floppy;
 mod fw_cfg;
 mod hpet;
 mod i8042;
+mod i8237;
 mod ide;
 mod ioapic;
 mod nvme;
@@ -46,6 +48,7 @@ pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use disk::{DiskConfig, DiskInterface, SECTOR};
 pub use effects::{Effect, Effects};
+pub use floppy::{FLOPPY_DRIVES, is_diskette};
 pub use hotplug::{
     CpuSlots, DIMM_ALIGN, DIMMS_MAX, Dimm, HotplugConfig, HotplugError, MemorySlots, Part, PartState, Report,
 };

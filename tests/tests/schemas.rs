@@ -21,7 +21,9 @@ fn schemas_change_with_their_versions() {
     };
     let scratch = Scratch::new("schemas");
     let disk = |interface| DiskConfig { interface, sectors: 8, read_only: false };
-    let disks = vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide)];
+    let diskette = DiskConfig { sectors: 2880, ..disk(DiskInterface::Floppy) };
+    let disks =
+        vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide), diskette];
     let hotplug = HotplugConfig {
         cpus: Some(CpuSlots { max: 2, present: vec![0] }),
         memory: Some(MemorySlots { count: 1, max: 1 << 30, dimms: Vec::new() }),

@@ -5,7 +5,7 @@ use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DiskChoice, Engine, Firmware, FlatImage,
+    CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice,
     LogCategory, MachineConfig, MachineType, MemoryChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios,
     VgaChoice,
 };
@@ -170,6 +170,9 @@ pub struct MachineArgs {
     /// A CD in a drive of its own, an ISO 9660 or any other image: FILE[,if=ahci|ide]; may be given several times.
     #[arg(long, value_name = "FILE[,if=ide]")]
     pub cdrom: Vec<CdChoice>,
+    /// A diskette, a raw image of 160K to 2880K: FILE[,ro]; may be given twice. The image is not written.
+    #[arg(long, value_name = "FILE[,ro]")]
+    pub floppy: Vec<FloppyChoice>,
     /// Display adapter: std (QEMU's stdvga, 16 MiB), or text, what machines had before [default: std].
     #[arg(long, value_name = "ADAPTER")]
     pub vga: Option<VgaChoice>,
@@ -318,12 +321,16 @@ impl GuestArgs {
 
 impl MachineArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, cdrom, vga, vga_bios } = self;
+        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, cdrom, floppy, vga, vga_bios } =
+            self;
         if !disk.is_empty() {
             config.disk.clone_from(disk);
         }
         if !cdrom.is_empty() {
             config.cdrom.clone_from(cdrom);
+        }
+        if !floppy.is_empty() {
+            config.floppy.clone_from(floppy);
         }
         set(&mut config.machine, machine);
         set(&mut config.cpu, cpu);

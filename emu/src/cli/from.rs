@@ -38,8 +38,20 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 /// Every option that asks for another machine than the snapshot holds, field by field.
 fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) -> Vec<String> {
     // What is in the option ROM is part of the snapshot. Disks in a file beside --from count as well: they say where the images are.
-    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, vga_bios: _, disk: _, cdrom: _ } =
-        asked;
+    let MachineArgs {
+        machine,
+        cpu,
+        cpus,
+        memory,
+        seed,
+        rtc,
+        quantum,
+        vga,
+        vga_bios: _,
+        disk: _,
+        cdrom: _,
+        floppy: _,
+    } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
     let count = CpuCount { count: spec.cpus, max: hotplug.cpus.as_ref().map(|cpus| cpus.max()) };
     let fields = [

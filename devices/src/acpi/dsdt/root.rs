@@ -40,7 +40,7 @@ pub(super) fn pci_root(config: &PlatformConfig) -> Raw {
                     aml(&Return::new(&Path::new("PRTP"))),
                 ],
             ),
-            board::lpc(),
+            board::lpc(config),
         ],
     )
 }
