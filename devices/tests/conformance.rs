@@ -2,8 +2,8 @@
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
 use amber_devices::{
-    CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, HotplugConfig, Key, MediumError, MemorySlots, MouseEvent, Part,
-    Platform, PlatformConfig,
+    CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, HotplugConfig, Key, MediumError,
+    MemorySlots, MouseEvent, Part, Platform, PlatformConfig,
 };
 use proptest::prelude::*;
 

@@ -241,7 +241,10 @@ impl Machine {
         let sizes = spec.region_pages();
         let sizes = sizes.map(|pages| pages.next_multiple_of(GROUP as u64));
         let room = hotplug.room(&spec) / PAGE;
-        let total = sizes.iter().chain([&room]).try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));
+        let total = sizes
+            .iter()
+            .chain([&room])
+            .try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));
         let mut mmu = Mmu::new(total.ok_or_else(too_large)?)?;
         let mut regions = Vec::new();
         for (name, pages) in REGION_NAMES.into_iter().zip(spec.region_pages()) {

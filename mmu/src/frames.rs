@@ -154,7 +154,8 @@ impl Frames {
         let wanted = (count as usize).div_ceil(GROUP);
         let first = self.room_for(wanted);
         let frame = u32::try_from((first + wanted) * GROUP).ok().map(|_| FrameId((first * GROUP) as u32))?;
-        let fresh: Option<Groups> = (0..wanted).map(|_| Some(Some(Arc::new(Group::fresh(&self.pool)?)))).collect();
+        let fresh: Option<Groups> =
+            (0..wanted).map(|_| Some(Some(Arc::new(Group::fresh(&self.pool)?)))).collect();
         let fresh = fresh?;
         self.groups.resize(self.groups.len().max(first + wanted), None);
         self.groups[first..first + wanted].clone_from_slice(&fresh);
@@ -337,15 +338,11 @@ impl Frames {
     /// copy.
     pub fn own(&mut self, frame: FrameId) -> Option<Owned> {
         let (n, index) = (frame.0 as usize / GROUP, frame.0 as usize % GROUP);
-        let Some(slot) = self.groups[n].as_mut() else {
-            unreachable!("frame {} was given back", frame.0)
-        };
+        let Some(slot) = self.groups[n].as_mut() else { unreachable!("frame {} was given back", frame.0) };
         if Arc::get_mut(slot).is_none() {
             *slot = Arc::new(slot.share());
         }
-        let Some(group) = Arc::get_mut(slot) else {
-            unreachable!("a group made here has one owner")
-        };
+        let Some(group) = Arc::get_mut(slot) else { unreachable!("a group made here has one owner") };
         let mut host = group.host(index);
         let moved = self.pool.shared(host);
         if moved {
@@ -481,7 +478,10 @@ mod tests {
             frames.rewound(to);
         };
         rewound(&mut frames, &two);
-        assert_eq!((frames.guest_bytes(), first_byte(&frames, 1030), first_byte(&frames, 1031)), (2048 * PAGE, 1, 0));
+        assert_eq!(
+            (frames.guest_bytes(), first_byte(&frames, 1030), first_byte(&frames, 1031)),
+            (2048 * PAGE, 1, 0)
+        );
         write(&mut frames, 1030, 3);
         assert_eq!(two.bytes(FrameId(1030))[0], 1);
         rewound(&mut frames, &one);

@@ -1,7 +1,9 @@
 //! A section's schema does not change without its version: a state saved before would be read as something else.
 
 use amber_cpu::state::CpuSection;
-use amber_devices::{CpuSlots, DiskConfig, DiskInterface, HotplugConfig, MemorySlots, Platform, PlatformConfig};
+use amber_devices::{
+    CpuSlots, DiskConfig, DiskInterface, HotplugConfig, MemorySlots, Platform, PlatformConfig,
+};
 use amber_emu::config::Firmware;
 use amber_emu::machine::{CpuParts, MemoryParts};
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
@@ -30,8 +32,10 @@ fn schemas_change_with_their_versions() {
     };
     let chipset = PlatformConfig { disks, hotplug, ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
-    let parts =
-        [CpuParts::new(1, 2).to_section("hotplug/cpus"), MemoryParts::new(1, 1 << 30).to_section("hotplug/memory")];
+    let parts = [
+        CpuParts::new(1, 2).to_section("hotplug/cpus"),
+        MemoryParts::new(1, 1 << 30).to_section("hotplug/memory"),
+    ];
     let machine = disk_rom(&scratch.0).sections();
     let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&parts).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();

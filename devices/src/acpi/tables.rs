@@ -188,8 +188,7 @@ fn srat(config: &PlatformConfig) -> Option<Sdt> {
         srat.append_slice(&[0, 16, 0, cpu, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
     let layout = RamLayout::new(config.memory_size);
-    let ranges =
-        [(0, layout.low, 0), (1 << 32, layout.high, 0), (start, end - start, HOT_PLUGGABLE)];
+    let ranges = [(0, layout.low, 0), (1 << 32, layout.high, 0), (start, end - start, HOT_PLUGGABLE)];
     for (base, len, flags) in ranges.into_iter().filter(|(_, len, _)| *len != 0) {
         srat.append_slice(&[1, 40, 0, 0, 0, 0, 0, 0]);
         srat.append_slice(&u64::to_le_bytes(base));

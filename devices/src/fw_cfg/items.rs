@@ -54,7 +54,10 @@ impl Items {
         ]);
         if let Some((_, end)) = config.dimms() {
             // Where firmware may have PCI's 64-bit BARs begin.
-            files.insert("etc/reserved-memory-end".to_owned(), end.next_multiple_of(1 << 30).to_le_bytes().to_vec());
+            files.insert(
+                "etc/reserved-memory-end".to_owned(),
+                end.next_multiple_of(1 << 30).to_le_bytes().to_vec(),
+            );
         }
         files.extend(acpi::files(config));
         files.extend(smbios::files(config));

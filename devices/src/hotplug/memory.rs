@@ -105,9 +105,7 @@ impl MemoryHotplug {
         let possible = |slot: &Slot| {
             !slot.place.is_impossible() && (slot.place.present || (slot.base, slot.len) == (0, 0))
         };
-        self.slots.len() == own.slots.len()
-            && self.dimms().eq(own.dimms())
-            && self.slots.iter().all(possible)
+        self.slots.len() == own.slots.len() && self.dimms().eq(own.dimms()) && self.slots.iter().all(possible)
     }
 
     fn selected(&mut self) -> Option<(u8, &mut Slot)> {

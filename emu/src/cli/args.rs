@@ -5,9 +5,9 @@ use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice,
-    LogCategory, MachineConfig, MachineType, MemoryChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios,
-    VgaChoice,
+    CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DiskChoice, Engine, Firmware, FlatImage,
+    FloppyChoice, LogCategory, MachineConfig, MachineType, MemoryChoice, Pace, RtcDate, SaveAt, Screenshot,
+    Seed, VgaBios, VgaChoice,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

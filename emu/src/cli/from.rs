@@ -2,7 +2,7 @@
 
 use super::args::MachineArgs;
 use super::stores::{self, Found};
-use crate::config::{CpuChoice, CpuCount, MemoryChoice, DiskChoice, MachineConfig, MemorySize, RtcDate};
+use crate::config::{CpuChoice, CpuCount, DiskChoice, MachineConfig, MemoryChoice, MemorySize, RtcDate};
 use crate::machine::{DiskSpec, Hotplug, Machine, MachineSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
@@ -58,10 +58,7 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) ->
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
         ("--cpu", cpu.as_ref().map(|asked| (asked.to_string(), have.to_string()))),
         ("--cpus", cpus.map(|asked| (asked.to_string(), count.to_string()))),
-        (
-            "--memory",
-            memory.map(|asked| (asked.to_string(), memory_of(spec, hotplug).to_string())),
-        ),
+        ("--memory", memory.map(|asked| (asked.to_string(), memory_of(spec, hotplug).to_string()))),
         ("--seed", seed.map(|asked| (asked.0.to_string(), spec.seed.to_string()))),
         ("--rtc", rtc.map(|asked| (asked.to_string(), date(spec.rtc_start)))),
         ("--vga", vga.map(|asked| (asked.to_string(), spec.display.clone()))),
@@ -76,7 +73,8 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) ->
 
 /// The memory as a person asks for it.
 fn memory_of(spec: &MachineSpec, hotplug: &Hotplug) -> MemoryChoice {
-    let modules = hotplug.memory.as_ref().map(|memory| (memory.slots(), MemorySize::from_bytes(memory.max())));
+    let modules =
+        hotplug.memory.as_ref().map(|memory| (memory.slots(), MemorySize::from_bytes(memory.max())));
     MemoryChoice { size: MemorySize::from_bytes(spec.memory), modules }
 }
 

@@ -213,7 +213,9 @@ impl<'a> Session<'a> {
             Method::CpuList => return Ok(self.cpus()),
             Method::MemoryAdd { size } => return self.add_memory(size, host),
             Method::MemoryList => return Ok(self.memory()),
-            Method::CpuRemove { .. } | Method::MemoryRemove { .. } => bail!("this is answered when the guest has let go of the part"),
+            Method::CpuRemove { .. } | Method::MemoryRemove { .. } => {
+                bail!("this is answered when the guest has let go of the part")
+            }
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,
         }

@@ -55,7 +55,9 @@ pub enum PlugError {
     DimmLen(u64),
     #[error("all {0} slots for memory modules are taken")]
     SlotsFull(u8),
-    #[error("there is no room for {len} bytes more in one piece: this machine has at most {max} bytes of memory")]
+    #[error(
+        "there is no room for {len} bytes more in one piece: this machine has at most {max} bytes of memory"
+    )]
     MemoryFull { len: u64, max: u64 },
     #[error("the host has no memory for a module of {0} bytes")]
     HostMemory(u64),

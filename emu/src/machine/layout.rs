@@ -46,7 +46,9 @@ impl Machine {
             RegionId::Ram => super::RAM,
             RegionId::Firmware => super::FIRMWARE,
             RegionId::Vram => super::VRAM,
-            RegionId::Dimm(slot) => return Some((*DIMM_NAMES.get(usize::from(slot))?, offset + (gpa - range.base))),
+            RegionId::Dimm(slot) => {
+                return Some((*DIMM_NAMES.get(usize::from(slot))?, offset + (gpa - range.base)));
+            }
         };
         Some((super::REGION_NAMES[index], offset + (gpa - range.base)))
     }

@@ -81,7 +81,11 @@ impl Machine {
         let hotplug = Hotplug::of(sections)?;
         hotplug.check(&spec)?;
         check_paths(sections, &spec, &hotplug)?;
-        check_regions(regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)), &spec, &hotplug)?;
+        check_regions(
+            regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)),
+            &spec,
+            &hotplug,
+        )?;
         let position: Position = take(sections, "machine")?;
         let mut machine = Self::powered_up(spec, hotplug)?;
         check_position(&position, machine.vcpus.len())?;

@@ -54,19 +54,14 @@ fn methods(slots: u8) -> [Raw; 6] {
     status.push(answer(&local(0)));
     let eject = vec![select(), store(&path("MEJ0"), &int(1))];
     let report = vec![select(), store(&path("MEVT"), &arg(1)), store(&path("MOST"), &arg(2))];
-    let told = |flag: &str, event: u64| {
-        [call("MTEL", &[local(0), int(event)]), store(&path(flag), &int(1))]
-    };
+    let told = |flag: &str, event: u64| [call("MTEL", &[local(0), int(event)]), store(&path(flag), &int(1))];
     let each = [
         store(&path("MSEL"), &local(0)),
         when(&on("MINS"), &told("MINS", DEVICE_CHECK)),
         otherwise(&[when(&on("MRMV"), &told("MRMV", EJECT_REQUEST))]),
         aml(&Add::new(&local(0), &local(0), &ONE)),
     ];
-    let scan = vec![
-        store(&local(0), &int(0)),
-        repeat(&aml(&LessThan::new(&local(0), &slots)), &each),
-    ];
+    let scan = vec![store(&local(0), &int(0)), repeat(&aml(&LessThan::new(&local(0), &slots)), &each)];
     let tell = |slot| when(&equal(&arg(0), &int(u64::from(slot))), &[notify(&path_of(slot), &arg(1))]);
     [
         method("MSTA", 1, true, &status),
@@ -82,10 +77,7 @@ fn methods(slots: u8) -> [Raw; 6] {
 fn range() -> Vec<Raw> {
     let field = |field: &str, at: u8| aml(&CreateQWordField::new(&path(field), &path("MRNG"), &at));
     let whole = |to: &str, high: &str, low: &str| {
-        [
-            aml(&ShiftLeft::new(&local(0), &path(high), &32u8)),
-            aml(&Or::new(&path(to), &local(0), &path(low))),
-        ]
+        [aml(&ShiftLeft::new(&local(0), &path(high), &32u8)), aml(&Or::new(&path(to), &local(0), &path(low)))]
     };
     let mut template = RANGE.to_vec();
     // End tag without a checksum.

@@ -75,7 +75,8 @@ impl MemoryParts {
     /// The lowest range for a module of `len` bytes.
     fn place(&self, memory: u64, len: u64) -> Option<u64> {
         let (start, end) = RamLayout::new(memory).dimms(self.max - memory);
-        let mut taken: Vec<(u64, u64)> = self.dimms.iter().map(|dimm| (dimm.base, dimm.base + dimm.len)).collect();
+        let mut taken: Vec<(u64, u64)> =
+            self.dimms.iter().map(|dimm| (dimm.base, dimm.base + dimm.len)).collect();
         taken.sort_unstable();
         taken.push((end, end));
         let mut at = start;
@@ -98,7 +99,8 @@ impl Machine {
         }
         let taken = |slot: &u8| memory.dimms.iter().any(|dimm| dimm.slot == *slot);
         let slot = (0..memory.slots).find(|slot| !taken(slot)).ok_or(PlugError::SlotsFull(memory.slots))?;
-        let base = memory.place(self.spec.memory, len).ok_or(PlugError::MemoryFull { len, max: memory.max })?;
+        let base =
+            memory.place(self.spec.memory, len).ok_or(PlugError::MemoryFull { len, max: memory.max })?;
         Ok(Dimm { slot, base, len })
     }
 

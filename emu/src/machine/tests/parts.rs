@@ -114,24 +114,106 @@ fn lives(machine: &mut Machine) -> Vec<Frozen> {
     frozen
 }
 
-#[test]
-fn a_machine_goes_back_across_what_came_and_went() {
-    let mut machine = counting();
-    let mut frozen = lives(&mut machine);
-    let after: Vec<_> = frozen
-        .iter()
-        .map(|frozen| {
-            let mut fork = Machine::fork(frozen).unwrap();
-            go(&mut fork, 30_000);
-            fork.state_hash()
-        })
-        .collect();
-    for n in [0, 1, 2, 1, 0, 2] {
+/// Has a machine go back to frozen states, in an order in which each is followed by others, and on from there.
+fn go_back_and_on(machine: &mut Machine, frozen: &mut [Frozen]) {
+    let on = |frozen: &Frozen| {
+        let mut fork = Machine::fork(frozen).unwrap();
+        go(&mut fork, 30_000);
+        fork.state_hash()
+    };
+    let after: Vec<_> = frozen.iter().map(on).collect();
+    let there: Vec<_> = frozen.iter_mut().map(Frozen::hash).collect();
+    let all = 0..frozen.len();
+    for n in all.clone().chain(all.clone().rev()).chain(all.clone().step_by(2)).chain(all) {
         machine.rewind(&frozen[n]);
-        assert_eq!(machine.state_hash(), frozen[n].hash(), "{n}");
-        go(&mut machine, 30_000);
+        assert_eq!(machine.state_hash(), there[n], "{n}");
+        machine.drop_caches();
+        go(machine, 30_000);
         assert_eq!(machine.state_hash(), after[n], "{n}");
     }
+}
+
+#[test]
+fn a_machine_goes_back_across_processors_that_came_and_went() {
+    let mut machine = counting();
+    let mut frozen = lives(&mut machine);
+    go_back_and_on(&mut machine, &mut frozen);
+}
+
+const MODULE: u64 = 128 << 20;
+const FIRST: u64 = 1 << 32;
+
+fn add_module(machine: &mut Machine, modules: u64) -> Part {
+    machine.plug(&mut Host::default(), Plug::Dimm(modules * MODULE)).unwrap()
+}
+
+fn eject_module(machine: &mut Machine, slot: u32) {
+    machine.with_dma(|platform, dma| {
+        platform.pio_write(dma, 0xa00, 4, slot);
+        platform.pio_write(dma, 0xa14, 1, 8);
+    });
+    assert_eq!(machine.settle(&mut Host::default(), true), None);
+}
+
+fn poke(machine: &mut Machine, gpa: u64, byte: u8) {
+    machine.mmu_mut().write_physical(amber_mmu::ViewId(0), gpa, &[byte]);
+}
+
+fn peek(machine: &Machine, gpa: u64) -> u8 {
+    let mut byte = [0];
+    machine.mmu().read_physical(amber_mmu::ViewId(0), gpa, &mut byte);
+    byte[0]
+}
+
+/// Nothing; a module; another, the first being gone; the first again, and new.
+fn lives_of_modules(machine: &mut Machine) -> Vec<Frozen> {
+    go(machine, 5000);
+    let mut frozen = vec![machine.freeze()];
+    assert_eq!(add_module(machine, 1), Part::Dimm(0));
+    poke(machine, FIRST + 5000, 1);
+    go(machine, 5000);
+    frozen.push(machine.freeze());
+    assert_eq!(add_module(machine, 2), Part::Dimm(1));
+    poke(machine, FIRST + MODULE, 2);
+    eject_module(machine, 0);
+    go(machine, 5000);
+    frozen.push(machine.freeze());
+    assert_eq!(add_module(machine, 1), Part::Dimm(0));
+    assert_eq!(peek(machine, FIRST + 5000), 0, "it is a new one");
+    go(machine, 5000);
+    frozen.push(machine.freeze());
+    frozen
+}
+
+#[test]
+fn a_machine_goes_back_across_modules_that_came_and_went() {
+    let mut machine = counting();
+    let mut frozen = lives_of_modules(&mut machine);
+    let hashes: std::collections::BTreeSet<_> = frozen.iter_mut().map(|frozen| frozen.hash().0).collect();
+    assert_eq!(hashes.len(), frozen.len());
+    go_back_and_on(&mut machine, &mut frozen);
+    machine.rewind(&frozen[2]);
+    assert_eq!([FIRST + 5000, FIRST + MODULE, FIRST + 3 * MODULE].map(|at| peek(&machine, at)), [255, 2, 255]);
+    for frozen in &mut frozen {
+        let mut stored = stored(frozen);
+        assert_eq!(stored.state_hash(), frozen.hash());
+        let second = stored.hotplug().dimms().iter().any(|dimm| dimm.slot == 1);
+        assert_eq!(stored.region_pages("dimm1"), second.then_some(2 * MODULE / 4096));
+    }
+}
+
+#[test]
+fn modules_have_room_or_it_is_said() {
+    let mut machine = counting();
+    let mut add = |modules: u64| machine.plug(&mut Host::default(), Plug::Dimm(modules * MODULE));
+    assert_eq!(add(9), Err(PlugError::MemoryFull { len: 9 * MODULE, max: MEMORY + 8 * MODULE }));
+    assert_eq!(add(0), Err(PlugError::DimmLen(0)));
+    assert_eq!([2, 1, 2].map(|modules| add(modules)), [0, 1, 2].map(|slot| Ok(Part::Dimm(slot))));
+    assert_eq!(add(1), Err(PlugError::SlotsFull(3)));
+    eject_module(&mut machine, 1);
+    add_module(&mut machine, 3);
+    let base = |slot| machine.hotplug().dimms().iter().find(|dimm| dimm.slot == slot).unwrap().base;
+    assert_eq!(base(1), FIRST + 5 * MODULE, "the gap is too small");
 }
 
 /// The machine that a frozen one is when it comes out of a store.
