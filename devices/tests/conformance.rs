@@ -745,7 +745,7 @@ fn missing_and_unknown_sections_are_refused_by_name() {
     let mut more = saved.clone();
     more.push(amber_snapshot::OwnedSection { path: "platform0/teapot".into(), ..saved[0].clone() });
     assert!(platform.restore("platform0", &more).unwrap_err().to_string().contains("platform0/teapot"));
-    let other = PlatformConfig { memory_size: 64 << 20, ..config() };
+    let other = PlatformConfig { memory_size: 384 << 20, ..config() };
     assert!(Platform::new(&other).unwrap().restore("platform0", &saved).is_err());
 }
 

@@ -9,8 +9,8 @@ const CPUS: u16 = 0xcd8;
 /// `again: inc rax; jmp again` on one processor, with room for three.
 fn counting() -> Machine {
     let spec = spec(1);
-    let memory = Some(MemoryParts::new(3, MEMORY + (1 << 30)));
-    let hotplug = Hotplug { cpus: Some(CpuParts::new(1, 3)), memory };
+    let modules = MemoryParts::new(3, MEMORY + (1 << 30));
+    let hotplug = Hotplug { cpus: Some(CpuParts::new(1, 3)), memory: Some(modules) };
     let tables = place_tables(&spec.chipset_with(&hotplug));
     let image = flat::load(file(&[0x48, 0xFF, 0xC0, 0xEB, 0xFB]), 0x10_0000, &memory()).unwrap();
     Machine::with_hotplug(spec, hotplug, image, tables, &[]).unwrap()
@@ -193,7 +193,10 @@ fn a_machine_goes_back_across_modules_that_came_and_went() {
     assert_eq!(hashes.len(), frozen.len());
     go_back_and_on(&mut machine, &mut frozen);
     machine.rewind(&frozen[2]);
-    assert_eq!([FIRST + 5000, FIRST + MODULE, FIRST + 3 * MODULE].map(|at| peek(&machine, at)), [255, 2, 255]);
+    assert_eq!(
+        [FIRST + 5000, FIRST + MODULE, FIRST + 3 * MODULE].map(|at| peek(&machine, at)),
+        [255, 2, 255]
+    );
     for frozen in &mut frozen {
         let mut stored = stored(frozen);
         assert_eq!(stored.state_hash(), frozen.hash());
