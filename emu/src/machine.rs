@@ -2,6 +2,7 @@
 
 mod bus;
 mod disks;
+mod equipment;
 mod frozen;
 mod gestures;
 mod layout;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use bus::HostIo;
 pub use disks::DiskImage;
+pub use equipment::{Equipment, Peripherals};
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
 pub use layout::RamLayout;
@@ -129,6 +131,7 @@ pub(crate) struct Region {
 /// A whole machine.
 pub struct Machine {
     pub(crate) spec: MachineSpec,
+    pub(crate) equipment: Equipment,
     pub(crate) model: CpuModel,
     pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) mmu: Mmu,
@@ -156,18 +159,19 @@ impl Machine {
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
     ) -> Result<Self, MachineError> {
-        Self::with_disks(spec, boot, tables, &[])
+        Self::equipped(spec, boot, tables, &[], Equipment::default())
     }
 
-    /// The same with disks.
+    /// The same with disks and what else not every machine has.
     ///
     /// # Errors
     /// As [`Machine::new`], and when there are too many disks.
-    pub fn with_disks(
+    pub fn equipped(
         mut spec: MachineSpec,
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
         disks: &[DiskImage],
+        equipment: Equipment,
     ) -> Result<Self, MachineError> {
         spec.disks = disks.iter().map(DiskImage::spec).collect();
         let mut rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
@@ -178,7 +182,7 @@ impl Machine {
         let start = Start::new(boot, tables);
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
-        let mut machine = Self::powered_up(spec)?;
+        let mut machine = Self::powered_up(spec, equipment)?;
         machine.attach(disks.iter().map(|image| Disk::new(image.base.clone())).collect())?;
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
@@ -189,9 +193,10 @@ impl Machine {
     }
 
     /// A machine with zero memory and no address map yet.
-    fn powered_up(spec: MachineSpec) -> Result<Self, MachineError> {
+    fn powered_up(spec: MachineSpec, equipment: Equipment) -> Result<Self, MachineError> {
         let model = spec.model()?;
-        let platform = Platform::new(&spec.chipset()).map_err(|e| MachineError::Platform(e.to_string()))?;
+        let chipset = equipment.chipset(spec.chipset());
+        let platform = Platform::new(&chipset).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
             MachineError::Frames(FramesError::Reserve { bytes: spec.memory, cause })
@@ -220,6 +225,7 @@ impl Machine {
         };
         Ok(Self {
             spec,
+            equipment,
             model,
             vcpus,
             mmu,
@@ -354,6 +360,11 @@ impl Machine {
     /// What it was built from.
     pub fn spec(&self) -> &MachineSpec {
         &self.spec
+    }
+
+    /// What it has beside that.
+    pub fn equipment(&self) -> &Equipment {
+        &self.equipment
     }
 
     /// RAM from address 0 and from 4 GiB, bytes.

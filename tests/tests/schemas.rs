@@ -1,8 +1,9 @@
 //! A section's schema does not change without its version: a state saved before would be read as something else.
 
 use amber_cpu::state::CpuSection;
-use amber_devices::{DiskConfig, DiskInterface, Platform, PlatformConfig};
+use amber_devices::{DiskConfig, DiskInterface, Peripheral, Platform, PlatformConfig};
 use amber_emu::config::Firmware;
+use amber_emu::machine::Peripherals;
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -23,9 +24,13 @@ fn schemas_change_with_their_versions() {
     let diskette = DiskConfig { sectors: 2880, ..disk(DiskInterface::Floppy) };
     let disks =
         vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide), diskette];
-    let chipset = PlatformConfig { disks, ..PlatformConfig::default() };
+    let chipset =
+        PlatformConfig { disks, peripherals: Peripheral::ALL.to_vec(), ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
-    let now: BTreeSet<String> = disk_rom(&scratch.0).sections().iter().chain(&chipset).map(line).collect();
+    let peripherals: Peripherals = Peripheral::ALL.into_iter().collect();
+    let own = [Section::to_section(&peripherals, "peripherals")];
+    let machine = disk_rom(&scratch.0).sections();
+    let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&own).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();
     let new: Vec<&String> = now.difference(&pinned).collect();
     let all: Vec<&str> = now.iter().map(String::as_str).collect();

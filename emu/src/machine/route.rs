@@ -59,6 +59,7 @@ impl Machine {
             Effect::DebugExit(value) => self.end(Ending::DebugExit(value)),
             Effect::Serial { port, byte } => host.serial_output(port, byte),
             Effect::DebugConsole(byte) => host.debug_output(byte),
+            Effect::Sound(sound) => host.sound(sound),
         }
     }
 
