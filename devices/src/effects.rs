@@ -1,6 +1,7 @@
 //! What leaves a platform, in order: the machine drains it after every access and timer.
 
 use crate::hotplug::Part;
+use crate::sound::Sound;
 use std::collections::VecDeque;
 
 /// Something a device does to the world outside the platform.
@@ -34,6 +35,8 @@ pub enum Effect {
     Ejected(Part),
     /// The guest said something about a part: see [`crate::Platform::part_state`].
     Reported(Part),
+    /// Sound is played.
+    Sound(Sound),
 }
 
 /// The ordered list of effects nobody has taken yet.

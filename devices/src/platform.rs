@@ -17,12 +17,13 @@ use crate::ioapic::{IOAPIC_BASE, Ioapic};
 use crate::irq::{Change, IrqLines, SLOT_MAX};
 use crate::map::{Backing, MapRange, RegionId, flatten};
 use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
+use crate::peripheral::Peripheral;
 use crate::pic::Pic;
 use crate::pit::Pit;
 use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
-use crate::vga::{DisplayKind, OPTION_ROM_MAX, Vga};
+use crate::vga::{DisplayKind, OPTION_ROM_MAX};
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 0x1000;
@@ -56,6 +57,8 @@ pub struct PlatformConfig {
     pub fw_cfg_files: Vec<(String, Vec<u8>)>,
     /// Disks, at most 16. Their media are the machine's: see [`Dma`].
     pub disks: Vec<DiskConfig>,
+    /// What else it has.
+    pub peripherals: Vec<Peripheral>,
     /// The display adapter.
     pub display: DisplayKind,
     /// Bytes of the display's option ROM, which follows the firmware image in its region: a multiple of 4 KiB up to
@@ -75,6 +78,7 @@ impl Default for PlatformConfig {
             smm: true,
             fw_cfg_files: Vec::new(),
             disks: Vec::new(),
+            peripherals: Vec::new(),
             display: DisplayKind::Std,
             option_rom_len: 0,
             hotplug: HotplugConfig::default(),
@@ -259,7 +263,7 @@ impl Platform {
             uarts: [Uart::new(0), Uart::new(1)],
             i8042: I8042::new(),
             debug_ports: DebugPorts::new(),
-            pci: Pci::new(ram.low, Vga::new(config.display, config.option_rom_len), &config.disks),
+            pci: Pci::new(config),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             coprocessor: Coprocessor::default(),
             hotplug: Hotplug::new(&config.hotplug),
@@ -441,11 +445,6 @@ impl Platform {
             let Self { clock, irqs, effects, pci, .. } = self;
             pci.vga.fill_text_memory(&mut DeviceCtx { clock, irqs, effects, dma });
         }
-    }
-
-    /// Period of the tone the speaker plays, in ns.
-    pub fn speaker(&self) -> Option<u64> {
-        self.pit.speaker()
     }
 
     /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.

@@ -3,6 +3,7 @@
 //! [`MachineConfig`] is complete: written with [`MachineConfig::to_toml`] it repeats the run. Every value type reads and
 //! writes the text a user types, so file and command line share one syntax and one set of errors.
 
+mod audio;
 mod cd;
 mod display;
 mod floppy;
@@ -12,6 +13,7 @@ mod values;
 use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVES, IDE_DRIVES};
+pub use audio::{AudioChoice, DeviceChoice};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 pub use floppy::FloppyChoice;
@@ -99,6 +101,9 @@ pub struct MachineConfig {
     /// Diskettes, each in a drive of its own, behind the CDs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub floppy: Vec<FloppyChoice>,
+    /// What else the machine has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device: Vec<DeviceChoice>,
     /// Display adapter.
     pub vga: VgaChoice,
     /// The display's option ROM. Unset: SeaBIOS's, if it lies beside the file of `bios`.
@@ -107,6 +112,8 @@ pub struct MachineConfig {
     /// Pictures of the screen to write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub screenshot: Vec<Screenshot>,
+    /// Where sound goes.
+    pub audio: AudioChoice,
     /// Unset: real at a terminal, none when headless.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
@@ -167,9 +174,11 @@ impl Default for MachineConfig {
             disk: Vec::new(),
             cdrom: Vec::new(),
             floppy: Vec::new(),
+            device: Vec::new(),
             vga: VgaChoice::default(),
             vga_bios: None,
             screenshot: Vec::new(),
+            audio: AudioChoice::None,
             pace: None,
             engine: Engine::default(),
             headless: false,
@@ -402,6 +411,7 @@ impl MachineConfig {
         let debugcon = self.debugcon.as_mut().and_then(Debugcon::file_mut);
         let flat = self.flat.as_mut().map(|flat| &mut flat.file);
         let disks = self.disk.iter_mut().map(|disk| &mut disk.file);
+        let audio = self.audio.file_mut();
         let vga_bios = self.vga_bios.as_mut().and_then(VgaBios::file_mut);
         let screenshots = self.screenshot.iter_mut().map(|shot| &mut shot.file);
         plain
@@ -413,6 +423,7 @@ impl MachineConfig {
             .chain(self.cdrom.iter_mut().map(|cd| &mut cd.file))
             .chain(self.floppy.iter_mut().map(|floppy| &mut floppy.file))
             .chain(vga_bios)
+            .chain(audio)
             .chain(screenshots)
     }
 }

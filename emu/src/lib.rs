@@ -13,6 +13,7 @@ pub mod input;
 pub mod machine;
 mod progress;
 pub mod screenshot;
+pub mod sound;
 pub mod symbols;
 pub mod test;
 pub mod vmcore;

@@ -2,6 +2,7 @@
 
 mod bus;
 mod disks;
+mod equipment;
 mod frozen;
 mod gestures;
 mod hotplug;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use bus::HostIo;
 pub use disks::DiskImage;
+pub use equipment::{Equipment, Peripherals};
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
 pub use hotplug::{CpuParts, Hotplug, MemoryParts, Plug, PlugError};
@@ -154,6 +156,7 @@ impl Region {
 /// A whole machine.
 pub struct Machine {
     pub(crate) spec: MachineSpec,
+    pub(crate) equipment: Equipment,
     pub(crate) model: CpuModel,
     pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) mmu: Mmu,
@@ -162,7 +165,6 @@ pub struct Machine {
     pub(crate) position: Position,
     pub(crate) regions: Vec<Region>,
     pub(crate) disks: Vec<Attached>,
-    pub(crate) hotplug: Hotplug,
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
     /// Processor whose last instruction asked for something: settled before a run ends.
     asking: Option<request::Asking>,
@@ -182,32 +184,19 @@ impl Machine {
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
     ) -> Result<Self, MachineError> {
-        Self::with_disks(spec, boot, tables, &[])
+        Self::equipped(spec, boot, tables, &[], Equipment::default())
     }
 
-    /// The same with disks.
+    /// The same with disks and what else not every machine has.
     ///
     /// # Errors
     /// As [`Machine::new`], and when there are too many disks.
-    pub fn with_disks(
-        spec: MachineSpec,
-        boot: BootImage,
-        tables: Vec<(u64, Vec<u8>)>,
-        disks: &[DiskImage],
-    ) -> Result<Self, MachineError> {
-        Self::with_hotplug(spec, Hotplug::default(), boot, tables, disks)
-    }
-
-    /// The same with parts that may come and go.
-    ///
-    /// # Errors
-    /// As [`Machine::with_disks`], and when there cannot be so many parts.
-    pub fn with_hotplug(
+    pub fn equipped(
         mut spec: MachineSpec,
-        hotplug: Hotplug,
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
         disks: &[DiskImage],
+        equipment: Equipment,
     ) -> Result<Self, MachineError> {
         spec.disks = disks.iter().map(DiskImage::spec).collect();
         let mut rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
@@ -218,7 +207,7 @@ impl Machine {
         let start = Start::new(boot, tables);
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
-        let mut machine = Self::powered_up(spec, hotplug)?;
+        let mut machine = Self::powered_up(spec, equipment)?;
         machine.attach(disks.iter().map(|image| Disk::new(image.base.clone())).collect())?;
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
@@ -229,10 +218,10 @@ impl Machine {
     }
 
     /// A machine with zero memory and no address map yet.
-    fn powered_up(spec: MachineSpec, hotplug: Hotplug) -> Result<Self, MachineError> {
+    fn powered_up(spec: MachineSpec, equipment: Equipment) -> Result<Self, MachineError> {
         let model = spec.model()?;
-        let platform =
-            Platform::new(&spec.chipset_with(&hotplug)).map_err(|e| MachineError::Platform(e.to_string()))?;
+        let chipset = equipment.chipset(spec.chipset());
+        let platform = Platform::new(&chipset).map_err(|e| MachineError::Platform(e.to_string()))?;
         let memory = spec.memory;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
@@ -240,7 +229,7 @@ impl Machine {
         };
         let sizes = spec.region_pages();
         let sizes = sizes.map(|pages| pages.next_multiple_of(GROUP as u64));
-        let room = hotplug.room(&spec) / PAGE;
+        let room = equipment.hotplug.room(&spec) / PAGE;
         let total = sizes
             .iter()
             .chain([&room])
@@ -266,6 +255,7 @@ impl Machine {
         };
         let mut machine = Self {
             spec,
+            equipment,
             model,
             vcpus: Vec::new(),
             mmu,
@@ -274,11 +264,10 @@ impl Machine {
             position,
             regions,
             disks: Vec::new(),
-            hotplug,
             messages: Vec::new(),
             asking: None,
         };
-        for dimm in machine.hotplug.dimms() {
+        for dimm in machine.equipment.hotplug.dimms() {
             machine.allocate_dimm(&dimm).ok_or_else(too_large)?;
         }
         let (ids, max) = machine.processor_ids();
@@ -411,6 +400,11 @@ impl Machine {
     /// What it was built from.
     pub fn spec(&self) -> &MachineSpec {
         &self.spec
+    }
+
+    /// What it has beside that.
+    pub fn equipment(&self) -> &Equipment {
+        &self.equipment
     }
 
     /// RAM from address 0 and from 4 GiB, bytes.

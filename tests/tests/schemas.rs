@@ -2,10 +2,10 @@
 
 use amber_cpu::state::CpuSection;
 use amber_devices::{
-    CpuSlots, DiskConfig, DiskInterface, HotplugConfig, MemorySlots, Platform, PlatformConfig,
+    CpuSlots, DiskConfig, DiskInterface, HotplugConfig, MemorySlots, Peripheral, Platform, PlatformConfig,
 };
 use amber_emu::config::Firmware;
-use amber_emu::machine::{CpuParts, MemoryParts};
+use amber_emu::machine::{CpuParts, MemoryParts, Peripherals};
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -30,9 +30,12 @@ fn schemas_change_with_their_versions() {
         cpus: Some(CpuSlots { max: 2, present: vec![0] }),
         memory: Some(MemorySlots { count: 1, max: 1 << 30, dimms: Vec::new() }),
     };
-    let chipset = PlatformConfig { disks, hotplug, ..PlatformConfig::default() };
+    let peripherals = Peripheral::ALL.to_vec();
+    let chipset = PlatformConfig { disks, peripherals, hotplug, ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
+    let peripherals: Peripherals = Peripheral::ALL.into_iter().collect();
     let parts = [
+        Section::to_section(&peripherals, "peripherals"),
         CpuParts::new(1, 2).to_section("hotplug/cpus"),
         MemoryParts::new(1, 1 << 30).to_section("hotplug/memory"),
     ];

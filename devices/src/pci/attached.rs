@@ -2,13 +2,18 @@
 
 use super::function::Function;
 use crate::ahci::Ahci;
-use crate::disk::{DiskConfig, DiskInterface};
+use crate::disk::DiskInterface;
+use crate::hda::Hda;
 use crate::ide::Ide;
 use crate::nvme::Nvme;
+use crate::peripheral::Peripheral;
+use crate::platform::PlatformConfig;
 use crate::virtio::blk::VirtioBlk;
 
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
 const FIRST_DISK: u8 = 3;
+/// Slot of the sound card, behind the disks and the IDE controller.
+const HDA: u8 = 20;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 
@@ -23,11 +28,15 @@ pub(crate) enum Attached {
     Ahci(Ahci),
     /// The IDE controller, where a disk or a CD is attached to it.
     Ide(Box<Ide>),
+    /// The sound card.
+    Hda(Box<Hda>),
 }
 
 impl Attached {
     /// What a platform has, in the order of sections.
-    pub fn all(disks: &[DiskConfig]) -> Vec<Self> {
+    pub fn all(config: &PlatformConfig) -> Vec<Self> {
+        let disks = &config.disks[..];
+        let has = |peripheral| config.peripherals.contains(&peripheral);
         let numbered = || (0..DISKS_MAX as u8).zip(disks);
         let of = |interface| numbered().filter(move |(_, config)| config.interface == interface);
         let virtio = of(DiskInterface::Virtio).map(|(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config));
@@ -35,6 +44,7 @@ impl Attached {
         let mut all: Vec<_> = virtio.map(Self::VirtioBlk).chain(nvme.map(Self::Nvme)).collect();
         all.extend(Ahci::new(disks).map(Self::Ahci));
         all.extend(Ide::new(disks).map(|controller| Self::Ide(Box::new(controller))));
+        all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
         all
     }
 
@@ -45,6 +55,7 @@ impl Attached {
             Self::Nvme(disk) => disk,
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &**controller,
+            Self::Hda(controller) => &**controller,
         }
     }
 
@@ -55,6 +66,7 @@ impl Attached {
             Self::Nvme(disk) => disk,
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &mut **controller,
+            Self::Hda(controller) => &mut **controller,
         }
     }
 }

@@ -11,9 +11,9 @@ mod smbus;
 
 use crate::ahci::AHCI_SLOT;
 use crate::device::{Device, DeviceCtx, size_mask};
-use crate::disk::DiskConfig;
 use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
+use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
@@ -69,14 +69,14 @@ pub struct Pci {
 }
 
 impl Pci {
-    pub(crate) fn new(low_ram: u64, vga: Vga, disks: &[DiskConfig]) -> Self {
+    pub(crate) fn new(config: &PlatformConfig) -> Self {
         let mut pci = Self {
             latch: ConfigAddress::default(),
-            host_bridge: HostBridge::new(low_ram),
+            host_bridge: HostBridge::new(RamLayout::new(config.memory_size).low),
             lpc: Lpc::new(),
             smbus: Smbus::new(),
-            vga,
-            attached: Attached::all(disks),
+            vga: Vga::new(config.display, config.option_rom_len),
+            attached: Attached::all(config),
         };
         pci.route();
         pci
@@ -363,7 +363,7 @@ mod tests {
     use crate::testing::Bench;
 
     fn pci() -> Pci {
-        Pci::new(512 << 20, Vga::new(DisplayKind::Text, 0), &[])
+        Pci::new(&PlatformConfig { display: DisplayKind::Text, ..PlatformConfig::default() })
     }
 
     fn read(pci: &mut Pci, bench: &mut Bench, bdf: u32, register: u32, size: u8) -> u32 {

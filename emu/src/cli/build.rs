@@ -3,7 +3,7 @@
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
-use crate::machine::{CpuParts, DiskImage, Hotplug, Machine, MachineSpec, MemoryParts};
+use crate::machine::{CpuParts, DiskImage, Equipment, Hotplug, Machine, MachineSpec, MemoryParts};
 use amber_devices::{DiskInterface, DisplayKind, RamLayout, is_diskette, place_tables};
 use anyhow::{Result, bail};
 
@@ -30,15 +30,17 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         display: config.vga.to_string(),
         option_rom_len: 0,
     };
-    let hotplug = hotplug(config);
+    let peripherals = config.device.iter().map(|device| device.0).collect();
+    let equipment = Equipment { peripherals, hotplug: hotplug(config) };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
     if let Some(rom) = &mut image.rom {
         rom.option_rom = option_rom(config, &guest)?;
     }
     // Without firmware nobody else places the tables.
-    let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset_with(&hotplug)) };
-    let mut machine = Machine::with_hotplug(spec, hotplug, image, tables, &images)?;
+    let chipset = equipment.chipset(spec.chipset());
+    let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&chipset) };
+    let mut machine = Machine::equipped(spec, image, tables, &images, equipment)?;
     machine.set_engine(config.engine.into());
     Ok(machine)
 }

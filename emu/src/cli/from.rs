@@ -2,8 +2,10 @@
 
 use super::args::MachineArgs;
 use super::stores::{self, Found};
-use crate::config::{CpuChoice, CpuCount, DiskChoice, MachineConfig, MemoryChoice, MemorySize, RtcDate};
-use crate::machine::{DiskSpec, Hotplug, Machine, MachineSpec};
+use crate::config::{
+    CpuChoice, CpuCount, DeviceChoice, DiskChoice, MachineConfig, MemoryChoice, MemorySize, RtcDate,
+};
+use crate::machine::{DiskSpec, Equipment, Hotplug, Machine, MachineSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -21,8 +23,9 @@ pub struct Origin {
 pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<Origin> {
     let Found { id, snapshot, .. } = stores::find(config.store.as_deref(), text)?;
     let spec = Machine::spec_in(&snapshot.manifest.sections)?;
-    let hotplug = Hotplug::of(&snapshot.manifest.sections)?;
-    let mut differences = contradictions(asked, &spec, &hotplug);
+    let equipment = Machine::equipment_in(&snapshot.manifest.sections)?;
+    let mut differences = contradictions(asked, &spec, &equipment.hotplug);
+    differences.extend(other_devices(&asked.device, &equipment));
     let media = config.media();
     differences.extend(other_disks(&media, &spec.disks));
     if !differences.is_empty() {
@@ -46,6 +49,7 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) ->
         seed,
         rtc,
         quantum,
+        device: _,
         vga,
         vga_bios: _,
         disk: _,
@@ -76,6 +80,12 @@ fn memory_of(spec: &MachineSpec, hotplug: &Hotplug) -> MemoryChoice {
     let modules =
         hotplug.memory.as_ref().map(|memory| (memory.slots(), MemorySize::from_bytes(memory.max())));
     MemoryChoice { size: MemorySize::from_bytes(spec.memory), modules }
+}
+
+/// Devices the snapshot does not have.
+fn other_devices(asked: &[DeviceChoice], have: &Equipment) -> Option<String> {
+    let missing = asked.iter().find(|asked| !have.peripherals.all().any(|own| own == asked.0))?;
+    Some(format!("--device asks for {missing}, the snapshot has none"))
 }
 
 /// Unix seconds as a person writes them.

@@ -5,6 +5,8 @@ use super::hands::Hands;
 use crate::control::{Call, Calls, Server};
 use crate::input::{Record, Recorder};
 use crate::machine::{Gesture, HostIo, Ready};
+use crate::sound::Recording;
+use amber_devices::sound::Sound;
 use std::collections::VecDeque;
 
 /// Most bytes the guest is given at once.
@@ -16,6 +18,8 @@ pub struct SessionHost {
     pub recorder: Option<Recorder>,
     /// Removed with this value.
     pub control: Option<(Server, Calls)>,
+    /// Where sound goes.
+    pub sound: Recording,
     /// Typed by other programs.
     typed: VecDeque<u8>,
     /// Keys and motion by other programs.
@@ -35,6 +39,7 @@ impl SessionHost {
             console,
             recorder,
             control,
+            sound: Recording::default(),
             typed: VecDeque::new(),
             hands: Hands::default(),
             deaf: false,
@@ -79,6 +84,10 @@ impl HostIo for SessionHost {
         self.console.debug_output(byte);
     }
 
+    fn sound(&mut self, sound: Sound) {
+        self.sound.hear(sound);
+    }
+
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
         if !self.typed.is_empty() {
             let chunk = self.typed.len().min(CHUNK);
@@ -112,6 +121,7 @@ impl HostIo for SessionHost {
     }
 
     fn pace(&mut self, now: u64) {
+        self.sound.advance_to(now);
         self.console.pace(now);
     }
 

@@ -12,6 +12,7 @@ use crate::gdb;
 use crate::input::{Input, Record, Recorder, Start};
 use crate::machine::{Machine, Stop};
 use crate::screenshot;
+use crate::sound::Recording;
 use crate::symbols::Symbols;
 use amber_snapshot::SnapshotId;
 use anyhow::{Context, Result, bail};
@@ -101,7 +102,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     };
     let pictured = last_screenshots(&config, session.machine);
     let saved = session.finish();
-    let recorded = end_recording(&mut host, &mut machine);
+    let recorded = end_recording(&mut host, &mut machine).and(host.sound.finish(machine.now()));
     drop(host);
     let limited = stop == Stop::Step && config.stop_at.is_none_or(|stop_at| machine.step() < stop_at);
     if limited || matches!(stop, Stop::TripleFault(_) | Stop::Hung) {
@@ -145,7 +146,9 @@ fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Resu
         Server::listen(path).with_context(|| format!("--control {}: cannot be listened to", path.display()))
     };
     let control = config.control.as_ref().map(listen).transpose()?;
-    Ok(SessionHost::new(console, recorder, control))
+    let mut host = SessionHost::new(console, recorder, control);
+    host.sound = Recording::begin(&config.audio, machine.now())?;
+    Ok(host)
 }
 
 /// Ends the recording with the state the run ended in.

@@ -2,7 +2,7 @@
 
 use super::disks::Attached;
 use super::hotplug::DIMM_NAMES;
-use super::{Hotplug, Machine, MachineError, MachineSpec, Position, RAM, REGION_NAMES, Region};
+use super::{Equipment, Machine, MachineError, MachineSpec, Position, RAM, REGION_NAMES, Region};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
 use amber_devices::Platform;
@@ -16,6 +16,7 @@ use amber_snapshot::{
 #[derive(Clone)]
 pub struct Frozen {
     pub(super) spec: MachineSpec,
+    pub(super) equipment: Equipment,
     pub(super) model: CpuModel,
     pub(super) vcpus: Vec<Vcpu>,
     pub(super) platform: Platform,
@@ -23,7 +24,6 @@ pub struct Frozen {
     pub(super) frames: FrozenFrames,
     pub(super) regions: Vec<Region>,
     pub(super) disks: Vec<Attached>,
-    pub(super) hotplug: Hotplug,
 }
 
 /// A region of a frozen machine.
@@ -104,7 +104,7 @@ impl Frozen {
     /// Every section, in a fixed order.
     pub fn sections(&self) -> Vec<OwnedSection> {
         let mut sections = vec![self.spec.to_section("config"), self.position.to_section("machine")];
-        sections.extend(self.hotplug.sections());
+        sections.extend(self.equipment.sections());
         sections.extend(self.cpu_sections());
         sections.extend(self.platform.sections("platform0"));
         sections
@@ -156,6 +156,7 @@ impl Machine {
         );
         Frozen {
             spec: self.spec.clone(),
+            equipment: self.equipment.clone(),
             model: self.model,
             vcpus: self.vcpus.clone(),
             platform: self.platform.clone(),
@@ -163,7 +164,6 @@ impl Machine {
             frames: self.mmu.freeze(),
             regions: self.regions.clone(),
             disks: self.disks.clone(),
-            hotplug: self.hotplug.clone(),
         }
     }
 
@@ -178,6 +178,7 @@ impl Machine {
         let mmu = Mmu::fork(&frozen.frames).ok_or(MachineError::NoFrames)?;
         let mut machine = Self {
             spec: frozen.spec.clone(),
+            equipment: frozen.equipment.clone(),
             model: frozen.model,
             vcpus: frozen.vcpus.clone(),
             mmu,
@@ -186,7 +187,6 @@ impl Machine {
             position: frozen.position.clone(),
             regions: frozen.regions.clone(),
             disks: frozen.disks.clone(),
-            hotplug: frozen.hotplug.clone(),
             messages: Vec::new(),
             asking: None,
         };
@@ -200,7 +200,7 @@ impl Machine {
     /// unwritten pages stays.
     pub fn rewind(&mut self, frozen: &Frozen) {
         self.rewind_processors(&frozen.vcpus);
-        self.hotplug.clone_from(&frozen.hotplug);
+        self.equipment.clone_from(&frozen.equipment);
         self.rewind_regions(&frozen.regions);
         self.platform.clone_from(&frozen.platform);
         self.position.clone_from(&frozen.position);

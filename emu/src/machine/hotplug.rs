@@ -121,7 +121,7 @@ impl Hotplug {
 impl Machine {
     /// What may come and go, and what is there.
     pub fn hotplug(&self) -> &Hotplug {
-        &self.hotplug
+        &self.equipment.hotplug
     }
 
     /// How a part stands.
@@ -157,10 +157,10 @@ impl Machine {
     /// When there is no such part, or it cannot go.
     pub fn unplug(&mut self, host: &mut dyn HostIo, part: Part) -> Result<(), PlugError> {
         match part {
-            Part::Cpu(0) if self.hotplug.cpus.is_some() => return Err(PlugError::BootCpu),
-            Part::Cpu(_) if self.hotplug.cpus.is_none() => return Err(PlugError::NoCpus),
+            Part::Cpu(0) if self.equipment.hotplug.cpus.is_some() => return Err(PlugError::BootCpu),
+            Part::Cpu(_) if self.equipment.hotplug.cpus.is_none() => return Err(PlugError::NoCpus),
             Part::Cpu(id) if !self.part_state(part).present => return Err(PlugError::NoCpu(id)),
-            Part::Dimm(_) if self.hotplug.memory.is_none() => return Err(PlugError::NoMemory),
+            Part::Dimm(_) if self.equipment.hotplug.memory.is_none() => return Err(PlugError::NoMemory),
             Part::Dimm(slot) if !self.part_state(part).present => return Err(PlugError::NoDimm(slot)),
             Part::Cpu(_) | Part::Dimm(_) => {}
         }

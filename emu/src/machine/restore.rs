@@ -1,7 +1,9 @@
 //! A machine from sections and regions read from elsewhere.
 
 use super::disks::DISK_NAMES;
-use super::{DiskSpec, Hotplug, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
+use super::{
+    DiskSpec, Equipment, Hotplug, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH,
+};
 use crate::disk::{self, Base, Disk};
 use amber_devices::{OPTION_ROM_MAX, TIME_MAX};
 use amber_mmu::{FrameId, GROUP, PageSource};
@@ -61,6 +63,14 @@ impl Machine {
         take(&upgraded(sections, UPGRADES)?, "config")
     }
 
+    /// What a machine has beside that, by its sections.
+    ///
+    /// # Errors
+    /// See [`Equipment::of`].
+    pub fn equipment_in(sections: &[OwnedSection]) -> Result<Equipment, SectionError> {
+        Equipment::of(&upgraded(sections, UPGRADES)?)
+    }
+
     /// The machine that has these sections, or those they become by upgrades, and regions. Pages are fetched when first needed.
     ///
     /// # Errors
@@ -78,16 +88,17 @@ impl Machine {
         let sections = &*upgraded(sections, upgrades)?;
         let spec: MachineSpec = take(sections, "config")?;
         check_spec(&spec)?;
-        let hotplug = Hotplug::of(sections)?;
+        let equipment = Equipment::of(sections)?;
+        let hotplug = &equipment.hotplug;
         hotplug.check(&spec)?;
-        check_paths(sections, &spec, &hotplug)?;
+        check_paths(sections, &spec, hotplug)?;
         check_regions(
             regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)),
             &spec,
-            &hotplug,
+            hotplug,
         )?;
         let position: Position = take(sections, "machine")?;
-        let mut machine = Self::powered_up(spec, hotplug)?;
+        let mut machine = Self::powered_up(spec, equipment)?;
         check_position(&position, machine.vcpus.len())?;
         machine.position = position;
         let (ids, _) = machine.processor_ids();
@@ -145,6 +156,7 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec, hotplug: &Hotplug)
         let cpu =
             path.strip_prefix("cpu").and_then(|n| n.parse::<u32>().ok().filter(|id| id.to_string() == n));
         let known = matches!(path, "config" | "machine")
+            || Equipment::owns(path)
             || path.starts_with("platform0/")
             || cpu.is_some_and(present)
             || hotplug.owns(path);

@@ -64,6 +64,7 @@ impl Machine {
                 host.part_changed();
             }
             Effect::Reported(_) => host.part_changed(),
+            Effect::Sound(sound) => host.sound(sound),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a machine is built from.
 
-use super::{Hotplug, MachineError};
+use super::MachineError;
 use crate::disk;
 use amber_cpu::CpuModel;
 use amber_devices::{DiskConfig, DiskInterface, DisplayKind, PlatformConfig};
@@ -125,11 +125,6 @@ impl MachineSpec {
             }
         }
         Ok(model)
-    }
-
-    /// The chipset's part, with what may come and go.
-    pub fn chipset_with(&self, hotplug: &Hotplug) -> PlatformConfig {
-        PlatformConfig { hotplug: hotplug.chipset(), ..self.chipset() }
     }
 
     /// The chipset's part.

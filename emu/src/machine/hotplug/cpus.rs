@@ -63,7 +63,7 @@ impl CpuParts {
 impl Machine {
     /// Ids of the processors, and most of them there can be.
     pub(in crate::machine) fn processor_ids(&self) -> (Vec<u32>, u32) {
-        match &self.hotplug.cpus {
+        match &self.equipment.hotplug.cpus {
             Some(cpus) => (cpus.present.clone(), cpus.max),
             None => ((0..self.spec.cpus).collect(), self.spec.cpus),
         }
@@ -72,7 +72,7 @@ impl Machine {
     /// Everything was reset.
     pub(in crate::machine) fn note_reset(&mut self) {
         let now = self.now();
-        self.hotplug.cpus.iter_mut().for_each(|cpus| cpus.reset_at = now);
+        self.equipment.hotplug.cpus.iter_mut().for_each(|cpus| cpus.reset_at = now);
     }
 
     /// The lowest id there is a place for.
@@ -80,13 +80,13 @@ impl Machine {
     /// # Errors
     /// When all places are taken, or there are none.
     pub fn free_cpu(&self) -> Result<u32, PlugError> {
-        let cpus = self.hotplug.cpus.as_ref().ok_or(PlugError::NoCpus)?;
+        let cpus = self.equipment.hotplug.cpus.as_ref().ok_or(PlugError::NoCpus)?;
         let free = (0..cpus.max).find(|id| !cpus.present.contains(id));
         free.ok_or(PlugError::CpusFull(cpus.max))
     }
 
     pub(super) fn check_place_for_cpu(&self, id: u32) -> Result<(), PlugError> {
-        let cpus = self.hotplug.cpus.as_ref().ok_or(PlugError::NoCpus)?;
+        let cpus = self.equipment.hotplug.cpus.as_ref().ok_or(PlugError::NoCpus)?;
         if id >= cpus.max {
             return Err(PlugError::NoPlace { id, last: cpus.max - 1 });
         }
@@ -96,7 +96,7 @@ impl Machine {
     pub(super) fn plug_cpu(&mut self, id: u32) -> Part {
         let now = self.now();
         let alone = self.vcpus.len() == 1;
-        if let Some(cpus) = &mut self.hotplug.cpus {
+        if let Some(cpus) = &mut self.equipment.hotplug.cpus {
             let at = cpus.present.partition_point(|other| *other < id);
             cpus.present.insert(at, id);
             let mut vcpu = Vcpu::new(self.model, id, cpus.max, self.spec.seed);
@@ -118,7 +118,7 @@ impl Machine {
 
     /// The processor's slice is over if it had it: the one behind it is next.
     pub(super) fn remove_cpu(&mut self, id: u32) {
-        let Some(cpus) = &mut self.hotplug.cpus else { return };
+        let Some(cpus) = &mut self.equipment.hotplug.cpus else { return };
         let Some(at) = cpus.present.iter().position(|other| *other == id) else { return };
         cpus.present.remove(at);
         self.vcpus.remove(at);

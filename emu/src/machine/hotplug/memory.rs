@@ -93,7 +93,7 @@ impl MemoryParts {
 impl Machine {
     /// The slot and range that a module of `len` bytes would get.
     pub(super) fn place_for_dimm(&self, len: u64) -> Result<Dimm, PlugError> {
-        let memory = self.hotplug.memory.as_ref().ok_or(PlugError::NoMemory)?;
+        let memory = self.equipment.hotplug.memory.as_ref().ok_or(PlugError::NoMemory)?;
         if len == 0 || !len.is_multiple_of(DIMM_ALIGN) {
             return Err(PlugError::DimmLen(len));
         }
@@ -122,7 +122,7 @@ impl Machine {
     }
 
     pub(super) fn plug_dimm(&mut self, dimm: Dimm) -> Part {
-        if let Some(memory) = &mut self.hotplug.memory {
+        if let Some(memory) = &mut self.equipment.hotplug.memory {
             memory.dimms.push(dimm);
             memory.dimms.sort_by_key(|dimm| dimm.slot);
         }
@@ -132,7 +132,7 @@ impl Machine {
 
     /// The map has the module no more; what was cached of it goes.
     pub(super) fn remove_dimm(&mut self, slot: u8) {
-        let Some(memory) = &mut self.hotplug.memory else { return };
+        let Some(memory) = &mut self.equipment.hotplug.memory else { return };
         memory.dimms.retain(|dimm| dimm.slot != slot);
         let name = DIMM_NAMES[usize::from(slot)];
         let Some(at) = self.regions.iter().position(|region| region.name == name) else { return };

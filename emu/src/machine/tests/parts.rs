@@ -11,9 +11,10 @@ fn counting() -> Machine {
     let spec = spec(1);
     let modules = MemoryParts::new(3, MEMORY + (1 << 30));
     let hotplug = Hotplug { cpus: Some(CpuParts::new(1, 3)), memory: Some(modules) };
-    let tables = place_tables(&spec.chipset_with(&hotplug));
+    let equipment = Equipment { hotplug, ..Equipment::default() };
+    let tables = place_tables(&equipment.chipset(spec.chipset()));
     let image = flat::load(file(&[0x48, 0xFF, 0xC0, 0xEB, 0xFB]), 0x10_0000, &memory()).unwrap();
-    Machine::with_hotplug(spec, hotplug, image, tables, &[]).unwrap()
+    Machine::equipped(spec, image, tables, &[], equipment).unwrap()
 }
 
 /// What the guest's AML writes to let go of a processor.

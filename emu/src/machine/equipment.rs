@@ -1,0 +1,87 @@
+//! What a machine has beside what every machine has. Each kind is a section of its own, which machines without it do not
+//! have.
+
+use super::Hotplug;
+use amber_devices::{Peripheral, PlatformConfig};
+use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
+use serde::{Deserialize, Serialize};
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Equipment {
+    /// Devices that are there or not.
+    pub peripherals: Peripherals,
+    /// What may come and go.
+    pub hotplug: Hotplug,
+}
+
+/// Devices, by [`Peripheral::name`]. The section `peripherals`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Peripherals {
+    names: Vec<String>,
+}
+
+impl Section for Peripherals {
+    const KIND: &'static str = "peripherals";
+    const VERSION: u32 = 1;
+}
+
+impl FromIterator<Peripheral> for Peripherals {
+    fn from_iter<T: IntoIterator<Item = Peripheral>>(all: T) -> Self {
+        let mut all: Vec<Peripheral> = all.into_iter().collect();
+        all.sort_unstable();
+        all.dedup();
+        Self { names: all.into_iter().map(|peripheral| peripheral.name().to_owned()).collect() }
+    }
+}
+
+impl Peripherals {
+    const PATH: &'static str = "peripherals";
+
+    /// Those this build knows.
+    pub fn all(&self) -> impl Iterator<Item = Peripheral> + '_ {
+        self.names.iter().filter_map(|name| Peripheral::named(name))
+    }
+
+    fn to_section(&self) -> Option<OwnedSection> {
+        (!self.names.is_empty()).then(|| Section::to_section(self, Self::PATH))
+    }
+
+    fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
+        let Some(section) = sections.iter().find(|section| section.path == Self::PATH) else {
+            return Ok(Self::default());
+        };
+        let own = Self::from_section(section)?;
+        if own.names.is_empty() || own != own.all().collect() {
+            let value = own.names.join(", ");
+            return Err(SectionError::Value { path: section.path.clone(), field: "names", value });
+        }
+        Ok(own)
+    }
+}
+
+impl Equipment {
+    /// Its sections.
+    pub(super) fn sections(&self) -> impl Iterator<Item = OwnedSection> {
+        self.peripherals.to_section().into_iter().chain(self.hotplug.sections())
+    }
+
+    /// What the sections of a machine say it has.
+    ///
+    /// # Errors
+    /// Names the section that is not one this build reads, or asks for what it does not have.
+    pub fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
+        Ok(Self { peripherals: Peripherals::of(sections)?, hotplug: Hotplug::of(sections)? })
+    }
+
+    /// Whether a section of that path is one of its.
+    pub(super) fn owns(path: &str) -> bool {
+        path == Peripherals::PATH
+    }
+
+    /// The chipset with it.
+    pub fn chipset(&self, chipset: PlatformConfig) -> PlatformConfig {
+        let (peripherals, hotplug) = (self.peripherals.all().collect(), self.hotplug.chipset());
+        PlatformConfig { peripherals, hotplug, ..chipset }
+    }
+}
