@@ -212,7 +212,7 @@ fn modules_have_room_or_it_is_said() {
     let mut add = |modules: u64| machine.plug(&mut Host::default(), Plug::Dimm(modules * MODULE));
     assert_eq!(add(9), Err(PlugError::MemoryFull { len: 9 * MODULE, max: MEMORY + 8 * MODULE }));
     assert_eq!(add(0), Err(PlugError::DimmLen(0)));
-    assert_eq!([2, 1, 2].map(|modules| add(modules)), [0, 1, 2].map(|slot| Ok(Part::Dimm(slot))));
+    assert_eq!([2, 1, 2].map(&mut add), [0, 1, 2].map(|slot| Ok(Part::Dimm(slot))));
     assert_eq!(add(1), Err(PlugError::SlotsFull(3)));
     eject_module(&mut machine, 1);
     add_module(&mut machine, 3);
