@@ -35,6 +35,11 @@ impl DiskInterface {
         ("floppy", Self::Floppy),
     ];
 
+    /// Whether a disk there is a function of PCI bus 0 of its own.
+    pub fn is_function(self) -> bool {
+        matches!(self, Self::Virtio | Self::Nvme)
+    }
+
     /// Whether it is a CD, which cannot be written.
     pub fn is_cd(self) -> bool {
         matches!(self, Self::Cdrom | Self::IdeCdrom)
@@ -83,4 +88,14 @@ pub struct DiskConfig {
     pub sectors: u64,
     /// The guest cannot write it.
     pub read_only: bool,
+}
+
+/// Most sectors of a disk: their bytes can be counted.
+const SECTORS_MAX: u64 = 1 << 54;
+
+impl DiskConfig {
+    /// Whether it has as many sectors as a disk can have, and at least one.
+    pub(crate) fn has_sectors(&self) -> bool {
+        (1..=SECTORS_MAX).contains(&self.sectors)
+    }
 }

@@ -53,12 +53,13 @@ pub use disk::{DiskConfig, DiskInterface, SECTOR};
 pub use effects::{Effect, Effects};
 pub use floppy::{FLOPPY_DRIVES, is_diskette};
 pub use hotplug::{
-    CpuSlots, DIMM_ALIGN, DIMMS_MAX, Dimm, HotplugConfig, HotplugError, MemorySlots, Part, PartState, Report,
+    CpuSlots, DIMM_ALIGN, DIMMS_MAX, Dimm, FunctionSlots, HotplugConfig, HotplugError, MemorySlots, Part,
+    PartState, Report,
 };
 pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
 pub use ide::IDE_DRIVES;
 pub use map::{Backing, MapRange, RegionId};
-pub use pci::DISKS_MAX;
+pub use pci::{DISKS_MAX, disk_slot};
 pub use peripheral::Peripheral;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};

@@ -132,9 +132,6 @@ pub enum ConfigError {
     Hotplug(#[from] crate::hotplug::HotplugError),
 }
 
-/// Most sectors of a disk: their bytes can be counted.
-const SECTORS_MAX: u64 = 1 << 54;
-
 impl PlatformConfig {
     fn check(&self) -> Result<(), ConfigError> {
         if !(MEMORY_MIN..=MEMORY_MAX).contains(&self.memory_size) || !self.memory_size.is_multiple_of(PAGE) {
@@ -176,7 +173,7 @@ impl PlatformConfig {
         if let Some(n) = self.disks.iter().position(odd) {
             return Err(ConfigError::Diskette(n));
         }
-        if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
+        if let Some(n) = self.disks.iter().position(|disk| !disk.has_sectors()) {
             return Err(ConfigError::Sectors(n));
         }
         Ok(self.hotplug.check(self)?)

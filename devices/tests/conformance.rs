@@ -2,8 +2,8 @@
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
 use amber_devices::{
-    CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, HotplugConfig, Key, MediumError,
-    MemorySlots, MouseEvent, Part, Peripheral, Platform, PlatformConfig,
+    CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, FunctionSlots, HotplugConfig, Key,
+    MediumError, MemorySlots, MouseEvent, Part, Peripheral, Platform, PlatformConfig, disk_slot,
 };
 use proptest::prelude::*;
 
@@ -40,6 +40,9 @@ const BUS_MASTERS: u16 = 0xc000;
 /// The hot-plug blocks of processors and memory.
 const CPU_HOTPLUG: u16 = 0xcd8;
 const MEMORY_HOTPLUG: u16 = 0xa00;
+const PCI_HOTPLUG: u16 = 0xae00;
+/// Disks that come and go.
+const PLUGGABLE: [u8; 4] = [0, 1, 2, 9];
 /// The sound card's registers and configuration space.
 const HDA: u64 = 0xfe01_8000;
 const HDA_CONFIG: u64 = ECAM + 0xa_0000;
@@ -180,6 +183,12 @@ fn a_processor_came() -> Vec<Op> {
     [event.to_vec(), vec![Op::PlugCpu(2), Op::AskForCpu(1)]].concat()
 }
 
+/// Events are on, a disk came, and another, with requests in flight, is asked for.
+fn a_disk_came() -> Vec<Op> {
+    let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
+    [disk_is_ready(), event.to_vec(), vec![Op::PlugDisk(9), Op::AskForDisk(0)]].concat()
+}
+
 /// Events are on, a memory module came and another is asked for.
 fn a_module_came() -> Vec<Op> {
     let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
@@ -227,7 +236,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 30] = [
+const TARGETS: [Target; 31] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -369,6 +378,12 @@ const TARGETS: [Target; 30] = [
         prelude: a_processor_came,
     },
     Target {
+        name: "pci hot-plug",
+        ports: &[(PCI_HOTPLUG, 24), (PCI_HOTPLUG + 8, 1)],
+        windows: &[(ECAM + 0x1_8000, 0x100), (ECAM + 0x6_0000, 0x100)],
+        prelude: a_disk_came,
+    },
+    Target {
         name: "memory hot-plug",
         ports: &[(MEMORY_HOTPLUG, 24), (MEMORY_HOTPLUG + 0x14, 1)],
         windows: &[],
@@ -426,6 +441,8 @@ enum Op {
     PlugCpu(u32),
     AskForCpu(u32),
     PlugDimm(u8),
+    PlugDisk(u8),
+    AskForDisk(u8),
     AskForDimm(u8),
 }
 
@@ -497,7 +514,8 @@ fn config() -> PlatformConfig {
         DiskConfig { sectors: DISKETTE, ..disk(DiskInterface::Floppy, false) },
     ];
     let cpus = Some(CpuSlots { max: CPUS_MAX, present: vec![0, 1] });
-    let hotplug = HotplugConfig { cpus, memory: Some(slots(Vec::new())) };
+    let hotplug =
+        HotplugConfig { cpus, memory: Some(slots(Vec::new())), functions: Some(functions(&[0, 1, 2])) };
     let peripherals = Peripheral::ALL.to_vec();
     PlatformConfig {
         cpus: 2,
@@ -509,9 +527,23 @@ fn config() -> PlatformConfig {
     }
 }
 
+/// Disks, of which those with these numbers are there.
+fn functions(there: &[u8]) -> FunctionSlots {
+    FunctionSlots { disks: there.iter().map(|n| (*n, pluggable(*n))).collect() }
+}
+
+fn pluggable(n: u8) -> DiskConfig {
+    let interface = if n == 2 { DiskInterface::Nvme } else { DiskInterface::Virtio };
+    DiskConfig { interface, sectors: (DISK_LEN / 512) as u64, read_only: n == 1 }
+}
+
 /// Slots for memory modules.
 fn slots(dimms: Vec<Dimm>) -> MemorySlots {
     MemorySlots { count: 3, max: 2 << 30, dimms }
+}
+
+fn function(n: u8) -> Part {
+    Part::Function(disk_slot(n))
 }
 
 fn dimm(slot: u8) -> Dimm {
@@ -528,6 +560,9 @@ fn config_of(platform: &Platform) -> PlatformConfig {
     config.hotplug.cpus = Some(CpuSlots { max: CPUS_MAX, present });
     let there = (0..3).filter(|slot| platform.part_state(Part::Dimm(*slot)).present);
     config.hotplug.memory = Some(slots(there.map(dimm).collect()));
+    let there: Vec<u8> =
+        PLUGGABLE.into_iter().filter(|n| platform.part_state(function(*n)).present).collect();
+    config.hotplug.functions = Some(functions(&there));
     config
 }
 
@@ -580,6 +615,9 @@ fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::PlugCpu(id) if platform.part_state(Part::Cpu(*id)).present => {}
         Op::PlugCpu(id) => platform.plug_cpu(memory, *id),
         Op::AskForCpu(id) => platform.ask_for(memory, Part::Cpu(*id)),
+        Op::PlugDisk(n) if platform.part_state(function(*n)).present => {}
+        Op::PlugDisk(n) => platform.plug_disk(memory, *n, &pluggable(*n)),
+        Op::AskForDisk(n) => platform.ask_for(memory, function(*n)),
         Op::PlugDimm(slot) if platform.part_state(Part::Dimm(*slot)).present => {}
         Op::PlugDimm(slot) => platform.plug_dimm(memory, &dimm(*slot)),
         Op::AskForDimm(slot) => platform.ask_for(memory, Part::Dimm(*slot)),
@@ -648,6 +686,8 @@ fn outside_op() -> impl Strategy<Value = Op> {
         1 => (1..CPUS_MAX).prop_map(Op::PlugCpu),
         1 => (0..CPUS_MAX).prop_map(Op::AskForCpu),
         1 => (0u8..3).prop_map(Op::PlugDimm),
+        1 => proptest::sample::select(&PLUGGABLE[..]).prop_map(Op::PlugDisk),
+        1 => proptest::sample::select(&PLUGGABLE[..]).prop_map(Op::AskForDisk),
         1 => (0u8..3).prop_map(Op::AskForDimm),
     ]
 }
@@ -936,6 +976,25 @@ fn a_module_that_came_is_mapped_and_ejected_by_the_guest() {
     let two = MemorySlots { dimms: vec![dimm(1), Dimm { slot: 2, ..dimm(1) }], ..slots(Vec::new()) };
     let overlapping = HotplugConfig { memory: Some(two), ..config().hotplug };
     assert!(Platform::new(&PlatformConfig { hotplug: overlapping, ..config() }).is_err());
+}
+
+#[test]
+fn a_disk_goes_with_requests_in_flight_and_they_never_land() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &a_disk_came());
+    assert_eq!(platform.pio_read(&mut memory, PCI_HOTPLUG, 4), 1 << 12, "disk 9 is in slot 12");
+    assert_eq!(platform.pio_read(&mut memory, PCI_HOTPLUG + 4, 4), 1 << 3);
+    assert_eq!(platform.mmio_read(&mut memory, ECAM + 0x6_0000, 4), 0x1042_1af4);
+    let log = run(&mut platform, &mut memory, &[Op::Out { port: PCI_HOTPLUG + 8, size: 4, value: 1 << 3 }]);
+    assert_eq!(log.effects, [Effect::MapChanged, Effect::Ejected(Part::Function(3))]);
+    run(&mut platform, &mut memory, &[Op::Advance(1_000_000)]);
+    let mut used = [0; 4];
+    memory.read(USED, &mut used);
+    assert_eq!(used[2], 0);
+    assert_eq!(platform.mmio_read(&mut memory, ECAM + 0x1_8000, 4), 0xffff_ffff);
+    assert!(platform.sections("p").iter().all(|section| section.path != "p/virtio-blk0"));
+    run(&mut platform, &mut memory, &[Op::PlugDisk(0), Op::Advance(1_000_000)]);
+    assert_eq!(platform.mmio_read(&mut memory, ECAM + 0x1_8004, 2), 0, "it is a new one");
 }
 
 #[test]

@@ -95,6 +95,9 @@ pub struct MachineConfig {
     /// Disks, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disk: Vec<DiskChoice>,
+    /// Disks on virtio and NVMe come and go while the machine runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pci_hotplug: bool,
     /// CDs, each in a drive of its own, behind the disks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cdrom: Vec<CdChoice>,
@@ -172,6 +175,7 @@ impl Default for MachineConfig {
             rtc: RtcDate::default(),
             quantum: DEFAULT_QUANTUM,
             disk: Vec::new(),
+            pci_hotplug: false,
             cdrom: Vec::new(),
             floppy: Vec::new(),
             device: Vec::new(),

@@ -23,7 +23,7 @@ pub use disks::DiskImage;
 pub use equipment::{Equipment, Peripherals};
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
-pub use hotplug::{CpuParts, Hotplug, MemoryParts, Plug, PlugError};
+pub use hotplug::{CpuParts, FunctionParts, Hotplug, MemoryParts, PlacedDisk, Plug, PlugError};
 pub use layout::RamLayout;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
@@ -208,7 +208,7 @@ impl Machine {
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
         let mut machine = Self::powered_up(spec, equipment)?;
-        machine.attach(disks.iter().map(|image| Disk::new(image.base.clone())).collect())?;
+        machine.attach((0..).zip(disks.iter().map(|image| Disk::new(image.base.clone()))).collect())?;
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
         machine.map_changed();

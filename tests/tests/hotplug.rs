@@ -4,10 +4,11 @@
 //!     cargo test --release -p amber-tests --test hotplug -- --ignored --nocapture
 
 use amber_cpu::Engine;
-use amber_devices::Part;
+use amber_devices::{DiskInterface, Part};
 use amber_emu::cli::build;
 use amber_emu::config::MachineConfig;
-use amber_emu::machine::{Machine, Plug, Stop};
+use amber_emu::disk::Base;
+use amber_emu::machine::{DiskImage, Machine, Plug, Stop};
 use amber_snapshot::{StateHash, Store};
 use amber_tests::program::Scratch;
 use amber_tests::{Quiet, Random, debian};
@@ -32,6 +33,7 @@ fn guest() -> Option<Machine> {
         memory: "512M".parse().expect("a size"),
         memory_slots: Some(4),
         memory_max: Some("2G".parse().expect("a size")),
+        pci_hotplug: true,
         ..MachineConfig::default()
     };
     Some(build::machine(&config).expect("the folder has all of it"))
@@ -62,12 +64,23 @@ fn until(machine: &mut Machine, host: &mut Quiet, what: &str) {
 /// What is in a machine.
 fn parts(machine: &Machine) -> usize {
     let modules = machine.hotplug().memory.as_ref().map_or(0, |memory| memory.dimms().len());
-    machine.vcpus().len() + modules
+    machine.vcpus().len() + modules + machine.placed_disks().len()
 }
 
-fn plug(machine: &mut Machine, host: &mut Quiet) -> [Part; 2] {
+/// The disk that comes and goes.
+fn disk(interface: DiskInterface) -> DiskImage {
+    let base = Base::open(&debian().expect("it was there").join("ext4.img")).expect("it can be read");
+    DiskImage { base, interface, read_only: false }
+}
+
+/// A processor, a memory module and a disk come; what the guest says then.
+fn plug(machine: &mut Machine, host: &mut Quiet, interface: DiskInterface) -> ([Part; 3], String) {
     let id = machine.free_cpu().expect("there is room");
-    [Plug::Cpu(id), Plug::Dimm(MODULE)].map(|plug| machine.plug(host, plug).expect("there is room"))
+    let [cpu, module] =
+        [Plug::Cpu(id), Plug::Dimm(MODULE)].map(|plug| machine.plug(host, plug).expect("there is room"));
+    let function = machine.plug_disk(host, &disk(interface)).expect("there is room");
+    let name = if interface == DiskInterface::Nvme { "nvme0n1" } else { "vda" };
+    ([cpu, module, function], format!("cpus 0-1 blocks 5 disks {name} "))
 }
 
 /// Asks for parts, and runs until they have gone.
@@ -82,11 +95,18 @@ fn unplug(machine: &mut Machine, host: &mut Quiet, leaving: &[Part]) {
     }
 }
 
-fn round(machine: &mut Machine, host: &mut Quiet) {
-    let came = plug(machine, host);
-    until(machine, host, "cpus 0-1 blocks 5 disks ");
+fn round(machine: &mut Machine, host: &mut Quiet, n: usize) {
+    let interface = [DiskInterface::Virtio, DiskInterface::Nvme][n % 2];
+    let (came, said) = plug(machine, host, interface);
+    until(machine, host, &said);
     unplug(machine, host, &came);
     until(machine, host, "cpus 0 blocks 4 disks ");
+}
+
+/// As md5sum says it.
+fn md5(file: &std::path::Path) -> String {
+    let output = std::process::Command::new("md5sum").arg(file).output().expect("it is in coreutils");
+    String::from_utf8_lossy(&output.stdout).split(' ').next().expect("a sum").to_owned()
 }
 
 #[test]
@@ -97,9 +117,15 @@ fn debian_takes_and_gives_back_parts_for_50_rounds() {
         let (mut machine, mut host) = (guest()?, Quiet::default());
         machine.set_engine(engine);
         until(&mut machine, &mut host, "cpus 0 blocks 4 disks ");
-        (0..rounds).for_each(|_| round(&mut machine, &mut host));
+        (0..rounds).for_each(|n| round(&mut machine, &mut host, n));
         let said = said(&host);
         assert!(!said.contains("BUG") && !said.contains("WARNING"), "{said}");
+        let image = std::fs::read(debian()?.join("ext4.img")).expect("it can be read");
+        let scratch = Scratch::new("hotplug-md5");
+        let sum = md5(&scratch.file("start", &image[..65536]));
+        let read = said.matches(&format!("READ vda {sum}")).count()
+            + said.matches(&format!("READ nvme0n1 {sum}")).count();
+        assert_eq!(read, rounds, "the guest reads each disk right");
         println!("{rounds} rounds, {engine:?}: {} steps, {} ms", machine.step(), machine.now() / 1_000_000);
         Some((machine.step(), machine.state_hash()))
     };
@@ -114,8 +140,8 @@ fn a_machine_cut_while_parts_go_comes_to_the_same_state() {
     let (mut host, scratch) = (Quiet::default(), Scratch::new("hotplug"));
     until(&mut machine, &mut host, "cpus 0 blocks 4 disks ");
     let before = machine.freeze();
-    let came = plug(&mut machine, &mut host);
-    until(&mut machine, &mut host, "cpus 0-1 blocks 5 disks ");
+    let (came, there) = plug(&mut machine, &mut host, DiskInterface::Virtio);
+    until(&mut machine, &mut host, &there);
     came.iter().for_each(|part| machine.unplug(&mut host, *part).expect("it is there"));
     let asked = machine.freeze();
     // How long that lasts.
@@ -144,6 +170,6 @@ fn a_machine_cut_while_parts_go_comes_to_the_same_state() {
     assert_eq!(machine.run(end, &mut host, true), Stop::Step);
     assert_eq!(machine.state_hash(), hash);
     machine.rewind(&before);
-    round(&mut machine, &mut Quiet::default());
+    round(&mut machine, &mut Quiet::default(), 1);
     println!("{CUTS} cuts between steps {start} and {gone}");
 }

@@ -2,10 +2,11 @@
 
 use amber_cpu::state::CpuSection;
 use amber_devices::{
-    CpuSlots, DiskConfig, DiskInterface, HotplugConfig, MemorySlots, Peripheral, Platform, PlatformConfig,
+    CpuSlots, DiskConfig, DiskInterface, FunctionSlots, HotplugConfig, MemorySlots, Peripheral, Platform,
+    PlatformConfig,
 };
 use amber_emu::config::Firmware;
-use amber_emu::machine::{CpuParts, MemoryParts, Peripherals};
+use amber_emu::machine::{CpuParts, FunctionParts, MemoryParts, Peripherals};
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -29,6 +30,7 @@ fn schemas_change_with_their_versions() {
     let hotplug = HotplugConfig {
         cpus: Some(CpuSlots { max: 2, present: vec![0] }),
         memory: Some(MemorySlots { count: 1, max: 1 << 30, dimms: Vec::new() }),
+        functions: Some(FunctionSlots { disks: vec![(0, disk(DiskInterface::Nvme))] }),
     };
     let peripherals = Peripheral::ALL.to_vec();
     let chipset = PlatformConfig { disks, peripherals, hotplug, ..PlatformConfig::default() };
@@ -38,6 +40,7 @@ fn schemas_change_with_their_versions() {
         Section::to_section(&peripherals, "peripherals"),
         CpuParts::new(1, 2).to_section("hotplug/cpus"),
         MemoryParts::new(1, 1 << 30).to_section("hotplug/memory"),
+        FunctionParts::new(&[]).to_section("hotplug/functions"),
     ];
     let machine = disk_rom(&scratch.0).sections();
     let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&parts).map(line).collect();

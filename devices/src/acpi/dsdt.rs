@@ -4,6 +4,7 @@ mod board;
 mod memory;
 mod processors;
 mod root;
+mod slots;
 
 use super::tables::{OEM_ID, OEM_TABLE_ID};
 use super::terms::*;
@@ -42,6 +43,7 @@ pub(super) fn dsdt(config: &PlatformConfig) -> Vec<u8> {
 
 /// What general-purpose events do.
 fn events(config: &PlatformConfig) -> Vec<Raw> {
+    let functions = config.hotplug.functions.iter().map(|_| slots::event());
     let memory = config.hotplug.memory.iter().map(|_| memory::event());
-    config.hotplug.cpus.iter().map(|_| processors::event()).chain(memory).collect()
+    config.hotplug.cpus.iter().map(|_| processors::event()).chain(memory).chain(functions).collect()
 }

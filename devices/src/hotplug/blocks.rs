@@ -1,16 +1,21 @@
 //! The blocks a platform has, by their ports and as sections.
 
-use super::{CPU_PORTS, CpuHotplug, HotplugConfig, MEMORY_PORTS, MemoryHotplug, Outcome};
+use super::{
+    CPU_PORTS, CpuHotplug, FUNCTION_PORTS, FunctionHotplug, HotplugConfig, MEMORY_PORTS, MemoryHotplug,
+    Outcome,
+};
 use amber_snapshot::{OwnedSection, Section, SectionError};
 
 const CPUS: &str = "cpu-hotplug";
 const MEMORY: &str = "memory-hotplug";
+const FUNCTIONS: &str = "pci-hotplug";
 
 /// The blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hotplug {
     pub cpus: Option<CpuHotplug>,
     pub memory: Option<MemoryHotplug>,
+    pub functions: Option<FunctionHotplug>,
 }
 
 /// Offset of `port` in a block's ports.
@@ -23,6 +28,7 @@ impl Hotplug {
         Self {
             cpus: config.cpus.as_ref().map(CpuHotplug::new),
             memory: config.memory.as_ref().map(MemoryHotplug::new),
+            functions: config.functions.as_ref().map(FunctionHotplug::new),
         }
     }
 
@@ -30,13 +36,18 @@ impl Hotplug {
     pub fn claims(&self, port: u16) -> bool {
         self.cpus.is_some() && within(port, CPU_PORTS).is_some()
             || self.memory.is_some() && within(port, MEMORY_PORTS).is_some()
+            || self.functions.is_some() && within(port, FUNCTION_PORTS).is_some()
     }
 
     /// Reads `size` bytes at `port`, if it is a block's.
-    pub fn read(&self, port: u16, size: u8) -> Option<u32> {
-        let cpus = || Some(self.cpus.as_ref()?.read(within(port, CPU_PORTS)?, size));
-        let memory = || Some(self.memory.as_ref()?.read(within(port, MEMORY_PORTS)?, size));
-        cpus().or_else(memory)
+    pub fn read(&mut self, port: u16, size: u8) -> Option<u32> {
+        if let Some(offset) = within(port, CPU_PORTS) {
+            return Some(self.cpus.as_ref()?.read(offset, size));
+        }
+        if let Some(offset) = within(port, MEMORY_PORTS) {
+            return Some(self.memory.as_ref()?.read(offset, size));
+        }
+        Some(self.functions.as_mut()?.read(within(port, FUNCTION_PORTS)?, size))
     }
 
     /// Writes `size` bytes at `port`.
@@ -44,7 +55,7 @@ impl Hotplug {
         match (within(port, CPU_PORTS), within(port, MEMORY_PORTS)) {
             (Some(offset), _) => self.cpus.as_mut()?.write(offset, size, value),
             (_, Some(offset)) => self.memory.as_mut()?.write(offset, size, value),
-            _ => None,
+            _ => self.functions.as_mut()?.write(within(port, FUNCTION_PORTS)?, size, value),
         }
     }
 
@@ -52,18 +63,22 @@ impl Hotplug {
     pub fn reset(&mut self) {
         self.cpus.iter_mut().for_each(CpuHotplug::reset);
         self.memory.iter_mut().for_each(MemoryHotplug::reset);
+        self.functions.iter_mut().for_each(FunctionHotplug::reset);
     }
 
     /// Names of its sections below the platform's path.
     pub fn section_names(&self) -> impl Iterator<Item = &'static str> {
-        self.cpus.iter().map(|_| CPUS).chain(self.memory.iter().map(|_| MEMORY))
+        let functions = self.functions.iter().map(|_| FUNCTIONS);
+        self.cpus.iter().map(|_| CPUS).chain(self.memory.iter().map(|_| MEMORY)).chain(functions)
     }
 
     /// Its sections below `path`.
     pub fn sections(&self, path: &str) -> Vec<OwnedSection> {
         let at = |name: &str| format!("{path}/{name}");
         let memory = self.memory.iter().map(|memory| memory.to_section(&at(MEMORY)));
-        self.cpus.iter().map(|cpus| cpus.to_section(&at(CPUS))).chain(memory).collect()
+        let functions = self.functions.iter().map(|functions| functions.to_section(&at(FUNCTIONS)));
+        let cpus = self.cpus.iter().map(|cpus| cpus.to_section(&at(CPUS)));
+        cpus.chain(memory).chain(functions).collect()
     }
 
     /// The same blocks in the state of the sections below `path`.
@@ -79,7 +94,12 @@ impl Hotplug {
             let memory: MemoryHotplug = take(path, sections, MEMORY)?;
             if memory.is_like(own) { Ok(memory) } else { Err(refuse(path, MEMORY, "slots")) }
         });
-        Ok(Self { cpus: cpus.transpose()?, memory: memory.transpose()? })
+        let functions = self.functions.as_ref().map(|own| {
+            let functions: FunctionHotplug = take(path, sections, FUNCTIONS)?;
+            if functions.is_like(own) { Ok(functions) } else { Err(refuse(path, FUNCTIONS, "present")) }
+        });
+        let (cpus, memory) = (cpus.transpose()?, memory.transpose()?);
+        Ok(Self { cpus, memory, functions: functions.transpose()? })
     }
 }
 

@@ -1,17 +1,21 @@
-//! ACPI hot-plug of processors and memory: register blocks with the layout of QEMU's (its docs/specs/acpi_cpu_hotplug
-//! and acpi_mem_hotplug), through which the guest's AML learns what came and what is to go, and lets go of it. A block is there only on platforms that
+//! ACPI hot-plug of processors, memory and functions of PCI bus 0: register blocks with the layout of QEMU's (its docs/specs/acpi_cpu_hotplug,
+//! acpi_mem_hotplug and acpi_pci_hotplug), through which the guest's AML learns what came and what is to go, and lets go of it. A block is there only on platforms that
 //! ask for it.
 
 mod blocks;
 mod cpus;
+mod functions;
 mod memory;
 mod plug;
 
 use crate::device::size_mask;
+use crate::disk::DiskConfig;
+use crate::pci::{DISKS_MAX, disk_slot};
 use crate::platform::{CPUS_MAX, MEMORY_MAX, PlatformConfig, RamLayout};
 use amber_snapshot::Schema;
 pub(crate) use blocks::Hotplug;
 pub(crate) use cpus::CpuHotplug;
+pub(crate) use functions::FunctionHotplug;
 pub use memory::Dimm;
 pub(crate) use memory::MemoryHotplug;
 use serde::{Deserialize, Serialize};
@@ -26,6 +30,11 @@ pub(crate) const MEMORY_PORTS: (u16, u16) = (0xa00, 24);
 /// General-purpose event that a module came or is to go.
 pub(crate) const MEMORY_GPE: u8 = 3;
 
+/// First port of the block of functions, and how many it has.
+pub(crate) const FUNCTION_PORTS: (u16, u16) = (0xae00, 24);
+/// General-purpose event that a function came or is to go.
+pub(crate) const FUNCTION_GPE: u8 = 1;
+
 /// Most slots for memory modules.
 pub const DIMMS_MAX: usize = 32;
 /// Bytes that a module begins and ends at a multiple of: blocks of Linux' hot-plug are as large.
@@ -38,6 +47,8 @@ pub struct HotplugConfig {
     pub cpus: Option<CpuSlots>,
     /// The memory block.
     pub memory: Option<MemorySlots>,
+    /// The block of functions on PCI bus 0.
+    pub functions: Option<FunctionSlots>,
 }
 
 /// Places for processors.
@@ -47,6 +58,29 @@ pub struct CpuSlots {
     pub max: u32,
     /// Ids of the processors that are there, in order.
     pub present: Vec<u32>,
+}
+
+/// The functions on PCI bus 0 that are there and may go: disks, which the platform's own list has as it starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionSlots {
+    /// Disks by number.
+    pub disks: Vec<(u8, DiskConfig)>,
+}
+
+impl FunctionSlots {
+    /// The slots that are occupied.
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = u8> {
+        self.disks.iter().map(|(n, _)| disk_slot(*n))
+    }
+
+    fn check(&self) -> Result<(), HotplugError> {
+        let ordered = self.disks.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let fits = |(n, disk): &&(u8, DiskConfig)| {
+            ordered && usize::from(*n) < DISKS_MAX && disk.interface.is_function() && disk.has_sectors()
+        };
+        let wrong = self.disks.iter().find(|disk| !fits(disk));
+        wrong.map_or(Ok(()), |(n, _)| Err(HotplugError::Disk(*n)))
+    }
 }
 
 /// Slots for memory modules.
@@ -113,19 +147,24 @@ pub enum HotplugError {
     /// A module.
     #[error("a memory module of {len} bytes at {base:#x}: there is no such slot, or no room for it there")]
     Dimm { base: u64, len: u64 },
+    /// A disk.
+    #[error("disk {0}: it is out of order, or no disk that may come and go")]
+    Disk(u8),
 }
 
 impl HotplugConfig {
     /// Ports of the blocks: first and count.
     pub(crate) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
         let memory = self.memory.iter().map(|_| MEMORY_PORTS);
-        self.cpus.iter().map(|_| CPU_PORTS).chain(memory)
+        let functions = self.functions.iter().map(|_| FUNCTION_PORTS);
+        self.cpus.iter().map(|_| CPU_PORTS).chain(memory).chain(functions)
     }
 
     pub(crate) fn check(&self, config: &PlatformConfig) -> Result<(), HotplugError> {
         if let Some(memory) = &self.memory {
             memory.check(config.memory_size)?;
         }
+        self.functions.as_ref().map_or(Ok(()), FunctionSlots::check)?;
         let Some(CpuSlots { max, present }) = &self.cpus else { return Ok(()) };
         if !(config.cpus..=CPUS_MAX).contains(max) {
             return Err(HotplugError::Cpus { max: *max, cpus: config.cpus });
@@ -172,6 +211,8 @@ pub enum Part {
     Cpu(u32),
     /// A memory module, by its slot.
     Dimm(u8),
+    /// The function in a slot of PCI bus 0.
+    Function(u8),
 }
 
 /// What the guest said last about an event of a part: arguments of _OST (ACPI 6.5, 6.3.5).

@@ -1,8 +1,12 @@
 //! Parts on their way into a platform and out of it.
 
-use super::{CPU_GPE, Dimm, Hotplug, MEMORY_GPE, Outcome, Part, PartState};
-use crate::device::{DeviceCtx, Dma};
+use super::{CPU_GPE, Dimm, FUNCTION_GPE, Hotplug, MEMORY_GPE, Outcome, Part, PartState};
+use crate::clock::{TIMERS, Timer};
+use crate::device::{DeviceCtx, DeviceId, Dma};
+use crate::disk::DiskConfig;
 use crate::effects::Effect;
+use crate::irq::{IrqSource, Line};
+use crate::pci::{disk_slot, endpoint::pirq_of};
 use crate::platform::Platform;
 
 impl Platform {
@@ -24,6 +28,25 @@ impl Platform {
         }
     }
 
+    /// Disk `n`, which was not there and is to be a function of its own, is there from now on, and the guest is told.
+    pub fn plug_disk(&mut self, dma: &mut dyn Dma, n: u8, disk: &DiskConfig) {
+        if let Some(functions) = &mut self.hotplug.functions {
+            functions.insert(disk_slot(n));
+            self.pci.plug_disk(n, disk);
+            self.tell(dma, FUNCTION_GPE);
+        }
+    }
+
+    /// A function is gone: it drives no line, waits for nothing and answers nowhere; what it was at never ends.
+    fn remove_function(&mut self, slot: u8) {
+        self.pci.attached.retain(|attached| attached.function().slot() != slot);
+        for timer in 0..TIMERS {
+            self.clock.cancel(Timer { device: DeviceId::Slot(slot), timer });
+        }
+        self.irqs.set(Line::Pirq(pirq_of(slot, 1)), IrqSource::Slot(slot), false);
+        self.settle();
+    }
+
     /// Asks the guest to let go of a part that is there.
     pub fn ask_for(&mut self, dma: &mut dyn Dma, part: Part) {
         match part {
@@ -39,15 +62,24 @@ impl Platform {
                     self.tell(dma, MEMORY_GPE);
                 }
             }
+            Part::Function(slot) => {
+                if let Some(functions) = &mut self.hotplug.functions {
+                    functions.ask_for(slot);
+                    self.tell(dma, FUNCTION_GPE);
+                }
+            }
         }
     }
 
     /// How a part stands.
     pub fn part_state(&self, part: Part) -> PartState {
-        let Hotplug { cpus, memory } = &self.hotplug;
+        let Hotplug { cpus, memory, functions } = &self.hotplug;
         match part {
             Part::Cpu(id) => cpus.as_ref().map(|cpus| cpus.state(id)).unwrap_or_default(),
             Part::Dimm(slot) => memory.as_ref().map(|memory| memory.state(slot)).unwrap_or_default(),
+            Part::Function(slot) => {
+                functions.as_ref().map(|functions| functions.state(slot)).unwrap_or_default()
+            }
         }
     }
 
@@ -76,6 +108,10 @@ impl Platform {
                 match part {
                     Part::Cpu(_) => self.count_cpus(),
                     Part::Dimm(_) => self.effects.push(Effect::MapChanged),
+                    Part::Function(slot) => {
+                        self.remove_function(slot);
+                        self.effects.push(Effect::MapChanged);
+                    }
                 }
                 self.effects.push(Effect::Ejected(part));
             }

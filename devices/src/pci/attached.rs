@@ -2,7 +2,7 @@
 
 use super::function::Function;
 use crate::ahci::Ahci;
-use crate::disk::DiskInterface;
+use crate::disk::{DiskConfig, DiskInterface};
 use crate::hda::Hda;
 use crate::ide::Ide;
 use crate::nvme::Nvme;
@@ -16,6 +16,15 @@ const FIRST_DISK: u8 = 3;
 const HDA: u8 = 20;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
+
+/// Slots of disks: what is in them may come and go.
+pub(crate) const PLUGGABLE_SLOTS: std::ops::RangeInclusive<u8> =
+    FIRST_DISK..=FIRST_DISK + DISKS_MAX as u8 - 1;
+
+/// Slot of disk `n`, if it is a function of its own.
+pub fn disk_slot(n: u8) -> u8 {
+    FIRST_DISK.saturating_add(n)
+}
 
 /// A function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +44,39 @@ pub(crate) enum Attached {
 impl Attached {
     /// What a platform has, in the order of sections.
     pub fn all(config: &PlatformConfig) -> Vec<Self> {
-        let disks = &config.disks[..];
+        let start = (0..DISKS_MAX as u8).zip(config.disks.iter().cloned());
+        let disks = match &config.hotplug.functions {
+            Some(functions) => functions.disks.clone(),
+            None => start.collect(),
+        };
+        let mut all: Vec<_> = disks.iter().filter_map(|(n, disk)| Self::disk(*n, disk)).collect();
+        all.extend(Ahci::new(&config.disks).map(Self::Ahci));
+        all.extend(Ide::new(&config.disks).map(|controller| Self::Ide(Box::new(controller))));
         let has = |peripheral| config.peripherals.contains(&peripheral);
-        let numbered = || (0..DISKS_MAX as u8).zip(disks);
-        let of = |interface| numbered().filter(move |(_, config)| config.interface == interface);
-        let virtio = of(DiskInterface::Virtio).map(|(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config));
-        let nvme = of(DiskInterface::Nvme).map(|(n, config)| Nvme::new(FIRST_DISK + n, n, config));
-        let mut all: Vec<_> = virtio.map(Self::VirtioBlk).chain(nvme.map(Self::Nvme)).collect();
-        all.extend(Ahci::new(disks).map(Self::Ahci));
-        all.extend(Ide::new(disks).map(|controller| Self::Ide(Box::new(controller))));
         all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
+        all.sort_by_key(Self::order);
         all
+    }
+
+    /// Disk `n`, if it is a function of its own.
+    pub fn disk(n: u8, config: &DiskConfig) -> Option<Self> {
+        match config.interface {
+            DiskInterface::Virtio => Some(Self::VirtioBlk(VirtioBlk::new(disk_slot(n), n, config))),
+            DiskInterface::Nvme => Some(Self::Nvme(Nvme::new(disk_slot(n), n, config))),
+            _ => None,
+        }
+    }
+
+    /// What sections are ordered by: kind and slot.
+    pub fn order(&self) -> (u8, u8) {
+        let kind = match self {
+            Self::VirtioBlk(_) => 0,
+            Self::Nvme(_) => 1,
+            Self::Ahci(_) => 2,
+            Self::Ide(_) => 3,
+            Self::Hda(_) => 4,
+        };
+        (kind, self.function().slot())
     }
 
     /// It, as the root reaches it.

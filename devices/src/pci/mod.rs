@@ -17,7 +17,8 @@ use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
-pub use attached::DISKS_MAX;
+pub(crate) use attached::PLUGGABLE_SLOTS;
+pub use attached::{DISKS_MAX, disk_slot};
 use config::ConfigSpace;
 use function::Function;
 pub use host_bridge::{HostBridge, PCIEXBAR_BASE};
@@ -80,6 +81,12 @@ impl Pci {
         };
         pci.route();
         pci
+    }
+
+    /// Disk `n` comes, as a function of its own.
+    pub(crate) fn plug_disk(&mut self, n: u8, disk: &DiskConfig) {
+        self.attached.extend(Attached::disk(n, disk));
+        self.attached.sort_by_key(Attached::order);
     }
 
     /// Tells the functions of the south bridge where it routes their pins, after their state was replaced.

@@ -167,6 +167,9 @@ pub struct MachineArgs {
     /// ahci or ide; may be given several times. The image is not written, but with write-through.
     #[arg(long, value_name = "FILE[,if=nvme][,ro]")]
     pub disk: Vec<DiskChoice>,
+    /// Have disks on virtio and NVMe come and go while the machine runs, by `amber ctl`.
+    #[arg(long)]
+    pub pci_hotplug: bool,
     /// A CD in a drive of its own, an ISO 9660 or any other image: FILE[,if=ahci|ide]; may be given several times.
     #[arg(long, value_name = "FILE[,if=ide]")]
     pub cdrom: Vec<CdChoice>,
@@ -342,6 +345,7 @@ impl MachineArgs {
             vga,
             vga_bios,
         } = self;
+        config.pci_hotplug |= pci_hotplug;
         if !disk.is_empty() {
             config.disk.clone_from(disk);
         }

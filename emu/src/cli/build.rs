@@ -3,7 +3,9 @@
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
-use crate::machine::{CpuParts, DiskImage, Equipment, Hotplug, Machine, MachineSpec, MemoryParts};
+use crate::machine::{
+    CpuParts, DiskImage, DiskSpec, Equipment, FunctionParts, Hotplug, Machine, MachineSpec, MemoryParts,
+};
 use amber_devices::{DiskInterface, DisplayKind, RamLayout, is_diskette, place_tables};
 use anyhow::{Result, bail};
 
@@ -31,7 +33,7 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         option_rom_len: 0,
     };
     let peripherals = config.device.iter().map(|device| device.0).collect();
-    let equipment = Equipment { peripherals, hotplug: hotplug(config) };
+    let equipment = Equipment { peripherals, hotplug: hotplug(config, &spec.disks) };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
     if let Some(rom) = &mut image.rom {
@@ -46,10 +48,11 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
 }
 
 /// What may come and go.
-fn hotplug(config: &MachineConfig) -> Hotplug {
+fn hotplug(config: &MachineConfig, disks: &[DiskSpec]) -> Hotplug {
     let modules = config.memory_slots.zip(config.memory_max);
     Hotplug {
         cpus: config.cpus_max.map(|max| CpuParts::new(config.cpus, max)),
+        functions: config.pci_hotplug.then(|| FunctionParts::new(disks)),
         memory: modules.map(|(slots, max)| MemoryParts::new(slots, max.bytes())),
     }
 }

@@ -22,7 +22,7 @@ enum Kind {
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 13] = [
+const PARAMETERS: [Parameters; 15] = [
     ("step", &[("count", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),
     ("load", &[("snapshot", Kind::Snapshot)], 1),
@@ -31,6 +31,8 @@ const PARAMETERS: [Parameters; 13] = [
     ("screenshot", &[("file", Kind::File)], 1),
     ("cpu-add", &[("id", Kind::Number)], 0),
     ("cpu-remove", &[("id", Kind::Number)], 1),
+    ("device-add", &[("kind", Kind::Text), ("device", Kind::File)], 2),
+    ("device-remove", &[("id", Kind::Text)], 1),
     ("memory-add", &[("size", Kind::Text)], 1),
     ("memory-remove", &[("slot", Kind::Number)], 1),
     ("type", &[("text", Kind::Text)], 1),
@@ -93,7 +95,7 @@ pub(super) fn absolute(snapshot: &str) -> String {
 }
 
 /// What comes and goes: `cpu add` is the method `cpu-add`.
-const PARTS: [&str; 2] = ["cpu", "memory"];
+const PARTS: [&str; 3] = ["cpu", "memory", "device"];
 
 /// The method and its parameters.
 fn method(args: &CtlArgs) -> (String, &[String]) {

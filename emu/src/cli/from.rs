@@ -5,7 +5,7 @@ use super::stores::{self, Found};
 use crate::config::{
     CpuChoice, CpuCount, DeviceChoice, DiskChoice, MachineConfig, MemoryChoice, MemorySize, RtcDate,
 };
-use crate::machine::{DiskSpec, Equipment, Hotplug, Machine, MachineSpec};
+use crate::machine::{Equipment, Hotplug, Machine, MachineSpec, PlacedDisk};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -27,7 +27,8 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
     let mut differences = contradictions(asked, &spec, &equipment.hotplug);
     differences.extend(other_devices(&asked.device, &equipment));
     let media = config.media();
-    differences.extend(other_disks(&media, &spec.disks));
+    let placed = equipment.hotplug.disks(&spec.disks);
+    differences.extend(other_disks(&media, &placed));
     if !differences.is_empty() {
         bail!("--from {text}: {}; leave out what the snapshot decides", differences.join("; "));
     }
@@ -95,7 +96,7 @@ fn date(seconds: i64) -> String {
 }
 
 /// With --from, disks say where the snapshot's images are now: all of them, or none.
-fn other_disks(asked: &[DiskChoice], have: &[DiskSpec]) -> Option<String> {
+fn other_disks(asked: &[DiskChoice], have: &[PlacedDisk]) -> Option<String> {
     if asked.is_empty() {
         return None;
     }
@@ -105,12 +106,12 @@ fn other_disks(asked: &[DiskChoice], have: &[DiskSpec]) -> Option<String> {
     let kind = |interface: &str, read_only| {
         format!("{} on {interface}", if read_only { "read-only" } else { "writable" })
     };
-    let kinds = |(asked, have): (&DiskChoice, &DiskSpec)| {
+    let kinds = |(asked, have): (&DiskChoice, &PlacedDisk)| {
         let asked = kind(asked.interface.name(), asked.read_only);
-        (asked, kind(&have.interface, have.read_only))
+        (asked, kind(&have.spec.interface, have.spec.read_only))
     };
     let mut pairs = asked.iter().zip(have).map(kinds).enumerate();
     let (n, (wanted, there)) = pairs.find(|(_, (asked, have))| asked != have)?;
     let file = asked[n].file.display();
-    Some(format!("disk {file} is {wanted}, disk{n} of the snapshot {there}"))
+    Some(format!("disk {file} is {wanted}, disk{} of the snapshot {there}", have[n].n))
 }

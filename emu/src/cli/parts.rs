@@ -2,10 +2,11 @@
 
 use super::host::SessionHost;
 use super::session::Session;
-use crate::config::MemorySize;
+use crate::config::{DiskChoice, MemorySize};
 use crate::control::{Call, Method};
-use crate::machine::{Machine, Plug};
-use amber_devices::{Part, PartState};
+use crate::disk::{Access, Base, Purpose};
+use crate::machine::{DiskImage, Machine, PlacedDisk, Plug, PlugError};
+use amber_devices::{Part, PartState, disk_slot};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
@@ -44,6 +45,7 @@ fn name(part: Part) -> String {
     match part {
         Part::Cpu(id) => format!("cpu {id}"),
         Part::Dimm(slot) => format!("memory module {slot}"),
+        Part::Function(slot) => format!("the device in slot {slot}"),
     }
 }
 
@@ -61,9 +63,16 @@ fn described(mut what: Value, state: PartState) -> Value {
 impl Session<'_> {
     /// Asks the guest to let go of a part; the answer comes when it has. Other calls come back.
     pub(super) fn ask_to_leave(&mut self, call: Call, host: &mut SessionHost) -> Option<Call> {
-        let part = match call.method {
-            Method::CpuRemove { id } => Part::Cpu(id),
-            Method::MemoryRemove { slot } => Part::Dimm(slot),
+        let part = match &call.method {
+            Method::CpuRemove { id } => Part::Cpu(*id),
+            Method::MemoryRemove { slot } => Part::Dimm(*slot),
+            Method::DeviceRemove { id } => match self.device(id) {
+                Ok(part) => part,
+                Err(error) => {
+                    call.answer(Err(error.to_string()));
+                    return None;
+                }
+            },
             _ => return Some(call),
         };
         match self.machine.unplug(host, part) {
@@ -84,6 +93,41 @@ impl Session<'_> {
         let part = self.machine.plug(host, Plug::Dimm(size.bytes()))?;
         let slot = if let Part::Dimm(slot) = part { slot } else { bail!("another part came") };
         Ok(json!({ "slot": slot, "step": self.machine.step() }))
+    }
+
+    pub(super) fn add_disk(&mut self, device: &str, host: &mut SessionHost) -> Result<Value> {
+        let disk: DiskChoice = device.parse()?;
+        if disk.write_through {
+            bail!(PlugError::WrittenThrough);
+        }
+        let base = Base::open_as(&disk.file, Access { format: disk.format, purpose: Purpose::Read })?;
+        let image = DiskImage { base, interface: disk.interface, read_only: disk.read_only };
+        let part = self.machine.plug_disk(host, &image)?;
+        let placed = self.machine.placed_disks();
+        let n = placed.iter().map(|disk| disk.n).find(|n| Part::Function(disk_slot(*n)) == part);
+        let (id, slot) = (n.map(|n| format!("disk{n}")), n.map(disk_slot));
+        Ok(json!({ "id": id, "slot": slot, "step": self.machine.step() }))
+    }
+
+    /// The device of that name, if it can go.
+    fn device(&self, id: &str) -> Result<Part> {
+        let Some(functions) = &self.machine.hotplug().functions else { bail!(PlugError::NoFunctions) };
+        let disk = functions.disks().iter().find(|disk| format!("disk{}", disk.n) == id);
+        match disk {
+            Some(disk) => Ok(Part::Function(disk_slot(disk.n))),
+            None => bail!("there is no device {id} that could go; `device list` names those there are"),
+        }
+    }
+
+    pub(super) fn devices(&self) -> Value {
+        let Some(functions) = &self.machine.hotplug().functions else { return json!({ "devices": [] }) };
+        let list = functions.disks().iter().map(|PlacedDisk { n, spec }| {
+            let slot = disk_slot(*n);
+            let id = format!("disk{n}");
+            let what = json!({ "id": id, "slot": slot, "interface": spec.interface, "bytes": spec.len });
+            described(what, self.machine.part_state(Part::Function(slot)))
+        });
+        json!({ "devices": list.collect::<Vec<_>>() })
     }
 
     pub(super) fn memory(&self) -> Value {

@@ -6,7 +6,7 @@ use super::saving::{Saver, now};
 use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{MachineConfig, SaveAt};
-use crate::control::{Method, keys};
+use crate::control::{DeviceKind, Method, keys};
 use crate::machine::request::{Asking, Refusal};
 use crate::machine::{Frozen, Gesture, Machine, Stop};
 use crate::screenshot;
@@ -213,7 +213,9 @@ impl<'a> Session<'a> {
             Method::CpuList => return Ok(self.cpus()),
             Method::MemoryAdd { size } => return self.add_memory(size, host),
             Method::MemoryList => return Ok(self.memory()),
-            Method::CpuRemove { .. } | Method::MemoryRemove { .. } => {
+            Method::DeviceAdd { kind: DeviceKind::Disk, device } => return self.add_disk(device, host),
+            Method::DeviceList => return Ok(self.devices()),
+            Method::CpuRemove { .. } | Method::MemoryRemove { .. } | Method::DeviceRemove { .. } => {
                 bail!("this is answered when the guest has let go of the part")
             }
             Method::Read { address, len } => return self.read(*address, *len),

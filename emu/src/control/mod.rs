@@ -105,6 +105,17 @@ pub enum Method {
     },
     /// The slots for memory modules.
     MemoryList,
+    /// A device comes: a disk, as the option of a run describes one.
+    DeviceAdd {
+        kind: DeviceKind,
+        device: String,
+    },
+    /// The guest is asked to let go of a device, by its name; answered when it has.
+    DeviceRemove {
+        id: String,
+    },
+    /// The devices that can go.
+    DeviceList,
     /// Bytes of physical memory, as hexadecimal digits.
     Read {
         address: u64,
@@ -112,6 +123,13 @@ pub enum Method {
     },
     /// End the run.
     Quit,
+}
+
+/// Kinds of devices that come and go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    Disk,
 }
 
 /// A place for a processor.

@@ -1,7 +1,7 @@
 //! The disks of a machine: media, and their part in its state.
 
 use super::spec::DiskSpec;
-use super::{Machine, MachineError};
+use super::{Life, Machine, MachineError};
 use crate::disk::{Base, Disk, Failure};
 use amber_devices::{DISKS_MAX, DiskInterface, MediumError};
 use amber_mmu::Mmu;
@@ -41,12 +41,23 @@ pub(crate) struct Attached {
     /// Hash tree of the overlay as of the last time it was asked for. Shared with frozen states: a large disk has a large
     /// one.
     pub tree: Arc<RegionTree>,
+    life: Life,
 }
 
 impl Attached {
     pub fn new(name: &'static str, disk: Disk) -> Self {
         let tree = Arc::new(RegionTree::blank(disk.pages(), ObjectId::ABSENT));
-        Self { name, disk, tree }
+        Self { name, disk, tree, life: Life::default() }
+    }
+
+    /// Its number.
+    pub fn n(&self) -> u8 {
+        DISK_NAMES.iter().position(|name| *name == self.name).map_or(u8::MAX, |n| n as u8)
+    }
+
+    /// Whether it is the same disk, maybe at another time.
+    pub fn is(&self, other: &Self) -> bool {
+        self.life == other.life
     }
 
     /// Brings the tree up to date.
@@ -63,7 +74,7 @@ pub(super) fn read(
     at: u64,
     into: &mut [u8],
 ) -> Result<(), MediumError> {
-    let Some(attached) = disks.get(usize::from(n)) else { return Err(MediumError) };
+    let Some(attached) = disks.iter().find(|attached| attached.n() == n) else { return Err(MediumError) };
     attached.disk.read(at, into).map_err(|failure| tell(&attached.disk, mmu, failure))
 }
 
@@ -75,13 +86,14 @@ pub(super) fn write(
     at: u64,
     from: &[u8],
 ) -> Result<(), MediumError> {
-    let Some(attached) = disks.get_mut(usize::from(n)) else { return Err(MediumError) };
+    let attached = disks.iter_mut().find(|attached| attached.n() == n);
+    let Some(attached) = attached else { return Err(MediumError) };
     attached.disk.write(at, from).map_err(|failure| tell(&attached.disk, mmu, failure))
 }
 
 /// Brings disk `n` to where it outlives the host's power.
 pub(super) fn flush(disks: &[Attached], mmu: &mut Mmu, n: u8) -> Result<(), MediumError> {
-    let Some(attached) = disks.get(usize::from(n)) else { return Err(MediumError) };
+    let Some(attached) = disks.iter().find(|attached| attached.n() == n) else { return Err(MediumError) };
     attached.disk.flush().map_err(|failure| tell(&attached.disk, mmu, failure))
 }
 
@@ -95,14 +107,13 @@ fn tell(disk: &Disk, mmu: &mut Mmu, failure: Failure) -> MediumError {
 }
 
 impl Machine {
-    /// Attaches disks as `spec` has them.
-    pub(super) fn attach(&mut self, disks: Vec<Disk>) -> Result<(), MachineError> {
-        let (want, have) = (self.spec.disks.len(), disks.len());
+    /// Attaches the disks that are to be there, by number.
+    pub(super) fn attach(&mut self, disks: Vec<(usize, Disk)>) -> Result<(), MachineError> {
+        let (want, have) = (self.placed_disks().len(), disks.len());
         if want != have {
             return Err(MachineError::Disks { want, have });
         }
-        self.disks =
-            DISK_NAMES.into_iter().zip(disks).map(|(name, disk)| Attached::new(name, disk)).collect();
+        self.disks = disks.into_iter().map(|(n, disk)| Attached::new(DISK_NAMES[n], disk)).collect();
         Ok(())
     }
 

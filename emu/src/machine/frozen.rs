@@ -204,9 +204,7 @@ impl Machine {
         self.rewind_regions(&frozen.regions);
         self.platform.clone_from(&frozen.platform);
         self.position.clone_from(&frozen.position);
-        for (own, then) in self.disks.iter_mut().zip(&frozen.disks) {
-            own.disk.clone_from(&then.disk);
-        }
+        self.rewind_disks(&frozen.disks);
         self.messages.clear();
         self.mmu.rewind(&frozen.frames);
         self.mmu.drop_monitors();

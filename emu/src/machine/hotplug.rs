@@ -2,13 +2,16 @@
 //! machines that ask for it have.
 
 mod cpus;
+mod functions;
 mod memory;
 
-use super::{HostIo, Machine, MachineSpec};
+use super::{DiskImage, HostIo, Machine, MachineSpec};
+use crate::disk::Base;
 use crate::input::Input;
-use amber_devices::{Dimm, HotplugConfig, Part, PartState};
-use amber_snapshot::{OwnedSection, Section, SectionError};
+use amber_devices::{Dimm, DiskInterface, HotplugConfig, Part, PartState};
+use amber_snapshot::{BaseImage, OwnedSection, Section, SectionError};
 pub use cpus::CpuParts;
+pub use functions::{FunctionParts, PlacedDisk};
 pub(super) use memory::DIMM_NAMES;
 pub use memory::MemoryParts;
 use serde::{Deserialize, Serialize};
@@ -17,12 +20,15 @@ use serde::{Deserialize, Serialize};
 const CPUS: &str = "hotplug/cpus";
 /// Path of the section of memory modules.
 const MEMORY: &str = "hotplug/memory";
+/// Path of the section of functions on PCI bus 0.
+const FUNCTIONS: &str = "hotplug/functions";
 
 /// What may come and go. Nothing, unless it is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hotplug {
     pub cpus: Option<CpuParts>,
     pub memory: Option<MemoryParts>,
+    pub functions: Option<FunctionParts>,
 }
 
 /// A part that comes. What the input log has of it.
@@ -32,6 +38,8 @@ pub enum Plug {
     Cpu(u32),
     /// A memory module of so many bytes, in the first free slot.
     Dimm(u64),
+    /// A disk over this image, in the first free place.
+    Disk { image: BaseImage, interface: String, read_only: bool },
 }
 
 /// Why a part cannot come or be asked to go.
@@ -63,6 +71,20 @@ pub enum PlugError {
     HostMemory(u64),
     #[error("there is no memory module in slot {0}")]
     NoDimm(u8),
+    #[error("this machine takes no more devices; --pci-hotplug lets them come and go")]
+    NoFunctions,
+    #[error("a disk on {0} cannot come while the machine runs; if=virtio and if=nvme can")]
+    NotAFunction(&'static str),
+    #[error(
+        "write-through: what is written to an image cannot be taken back; leave it out for a disk that comes and goes"
+    )]
+    WrittenThrough,
+    #[error("all places for disks are taken")]
+    SlotsTaken,
+    #[error("there is no device in slot {0} that could go")]
+    NoFunction(u8),
+    #[error("{0}")]
+    Image(String),
 }
 
 impl Hotplug {
@@ -71,6 +93,7 @@ impl Hotplug {
         HotplugConfig {
             cpus: self.cpus.as_ref().map(CpuParts::chipset),
             memory: self.memory.as_ref().map(MemoryParts::chipset),
+            functions: self.functions.as_ref().map(FunctionParts::chipset),
         }
     }
 
@@ -82,24 +105,32 @@ impl Hotplug {
         let find = |path: &str| sections.iter().find(|section| section.path == path);
         let cpus = find(CPUS).map(CpuParts::from_section).transpose()?;
         let memory = find(MEMORY).map(MemoryParts::from_section).transpose()?;
-        Ok(Self { cpus, memory })
+        let functions = find(FUNCTIONS).map(FunctionParts::from_section).transpose()?;
+        Ok(Self { cpus, memory, functions })
     }
 
     /// Its sections.
     pub(super) fn sections(&self) -> Vec<OwnedSection> {
         let memory = self.memory.iter().map(|memory| memory.to_section(MEMORY));
-        self.cpus.iter().map(|cpus| cpus.to_section(CPUS)).chain(memory).collect()
+        let functions = self.functions.iter().map(|functions| functions.to_section(FUNCTIONS));
+        self.cpus.iter().map(|cpus| cpus.to_section(CPUS)).chain(memory).chain(functions).collect()
     }
 
     /// Whether a section of this path is one of its own.
     pub(super) fn owns(&self, path: &str) -> bool {
-        path == CPUS && self.cpus.is_some() || path == MEMORY && self.memory.is_some()
+        let parts = [
+            (CPUS, self.cpus.is_some()),
+            (MEMORY, self.memory.is_some()),
+            (FUNCTIONS, self.functions.is_some()),
+        ];
+        parts.contains(&(path, true))
     }
 
     /// What a stored machine cannot have.
     pub(super) fn check(&self, spec: &MachineSpec) -> Result<(), SectionError> {
         self.cpus.as_ref().map_or(Ok(()), CpuParts::check)?;
-        self.memory.as_ref().map_or(Ok(()), |memory| memory.check(spec))
+        self.memory.as_ref().map_or(Ok(()), |memory| memory.check(spec))?;
+        self.functions.as_ref().map_or(Ok(()), |functions| functions.check(spec))
     }
 
     /// Names and pages of the regions of its parts.
@@ -146,7 +177,27 @@ impl Machine {
                 self.note(host, Input::Plug(plug));
                 self.plug_dimm(dimm)
             }
+            Plug::Disk { image, interface, read_only } => {
+                let base =
+                    Base::of_snapshot(&image, None, "disk").map_err(|e| PlugError::Image(e.to_string()))?;
+                let interface = DiskInterface::named(&interface).unwrap_or_default();
+                return self.plug_disk(host, &DiskImage { base, interface, read_only });
+            }
         };
+        self.settle(host, true);
+        Ok(part)
+    }
+
+    /// Plugs a disk in, which the guest is told of. An input: the log has it, with the identity of its image.
+    ///
+    /// # Errors
+    /// When there is no place for it.
+    pub fn plug_disk(&mut self, host: &mut dyn HostIo, image: &DiskImage) -> Result<Part, PlugError> {
+        let n = self.place_for_disk(image)?;
+        let DiskImage { base, interface, read_only } = image;
+        let (interface, read_only) = (interface.name().to_owned(), *read_only);
+        self.note(host, Input::Plug(Plug::Disk { image: base.image(), interface, read_only }));
+        let part = self.plug_disk_at(n, image);
         self.settle(host, true);
         Ok(part)
     }
@@ -162,7 +213,11 @@ impl Machine {
             Part::Cpu(id) if !self.part_state(part).present => return Err(PlugError::NoCpu(id)),
             Part::Dimm(_) if self.equipment.hotplug.memory.is_none() => return Err(PlugError::NoMemory),
             Part::Dimm(slot) if !self.part_state(part).present => return Err(PlugError::NoDimm(slot)),
-            Part::Cpu(_) | Part::Dimm(_) => {}
+            Part::Function(_) if self.hotplug.functions.is_none() => return Err(PlugError::NoFunctions),
+            Part::Function(slot) if !self.part_state(part).present => {
+                return Err(PlugError::NoFunction(slot));
+            }
+            Part::Cpu(_) | Part::Dimm(_) | Part::Function(_) => {}
         }
         self.note(host, Input::Unplug(part));
         self.with_dma(|platform, dma| platform.ask_for(dma, part));
@@ -176,6 +231,7 @@ impl Machine {
         match part {
             Part::Cpu(id) => self.remove_cpu(id),
             Part::Dimm(slot) => self.remove_dimm(slot),
+            Part::Function(slot) => self.remove_function(slot),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::disks::DISK_NAMES;
 use super::{
-    DiskSpec, Equipment, Hotplug, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH,
+    DiskSpec, Equipment, Hotplug, Machine, MachineError, MachineSpec, PlacedDisk, Position, REGION_NAMES,
+    SEMANTICS_EPOCH,
 };
 use crate::disk::{self, Base, Disk};
 use amber_devices::{OPTION_ROM_MAX, TIME_MAX};
@@ -91,6 +92,7 @@ impl Machine {
         let equipment = Equipment::of(sections)?;
         let hotplug = &equipment.hotplug;
         hotplug.check(&spec)?;
+        check_disks(&hotplug.disks(&spec.disks))?;
         check_paths(sections, &spec, hotplug)?;
         check_regions(
             regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)),
@@ -106,7 +108,7 @@ impl Machine {
             vcpu.restore(find(sections, &format!("cpu{id}"))?)?;
         }
         machine.platform.restore("platform0", sections)?;
-        machine.attach(disks(&regions, &machine.spec)?)?;
+        machine.attach(disks(&regions, &machine.placed_disks())?)?;
         for source in regions {
             machine.expect(source);
         }
@@ -177,6 +179,7 @@ pub(super) fn check_tables(manifest: &Manifest) -> Result<(), RestoreError> {
     check_spec(&spec)?;
     let hotplug = Hotplug::of(&manifest.sections)?;
     hotplug.check(&spec)?;
+    check_disks(&hotplug.disks(&spec.disks))?;
     check_regions(manifest.regions.iter().map(|table| (&*table.name, table.pages)), &spec, &hotplug)
 }
 
@@ -187,7 +190,9 @@ fn check_regions<'a>(
     hotplug: &Hotplug,
 ) -> Result<(), RestoreError> {
     let frames = REGION_NAMES.into_iter().zip(spec.region_pages());
-    let disks = DISK_NAMES.into_iter().zip(spec.disks.iter().map(|disk| disk::pages(disk.len) as u64));
+    let placed = hotplug.disks(&spec.disks);
+    let disks =
+        placed.iter().map(|disk| (DISK_NAMES[usize::from(disk.n)], disk::pages(disk.spec.len) as u64));
     let mut wanted: BTreeMap<_, _> = frames.chain(disks).chain(hotplug.regions()).collect();
     let mut seen = BTreeSet::new();
     for (region, found) in regions {
@@ -205,16 +210,17 @@ fn check_regions<'a>(
 }
 
 /// The disks' media, over images that are those the configuration names.
-fn disks(regions: &[RegionSource], spec: &MachineSpec) -> Result<Vec<Disk>, RestoreError> {
+fn disks(regions: &[RegionSource], placed: &[PlacedDisk]) -> Result<Vec<(usize, Disk)>, RestoreError> {
     let mut disks = Vec::new();
     for region in regions {
         let n = DISK_NAMES.iter().position(|name| *name == region.name);
-        let spec = n.and_then(|n| Some((DISK_NAMES[n], spec.disks.get(n)?)));
+        let disk = n.and_then(|n| placed.iter().find(|disk| usize::from(disk.n) == n));
+        let spec = disk.map(|disk| (usize::from(disk.n), &disk.spec));
         match (spec, &region.base) {
             (None, None) => {}
-            (Some((name, spec)), Some(base)) => {
+            (Some((n, spec)), Some(base)) => {
                 if (base.len(), base.hash()) != (spec.len, spec.hash) {
-                    return Err(RestoreError::AnotherBase(name));
+                    return Err(RestoreError::AnotherBase(DISK_NAMES[n]));
                 }
                 if region.tree.absent() != ObjectId::ABSENT {
                     return Err(RestoreError::Base(region.name.clone()));
@@ -225,7 +231,7 @@ fn disks(regions: &[RegionSource], spec: &MachineSpec) -> Result<Vec<Disk>, Rest
         }
     }
     disks.sort_by_key(|(n, _)| *n);
-    Ok(disks.into_iter().map(|(_, disk)| disk).collect())
+    Ok(disks)
 }
 
 fn check_position(position: &Position, cpus: usize) -> Result<(), RestoreError> {
@@ -274,9 +280,19 @@ fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
     if spec.option_rom_len > OPTION_ROM_MAX {
         return value("option_rom_len", spec.option_rom_len.to_string());
     }
-    let odd = |disk: &&DiskSpec| !disk.is_known() || !(1..=disk::MAX_LEN).contains(&disk.len);
-    match spec.disks.iter().find(odd) {
-        Some(disk) => value("disks", format!("{} bytes on {}", disk.len, disk.interface)),
+    let start: Vec<_> =
+        (0..).zip(&spec.disks).map(|(n, spec)| PlacedDisk { n, spec: spec.clone() }).collect();
+    check_disks(&start)
+}
+
+/// Values of the disks.
+fn check_disks(disks: &[PlacedDisk]) -> Result<(), RestoreError> {
+    let odd = |spec: &DiskSpec| !spec.is_known() || !(1..=disk::MAX_LEN).contains(&spec.len);
+    match disks.iter().map(|disk| &disk.spec).find(|spec| odd(spec)) {
+        Some(disk) => {
+            let value = format!("{} bytes on {}", disk.len, disk.interface);
+            Err(SectionError::Value { path: "config".to_owned(), field: "disks", value }.into())
+        }
         None => Ok(()),
     }
 }

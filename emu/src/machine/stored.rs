@@ -151,8 +151,11 @@ impl Machine {
     /// Lays disk `name` over another image, which holds what it held. Whether the machine has such a disk.
     pub fn rebase(&mut self, name: &str, base: Arc<Base>) -> bool {
         let Some(n) = self.disks.iter().position(|attached| attached.name == name) else { return false };
-        let (spec, attached) = (&mut self.spec.disks[n], &mut self.disks[n]);
-        (spec.len, spec.hash) = (base.len(), base.hash());
+        let number = self.disks[n].n();
+        if let Some(spec) = self.disk_spec_mut(number) {
+            (spec.len, spec.hash) = (base.len(), base.hash());
+        }
+        let attached = &mut self.disks[n];
         *attached = Attached::new(attached.name, Disk::new(base));
         true
     }
@@ -177,8 +180,10 @@ impl Machine {
                 own.tree = then.tree;
             }
         }
-        for (own, then) in self.disks.iter_mut().zip(frozen.disks) {
-            own.tree = then.tree;
+        for then in frozen.disks {
+            if let Some(own) = self.disks.iter_mut().find(|own| own.is(&then)) {
+                own.tree = then.tree;
+            }
         }
     }
 }

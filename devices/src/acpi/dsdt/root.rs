@@ -1,7 +1,7 @@
 //! The PCI root: windows, interrupt routing and link devices.
 
 use super::super::terms::*;
-use super::board;
+use super::{board, slots};
 use crate::pci::{Lpc, PCIEXBAR_BASE};
 use crate::platform::{PlatformConfig, RamLayout};
 use acpi_tables::Aml;
@@ -19,30 +19,31 @@ const LINK_IRQS: [u32; 3] = [5, 10, 11];
 
 pub(super) fn pci_root(config: &PlatformConfig) -> Raw {
     let windows = resources(&bridge_windows(config));
-    device(
-        "PCI0",
-        &[
-            hid("PNP0A08"),
-            name("_CID", &EISAName::new("PNP0A03")),
-            name("_ADR", &ZERO),
-            name("_BBN", &ZERO),
-            name("_UID", &ZERO),
-            name("_CRS", &windows),
-            osc(),
-            name("PRTP", &routing(false)),
-            name("PRTA", &routing(true)),
-            method(
-                "_PRT",
-                0,
-                false,
-                &[
-                    aml(&If::new(&Path::new("PICF"), vec![&Return::new(&Path::new("PRTA"))])),
-                    aml(&Return::new(&Path::new("PRTP"))),
-                ],
-            ),
-            board::lpc(config),
-        ],
-    )
+    let mut children = vec![
+        hid("PNP0A08"),
+        name("_CID", &EISAName::new("PNP0A03")),
+        name("_ADR", &ZERO),
+        name("_BBN", &ZERO),
+        name("_UID", &ZERO),
+        name("_CRS", &windows),
+        osc(),
+        name("PRTP", &routing(false)),
+        name("PRTA", &routing(true)),
+        method(
+            "_PRT",
+            0,
+            false,
+            &[
+                aml(&If::new(&Path::new("PICF"), vec![&Return::new(&Path::new("PRTA"))])),
+                aml(&Return::new(&Path::new("PRTP"))),
+            ],
+        ),
+        board::lpc(config),
+    ];
+    if config.hotplug.functions.is_some() {
+        children.extend(slots::slots());
+    }
+    device("PCI0", &children)
 }
 
 /// What the host bridge passes on: buses, ports, video memory, and memory below ECAM, below the IOAPIC and

@@ -10,7 +10,11 @@ const CPUS: u16 = 0xcd8;
 fn counting() -> Machine {
     let spec = spec(1);
     let modules = MemoryParts::new(3, MEMORY + (1 << 30));
-    let hotplug = Hotplug { cpus: Some(CpuParts::new(1, 3)), memory: Some(modules) };
+    let hotplug = Hotplug {
+        cpus: Some(CpuParts::new(1, 3)),
+        memory: Some(modules),
+        functions: Some(FunctionParts::new(&[])),
+    };
     let equipment = Equipment { hotplug, ..Equipment::default() };
     let tables = place_tables(&equipment.chipset(spec.chipset()));
     let image = flat::load(file(&[0x48, 0xFF, 0xC0, 0xEB, 0xFB]), 0x10_0000, &memory()).unwrap();
@@ -259,4 +263,55 @@ fn both_engines_agree_on_what_comes_and_goes() {
         lives(&mut machine).into_iter().map(|mut frozen| frozen.hash()).collect::<Vec<_>>()
     });
     assert_eq!(hashes[0], hashes[1]);
+}
+
+/// A disk over an image whose bytes are all the same.
+fn disk(folder: &std::path::Path, byte: u8, interface: amber_devices::DiskInterface) -> DiskImage {
+    let file = folder.join(format!("{byte}.img"));
+    std::fs::write(&file, [byte; 0x1_0000]).unwrap();
+    DiskImage { base: crate::disk::Base::open(&file).unwrap(), interface, read_only: false }
+}
+
+fn eject_function(machine: &mut Machine, slot: u8) {
+    machine.with_dma(|platform, dma| platform.pio_write(dma, 0xae08, 4, 1 << slot));
+    assert_eq!(machine.settle(&mut Host::default(), true), None);
+}
+
+fn first_byte(machine: &Machine, n: u8) -> Option<u8> {
+    let mut byte = [0];
+    let attached = machine.disks.iter().find(|attached| attached.n() == n)?;
+    attached.disk.read(0, &mut byte).ok().map(|()| byte[0])
+}
+
+#[test]
+fn a_machine_goes_back_across_disks_that_came_and_went() {
+    use amber_devices::DiskInterface::{Ahci, Nvme, Virtio};
+    let folder = tempfile::tempdir().unwrap();
+    let mut machine = counting();
+    let add = |machine: &mut Machine, byte, interface| {
+        machine.plug_disk(&mut Host::default(), &disk(folder.path(), byte, interface))
+    };
+    go(&mut machine, 5000);
+    let mut frozen = vec![machine.freeze()];
+    assert_eq!(add(&mut machine, 1, Nvme), Ok(Part::Function(3)));
+    assert_eq!(add(&mut machine, 2, Virtio), Ok(Part::Function(4)));
+    machine.disks[1].disk.write(0, &[20; 512]).map_err(drop).unwrap();
+    go(&mut machine, 5000);
+    frozen.push(machine.freeze());
+    eject_function(&mut machine, 3);
+    assert_eq!((first_byte(&machine, 0), first_byte(&machine, 1)), (None, Some(20)));
+    go(&mut machine, 5000);
+    frozen.push(machine.freeze());
+    assert_eq!(add(&mut machine, 3, Virtio), Ok(Part::Function(3)));
+    go(&mut machine, 5000);
+    frozen.push(machine.freeze());
+    assert_eq!(add(&mut machine, 4, Ahci), Err(PlugError::NotAFunction("ahci")));
+    go_back_and_on(&mut machine, &mut frozen);
+    for (frozen, bytes) in
+        frozen.iter_mut().zip([[None, None], [Some(1), Some(20)], [None, Some(20)], [Some(3), Some(20)]])
+    {
+        let stored = &mut stored(frozen);
+        assert_eq!(stored.state_hash(), frozen.hash());
+        assert_eq!([0, 1].map(|n| first_byte(stored, n)), bytes);
+    }
 }
