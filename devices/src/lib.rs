@@ -41,8 +41,10 @@ mod state;
 #[cfg(test)]
 mod testing;
 mod uart;
+mod usb;
 mod vga;
 mod virtio;
+mod xhci;
 
 pub use acpi::place_tables;
 pub use ahci::AHCI_PORTS;
@@ -57,4 +59,6 @@ pub use map::{Backing, MapRange, RegionId};
 pub use pci::DISKS_MAX;
 pub use peripheral::Peripheral;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
+pub use usb::{POINTER_MAX, PointerEvent};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
+pub use xhci::USB_DISKS;

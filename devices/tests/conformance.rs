@@ -465,7 +465,7 @@ fn config() -> PlatformConfig {
         disk(DiskInterface::IdeCdrom, true),
         DiskConfig { sectors: DISKETTE, ..disk(DiskInterface::Floppy, false) },
     ];
-    let peripherals = Peripheral::ALL.to_vec();
+    let peripherals = Peripheral::all().collect::<Vec<_>>();
     PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, peripherals, ..PlatformConfig::default() }
 }
 

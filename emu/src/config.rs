@@ -11,7 +11,7 @@ mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
-use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVES, IDE_DRIVES};
+use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVES, IDE_DRIVES, USB_DISKS};
 pub use audio::{AudioChoice, DeviceChoice};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
@@ -347,6 +347,8 @@ impl MachineConfig {
         range("number of disks and CDs at IDE", drives as u64, 0, IDE_DRIVES as u64)?;
         let diskettes = media.iter().filter(|disk| disk.interface == DiskInterface::Floppy).count();
         range("number of diskettes", diskettes as u64, 0, FLOPPY_DRIVES as u64)?;
+        let at_usb = media.iter().filter(|disk| disk.interface == DiskInterface::Usb).count();
+        range("number of disks at USB", at_usb as u64, 0, USB_DISKS as u64)?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)

@@ -24,10 +24,13 @@ fn schemas_change_with_their_versions() {
     let diskette = DiskConfig { sectors: 2880, ..disk(DiskInterface::Floppy) };
     let disks =
         vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide), diskette];
-    let chipset =
-        PlatformConfig { disks, peripherals: Peripheral::ALL.to_vec(), ..PlatformConfig::default() };
+    let chipset = PlatformConfig {
+        disks,
+        peripherals: Peripheral::all().collect::<Vec<_>>(),
+        ..PlatformConfig::default()
+    };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
-    let peripherals: Peripherals = Peripheral::ALL.into_iter().collect();
+    let peripherals: Peripherals = Peripheral::all().collect();
     let own = [Section::to_section(&peripherals, "peripherals")];
     let machine = disk_rom(&scratch.0).sections();
     let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&own).map(line).collect();

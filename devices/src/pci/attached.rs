@@ -9,11 +9,14 @@ use crate::nvme::Nvme;
 use crate::peripheral::Peripheral;
 use crate::platform::PlatformConfig;
 use crate::virtio::blk::VirtioBlk;
+use crate::xhci::Xhci;
 
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
 const FIRST_DISK: u8 = 3;
 /// Slot of the sound card, behind the disks and the IDE controller.
 const HDA: u8 = 20;
+/// Slot of the USB controller.
+const XHCI: u8 = 21;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 
@@ -30,6 +33,8 @@ pub(crate) enum Attached {
     Ide(Box<Ide>),
     /// The sound card.
     Hda(Box<Hda>),
+    /// The USB controller, where something is attached to it.
+    Xhci(Box<Xhci>),
 }
 
 impl Attached {
@@ -45,6 +50,8 @@ impl Attached {
         all.extend(Ahci::new(disks).map(Self::Ahci));
         all.extend(Ide::new(disks).map(|controller| Self::Ide(Box::new(controller))));
         all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
+        let xhci = Xhci::new(XHCI, &config.peripherals, disks);
+        all.extend(xhci.map(|controller| Self::Xhci(Box::new(controller))));
         all
     }
 
@@ -56,6 +63,7 @@ impl Attached {
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &**controller,
             Self::Hda(controller) => &**controller,
+            Self::Xhci(controller) => &**controller,
         }
     }
 
@@ -67,6 +75,7 @@ impl Attached {
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &mut **controller,
             Self::Hda(controller) => &mut **controller,
+            Self::Xhci(controller) => &mut **controller,
         }
     }
 }
