@@ -16,11 +16,13 @@ pub mod platform;
 
 mod ahci;
 mod ata;
+mod boot_order;
 mod calendar;
 mod coprocessor;
 mod debug_ports;
 mod disk;
 mod fifo;
+mod flash;
 mod fw_cfg;
 mod hpet;
 mod i8042;
@@ -41,10 +43,12 @@ mod virtio;
 
 pub use acpi::place_tables;
 pub use ahci::AHCI_PORTS;
+pub use boot_order::{BootDevice, boot_order};
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use disk::{DiskConfig, DiskInterface, SECTOR};
 pub use effects::{Effect, Effects};
+pub use flash::VARIABLES_MAX;
 pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
 pub use ide::IDE_DRIVES;
 pub use map::{Backing, MapRange, RegionId};

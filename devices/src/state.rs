@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::device::Device;
+use crate::flash::Flash;
 use crate::fw_cfg::FwCfgRegisters;
 use crate::irq::Levels;
 use crate::pci::function::Function;
@@ -33,6 +34,9 @@ const NAMES: [&str; 19] = [
     "vga",
     "coprocessor",
 ];
+
+/// The section of the chip with firmware's variables, where there is one.
+const FLASH: &str = "flash";
 
 /// The sections of one platform in a list of many.
 struct Saved<'a> {
@@ -68,7 +72,7 @@ impl Saved<'_> {
         SectionError::Value { path: format!("{}/{name}", self.path), field, value }
     }
 
-    /// `attached` are the names of what is attached to PCI.
+    /// `attached` are the names of what not every platform has.
     fn refuse_unknown(&self, attached: &[String]) -> Result<(), SectionError> {
         let prefix = format!("{}/", self.path);
         let known = |name: &str| NAMES.contains(&name) || attached.iter().any(|own| own == name);
@@ -81,6 +85,15 @@ impl Saved<'_> {
                 Err(SectionError::Unknown { path: section.path.clone(), kind: section.kind.clone() })
             }
             None => Ok(()),
+        }
+    }
+
+    /// `own` is the chip of the platform that takes the state over.
+    fn flash(&self, own: &Flash) -> Result<Flash, SectionError> {
+        let flash: Flash = self.device(FLASH)?;
+        match flash.len() == own.len() {
+            true => Ok(flash),
+            false => Err(self.refuse(FLASH, "len", flash.len().to_string())),
         }
     }
 
@@ -138,6 +151,7 @@ impl Platform {
             self.coprocessor.to_section(&at("coprocessor")),
         ];
         sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
+        sections.extend(self.flash.iter().map(|flash| flash.to_section(&at(FLASH))));
         sections
     }
 
@@ -148,7 +162,8 @@ impl Platform {
     /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
-        let attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
+        let chip = self.flash.iter().map(|_| FLASH.to_owned());
+        let attached: Vec<_> = self.pci.attached().map(Function::section_name).chain(chip).collect();
         saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
@@ -173,13 +188,14 @@ impl Platform {
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
         let pci = saved.pci(&self.pci)?;
         let coprocessor = saved.device("coprocessor")?;
+        let flash = self.flash.as_ref().map(|own| saved.flash(own)).transpose()?;
         self.clock = clock;
         self.irqs.levels = levels;
         self.fw_cfg.registers = registers;
         (self.pic, self.pit, self.rtc) = (pic, pit, rtc);
         (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
-        (self.pci, self.coprocessor) = (pci, coprocessor);
+        (self.pci, self.coprocessor, self.flash) = (pci, coprocessor, flash);
         Ok(())
     }
 }

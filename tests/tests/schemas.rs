@@ -21,7 +21,8 @@ fn schemas_change_with_their_versions() {
     let scratch = Scratch::new("schemas");
     let disk = |interface| DiskConfig { interface, sectors: 8, read_only: false };
     let disks = vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide)];
-    let chipset = PlatformConfig { disks, ..PlatformConfig::default() };
+    let (firmware_len, variables_len) = (0x2000, 0x1000);
+    let chipset = PlatformConfig { disks, firmware_len, variables_len, ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
     let now: BTreeSet<String> = disk_rom(&scratch.0).sections().iter().chain(&chipset).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();

@@ -32,7 +32,7 @@ const CONFIG_ENABLE: u32 = 0x8000_0000;
 const CONFIG_ADDRESS_MASK: u32 = 0x80ff_fffc;
 
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
-const FIRST_DISK: u8 = 3;
+pub(crate) const FIRST_DISK: u8 = 3;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 /// Where BARs go when there is no firmware to assign them: the end of the window below the IOAPIC, and the ports SeaBIOS
