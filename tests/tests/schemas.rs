@@ -27,6 +27,8 @@ fn schemas_change_with_their_versions() {
     let chipset = PlatformConfig {
         disks,
         peripherals: Peripheral::all().collect::<Vec<_>>(),
+        firmware_len: 0x2000,
+        variables_len: 0x1000,
         ..PlatformConfig::default()
     };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");

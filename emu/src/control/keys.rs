@@ -66,7 +66,6 @@ mod tests {
             }
             Gesture::Mouse(event) => format!("{event:?}"),
             Gesture::Pointer(event) => format!("{event:?}"),
-            Gesture::Pointer(event) => format!("{event:?}"),
         };
         gestures.map_or_else(|error| error, |all| all.into_iter().map(word).collect::<Vec<_>>().join(" "))
     }
