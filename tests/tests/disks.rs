@@ -201,6 +201,11 @@ fn seabios_boots_from_an_ide_disk() {
     boots_from(DiskInterface::Ide);
 }
 
+#[test]
+fn seabios_boots_from_a_usb_disk() {
+    boots_from(DiskInterface::Usb);
+}
+
 fn boots_from(interface: DiskInterface) {
     let bios = Path::new("/usr/share/seabios/bios-256k.bin");
     if !bios.is_file() {

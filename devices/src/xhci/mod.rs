@@ -268,14 +268,14 @@ impl Xhci {
     /// Tells of events, by messages or the pin.
     fn drive(&mut self, cx: &mut DeviceCtx) {
         let enabled = self.registers.cmd & CMD_INTERRUPTS != 0;
-        let Registers { endpoint, interrupters, .. } = &mut self.registers;
+        let Registers { endpoint, interrupters, event_interrupt, .. } = &mut self.registers;
         let messages = endpoint.has_msix();
         let mut pin = false;
         for (n, interrupter) in (0..).zip(interrupters).filter(|(_, own)| enabled && own.is_pending()) {
             if !messages {
                 pin |= n == 0;
-            } else if !interrupter.is_busy() {
-                interrupter.tell();
+            } else if interrupter.tells() {
+                *event_interrupt = true;
                 endpoint.send(cx.effects, n);
             }
         }

@@ -376,7 +376,9 @@ fn messages_and_the_pin_tell_once_until_software_was_there() {
         driver.effects.drain().filter(|effect| matches!(effect, Effect::Msi { data: 0x41, .. })).count()
     };
     assert_eq!(messages(&mut driver), 1, "two events, one message");
+    driver.set(0x44, STS_EVENT);
     assert_eq!(driver.told().len(), 2);
+    assert_eq!((messages(&mut driver), driver.get(0x44) & STS_EVENT), (0, 0), "software has seen both");
 }
 
 #[test]
