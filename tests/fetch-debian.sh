@@ -176,6 +176,25 @@ INIT
 ata_writing | with_disk WRITING sda "$ahci_modules" | pack ahci.gz $ahci_modules
 ata_writing | with_disk WRITING sda "$ide_modules" | pack ide.gz $ide_modules
 
+# The same on USB, where there are a keyboard and a tablet, too: says what they do.
+usb_modules="usb-common usbcore xhci-hcd xhci-pci hid usbhid hid-generic evdev scsi_common scsi_mod usb-storage"
+usb_modules="$usb_modules crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod $ext4"
+usb_writing() {
+    writing
+    cat <<'INIT'
+grep -e Name -e Handlers /proc/bus/input/devices
+for event in $(grep -h -A4 'USB' /proc/bus/input/devices | grep -o 'event[0-9]*'); do
+    hexdump -v -e '4/4 "%x " 1/2 " '$event' %x " 1/2 "%x " 1/4 "%d\n"' /dev/input/$event &
+done
+usleep 100000
+echo LISTENING
+n=0
+while [ $n -lt 300 ]; do usleep 10000; n=$((n + 1)); done
+INIT
+    passed
+}
+usb_writing | with_disk WRITING sda "$usb_modules" | pack usb.gz $usb_modules
+
 # Reads a diskette, writes it and reads it back; the one in the other drive is protected.
 pack floppy.gz floppy <<'INIT'
 #!/bin/busybox sh

@@ -18,11 +18,13 @@ pub mod sound;
 
 mod ahci;
 mod ata;
+mod boot_order;
 mod calendar;
 mod coprocessor;
 mod debug_ports;
 mod disk;
 mod fifo;
+mod flash;
 mod floppy;
 mod fw_cfg;
 mod hda;
@@ -42,15 +44,19 @@ mod state;
 #[cfg(test)]
 mod testing;
 mod uart;
+mod usb;
 mod vga;
 mod virtio;
+mod xhci;
 
 pub use acpi::place_tables;
 pub use ahci::AHCI_PORTS;
+pub use boot_order::{BootDevice, boot_order};
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use disk::{DiskConfig, DiskInterface, SECTOR};
 pub use effects::{Effect, Effects};
+pub use flash::VARIABLES_MAX;
 pub use floppy::{FLOPPY_DRIVES, is_diskette};
 pub use hotplug::{
     CpuSlots, DIMM_ALIGN, DIMMS_MAX, Dimm, FunctionSlots, HotplugConfig, HotplugError, MemorySlots, Part,
@@ -62,4 +68,6 @@ pub use map::{Backing, MapRange, RegionId};
 pub use pci::{DISKS_MAX, disk_slot};
 pub use peripheral::Peripheral;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
+pub use usb::{POINTER_MAX, PointerEvent};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
+pub use xhci::USB_DISKS;

@@ -7,6 +7,7 @@ use crate::debug_ports::DebugPorts;
 use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
 use crate::disk::{DiskConfig, DiskInterface};
 use crate::effects::{Effect, Effects};
+use crate::flash::{BLOCK, FLASH, Flash, VARIABLES_MAX};
 use crate::floppy::{self, FLOPPY, FLOPPY_DRIVES, Floppy, Medium};
 use crate::fw_cfg::{FwCfg, Items};
 use crate::hotplug::{Hotplug, HotplugConfig};
@@ -23,7 +24,9 @@ use crate::pit::Pit;
 use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
+use crate::usb::{Model, PointerEvent};
 use crate::vga::{DisplayKind, OPTION_ROM_MAX};
+use crate::xhci::USB_DISKS;
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 0x1000;
@@ -51,6 +54,9 @@ pub struct PlatformConfig {
     /// Bytes of the firmware image that ends at 4 GiB, a multiple of 4 KiB up to 16 MiB. With 0 the chipset comes out
     /// of reset as firmware would leave it, for a kernel booted directly.
     pub firmware_len: u64,
+    /// Bytes at the image's beginning that are a flash chip the guest can write, for firmware's variables: a multiple of 4 KiB up
+    /// to 4 MiB, 0 without.
+    pub variables_len: u64,
     /// The processors have system management mode. Firmware is told to leave SMM alone if not.
     pub smm: bool,
     /// More files for fw_cfg (name of at most 55 bytes, contents); they replace built-in ones of the same name.
@@ -75,6 +81,7 @@ impl Default for PlatformConfig {
             cpus: 1,
             rtc_start: 0,
             firmware_len: 0,
+            variables_len: 0,
             smm: true,
             fw_cfg_files: Vec::new(),
             disks: Vec::new(),
@@ -98,6 +105,11 @@ pub enum ConfigError {
     /// The size of the firmware image.
     #[error("a firmware image of {0} bytes: it must be a multiple of 4 KiB of at most 16 MiB")]
     Firmware(u64),
+    /// The size of the variables.
+    #[error(
+        "variables of {0} bytes: they must be a multiple of 4 KiB of at most 4 MiB, and less than the firmware image"
+    )]
+    Variables(u64),
     /// The size of the option ROM.
     #[error(
         "an option ROM of {0} bytes: it must be a multiple of 4 KiB of at most 256 KiB, for a display that is a PCI function"
@@ -124,6 +136,9 @@ pub enum ConfigError {
     /// The size of a diskette.
     #[error("disk {0} is no diskette of 160, 180, 320, 360, 720, 1200, 1440 or 2880 KiB")]
     Diskette(usize),
+    /// The number of disks at USB.
+    #[error("{0} disks at USB: it takes {USB_DISKS}")]
+    UsbDisks(usize),
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
@@ -142,6 +157,10 @@ impl PlatformConfig {
         }
         if self.firmware_len > FIRMWARE_MAX || !self.firmware_len.is_multiple_of(PAGE) {
             return Err(ConfigError::Firmware(self.firmware_len));
+        }
+        let room = if self.firmware_len == 0 { 0 } else { VARIABLES_MAX.min(self.firmware_len - PAGE) };
+        if self.variables_len > room || !self.variables_len.is_multiple_of(BLOCK) {
+            return Err(ConfigError::Variables(self.variables_len));
         }
         let room = if self.display == DisplayKind::Std { OPTION_ROM_MAX } else { 0 };
         if self.option_rom_len > room || !self.option_rom_len.is_multiple_of(PAGE) {
@@ -172,6 +191,10 @@ impl PlatformConfig {
             |disk: &DiskConfig| disk.interface == DiskInterface::Floppy && Medium::of(disk.sectors).is_none();
         if let Some(n) = self.disks.iter().position(odd) {
             return Err(ConfigError::Diskette(n));
+        }
+        let at_usb = self.disks.iter().filter(|disk| disk.interface == DiskInterface::Usb).count();
+        if at_usb > USB_DISKS {
+            return Err(ConfigError::UsbDisks(at_usb));
         }
         if let Some(n) = self.disks.iter().position(|disk| !disk.has_sectors()) {
             return Err(ConfigError::Sectors(n));
@@ -223,6 +246,8 @@ pub struct Platform {
     pub(crate) coprocessor: Coprocessor,
     pub(crate) hotplug: Hotplug,
     pub(crate) floppy: Option<Floppy>,
+    /// The chip with firmware's variables.
+    pub(crate) flash: Option<Flash>,
     pub(crate) ram: RamLayout,
     firmware_len: u64,
 }
@@ -265,6 +290,7 @@ impl Platform {
             coprocessor: Coprocessor::default(),
             hotplug: Hotplug::new(&config.hotplug),
             floppy: Floppy::new(&config.disks),
+            flash: (config.variables_len != 0).then(|| Flash::new(config.variables_len)),
             ram,
             firmware_len: config.firmware_len,
         };
@@ -389,15 +415,33 @@ impl Platform {
 
     /// A key goes down or up; whether the keyboard took it.
     pub fn key(&mut self, dma: &mut dyn Dma, key: Key, pressed: bool) -> bool {
-        let Self { clock, irqs, effects, i8042, .. } = self;
-        let taken = i8042.key(&mut DeviceCtx { clock, irqs, effects, dma }, key, pressed);
+        let Self { clock, irqs, effects, i8042, pci, .. } = self;
+        let cx = &mut DeviceCtx { clock, irqs, effects, dma };
+        let at_usb = pci.xhci_mut().and_then(|xhci| xhci.key(cx, key, pressed));
+        let taken = at_usb.unwrap_or_else(|| i8042.key(cx, key, pressed));
         self.settle();
         taken
     }
 
-    /// Whether the guest has taken every key stroke so far, and listens for more.
+    /// Whether the guest has taken every key stroke so far, and listens for more. A keyboard at USB is the one that is
+    /// used once a driver listens to it.
     pub fn keyboard_is_ready(&self) -> bool {
-        self.i8042.keyboard_is_ready()
+        let at_usb = self.pci.xhci().and_then(|xhci| xhci.is_ready(Model::Keyboard));
+        at_usb.unwrap_or_else(|| self.i8042.keyboard_is_ready())
+    }
+
+    /// Whether the guest has an absolute pointer that a driver listens to, and has taken every place it was at.
+    pub fn pointer_is_ready(&self) -> bool {
+        self.pci.xhci().and_then(|xhci| xhci.is_ready(Model::Tablet)).unwrap_or(false)
+    }
+
+    /// The absolute pointer is somewhere, or a button of it changes; nothing happens where no driver listens to it.
+    pub fn point(&mut self, dma: &mut dyn Dma, event: PointerEvent) {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        if let Some(xhci) = pci.xhci_mut() {
+            xhci.point(&mut DeviceCtx { clock, irqs, effects, dma }, event);
+        }
+        self.settle();
     }
 
     /// Whether the guest has taken every motion of the mouse so far.
@@ -407,7 +451,7 @@ impl Platform {
 
     /// The keyboard's lights: bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
     pub fn keyboard_leds(&self) -> u8 {
-        self.i8042.leds()
+        self.pci.xhci().and_then(|xhci| xhci.leds()).unwrap_or_else(|| self.i8042.leds())
     }
 
     /// The mouse moves or a button changes.
@@ -453,7 +497,7 @@ impl Platform {
                 self.clock.cancel(crate::clock::Timer { device, timer });
             }
         }
-        for device in ALL.into_iter().chain([FLOPPY]) {
+        for device in ALL.into_iter().chain([FLOPPY, FLASH]) {
             self.with(dma, device, |device, cx| device.reset(cx));
         }
         self.hotplug.reset();
@@ -504,12 +548,25 @@ impl Platform {
         layers.push(device(IOAPIC_BASE, PAGE));
         layers.push(device(HPET_BASE, PAGE));
         layers.push(MapRange {
-            base: 4 * GIB - self.firmware_len,
+            base: self.firmware_base(),
             len: self.firmware_len,
             read: Backing::Region { region: RegionId::Firmware, offset: 0 },
             write: Backing::Open,
         });
+        layers.extend(self.variables_range());
         flatten(&layers)
+    }
+
+    /// Where firmware's variables are: memory to read while the chip shows its bytes, and commands to write.
+    fn variables_range(&self) -> Option<MapRange> {
+        let flash = self.flash.as_ref()?;
+        let bytes = Backing::Region { region: RegionId::Firmware, offset: 0 };
+        let read = if flash.is_array() { bytes } else { Backing::Device };
+        Some(MapRange { base: self.firmware_base(), len: flash.len(), read, write: Backing::Device })
+    }
+
+    fn firmware_base(&self) -> u64 {
+        4 * GIB - self.firmware_len
     }
 
     /// Lends a device everything it may reach, then applies what it did to the interrupt controllers.
@@ -538,6 +595,7 @@ impl Platform {
             DeviceId::Vga => &mut self.pci.vga,
             DeviceId::Coprocessor => &mut self.coprocessor,
             FLOPPY => self.floppy.as_mut().map_or(&mut empty as &mut dyn Device, |floppy| floppy),
+            FLASH => self.flash.as_mut().map_or(&mut empty as &mut dyn Device, |flash| flash),
             DeviceId::Slot(slot) => self.pci.device_in(slot).unwrap_or(&mut empty),
         };
         let result = access(device, &mut DeviceCtx { clock, irqs, effects, dma });
@@ -599,6 +657,12 @@ impl Platform {
         }
         if let Some(offset) = within(HPET_BASE) {
             return Some((DeviceId::Hpet, offset));
+        }
+        if let Some(flash) = &self.flash
+            && let Some(offset) = gpa.checked_sub(self.firmware_base())
+            && offset < flash.len()
+        {
+            return Some((FLASH, offset));
         }
         if self.pci.vga.claims(gpa) {
             return Some((DeviceId::Vga, gpa));

@@ -516,7 +516,7 @@ fn config() -> PlatformConfig {
     let cpus = Some(CpuSlots { max: CPUS_MAX, present: vec![0, 1] });
     let hotplug =
         HotplugConfig { cpus, memory: Some(slots(Vec::new())), functions: Some(functions(&[0, 1, 2])) };
-    let peripherals = Peripheral::ALL.to_vec();
+    let peripherals = Peripheral::all().collect::<Vec<_>>();
     PlatformConfig {
         cpus: 2,
         rtc_start: 1_700_000_000,

@@ -32,10 +32,16 @@ fn schemas_change_with_their_versions() {
         memory: Some(MemorySlots { count: 1, max: 1 << 30, dimms: Vec::new() }),
         functions: Some(FunctionSlots { disks: vec![(0, disk(DiskInterface::Nvme))] }),
     };
-    let peripherals = Peripheral::ALL.to_vec();
-    let chipset = PlatformConfig { disks, peripherals, hotplug, ..PlatformConfig::default() };
+    let chipset = PlatformConfig {
+        disks,
+        peripherals: Peripheral::all().collect::<Vec<_>>(),
+        firmware_len: 0x2000,
+        variables_len: 0x1000,
+        hotplug,
+        ..PlatformConfig::default()
+    };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
-    let peripherals: Peripherals = Peripheral::ALL.into_iter().collect();
+    let peripherals: Peripherals = Peripheral::all().collect();
     let parts = [
         Section::to_section(&peripherals, "peripherals"),
         CpuParts::new(1, 2).to_section("hotplug/cpus"),

@@ -9,9 +9,10 @@ use crate::nvme::Nvme;
 use crate::peripheral::Peripheral;
 use crate::platform::PlatformConfig;
 use crate::virtio::blk::VirtioBlk;
+use crate::xhci::Xhci;
 
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
-const FIRST_DISK: u8 = 3;
+pub(crate) const FIRST_DISK: u8 = 3;
 /// Slot of the sound card, behind the disks and the IDE controller.
 const HDA: u8 = 20;
 /// Most disks.
@@ -39,6 +40,8 @@ pub(crate) enum Attached {
     Ide(Box<Ide>),
     /// The sound card.
     Hda(Box<Hda>),
+    /// The USB controller, where something is attached to it.
+    Xhci(Box<Xhci>),
 }
 
 impl Attached {
@@ -54,6 +57,8 @@ impl Attached {
         all.extend(Ide::new(&config.disks).map(|controller| Self::Ide(Box::new(controller))));
         let has = |peripheral| config.peripherals.contains(&peripheral);
         all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
+        let xhci = Xhci::new(&config.peripherals, &config.disks);
+        all.extend(xhci.map(|controller| Self::Xhci(Box::new(controller))));
         all.sort_by_key(Self::order);
         all
     }
@@ -75,6 +80,7 @@ impl Attached {
             Self::Ahci(_) => 2,
             Self::Ide(_) => 3,
             Self::Hda(_) => 4,
+            Self::Xhci(_) => 5,
         };
         (kind, self.function().slot())
     }
@@ -87,6 +93,7 @@ impl Attached {
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &**controller,
             Self::Hda(controller) => &**controller,
+            Self::Xhci(controller) => &**controller,
         }
     }
 
@@ -98,6 +105,7 @@ impl Attached {
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &mut **controller,
             Self::Hda(controller) => &mut **controller,
+            Self::Xhci(controller) => &mut **controller,
         }
     }
 }

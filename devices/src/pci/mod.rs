@@ -15,10 +15,11 @@ use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
 use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
+use crate::xhci::Xhci;
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
-pub(crate) use attached::PLUGGABLE_SLOTS;
 pub use attached::{DISKS_MAX, disk_slot};
+pub(crate) use attached::{FIRST_DISK, PLUGGABLE_SLOTS};
 use config::ConfigSpace;
 use function::Function;
 pub use host_bridge::{HostBridge, PCIEXBAR_BASE};
@@ -97,6 +98,22 @@ impl Pci {
                 ahci.route(pirq);
             }
         }
+    }
+
+    /// The USB controller.
+    pub(crate) fn xhci(&self) -> Option<&Xhci> {
+        self.attached.iter().find_map(|attached| match attached {
+            Attached::Xhci(xhci) => Some(&**xhci),
+            _ => None,
+        })
+    }
+
+    /// The USB controller.
+    pub(crate) fn xhci_mut(&mut self) -> Option<&mut Xhci> {
+        self.attached.iter_mut().find_map(|attached| match attached {
+            Attached::Xhci(xhci) => Some(&mut **xhci),
+            _ => None,
+        })
     }
 
     /// Functions whose sections are those of devices at the bus, not of its own.

@@ -42,21 +42,7 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 /// Every option that asks for another machine than the snapshot holds, field by field.
 fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) -> Vec<String> {
     // What is in the option ROM is part of the snapshot. Disks in a file beside --from count as well: they say where the images are.
-    let MachineArgs {
-        machine,
-        cpu,
-        cpus,
-        memory,
-        seed,
-        rtc,
-        quantum,
-        device: _,
-        vga,
-        vga_bios: _,
-        disk: _,
-        cdrom: _,
-        floppy: _,
-    } = asked;
+    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, boot, fw_cfg, .. } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
     let count = CpuCount { count: spec.cpus, max: hotplug.cpus.as_ref().map(|cpus| cpus.max()) };
     let fields = [
@@ -73,7 +59,10 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) ->
         let (asked, have) = values.filter(|(asked, have)| asked != have)?;
         Some(format!("{option} asks for {asked}, the snapshot has {have}"))
     };
-    fields.into_iter().filter_map(differs).collect()
+    let told = [("--boot", boot.is_some()), ("--fw-cfg", !fw_cfg.is_empty())];
+    let told = told.into_iter().filter(|(_, given)| *given);
+    let told = told.map(|(option, _)| format!("{option} is told a machine when it is built"));
+    fields.into_iter().filter_map(differs).chain(told).collect()
 }
 
 /// The memory as a person asks for it.

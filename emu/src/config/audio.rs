@@ -11,8 +11,8 @@ use std::str::FromStr;
 pub struct DeviceChoice(pub Peripheral);
 
 impl DeviceChoice {
-    fn names() -> [(&'static str, Self); Peripheral::ALL.len()] {
-        Peripheral::ALL.map(|peripheral| (peripheral.name(), Self(peripheral)))
+    fn names() -> [(&'static str, Self); Peripheral::NAMES.len()] {
+        Peripheral::NAMES.map(|(name, peripheral)| (name, Self(peripheral)))
     }
 }
 
