@@ -11,6 +11,7 @@ mod smbus;
 
 use crate::ahci::AHCI_SLOT;
 use crate::device::{Device, DeviceCtx, size_mask};
+use crate::disk::DiskConfig;
 use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
 use crate::platform::{PlatformConfig, RamLayout};

@@ -359,6 +359,7 @@ impl MachineArgs {
             vga_bios,
             boot,
             fw_cfg,
+            pci_hotplug,
         } = self;
         config.pci_hotplug |= pci_hotplug;
         set_some(&mut config.boot, boot);

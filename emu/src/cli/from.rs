@@ -27,6 +27,9 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
     let mut differences = contradictions(asked, &spec, &equipment.hotplug);
     differences.extend(other_devices(&asked.device, &equipment));
     let media = config.media();
+    if asked.pci_hotplug && equipment.hotplug.functions.is_none() {
+        differences.push("--pci-hotplug lets disks come and go, the snapshot's stay".to_owned());
+    }
     let placed = equipment.hotplug.disks(&spec.disks);
     differences.extend(other_disks(&media, &placed));
     if !differences.is_empty() {

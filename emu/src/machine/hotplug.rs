@@ -213,7 +213,9 @@ impl Machine {
             Part::Cpu(id) if !self.part_state(part).present => return Err(PlugError::NoCpu(id)),
             Part::Dimm(_) if self.equipment.hotplug.memory.is_none() => return Err(PlugError::NoMemory),
             Part::Dimm(slot) if !self.part_state(part).present => return Err(PlugError::NoDimm(slot)),
-            Part::Function(_) if self.hotplug.functions.is_none() => return Err(PlugError::NoFunctions),
+            Part::Function(_) if self.equipment.hotplug.functions.is_none() => {
+                return Err(PlugError::NoFunctions);
+            }
             Part::Function(slot) if !self.part_state(part).present => {
                 return Err(PlugError::NoFunction(slot));
             }

@@ -139,7 +139,7 @@ impl DiskSpec {
     }
 
     /// What the device is built from. An unknown interface is refused before.
-    fn device(&self) -> DiskConfig {
+    pub(super) fn device(&self) -> DiskConfig {
         let interface = DiskInterface::named(&self.interface).unwrap_or_default();
         DiskConfig { interface, sectors: disk::sectors(self.len), read_only: self.read_only }
     }

@@ -86,7 +86,7 @@ impl Machine {
 
     /// What a disk is built from.
     pub(in crate::machine) fn disk_spec_mut(&mut self, n: u8) -> Option<&mut DiskSpec> {
-        let placed = self.hotplug.functions.as_mut().and_then(|functions| {
+        let placed = self.equipment.hotplug.functions.as_mut().and_then(|functions| {
             functions.disks.iter_mut().find(|disk| disk.n == n).map(|disk| &mut disk.spec)
         });
         placed.or_else(|| self.spec.disks.get_mut(usize::from(n)))
