@@ -44,3 +44,4 @@ pub use pci::DISKS_MAX;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
 pub use virtio::blk::{DiskConfig, SECTOR};
+pub use virtio::net::{FRAME_MAX, FRAME_MIN, NicConfig};

@@ -19,6 +19,7 @@ use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
 use crate::vga::{DisplayKind, OPTION_ROM_MAX, Vga};
 use crate::virtio::blk::DiskConfig;
+use crate::virtio::net::NicConfig;
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 0x1000;
@@ -52,6 +53,8 @@ pub struct PlatformConfig {
     pub fw_cfg_files: Vec<(String, Vec<u8>)>,
     /// Disks, at most 16. Their media are the machine's: see [`Dma`].
     pub disks: Vec<DiskConfig>,
+    /// The network adapter.
+    pub nic: Option<NicConfig>,
     /// The display adapter.
     pub display: DisplayKind,
     /// Bytes of the display's option ROM, which follows the firmware image in its region: a multiple of 4 KiB up to
@@ -69,6 +72,7 @@ impl Default for PlatformConfig {
             smm: true,
             fw_cfg_files: Vec::new(),
             disks: Vec::new(),
+            nic: None,
             display: DisplayKind::Std,
             option_rom_len: 0,
         }
@@ -104,6 +108,9 @@ pub enum ConfigError {
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
+    /// The address of the network adapter.
+    #[error("{0} is no address of one network adapter")]
+    Mac(NicConfig),
 }
 
 /// Most sectors of a disk: their bytes can be counted.
@@ -135,6 +142,9 @@ impl PlatformConfig {
         }
         if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
             return Err(ConfigError::Sectors(n));
+        }
+        if let Some(nic) = self.nic.as_ref().filter(|nic| !nic.is_unicast()) {
+            return Err(ConfigError::Mac(nic.clone()));
         }
         Ok(())
     }
@@ -216,7 +226,12 @@ impl Platform {
             uarts: [Uart::new(0), Uart::new(1)],
             i8042: I8042::new(),
             debug_ports: DebugPorts::new(),
-            pci: Pci::new(ram.low, Vga::new(config.display, config.option_rom_len), &config.disks),
+            pci: Pci::new(
+                ram.low,
+                Vga::new(config.display, config.option_rom_len),
+                &config.disks,
+                config.nic.as_ref(),
+            ),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             coprocessor: Coprocessor::default(),
             ram,
@@ -362,6 +377,20 @@ impl Platform {
         let Self { clock, irqs, effects, i8042, .. } = self;
         i8042.mouse(&mut DeviceCtx { clock, irqs, effects, dma }, event);
         self.settle();
+    }
+
+    /// Whether the network adapter has a buffer for a frame, and would take it off the host.
+    pub fn takes_frames(&self, dma: &mut dyn Dma) -> bool {
+        self.pci.nic.as_ref().is_some_and(|nic| nic.takes_frames(dma))
+    }
+
+    /// A frame comes in from the network; whether it reached the guest's memory. One that does not fit is lost.
+    pub fn receive(&mut self, dma: &mut dyn Dma, frame: &[u8]) -> bool {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        let cx = &mut DeviceCtx { clock, irqs, effects, dma };
+        let taken = pci.nic.as_mut().is_some_and(|nic| nic.receive(cx, frame));
+        self.settle();
+        taken
     }
 
     /// The processor drives FERR#.

@@ -68,10 +68,10 @@ impl Saved<'_> {
         SectionError::Value { path: format!("{}/{name}", self.path), field, value }
     }
 
-    /// `disks` are the names of the disks.
-    fn refuse_unknown(&self, disks: &[String]) -> Result<(), SectionError> {
+    /// `attached` are the names of what is attached to PCI.
+    fn refuse_unknown(&self, attached: &[String]) -> Result<(), SectionError> {
         let prefix = format!("{}/", self.path);
-        let known = |name: &str| NAMES.contains(&name) || disks.iter().any(|disk| disk == name);
+        let known = |name: &str| NAMES.contains(&name) || attached.iter().any(|own| own == name);
         let unknown = self
             .sections
             .iter()
@@ -88,6 +88,7 @@ impl Saved<'_> {
     fn pci(&self, own: &Pci) -> Result<Pci, SectionError> {
         let low_ram = own.host_bridge.low_ram();
         let disks = own.disks.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
+        let nic = own.nic.as_ref().map(|nic| nic.restored(self.find(&nic.section_name())?));
         let pci = Pci {
             latch: self.take::<ConfigAddress>("pci/config-address")?,
             host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
@@ -95,6 +96,7 @@ impl Saved<'_> {
             smbus: self.take::<Smbus>("pci/smbus")?,
             vga: own.vga.restored(self.find("vga")?)?,
             disks: disks.collect::<Result<_, _>>()?,
+            nic: nic.transpose()?,
         };
         self.check("pci", &pci)?;
         if pci.host_bridge.low_ram() != low_ram {
@@ -130,8 +132,7 @@ impl Platform {
             self.pci.vga.to_section(&at("vga")),
             self.coprocessor.to_section(&at("coprocessor")),
         ];
-        let disks = self.pci.disks.iter().map(|disk| disk.to_section(&at(&disk.section_name())));
-        sections.extend(disks);
+        sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
         sections
     }
 
@@ -142,8 +143,8 @@ impl Platform {
     /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
-        let disks: Vec<_> = self.pci.disks.iter().map(Function::section_name).collect();
-        saved.refuse_unknown(&disks)?;
+        let attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
+        saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
             return Err(saved.refuse("clock", field, value));

@@ -13,6 +13,7 @@ use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
 use crate::vga::{DisplayKind, Vga};
 use crate::virtio::blk::{DiskConfig, VirtioBlk};
+use crate::virtio::net::{NicConfig, VirtioNet};
 use amber_snapshot::{Schema, Section};
 use config::ConfigSpace;
 use function::Function;
@@ -27,6 +28,8 @@ const CONFIG_DATA: u16 = 0xcfc;
 const CONFIG_ENABLE: u32 = 0x8000_0000;
 const CONFIG_ADDRESS_MASK: u32 = 0x80ff_fffc;
 
+/// Slot of the network adapter, where QEMU's q35 has its own.
+const NIC: u8 = 2;
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
 const FIRST_DISK: u8 = 3;
 /// Most disks.
@@ -65,10 +68,12 @@ pub struct Pci {
     pub(crate) vga: Vga,
     /// Disks, in slots from 00:03.0 on.
     pub(crate) disks: Vec<VirtioBlk>,
+    /// Network adapter, function 00:02.0.
+    pub(crate) nic: Option<VirtioNet>,
 }
 
 impl Pci {
-    pub(crate) fn new(low_ram: u64, vga: Vga, disks: &[DiskConfig]) -> Self {
+    pub(crate) fn new(low_ram: u64, vga: Vga, disks: &[DiskConfig], nic: Option<&NicConfig>) -> Self {
         let disk = |(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config);
         Self {
             latch: ConfigAddress::default(),
@@ -77,18 +82,26 @@ impl Pci {
             smbus: Smbus::new(),
             vga,
             disks: (0..DISKS_MAX as u8).zip(disks).map(disk).collect(),
+            nic: nic.map(|config| VirtioNet::new(NIC, config)),
         }
+    }
+
+    /// Functions whose sections are those of devices at the bus, not of its own.
+    pub(crate) fn attached(&self) -> impl Iterator<Item = &dyn Function> {
+        let disks = self.disks.iter().map(|disk| disk as &dyn Function);
+        disks.chain(self.nic.iter().map(|nic| nic as &dyn Function))
     }
 
     /// What sits in slots.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &dyn Function> {
         let display = (self.vga.kind == DisplayKind::Std).then_some(&self.vga as &dyn Function);
-        display.into_iter().chain(self.disks.iter().map(|disk| disk as &dyn Function))
+        display.into_iter().chain(self.attached())
     }
 
     fn functions_mut(&mut self) -> impl Iterator<Item = &mut dyn Function> {
         let display = (self.vga.kind == DisplayKind::Std).then_some(&mut self.vga as &mut dyn Function);
-        display.into_iter().chain(self.disks.iter_mut().map(|disk| disk as &mut dyn Function))
+        let disks = self.disks.iter_mut().map(|disk| disk as &mut dyn Function);
+        display.into_iter().chain(disks).chain(self.nic.iter_mut().map(|nic| nic as &mut dyn Function))
     }
 
     fn in_slot(&mut self, slot: u8) -> Option<&mut dyn Function> {
@@ -97,7 +110,9 @@ impl Pci {
 
     /// The function in a slot, as a device.
     pub(crate) fn device_in(&mut self, slot: u8) -> Option<&mut dyn Device> {
-        self.disks.iter_mut().find(|disk| disk.slot() == slot).map(|disk| disk as &mut dyn Device)
+        let disks = self.disks.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
+        let nic = self.nic.iter_mut().map(|nic| (nic.slot(), nic as &mut dyn Device));
+        disks.chain(nic).find(|(own, _)| *own == slot).map(|(_, device)| device)
     }
 
     /// The function at `bdf`, if it is one in a slot.
@@ -120,10 +135,11 @@ impl Pci {
 
     /// The function whose BAR answers at an address: slot, BAR and offset. Of several, the one in the lowest slot.
     fn bar_at(&self, io: bool, address: u64) -> Option<(u8, u8, u64)> {
-        self.functions().find_map(|function| {
+        let hits = self.functions().filter_map(|function| {
             let mut windows = function.windows().into_iter().filter(|window| window.io == io);
             windows.find_map(|window| Some((function.slot(), window.bar, window.offset(address)?)))
-        })
+        });
+        hits.min_by_key(|(slot, ..)| *slot)
     }
 
     /// Reads configuration space: `bdf` is bus, device and function as in ECAM. No function reads as ones, and
@@ -315,6 +331,7 @@ impl Device for Pci {
         self.lpc.reset(cx.irqs);
         self.smbus.reset();
         self.disks.iter_mut().for_each(|disk| disk.reset(cx));
+        self.nic.iter_mut().for_each(|nic| nic.reset(cx));
         cx.effects.push(Effect::MapChanged);
     }
 
@@ -334,7 +351,7 @@ mod tests {
     use crate::testing::Bench;
 
     fn pci() -> Pci {
-        Pci::new(512 << 20, Vga::new(DisplayKind::Text, 0), &[])
+        Pci::new(512 << 20, Vga::new(DisplayKind::Text, 0), &[], None)
     }
 
     fn read(pci: &mut Pci, bench: &mut Bench, bdf: u32, register: u32, size: u8) -> u32 {

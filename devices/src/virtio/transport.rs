@@ -134,10 +134,14 @@ impl Transport {
         &mut self.endpoint
     }
 
-    /// What driver and device agreed on about queues.
+    /// Whether driver and device agreed on a feature.
+    pub fn has(&self, feature: u64) -> bool {
+        self.driver_features & feature != 0
+    }
+
+    /// What they agreed on about queues.
     pub fn ring_features(&self) -> RingFeatures {
-        let has = |feature| self.driver_features & feature != 0;
-        RingFeatures { indirect: has(F_INDIRECT), event_index: has(F_EVENT_INDEX) }
+        RingFeatures { indirect: self.has(F_INDIRECT), event_index: self.has(F_EVENT_INDEX) }
     }
 
     /// Whether queue `n` is to be served: the driver is ready, the queue on, and memory can be reached.

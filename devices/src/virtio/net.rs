@@ -1,0 +1,370 @@
+//! virtio-net (virtio 1.2, 5.1): an Ethernet adapter with one queue each way and no offloads.
+//!
+//! A frame the guest sends leaves when its time on the wire is over: its buffer is read at that moment, as hardware that
+//! reads it last of all might, and the frame is an [`Effect`]. A frame from outside lands when the machine hands it over.
+//! Frames for which the guest has no buffer stay with the host.
+
+use super::queue::{Broken, Segment, gather, scatter, total};
+use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
+use crate::device::{Device, DeviceCtx, DeviceId, Dma};
+use crate::effects::Effect;
+use crate::pci::endpoint::{Layout, Window};
+use crate::pci::function::Function;
+use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
+use serde::{Deserialize, Serialize};
+use std::fmt::{Display, Formatter};
+
+/// Network controller, Ethernet. A message each for the configuration and the two queues.
+static LAYOUT: Layout = layout(1, 0x0200_0001, 3);
+const RECEIVE: u16 = 0;
+const TRANSMIT: u16 = 1;
+const QUEUES: usize = 2;
+const TIMER: u16 = 0;
+
+const F_MAC: u64 = 1 << 5;
+const F_MERGEABLE: u64 = 1 << 15;
+const F_STATUS: u64 = 1 << 16;
+const STATUS_LINK_UP: u16 = 1;
+
+/// struct virtio_net_hdr: a version 1 device always has its last field, the number of buffers.
+const HEADER_LEN: usize = 12;
+const NUM_BUFFERS: usize = 10;
+
+/// Shortest frame: addresses and type. Nobody pads frames to the 60 bytes of a cable here.
+pub const FRAME_MIN: usize = 14;
+/// Longest frame: 1500 bytes behind addresses, a VLAN tag and type.
+pub const FRAME_MAX: usize = 1518;
+
+/// What a frame takes on the wire, in ns of virtual time: this, and a ns for each byte (8 Gbit/s).
+const FRAME_NS: u64 = 1_000;
+
+/// What a network adapter is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NicConfig {
+    /// Its Ethernet address, of one station.
+    pub mac: [u8; 6],
+}
+
+impl NicConfig {
+    pub(crate) fn is_unicast(&self) -> bool {
+        self.mac[0] & 1 == 0 && self.mac != [0; 6]
+    }
+}
+
+impl Display for NicConfig {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d, e, g] = self.mac;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// A frame taken off the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+struct Sending {
+    /// Head of its chain.
+    head: u16,
+    /// When it has left, ns.
+    due: u64,
+}
+
+/// A buffer for a frame, or for a part of one.
+struct Buffer {
+    /// Head of its chain.
+    head: u16,
+    segments: Vec<Segment>,
+}
+
+/// Registers. The section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+struct Registers {
+    transport: Transport,
+    /// In the order they leave.
+    sending: Vec<Sending>,
+}
+
+impl Section for Registers {
+    const KIND: &'static str = "virtio-net";
+    const VERSION: u32 = 1;
+}
+
+/// The adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VirtioNet {
+    registers: Registers,
+    slot: u8,
+    config: NicConfig,
+    /// The device-specific configuration structure.
+    structure: [u8; 12],
+}
+
+impl VirtioNet {
+    pub fn new(slot: u8, config: &NicConfig) -> Self {
+        Self {
+            registers: Registers { transport: Transport::new(&LAYOUT, QUEUES), sending: Vec::new() },
+            slot,
+            config: config.clone(),
+            structure: structure(config),
+        }
+    }
+
+    /// The transport, and what it is told of the device.
+    fn parts(&mut self) -> (&mut Transport, Offer<'_>) {
+        let offer = offer(&self.structure, self.slot);
+        (&mut self.registers.transport, offer)
+    }
+
+    /// Does what an access asked for. The receive queue is looked at when a frame is there, not when its bell rings.
+    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
+        match request {
+            Request::Notify(TRANSMIT) | Request::Look => self.take(cx),
+            Request::Nothing | Request::Notify(_) => {}
+            Request::Reset => {
+                self.registers.sending.clear();
+                self.arm(cx);
+            }
+        }
+    }
+
+    /// Takes what is to be sent off the queue, and says when the next frame has left.
+    fn take(&mut self, cx: &mut DeviceCtx) {
+        if let Err(broken) = self.take_all(cx) {
+            self.fail(cx, broken);
+        }
+        self.arm(cx);
+    }
+
+    fn take_all(&mut self, cx: &mut DeviceCtx) -> Result<(), Broken> {
+        let Registers { transport, sending } = &mut self.registers;
+        let features = transport.ring_features();
+        while transport.serves(TRANSMIT) {
+            let queue = &mut transport.queues[usize::from(TRANSMIT)];
+            let Some(head) = queue.pop(cx.dma)? else {
+                queue.ask_for_notification(cx.dma, features);
+                break;
+            };
+            if sending.len() >= usize::from(queue.size) {
+                return Err(Broken("more frames on their way than the queue is long"));
+            }
+            let len = total(&queue.chain(cx.dma, head, features)?.readable).min(FRAME_MAX as u64);
+            // One frame is on the wire at a time.
+            let begin = sending.last().map_or(0, |before| before.due).max(cx.now());
+            sending.push(Sending { head, due: begin + FRAME_NS + len });
+        }
+        Ok(())
+    }
+
+    /// While the function is no bus master, nothing leaves.
+    fn arm(&mut self, cx: &mut DeviceCtx) {
+        let serves = self.registers.transport.serves(TRANSMIT);
+        let next = self.registers.sending.first().filter(|_| serves).map(|next| next.due.max(cx.now()));
+        cx.set_timer(DeviceId::Slot(self.slot), TIMER, next);
+    }
+
+    fn fail(&mut self, cx: &mut DeviceCtx, Broken(why): Broken) {
+        tracing::debug!(target: "virtio-net", "{why}; the device needs a reset");
+        self.registers.sending.clear();
+        self.registers.transport.fail(cx, self.slot);
+        self.arm(cx);
+    }
+
+    /// The frames whose time is over leave, all at this moment.
+    fn send(&mut self, cx: &mut DeviceCtx) -> Result<(), Broken> {
+        let Registers { transport, sending } = &mut self.registers;
+        let features = transport.ring_features();
+        let queue = &mut transport.queues[usize::from(TRANSMIT)];
+        let before = queue.used();
+        let due = sending.partition_point(|frame| frame.due <= cx.now());
+        for Sending { head, .. } in sending.drain(..due) {
+            let chain = queue.chain(cx.dma, head, features)?;
+            if let Some(frame) = frame(cx.dma, &chain.readable)? {
+                cx.effects.push(Effect::Frame(frame));
+            }
+            queue.push(cx.dma, head, 0);
+        }
+        self.tell(cx, TRANSMIT, before);
+        Ok(())
+    }
+
+    /// Interrupts, if the driver wants to hear of the chains used since the index was `before`.
+    fn tell(&mut self, cx: &mut DeviceCtx, n: u16, before: u16) {
+        let transport = &mut self.registers.transport;
+        let features = transport.ring_features();
+        if transport.queues[usize::from(n)].wants_interrupt(cx.dma, before, features) {
+            transport.interrupt_queue(cx, self.slot, n);
+        }
+    }
+
+    /// Whether there is a buffer for a frame from outside.
+    pub fn takes_frames(&self, dma: &mut dyn Dma) -> bool {
+        let transport = &self.registers.transport;
+        transport.serves(RECEIVE) && transport.queues[usize::from(RECEIVE)].has_chain(dma)
+    }
+
+    /// A frame comes in; whether it reached the guest's memory. One that does not fit is lost.
+    pub fn receive(&mut self, cx: &mut DeviceCtx, frame: &[u8]) -> bool {
+        if !self.registers.transport.serves(RECEIVE) || !(FRAME_MIN..=FRAME_MAX).contains(&frame.len()) {
+            return false;
+        }
+        let before = self.registers.transport.queues[usize::from(RECEIVE)].used();
+        match self.land(cx, frame) {
+            Ok(landed) => {
+                self.tell(cx, RECEIVE, before);
+                landed
+            }
+            Err(broken) => {
+                self.fail(cx, broken);
+                false
+            }
+        }
+    }
+
+    fn land(&mut self, cx: &mut DeviceCtx, frame: &[u8]) -> Result<bool, Broken> {
+        let need = HEADER_LEN + frame.len();
+        let Some(buffers) = self.buffers(cx.dma, need as u64)? else { return Ok(false) };
+        let mut bytes = vec![0; need];
+        bytes[NUM_BUFFERS..HEADER_LEN].copy_from_slice(&(buffers.len() as u16).to_le_bytes());
+        bytes[HEADER_LEN..].copy_from_slice(frame);
+        let mut left = &bytes[..];
+        let queue = &mut self.registers.transport.queues[usize::from(RECEIVE)];
+        for Buffer { head, segments } in buffers {
+            let room = usize::try_from(total(&segments)).unwrap_or(usize::MAX).min(left.len());
+            let (here, rest) = left.split_at(room);
+            scatter(cx.dma, &segments, here);
+            queue.push(cx.dma, head, here.len() as u32);
+            left = rest;
+        }
+        Ok(true)
+    }
+
+    /// Takes buffers for `need` bytes off the queue: one, or, if the driver takes merged ones, as few as it takes. `None`,
+    /// with all left where they are, if there is not so much room.
+    fn buffers(&mut self, dma: &mut dyn Dma, need: u64) -> Result<Option<Vec<Buffer>>, Broken> {
+        let transport = &mut self.registers.transport;
+        let (features, merges) = (transport.ring_features(), transport.has(F_MERGEABLE));
+        let queue = &mut transport.queues[usize::from(RECEIVE)];
+        let (mut buffers, mut room) = (Vec::new(), 0);
+        while room < need {
+            let more = if merges || buffers.is_empty() { queue.pop(dma)? } else { None };
+            let Some(head) = more else {
+                queue.put_back(buffers.len() as u16);
+                return Ok(None);
+            };
+            let segments = queue.chain(dma, head, features)?.writable;
+            if segments.is_empty() {
+                return Err(Broken("a receive buffer that cannot be written"));
+            }
+            room += total(&segments);
+            buffers.push(Buffer { head, segments });
+        }
+        Ok(Some(buffers))
+    }
+}
+
+/// What is behind the header of a chain to be sent, if it is as long as a frame may be.
+fn frame(dma: &mut dyn Dma, segments: &[Segment]) -> Result<Option<Vec<u8>>, Broken> {
+    let Some(len) = total(segments).checked_sub(HEADER_LEN as u64) else {
+        return Err(Broken("a frame without a header"));
+    };
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    if !(FRAME_MIN..=FRAME_MAX).contains(&len) {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; HEADER_LEN + len];
+    gather(dma, segments, &mut bytes);
+    Ok(Some(bytes.split_off(HEADER_LEN)))
+}
+
+fn offer(structure: &[u8], slot: u8) -> Offer<'_> {
+    let features = F_INDIRECT | F_EVENT_INDEX | F_VERSION_1 | F_MAC | F_MERGEABLE | F_STATUS;
+    Offer { layout: &LAYOUT, features, config: structure, slot }
+}
+
+/// struct virtio_net_config (5.1.4): address, status; the rest belongs to features that are not offered.
+fn structure(config: &NicConfig) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    bytes[..6].copy_from_slice(&config.mac);
+    bytes[6..8].copy_from_slice(&STATUS_LINK_UP.to_le_bytes());
+    bytes
+}
+
+impl Device for VirtioNet {
+    fn timer(&mut self, cx: &mut DeviceCtx, _timer: u16) {
+        if self.registers.transport.serves(TRANSMIT) {
+            if let Err(broken) = self.send(cx) {
+                self.fail(cx, broken);
+            }
+            self.arm(cx);
+        }
+    }
+
+    fn reset(&mut self, _cx: &mut DeviceCtx) {
+        *self = Self::new(self.slot, &self.config);
+    }
+
+    fn impossible(&self) -> Option<(&'static str, String)> {
+        let Registers { transport, sending } = &self.registers;
+        if let Some(field) = transport.impossible(&offer(&self.structure, self.slot), QUEUES) {
+            return Some((field, "what no virtio-net comes to".to_owned()));
+        }
+        let size = transport.queues.get(usize::from(TRANSMIT)).map_or(0, |queue| queue.size);
+        let ordered = sending.windows(2).all(|pair| pair[0].due <= pair[1].due);
+        let sane = sending.iter().all(|frame| frame.head < size && frame.due <= crate::TIME_MAX);
+        let possible = sending.len() <= usize::from(size) && ordered && sane;
+        (!possible).then(|| ("sending", format!("{} frames", sending.len())))
+    }
+}
+
+impl Function for VirtioNet {
+    fn slot(&self) -> u8 {
+        self.slot
+    }
+
+    fn config_read(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
+        let (transport, offer) = self.parts();
+        transport.config_read(cx, &offer, offset, size)
+    }
+
+    fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
+        let (transport, offer) = self.parts();
+        let request = transport.config_write(cx, &offer, offset, size, value);
+        self.answer(cx, request);
+    }
+
+    fn windows(&self) -> Vec<Window> {
+        self.registers.transport.windows(&offer(&self.structure, self.slot))
+    }
+
+    fn bar_read(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8) -> u64 {
+        let (transport, offer) = self.parts();
+        transport.read(cx, &offer, bar, offset, size)
+    }
+
+    fn bar_write(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8, value: u64) {
+        let (transport, offer) = self.parts();
+        let request = transport.write(cx, &offer, bar, offset, size, value);
+        self.answer(cx, request);
+    }
+
+    fn set_up_as_firmware(&mut self, next: &mut u64, port: &mut u64) {
+        self.registers.transport.endpoint_mut().set_up_as_firmware(&LAYOUT, self.slot, next, port);
+    }
+
+    fn section_name(&self) -> String {
+        "virtio-net0".to_owned()
+    }
+
+    fn to_section(&self, path: &str) -> OwnedSection {
+        self.registers.to_section(path)
+    }
+
+    fn restored(&self, section: &OwnedSection) -> Result<Self, SectionError> {
+        let restored = Self { registers: Registers::from_section(section)?, ..self.clone() };
+        match restored.impossible() {
+            Some((field, value)) => Err(SectionError::Value { path: section.path.clone(), field, value }),
+            None => Ok(restored),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
