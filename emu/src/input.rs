@@ -31,6 +31,8 @@ pub enum Input {
     Stop(StateHash),
     /// What a person did with keyboard or mouse.
     Gesture(Gesture),
+    /// A frame for the network adapter.
+    Frame(Vec<u8>),
 }
 
 /// An input and when it came.

@@ -5,6 +5,7 @@ mod disks;
 mod frozen;
 mod gestures;
 mod layout;
+mod nic;
 pub mod request;
 mod restore;
 mod route;
@@ -21,6 +22,7 @@ pub use disks::DiskImage;
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
 pub use layout::RamLayout;
+pub use nic::NicSpec;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use screen::Seen;
@@ -30,7 +32,7 @@ pub use stored::LoadError;
 use crate::boot::{BootError, BootImage};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Engine, Vcpu};
-use amber_devices::Platform;
+use amber_devices::{Platform, PlatformConfig};
 use amber_mmu::{FrameId, FramesError, Mmu, PAGE};
 use amber_snapshot::{RegionTree, Schema, Section};
 use disks::Attached;
@@ -127,6 +129,7 @@ pub(crate) struct Region {
 /// A whole machine.
 pub struct Machine {
     pub(crate) spec: MachineSpec,
+    pub(crate) nic: Option<NicSpec>,
     pub(crate) model: CpuModel,
     pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) mmu: Mmu,
@@ -154,18 +157,19 @@ impl Machine {
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
     ) -> Result<Self, MachineError> {
-        Self::with_disks(spec, boot, tables, &[])
+        Self::equipped(spec, boot, tables, &[], None)
     }
 
-    /// The same with disks.
+    /// The same with disks and a network adapter.
     ///
     /// # Errors
     /// As [`Machine::new`], and when there are too many disks.
-    pub fn with_disks(
+    pub fn equipped(
         mut spec: MachineSpec,
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
         disks: &[DiskImage],
+        nic: Option<NicSpec>,
     ) -> Result<Self, MachineError> {
         spec.disks = disks.iter().map(DiskImage::spec).collect();
         let mut rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
@@ -176,7 +180,7 @@ impl Machine {
         let start = Start::new(boot, tables);
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
-        let mut machine = Self::powered_up(spec)?;
+        let mut machine = Self::powered_up(spec, nic)?;
         machine.attach(disks.iter().map(|image| Disk::new(image.base.clone())).collect())?;
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
@@ -187,9 +191,10 @@ impl Machine {
     }
 
     /// A machine with zero memory and no address map yet.
-    fn powered_up(spec: MachineSpec) -> Result<Self, MachineError> {
+    fn powered_up(spec: MachineSpec, nic: Option<NicSpec>) -> Result<Self, MachineError> {
         let model = spec.model()?;
-        let platform = Platform::new(&spec.chipset()).map_err(|e| MachineError::Platform(e.to_string()))?;
+        let chipset = PlatformConfig { nic: nic.as_ref().map(NicSpec::device), ..spec.chipset() };
+        let platform = Platform::new(&chipset).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
             MachineError::Frames(FramesError::Reserve { bytes: spec.memory, cause })
@@ -218,6 +223,7 @@ impl Machine {
         };
         Ok(Self {
             spec,
+            nic,
             model,
             vcpus,
             mmu,
@@ -352,6 +358,11 @@ impl Machine {
     /// What it was built from.
     pub fn spec(&self) -> &MachineSpec {
         &self.spec
+    }
+
+    /// Its network adapter.
+    pub fn nic(&self) -> Option<&NicSpec> {
+        self.nic.as_ref()
     }
 
     /// RAM from address 0 and from 4 GiB, bytes.

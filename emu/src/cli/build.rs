@@ -36,7 +36,7 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     }
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    let mut machine = Machine::with_disks(spec, image, tables, &disks(config)?)?;
+    let mut machine = Machine::equipped(spec, image, tables, &disks(config)?, None)?;
     machine.set_engine(config.engine.into());
     Ok(machine)
 }

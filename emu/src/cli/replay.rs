@@ -84,6 +84,12 @@ impl HostIo for Player {
             _ => None,
         }
     }
+    fn frame_input(&mut self, step: u64, _now: u64) -> Option<Vec<u8>> {
+        match self.left.front() {
+            Some(Record { step: at, input: Input::Frame(frame) }) if *at == step => Some(frame.clone()),
+            _ => None,
+        }
+    }
     fn may_input(&self) -> bool {
         !self.left.is_empty() && !self.next_is(self.asked_at, |input| matches!(input, Input::End(_)))
     }

@@ -58,8 +58,7 @@ impl Machine {
             Effect::PowerOff => self.end(Ending::PowerOff),
             Effect::DebugExit(value) => self.end(Ending::DebugExit(value)),
             Effect::Serial { port, byte } => host.serial_output(port, byte),
-            // No machine is built with an adapter yet.
-            Effect::Frame(_) => {}
+            Effect::Frame(frame) => host.frame_output(self.now(), &frame),
             Effect::DebugConsole(byte) => host.debug_output(byte),
         }
     }

@@ -85,6 +85,12 @@ impl HostIo for Given {
             _ => None,
         }
     }
+    fn frame_input(&mut self, step: u64, _now: u64) -> Option<Vec<u8>> {
+        match self.front() {
+            Some(Record { step: at, input: Input::Frame(frame) }) if *at == step => Some(frame.clone()),
+            _ => None,
+        }
+    }
     fn may_input(&self) -> bool {
         let ends = self.next_is(self.asked_at, |input| matches!(input, Input::End(_)));
         self.front().is_some() && !ends
