@@ -4,12 +4,14 @@
 //! writes the text a user types, so file and command line share one syntax and one set of errors.
 
 mod display;
+mod network;
 mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::{CPUS_MAX, DISKS_MAX};
 pub use display::{Screenshot, VgaBios, VgaChoice};
+pub use network::{Mac, NetChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{
@@ -78,6 +80,8 @@ pub struct MachineConfig {
     /// Disks, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disk: Vec<DiskChoice>,
+    /// What the network adapter is connected to, if there is one.
+    pub net: NetChoice,
     /// Display adapter.
     pub vga: VgaChoice,
     /// The display's option ROM. Unset: SeaBIOS's, if it lies beside the file of `bios`.
@@ -141,6 +145,7 @@ impl Default for MachineConfig {
             rtc: RtcDate::default(),
             quantum: DEFAULT_QUANTUM,
             disk: Vec::new(),
+            net: NetChoice::None,
             vga: VgaChoice::default(),
             vga_bios: None,
             screenshot: Vec::new(),
@@ -332,6 +337,7 @@ impl MachineConfig {
         let debugcon = self.debugcon.as_mut().and_then(Debugcon::file_mut);
         let flat = self.flat.as_mut().map(|flat| &mut flat.file);
         let disks = self.disk.iter_mut().map(|disk| &mut disk.file);
+        let net = self.net.socket_mut();
         let vga_bios = self.vga_bios.as_mut().and_then(VgaBios::file_mut);
         let screenshots = self.screenshot.iter_mut().map(|shot| &mut shot.file);
         plain
@@ -340,6 +346,7 @@ impl MachineConfig {
             .chain(flat)
             .chain(debugcon)
             .chain(disks)
+            .chain(net)
             .chain(vga_bios)
             .chain(screenshots)
     }

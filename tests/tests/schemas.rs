@@ -1,7 +1,9 @@
 //! A section's schema does not change without its version: a state saved before would be read as something else.
 
 use amber_cpu::state::CpuSection;
+use amber_devices::{NicConfig, Platform, PlatformConfig};
 use amber_emu::config::Firmware;
+use amber_emu::machine::NicSpec;
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -18,7 +20,12 @@ fn schemas_change_with_their_versions() {
         format!("{} {} {id:?}", section.kind, section.version)
     };
     let scratch = Scratch::new("schemas");
-    let now: BTreeSet<String> = disk_rom(&scratch.0).sections().iter().map(line).collect();
+    let mac = [2, 0, 0, 0, 0, 1];
+    let chipset = PlatformConfig { nic: Some(NicConfig { mac }), ..PlatformConfig::default() };
+    let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
+    let nic = NicSpec::virtio(mac).to_section("nic0");
+    let sections = disk_rom(&scratch.0).sections();
+    let now: BTreeSet<String> = sections.iter().chain(&chipset).chain([&nic]).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();
     let new: Vec<&String> = now.difference(&pinned).collect();
     let all: Vec<&str> = now.iter().map(String::as_str).collect();

@@ -5,7 +5,7 @@ use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
     ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory, MachineConfig,
-    MachineType, MemorySize, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios, VgaChoice,
+    MachineType, MemorySize, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios, VgaChoice,
 };
 use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
@@ -163,6 +163,10 @@ pub struct MachineArgs {
     /// times.
     #[arg(long, value_name = "FILE[,ro]")]
     pub disk: Vec<DiskChoice>,
+    /// Network adapter: none, or virtio-net on a Unix socket that two machines, QEMU or passt share:
+    /// link:FILE[,mac=ADDRESS] [default: none].
+    #[arg(long, value_name = "none|link:FILE")]
+    pub net: Option<NetChoice>,
     /// Display adapter: std (QEMU's stdvga, 16 MiB), or text, what machines had before [default: std].
     #[arg(long, value_name = "ADAPTER")]
     pub vga: Option<VgaChoice>,
@@ -311,7 +315,7 @@ impl GuestArgs {
 
 impl MachineArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, vga, vga_bios } = self;
+        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, net, vga, vga_bios } = self;
         if !disk.is_empty() {
             config.disk.clone_from(disk);
         }
@@ -322,6 +326,7 @@ impl MachineArgs {
         set(&mut config.seed, seed);
         set(&mut config.rtc, rtc);
         set(&mut config.quantum, quantum);
+        set(&mut config.net, net);
         set(&mut config.vga, vga);
         set_some(&mut config.vga_bios, vga_bios);
     }

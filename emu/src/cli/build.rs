@@ -3,7 +3,7 @@
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::Base;
-use crate::machine::{DiskImage, Machine, MachineSpec};
+use crate::machine::{DiskImage, Machine, MachineSpec, NicSpec};
 use amber_devices::{DisplayKind, RamLayout, place_tables};
 use anyhow::Result;
 
@@ -36,7 +36,8 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     }
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    let mut machine = Machine::equipped(spec, image, tables, &disks(config)?, None)?;
+    let nic = config.net.mac().map(|mac| NicSpec::virtio(mac.0));
+    let mut machine = Machine::equipped(spec, image, tables, &disks(config)?, nic)?;
     machine.set_engine(config.engine.into());
     Ok(machine)
 }

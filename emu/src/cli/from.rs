@@ -2,8 +2,8 @@
 
 use super::args::MachineArgs;
 use super::stores::{self, Found};
-use crate::config::{CpuChoice, DiskChoice, MachineConfig, MemorySize, RtcDate};
-use crate::machine::{DiskSpec, Machine, MachineSpec};
+use crate::config::{CpuChoice, DiskChoice, Mac, MachineConfig, MemorySize, NetChoice, RtcDate};
+use crate::machine::{DiskSpec, Machine, MachineSpec, NicSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -23,6 +23,7 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
     let spec = Machine::spec_in(&snapshot.manifest.sections)?;
     let mut differences = contradictions(asked, &spec);
     differences.extend(other_disks(&config.disk, &spec.disks));
+    differences.extend(other_nic(&config.net, Machine::nic_in(&snapshot.manifest.sections)?.as_ref()));
     if !differences.is_empty() {
         bail!("--from {text}: {}; leave out what the snapshot decides", differences.join("; "));
     }
@@ -35,8 +36,10 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 
 /// Every option that asks for another machine than the snapshot holds, field by field.
 fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
-    // What is in the option ROM is part of the snapshot. Disks in a file beside --from count as well: they say where the images are.
-    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, vga_bios: _, disk: _ } = asked;
+    // What is in the option ROM is part of the snapshot. Disks and the network in a file beside --from count as well:
+    // they say where the images are, and where the cable leads.
+    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, vga_bios: _, disk: _, net: _ } =
+        asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
     let fields = [
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
@@ -62,6 +65,18 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
 fn date(seconds: i64) -> String {
     let date = u64::try_from(seconds).ok().and_then(RtcDate::from_unix_seconds);
     date.map_or_else(|| format!("{seconds} s after 1970"), |date| date.to_string())
+}
+
+/// With --from, the network says where the cable leads now.
+fn other_nic(asked: &NetChoice, have: Option<&NicSpec>) -> Option<String> {
+    match (asked, have) {
+        (NetChoice::None, _) => None,
+        (_, None) => Some("--net asks for a network adapter, the snapshot has none".to_owned()),
+        (_, Some(have)) => {
+            let (asked, have) = (asked.asked_mac().filter(|mac| mac.0 != have.mac)?, Mac(have.mac));
+            Some(format!("--net asks for the address {asked}, the snapshot has {have}"))
+        }
+    }
 }
 
 /// With --from, disks say where the snapshot's images are now: all of them, or none.

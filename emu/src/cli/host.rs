@@ -5,10 +5,14 @@ use super::hands::Hands;
 use crate::control::{Call, Calls, Server};
 use crate::input::{Record, Recorder};
 use crate::machine::{Gesture, HostIo, Ready};
+use crate::net::Link;
 use std::collections::VecDeque;
 
 /// Most bytes the guest is given at once.
 const CHUNK: usize = 64;
+
+/// Longest wait for the console while a frame may come, ns of real time.
+const FRAME_WAIT_NS: u64 = 1_000_000;
 
 /// See the module.
 pub struct SessionHost {
@@ -18,6 +22,8 @@ pub struct SessionHost {
     pub control: Option<(Server, Calls)>,
     /// Typed by other programs.
     typed: VecDeque<u8>,
+    /// What the network adapter's cable leads to.
+    pub link: Option<Box<dyn Link>>,
     /// Keys and motion by other programs.
     pub hands: Hands,
     /// Nothing stops a run that is itself an answer.
@@ -34,6 +40,7 @@ impl SessionHost {
             recorder,
             control,
             typed: VecDeque::new(),
+            link: None,
             hands: Hands::default(),
             deaf: false,
             serves: false,
@@ -81,13 +88,28 @@ impl HostIo for SessionHost {
             let chunk = self.typed.len().min(CHUNK);
             return self.typed.drain(..chunk).collect();
         }
-        // What waits for its time is not to wait for the console.
+        // What waits for its time is not to wait for the console, nor is a frame for long.
         let idle = if self.hands.waiting() == 0 { idle } else { idle.map(|_| 0) };
+        let idle = if self.link.is_none() { idle } else { idle.map(|ns| ns.min(FRAME_WAIT_NS)) };
         self.console.serial_input(step, idle)
     }
 
     fn gesture(&mut self, _step: u64, now: u64, ready: Ready) -> Option<Gesture> {
         self.hands.next(now, ready)
+    }
+
+    fn frame_output(&mut self, now: u64, frame: &[u8]) {
+        if let Some(link) = &mut self.link {
+            link.send(now, frame);
+        }
+    }
+
+    fn frame_input(&mut self, _step: u64, now: u64) -> Option<Vec<u8>> {
+        self.link.as_mut()?.receive(now)
+    }
+
+    fn may_receive(&self) -> bool {
+        self.link.is_some()
     }
 
     fn may_input(&self) -> bool {

@@ -6,11 +6,12 @@ use super::host::SessionHost;
 use super::pace::Pacer;
 use super::session::Session;
 use super::{build, fault, from, log, overlays, report, trace};
-use crate::config::{Debugcon, Firmware, Guest, MachineConfig, Pace};
+use crate::config::{Debugcon, Firmware, Guest, MachineConfig, NetChoice, Pace};
 use crate::control::Server;
 use crate::gdb;
 use crate::input::{Input, Record, Recorder, Start};
 use crate::machine::{Machine, Stop};
+use crate::net::{Link, SocketLink};
 use crate::screenshot;
 use crate::symbols::Symbols;
 use amber_snapshot::SnapshotId;
@@ -143,7 +144,17 @@ fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Resu
         Server::listen(path).with_context(|| format!("--control {}: cannot be listened to", path.display()))
     };
     let control = config.control.as_ref().map(listen).transpose()?;
-    Ok(SessionHost::new(console, recorder, control))
+    let mut host = SessionHost::new(console, recorder, control);
+    host.link = link(&config.net)?;
+    Ok(host)
+}
+
+/// What the network adapter's cable leads to.
+fn link(net: &NetChoice) -> Result<Option<Box<dyn Link>>> {
+    let NetChoice::Link { socket, .. } = net else { return Ok(None) };
+    let link = SocketLink::open(socket);
+    let link = link.with_context(|| format!("--net link:{}: cannot be connected to", socket.display()))?;
+    Ok(Some(Box::new(link)))
 }
 
 /// Ends the recording with the state the run ended in.

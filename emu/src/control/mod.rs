@@ -3,7 +3,7 @@
 
 pub mod keys;
 mod server;
-mod socket;
+pub(crate) mod socket;
 
 pub use server::{Call, Calls, Server};
 pub use socket::UnixStream;

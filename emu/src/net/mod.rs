@@ -2,12 +2,14 @@
 //! logged input, and a replay needs none of it.
 
 mod crossover;
+mod socket;
 mod turns;
 
 #[cfg(test)]
 mod tests;
 
 pub use crossover::{Crossover, LATENCY_NS, crossover};
+pub use socket::SocketLink;
 pub use turns::{Side, run_in_turns};
 
 /// The far end of a cable.
