@@ -76,6 +76,28 @@ if [ ! -e ext4.img ]; then
     mv ext4.new ext4.img
 fi
 
+# Two of these talk over a cable: one asks for a file, the other has it. The command line says host=1 or host=2.
+network="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net"
+pack network.gz $network <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $network; do insmod /modules/\$module.ko; done
+ifconfig eth0 10.0.0.\$host up
+cat /sys/class/net/eth0/address
+if [ \$host = 2 ]; then
+    nc -l -p 5000 </bin/busybox && echo PASS
+else
+    until ping -c 1 -W 1 10.0.0.2; do :; done
+    ping -c 3 -s 1400 10.0.0.2
+    until nc 10.0.0.2 5000 </dev/null >/copy; do sleep 1; done
+    cmp /bin/busybox /copy && echo PASS
+fi
+poweroff -f
+INIT
+
 # In the order they are loaded.
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 mbcache jbd2
  crc32c_generic ext4"
