@@ -99,10 +99,15 @@ poweroff -f
 INIT
 
 # In the order they are loaded.
-modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 mbcache jbd2
- crc32c_generic ext4"
+ext4="crc16 mbcache jbd2 crc32c_generic ext4"
+modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk $ext4"
+nvme_modules="crc64 crc64-rocksoft crct10dif_common crc-t10dif t10-pi nvme-core nvme $ext4"
 
-# with_disk WORD: an init script that mounts the first disk, says WORD and goes on as standard input says.
+scsi_disks="crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod cdrom sr_mod $ext4 isofs"
+ahci_modules="scsi_common scsi_mod libata libahci ahci $scsi_disks"
+ide_modules="scsi_common scsi_mod libata ata_piix $scsi_disks"
+
+# with_disk WORD DISK MODULES: an init script that mounts /dev/DISK, says WORD and goes on as standard input says.
 with_disk() {
     cat <<INIT
 #!/bin/busybox sh
@@ -110,16 +115,25 @@ with_disk() {
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for module in $(echo $modules); do insmod /modules/\$module.ko; done
-cat /sys/block/vda/serial; echo
-mount -t ext4 /dev/vda /mnt || exec poweroff -f
+for module in $(echo $3); do insmod /modules/\$module.ko; done
+disk=$2
+INIT
+    cat <<'INIT'
+# Some drivers look for disks in the background.
+n=0
+while [ ! -b /dev/$disk ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+cat /sys/block/$disk/serial /sys/block/$disk/device/serial 2>/dev/null; echo
+mount -t ext4 /dev/$disk /mnt || exec poweroff -f
+INIT
+    cat <<INIT
 echo $1
 INIT
     cat
 }
 
 # Writes the disk for a while, and reads it back.
-with_disk WRITING <<'INIT' | pack disk.gz $modules
+writing() {
+    cat <<'INIT'
 n=0
 while [ $n -lt 40 ]; do
     head -c $((n * 5000)) /bin/busybox >/mnt/new
@@ -132,19 +146,58 @@ sync
 umount /mnt
 echo WRITTEN
 echo 3 >/proc/sys/vm/drop_caches
-mount -t ext4 /dev/vda /mnt
+mount -t ext4 /dev/$disk /mnt
 while [ $n -gt 33 ]; do
     n=$((n - 1))
     head -c $((n * 5000)) /bin/busybox | cmp - /mnt/$((n % 7)) || exec poweroff -f
 done
 cmp /bin/busybox /mnt/copy || exec poweroff -f
 umount /mnt
+INIT
+}
+
+passed() {
+    cat <<'INIT'
 echo PASS
 poweroff -f
 INIT
+}
+{ writing; passed; } | with_disk WRITING vda "$modules" | pack disk.gz $modules
+
+# The same on NVMe, which can discard, too.
+nvme_writing() {
+    cat <<'INIT'
+cat /sys/block/$disk/queue/write_cache
+ls -d /sys/block/$disk/mq/*
+fstrim -v /mnt
+INIT
+    writing
+    passed
+}
+nvme_writing | with_disk WRITING nvme0n1 "$nvme_modules" | pack nvme.gz $nvme_modules
+
+# The same at an ATA controller, where all of a CD is read, too.
+ata_writing() {
+    cat <<'INIT'
+n=0
+while [ ! -b /dev/sr0 ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+cat /sys/block/$disk/device/queue_depth /sys/block/$disk/device/model /sys/block/sr0/device/model
+cat /sys/block/$disk/queue/write_cache /sys/block/$disk/queue/fua
+INIT
+    writing
+    cat <<'INIT'
+mount -t iso9660 -o ro /dev/sr0 /mnt || exec poweroff -f
+find /mnt -type f | wc -l
+umount /mnt
+md5sum /dev/sr0
+INIT
+    passed
+}
+ata_writing | with_disk WRITING sda "$ahci_modules" | pack ahci.gz $ahci_modules
+ata_writing | with_disk WRITING sda "$ide_modules" | pack ide.gz $ide_modules
 
 # A bit of everything: processes, a tree of files, pipes, and several writers of the disk at the same time.
-with_disk WORKING <<'INIT' | pack work.gz $modules
+with_disk WORKING vda "$modules" <<'INIT' | pack work.gz $modules
 for round in 1 2 3 4; do
     n=0
     while [ $n -lt 300 ]; do /bin/true; n=$((n + 1)); done
@@ -202,4 +255,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"

@@ -60,6 +60,10 @@ pub trait Dma {
     fn write_disk(&mut self, _disk: u8, _at: u64, _from: &[u8]) -> Result<(), MediumError> {
         Err(MediumError)
     }
+    /// Returns when what was written to the medium of disk `disk` is where it outlives the host's power.
+    fn flush_disk(&mut self, _disk: u8) -> Result<(), MediumError> {
+        Ok(())
+    }
     /// Reads video memory from byte `at` on; what is none reads as ones.
     fn read_vram(&mut self, _at: u64, into: &mut [u8]) {
         into.fill(0xff);

@@ -38,10 +38,14 @@ pub enum IrqSource {
     Coprocessor,
     /// The function in this slot of PCI bus 0, 1 to [`SLOT_MAX`].
     Slot(u8),
+    /// Serial ATA controller.
+    Sata,
+    /// IDE controller.
+    Ide,
 }
 
 /// Highest slot of PCI bus 0 whose function has an interrupt pin of its own here.
-pub const SLOT_MAX: u8 = 20;
+pub const SLOT_MAX: u8 = 19;
 
 impl IrqSource {
     /// The source's bit in the word of a line. Part of the saved state.
@@ -59,7 +63,10 @@ impl IrqSource {
             Self::Hpet2 => 9,
             Self::Smbus => 10,
             Self::Coprocessor => 11,
+            // The first slot drives PIRQs only, the channels ISA interrupts only.
+            Self::Ide => 12,
             Self::Slot(slot) => 11 + slot.clamp(1, SLOT_MAX),
+            Self::Sata => 31,
         };
         1 << number
     }

@@ -1,13 +1,16 @@
 //! One PC's worth of chipset: who is where, what changes reach whom, and the whole of it as sections.
 
+use crate::ahci::{AHCI_PORTS, AHCI_SLOT};
 use crate::clock::Clock;
 use crate::coprocessor::Coprocessor;
 use crate::debug_ports::DebugPorts;
 use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
+use crate::disk::DiskConfig;
 use crate::effects::{Effect, Effects};
 use crate::fw_cfg::{FwCfg, Items};
 use crate::hpet::{HPET_BASE, Hpet};
 use crate::i8042::{I8042, Key, MouseEvent};
+use crate::ide::IDE_DRIVES;
 use crate::ioapic::{IOAPIC_BASE, Ioapic};
 use crate::irq::{Change, IrqLines, SLOT_MAX};
 use crate::map::{Backing, MapRange, RegionId, flatten};
@@ -18,7 +21,6 @@ use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
 use crate::vga::{DisplayKind, OPTION_ROM_MAX, Vga};
-use crate::virtio::blk::DiskConfig;
 use crate::virtio::net::NicConfig;
 
 const GIB: u64 = 1 << 30;
@@ -105,6 +107,12 @@ pub enum ConfigError {
     /// The number of disks.
     #[error("{0} disks: a platform has at most {DISKS_MAX}")]
     Disks(usize),
+    /// The number of disks at the AHCI controller.
+    #[error("{0} disks and CDs at the AHCI controller: it has {AHCI_PORTS} ports")]
+    Ports(usize),
+    /// The number of disks at the IDE controller.
+    #[error("{0} disks and CDs at the IDE controller: it takes {IDE_DRIVES}")]
+    Drives(usize),
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
@@ -139,6 +147,14 @@ impl PlatformConfig {
         }
         if self.disks.len() > DISKS_MAX {
             return Err(ConfigError::Disks(self.disks.len()));
+        }
+        let ported = self.disks.iter().filter(|disk| disk.interface.is_at_ahci()).count();
+        if ported > AHCI_PORTS {
+            return Err(ConfigError::Ports(ported));
+        }
+        let drives = self.disks.iter().filter(|disk| disk.interface.is_at_ide()).count();
+        if drives > IDE_DRIVES {
+            return Err(ConfigError::Drives(drives));
         }
         if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
             return Err(ConfigError::Sectors(n));
@@ -428,7 +444,7 @@ impl Platform {
     /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.
     pub fn reset(&mut self, dma: &mut dyn Dma) {
         self.irqs = IrqLines::new();
-        for device in ALL.into_iter().chain((1..=SLOT_MAX).map(DeviceId::Slot)) {
+        for device in ALL.into_iter().chain((1..=SLOT_MAX).chain([AHCI_SLOT]).map(DeviceId::Slot)) {
             for timer in 0..crate::clock::TIMERS {
                 self.clock.cancel(crate::clock::Timer { device, timer });
             }

@@ -88,16 +88,23 @@ impl Saved<'_> {
     fn pci(&self, own: &Pci) -> Result<Pci, SectionError> {
         let low_ram = own.host_bridge.low_ram();
         let disks = own.disks.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
+        let nvme = own.nvme.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
+        let ahci = own.ahci.as_ref().map(|ahci| ahci.restored(self.find(&ahci.section_name())?));
+        let ide = own.ide.as_ref().map(|ide| ide.restored(self.find(&ide.section_name())?));
         let nic = own.nic.as_ref().map(|nic| nic.restored(self.find(&nic.section_name())?));
-        let pci = Pci {
+        let mut pci = Pci {
             latch: self.take::<ConfigAddress>("pci/config-address")?,
             host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
             lpc: self.take::<Lpc>("pci/lpc")?,
             smbus: self.take::<Smbus>("pci/smbus")?,
             vga: own.vga.restored(self.find("vga")?)?,
             disks: disks.collect::<Result<_, _>>()?,
+            nvme: nvme.collect::<Result<_, _>>()?,
+            ahci: ahci.transpose()?,
+            ide: ide.transpose()?,
             nic: nic.transpose()?,
         };
+        pci.route();
         self.check("pci", &pci)?;
         if pci.host_bridge.low_ram() != low_ram {
             let value = pci.host_bridge.low_ram().to_string();

@@ -1,7 +1,7 @@
 //! A bench for tests of one device: clock, lines, effects and a little RAM.
 
 use crate::clock::Clock;
-use crate::device::{DeviceCtx, Dma};
+use crate::device::{DeviceCtx, Dma, MediumError};
 use crate::effects::Effects;
 use crate::irq::{Change, IrqLines};
 
@@ -22,6 +22,73 @@ impl Dma for Memory {
                 *slot = *byte;
             }
         }
+    }
+}
+
+/// RAM and media that can break.
+pub(crate) struct World {
+    pub ram: Memory,
+    pub disks: Vec<Vec<u8>>,
+    pub broken: bool,
+    /// What was written cannot be brought to the media.
+    pub full: bool,
+    pub flushes: usize,
+}
+
+impl World {
+    pub fn new(ram: usize, disks: Vec<Vec<u8>>) -> Self {
+        Self { ram: Memory(vec![0; ram]), disks, broken: false, full: false, flushes: 0 }
+    }
+}
+
+impl Dma for World {
+    fn read(&mut self, gpa: u64, into: &mut [u8]) {
+        self.ram.read(gpa, into);
+    }
+    fn write(&mut self, gpa: u64, from: &[u8]) {
+        self.ram.write(gpa, from);
+    }
+    fn read_disk(&mut self, disk: u8, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        if self.broken {
+            return Err(MediumError);
+        }
+        let bytes = self.disks[usize::from(disk)].get(at as usize..at as usize + into.len());
+        into.copy_from_slice(bytes.ok_or(MediumError)?);
+        Ok(())
+    }
+
+    fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        if self.broken {
+            return Err(MediumError);
+        }
+        let bytes = self.disks[usize::from(disk)].get_mut(at as usize..at as usize + from.len());
+        bytes.ok_or(MediumError)?.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn flush_disk(&mut self, _disk: u8) -> Result<(), MediumError> {
+        self.flushes += 1;
+        if self.full { Err(MediumError) } else { Ok(()) }
+    }
+}
+
+/// xorshift64*.
+pub(crate) struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 16) % n
+    }
+
+    pub fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
     }
 }
 

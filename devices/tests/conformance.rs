@@ -1,7 +1,9 @@
 //! The battery every device passes: a saved state goes on like the original, every register can be touched
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
-use amber_devices::{DiskConfig, Dma, Effect, Key, MediumError, MouseEvent, Platform, PlatformConfig};
+use amber_devices::{
+    DiskConfig, DiskInterface, Dma, Effect, Key, MediumError, MouseEvent, Platform, PlatformConfig,
+};
 use proptest::prelude::*;
 
 /// A device's registers, as the guest reaches them.
@@ -24,6 +26,16 @@ const VGA: u64 = 0xfebf_0000;
 /// BARs of the first disk, where the chipset comes up with them.
 const MSIX: u64 = 0xfe00_0000;
 const DISK: u64 = 0xfe00_4000;
+/// BARs of the third, and its configuration space.
+const NVME: u64 = 0xfe01_0000;
+const NVME_MSIX: u64 = 0xfe01_4000;
+const NVME_CONFIG: u64 = ECAM + 0x2_8000;
+/// The AHCI controller's registers and configuration space.
+const ABAR: u64 = 0xfe01_5000;
+const AHCI: u64 = ECAM + 0xf_a000;
+/// The IDE controller's configuration space and bus masters.
+const IDE: u64 = ECAM + 0x9_8000;
+const BUS_MASTERS: u16 = 0xc000;
 /// The disk's queue and buffers in memory.
 const TABLE: u64 = 0x1000;
 const DRIVER: u64 = 0x1800;
@@ -69,6 +81,92 @@ fn disk_is_ready() -> Vec<Op> {
     ops
 }
 
+/// Admin queues at 1000h and 2000h, I/O queues at 3000h and 0, all of 8 entries, the latter full of commands of all kinds,
+/// three of them in flight, and an event that somebody waits for.
+fn nvme_is_ready() -> Vec<Op> {
+    let mut ops = vec![Op::Write { gpa: NVME_CONFIG + 4, size: 2, value: 6 }];
+    let set = |at: u64, size: u8, value: u64| Op::Write { gpa: NVME + at, size, value };
+    for (at, size, value) in [(0x24, 4, 0x7_0007), (0x28, 8, 0x1000), (0x30, 8, 0x2000), (0x14, 4, 0x46_0001)]
+    {
+        ops.push(set(at, size, value));
+    }
+    let create = 7 << 16 | 1;
+    for (n, (opcode, prp, cdw10, cdw11)) in
+        [(5, 0, create, 1 << 16 | 3), (1, 0x3000, create, 1 << 16 | 1), (12, 0, 0, 0), (6, 0x1800, 1, 0)]
+            .into_iter()
+            .enumerate()
+    {
+        ops.push(Op::Poke(0x1000 + 64 * n as u64, nvme_command(opcode, 0, prp, [cdw10, cdw11, 0])));
+    }
+    ops.extend([set(0x1000, 4, 3), Op::Advance(10_000), set(0x1004, 4, 2)]);
+    for (n, opcode) in [1, 2, 0, 8, 5, 9, 1, 2].into_iter().enumerate() {
+        let command = nvme_command(opcode, 1, 0x1800, [n as u32, 0, u32::from(opcode != 9)]);
+        ops.push(Op::Poke(0x3000 + 64 * n as u64, command));
+    }
+    ops.push(set(0x1008, 4, 3));
+    ops
+}
+
+fn nvme_command(opcode: u8, nsid: u32, prp: u64, dwords: [u32; 3]) -> Vec<u8> {
+    let mut raw = vec![opcode, 0, opcode, 0];
+    raw.extend(nsid.to_le_bytes());
+    raw.resize(24, 0);
+    raw.extend(prp.to_le_bytes());
+    raw.extend([0; 8]);
+    dwords.iter().for_each(|dword| raw.extend(dword.to_le_bytes()));
+    raw.resize(64, 0);
+    raw
+}
+
+/// A port that runs, with its command list at `list`, and a command in each slot of `commands`: FIS and packet.
+fn port_runs(port: u64, list: u64, commands: &[(u8, [u8; 20], [u8; 12])]) -> Vec<Op> {
+    let registers = ABAR + 0x100 + 0x80 * port;
+    let mut ops = Vec::new();
+    for (slot, fis, packet) in commands {
+        let table = BUFFERS + 0x1000 * port + 0x100 * u64::from(*slot);
+        let header = u128::from(1u32 << 16 | 5) | u128::from(table) << 64;
+        ops.push(Op::Poke(list + 32 * u64::from(*slot), header.to_le_bytes().to_vec()));
+        ops.push(Op::Poke(table, fis.to_vec()));
+        ops.push(Op::Poke(table + 0x40, packet.to_vec()));
+        ops.push(Op::Poke(table + 0x80, descriptor(BUFFERS + 0x800, 0, 0x7ff, 0x8000).to_vec()));
+    }
+    let issued = commands.iter().fold(0, |bits, (slot, ..)| bits | 1 << slot);
+    let start = [(0, list), (8, list + 0x400), (0x14, 0xffff_ffff), (0x30, 0xffff_ffff), (0x18, 0x11)];
+    ops.extend(start.map(|(at, value)| Op::Write { gpa: registers + at, size: 4, value }));
+    ops.push(Op::Write { gpa: registers + 0x34, size: 4, value: if port == 0 { issued } else { 0 } });
+    ops.push(Op::Write { gpa: registers + 0x38, size: 4, value: issued });
+    ops
+}
+
+/// Two queued commands are in flight at a disk, and a packet at a CD.
+fn ports_are_busy() -> Vec<Op> {
+    let queued = |slot: u8, command: u8| {
+        let mut fis = [0; 20];
+        (fis[0], fis[1], fis[2], fis[3], fis[7], fis[12]) = (0x27, 0x80, command, 2, 0x40, slot << 3);
+        (slot, fis, [0; 12])
+    };
+    let mut packet = [0; 20];
+    (packet[0], packet[1], packet[2], packet[3]) = (0x27, 0x80, 0xa0, 1);
+    let sense = [3, 0, 0, 0, 18, 0, 0, 0, 0, 0, 0, 0];
+    let read = [0x28, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0];
+    let master = [(AHCI + 4, 6), (ABAR + 4, 2)].map(|(gpa, value)| Op::Write { gpa, size: 2, value });
+    let disk = port_runs(0, TABLE, &[queued(0, 0x60), queued(5, 0x61)]);
+    let cd = port_runs(1, DRIVER, &[(0, packet, sense), (1, packet, read)]);
+    [master.to_vec(), disk, cd].concat()
+}
+
+/// The host reads the first of two sectors of a disk, and the bus master of the other channel is on.
+fn ide_is_busy() -> Vec<Op> {
+    let out = |port: u16, value: u32| Op::Out { port, size: 1, value };
+    let mut ops = vec![Op::Write { gpa: IDE + 4, size: 2, value: 5 }];
+    ops.extend(
+        [(0x1f6, 0xe0), (0x1f2, 2), (0x1f3, 1), (0x1f4, 0), (0x1f5, 0), (0x1f7, 0x20)]
+            .map(|(port, value)| out(port, value)),
+    );
+    ops.extend([Op::Advance(100_000), Op::Out { port: BUS_MASTERS + 4, size: 4, value: TABLE as u32 }]);
+    ops
+}
+
 fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
     let word =
         u128::from(address) | u128::from(len) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
@@ -76,7 +174,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 18] = [
+const TARGETS: [Target; 24] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -148,6 +246,62 @@ const TARGETS: [Target; 18] = [
         ],
         prelude: disk_is_ready,
     },
+    Target {
+        name: "nvme registers",
+        ports: &[(0xcf8, 8)],
+        windows: &[
+            (NVME_CONFIG, 0x100),
+            (NVME, 0x40),
+            (NVME + 0x1000, 0x20),
+            (NVME_MSIX, 0x30),
+            (NVME_MSIX + 0x800, 8),
+        ],
+        prelude: none,
+    },
+    Target {
+        name: "nvme commands",
+        ports: &[],
+        windows: &[
+            (NVME + 0xc, 8),
+            (NVME + 0x1000, 0x10),
+            (NVME + 0x1000, 0x10),
+            (NVME_CONFIG + 4, 2),
+            (NVME_MSIX, 0x20),
+        ],
+        prelude: nvme_is_ready,
+    },
+    Target {
+        name: "ahci registers",
+        ports: &[(0xcf8, 8)],
+        windows: &[(AHCI, 0x100), (ABAR, 0x2c), (ABAR + 0x100, 0x40), (ABAR + 0x180, 0x40)],
+        prelude: none,
+    },
+    Target {
+        name: "ahci commands",
+        ports: &[],
+        windows: &[
+            (ABAR + 4, 8),
+            (ABAR + 0x110, 0xc),
+            (ABAR + 0x134, 8),
+            (ABAR + 0x190, 0xc),
+            (ABAR + 0x1b8, 4),
+            (AHCI + 4, 2),
+            (AHCI + 0x40, 0x10),
+        ],
+        prelude: ports_are_busy,
+    },
+    Target {
+        name: "ide registers",
+        ports: &[(0x1f0, 8), (0x3f6, 1), (0x170, 8), (0x376, 1), (BUS_MASTERS, 16)],
+        windows: &[(IDE, 0x100)],
+        prelude: none,
+    },
+    Target {
+        name: "ide commands",
+        ports: &[(0x1f0, 2), (0x1f0, 2), (0x1f6, 2), (0x3f6, 1), (BUS_MASTERS, 8)],
+        windows: &[(IDE + 4, 2)],
+        prelude: ide_is_busy,
+    },
 ];
 
 #[derive(Clone, Debug)]
@@ -181,13 +335,15 @@ enum Op {
     PowerButton,
 }
 
+/// Disks: two of virtio, one of NVMe, and a disk and a CD each at the AHCI and the IDE controller.
+const DISKS: usize = 7;
 /// Bytes of each disk.
 const DISK_LEN: usize = 0x4000;
 
 /// Bytes of video memory, which repeats.
 const VRAM_LEN: usize = 0x2_0000;
 /// Where it begins in memory.
-const VRAM: usize = RAM + 2 * DISK_LEN;
+const VRAM: usize = RAM + DISKS * DISK_LEN;
 
 /// RAM, behind it the disks, and behind these video memory.
 struct Memory(Vec<u8>);
@@ -232,8 +388,17 @@ impl Dma for Memory {
 }
 
 fn config() -> PlatformConfig {
-    let disk = |read_only| DiskConfig { sectors: (DISK_LEN / 512) as u64, read_only };
-    let disks = vec![disk(false), disk(true)];
+    let sectors = (DISK_LEN / 512) as u64;
+    let disk = |interface, read_only| DiskConfig { interface, sectors, read_only };
+    let disks = vec![
+        disk(DiskInterface::Virtio, false),
+        disk(DiskInterface::Virtio, true),
+        disk(DiskInterface::Nvme, false),
+        disk(DiskInterface::Ahci, false),
+        disk(DiskInterface::Cdrom, true),
+        disk(DiskInterface::Ide, false),
+        disk(DiskInterface::IdeCdrom, true),
+    ];
     PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, ..PlatformConfig::default() }
 }
 
@@ -319,7 +484,8 @@ fn register_op(target: &'static Target) -> BoxedStrategy<Op> {
         let gpa = *base..base + len;
         let size = prop_oneof![Just(1u8), Just(2), Just(4), Just(8)];
         choices.push((gpa.clone(), size.clone()).prop_map(|(gpa, size)| Op::Read { gpa, size }).boxed());
-        let write = (gpa, size, any::<u64>()).prop_map(|(gpa, size, value)| Op::Write { gpa, size, value });
+        let value = prop_oneof![4 => any::<u64>(), 1 => 0u64..16];
+        let write = (gpa, size, value).prop_map(|(gpa, size, value)| Op::Write { gpa, size, value });
         choices.push(write.boxed());
     }
     proptest::strategy::Union::new(choices).boxed()
@@ -456,9 +622,13 @@ fn every_window_takes_every_width() {
         (0xfed0_0000, 0x1000),
         (MSIX, 0x1000),
         (DISK, 0x4000),
+        (ABAR, 0x1000),
+        (AHCI, 0x1000),
         (ECAM, 0x2000),
         (ECAM + 0xf_8000, 0x4000),
         (ECAM + 0x1_8000, 0x1000),
+        (NVME, 0x5000),
+        (NVME_CONFIG, 0x1000),
         (0xa_0000, 0x1000),
         (0xb_8000, 0x1000),
         (VGA, 0x1000),
@@ -533,4 +703,55 @@ fn the_prelude_of_the_disk_has_requests_in_flight_that_land() {
     let without = PlatformConfig { disks: Vec::new(), ..config() };
     let unknown = Platform::new(&without).unwrap().restore("platform0", &platform.sections("platform0"));
     assert!(unknown.unwrap_err().to_string().contains("virtio-blk0"));
+}
+
+#[test]
+fn the_prelude_of_nvme_has_commands_in_flight_that_land() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &nvme_is_ready());
+    assert_eq!(platform.mmio_read(&mut memory, NVME + 0x1c, 4), 1, "ready");
+    run(&mut platform, &mut memory, &[Op::Advance(1_000_000)]);
+    let mut entries = [0; 48];
+    memory.read(0, &mut entries);
+    for (entry, id) in entries.chunks(16).zip([2, 1, 0]) {
+        assert_eq!((entry[12], entry[14], entry[15]), (id, 1, 0), "{entries:x?}");
+    }
+    let mut damaged = platform.sections("platform0");
+    damaged.retain(|section| section.path != "platform0/nvme2");
+    let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
+    assert!(missing.contains("platform0/nvme2 is missing"), "{missing}");
+}
+
+#[test]
+fn the_prelude_of_the_ports_has_commands_in_flight_that_land() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &ports_are_busy());
+    let mut port = |at: u64, memory: &mut Memory| platform.mmio_read(memory, ABAR + 0x100 + at, 4);
+    assert_eq!((port(0x34, &mut memory), port(0x38, &mut memory)), (0x21, 0), "two are queued");
+    assert_eq!((port(0xa0, &mut memory) & 0x80, port(0xb8, &mut memory)), (0x80, 3), "a packet is under way");
+    run(&mut platform, &mut memory, &[Op::Advance(1_000_000)]);
+    let mut port = |at: u64| platform.mmio_read(&mut memory, ABAR + 0x100 + at, 4);
+    assert_eq!((port(0x34), port(0x10) & 1 << 3), (0, 1 << 3));
+    assert_eq!((port(0xb8), port(0xa0)), (0, 0x50));
+    let mut damaged = platform.sections("platform0");
+    damaged.retain(|section| section.path != "platform0/ahci");
+    let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
+    assert!(missing.contains("platform0/ahci is missing"), "{missing}");
+}
+
+#[test]
+fn the_prelude_of_ide_leaves_a_sector_for_the_host() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &ide_is_busy());
+    assert_eq!(platform.pio_read(&mut memory, 0x3f6, 1), 0x58, "it is the host's turn");
+    for _ in 0..256 {
+        platform.pio_read(&mut memory, 0x1f0, 2);
+    }
+    assert_eq!(platform.pio_read(&mut memory, 0x3f6, 1), 0x80, "the second sector is under way");
+    run(&mut platform, &mut memory, &[Op::Advance(100_000)]);
+    assert_eq!(platform.pio_read(&mut memory, 0x1f7, 1), 0x58);
+    let mut damaged = platform.sections("platform0");
+    damaged.retain(|section| section.path != "platform0/ide");
+    let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
+    assert!(missing.contains("platform0/ide is missing"), "{missing}");
 }

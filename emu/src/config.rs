@@ -3,13 +3,15 @@
 //! [`MachineConfig`] is complete: written with [`MachineConfig::to_toml`] it repeats the run. Every value type reads and
 //! writes the text a user types, so file and command line share one syntax and one set of errors.
 
+mod cd;
 mod display;
 mod network;
 mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
-use amber_devices::{CPUS_MAX, DISKS_MAX};
+use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, IDE_DRIVES};
+pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 pub use network::{Mac, NetChoice};
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,9 @@ pub struct MachineConfig {
     /// Disks, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disk: Vec<DiskChoice>,
+    /// CDs, each in a drive of its own, behind the disks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cdrom: Vec<CdChoice>,
     /// What the network adapter is connected to, if there is one.
     pub net: NetChoice,
     /// Display adapter.
@@ -145,6 +150,7 @@ impl Default for MachineConfig {
             rtc: RtcDate::default(),
             quantum: DEFAULT_QUANTUM,
             disk: Vec::new(),
+            cdrom: Vec::new(),
             net: NetChoice::None,
             vga: VgaChoice::default(),
             vga_bios: None,
@@ -195,6 +201,11 @@ pub enum ConfigError {
     TwoGuests { first: &'static str, second: &'static str },
     #[error("{option} needs --kernel; it means nothing for {guest}")]
     NeedsKernel { option: &'static str, guest: &'static str },
+    #[error(
+        "--disk {disk} goes with no {option}: what is written to an image cannot be taken back; leave write-through out, \
+         and `amber disk commit` a snapshot"
+    )]
+    WriteThrough { disk: String, option: &'static str },
     #[error("{key} is {value}; it must be between {min} and {max}")]
     OutOfRange { key: &'static str, value: u64, min: u64, max: u64 },
     #[error("the configuration cannot be written as TOML: {0}")]
@@ -244,6 +255,7 @@ impl MachineConfig {
     /// Names the option at fault.
     pub fn guest(&self) -> Result<Guest<'_>, ConfigError> {
         self.check_ranges()?;
+        self.check_write_through()?;
         let named = self.named_guests();
         if let [first, second, ..] = named[..] {
             return Err(ConfigError::TwoGuests { first, second });
@@ -301,6 +313,11 @@ impl MachineConfig {
         all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
     }
 
+    /// The disks, and the CDs behind them.
+    pub fn media(&self) -> Vec<DiskChoice> {
+        self.disk.iter().cloned().chain(self.cdrom.iter().map(CdChoice::disk)).collect()
+    }
+
     fn check_ranges(&self) -> Result<(), ConfigError> {
         let range = |key, value, min, max| {
             if (min..=max).contains(&value) {
@@ -310,10 +327,33 @@ impl MachineConfig {
             }
         };
         range("cpus", self.cpus.into(), 1, CPUS_MAX.into())?;
-        range("number of disks", self.disk.len() as u64, 0, DISKS_MAX as u64)?;
+        let media = self.media();
+        range("number of disks", media.len() as u64, 0, DISKS_MAX as u64)?;
+        let ported = media.iter().filter(|disk| disk.interface.is_at_ahci()).count();
+        range("number of disks and CDs at AHCI", ported as u64, 0, AHCI_PORTS as u64)?;
+        let drives = media.iter().filter(|disk| disk.interface.is_at_ide()).count();
+        range("number of disks and CDs at IDE", drives as u64, 0, IDE_DRIVES as u64)?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
+    }
+
+    /// What is written through to an image cannot be taken back there.
+    fn check_write_through(&self) -> Result<(), ConfigError> {
+        let Some(disk) = self.disk.iter().find(|disk| disk.write_through) else { return Ok(()) };
+        let others = [
+            ("--from", self.from.is_some()),
+            ("--guest-checkpoints", self.guest_checkpoints != Policy::Deny),
+        ];
+        match others.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(ConfigError::WriteThrough { disk: disk.to_string(), option }),
+            None => Ok(()),
+        }
+    }
+
+    /// Has no disk written through: the run was there already, or goes back and forth.
+    pub fn spare_images(&mut self) {
+        self.disk.iter_mut().for_each(|disk| disk.write_through = false);
     }
 
     fn rebase_paths(&mut self, folder: &Path) {
@@ -346,6 +386,7 @@ impl MachineConfig {
             .chain(flat)
             .chain(debugcon)
             .chain(disks)
+            .chain(self.cdrom.iter_mut().map(|cd| &mut cd.file))
             .chain(net)
             .chain(vga_bios)
             .chain(screenshots)

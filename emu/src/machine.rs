@@ -27,7 +27,7 @@ pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use screen::Seen;
 pub use spec::{DiskSpec, MachineSpec};
-pub use stored::LoadError;
+pub use stored::{LoadError, stored_disk};
 
 use crate::boot::{BootError, BootImage};
 use crate::disk::Disk;
@@ -70,6 +70,8 @@ pub enum MachineError {
     NoFrames,
     #[error("what the guest starts with cannot be read: {0}")]
     Start(String),
+    #[error("{0} is written through to its image, which cannot be written for two machines")]
+    WrittenThrough(&'static str),
     #[error("the machine has {want} disks, and {have} images are there for them")]
     Disks { want: usize, have: usize },
 }

@@ -305,7 +305,7 @@ impl Tlb {
                 if evicted {
                     self.flush(ContextId(slot as u8));
                     if let Some(entries) = self.entries(slot) {
-                        entries.reused = true;
+                        (entries.reused, entries.pressure) = (true, 0);
                     }
                 }
                 self.keys[slot] = Some(*key);

@@ -1,10 +1,15 @@
 //! Machines with disks, and what is on them.
 
+use amber_devices::DiskInterface;
 use amber_emu::cli::build;
-use amber_emu::config::{DiskChoice, MachineConfig};
+use amber_emu::config::{CdChoice, DiskChoice, MachineConfig};
 use amber_emu::machine::Machine;
+use amber_snapshot::{Value, decode};
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+/// A CD that starts GRUB, of Debian's grub-rescue-pc.
+pub const GRUB_CD: &str = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso";
 
 /// A machine with the image that drives disks, and two disks over copies of it in `folder`, the second read-only.
 pub fn disk_rom(folder: &Path) -> Machine {
@@ -14,7 +19,7 @@ pub fn disk_rom(folder: &Path) -> Machine {
         if !file.exists() {
             std::fs::copy(&image, &file).expect("the folder is writable");
         }
-        DiskChoice { file, read_only }
+        DiskChoice { file, read_only, ..DiskChoice::default() }
     };
     let disk = vec![disk("disk0.img", false), disk("disk1.img", true)];
     let memory = "64M".parse().expect("a size");
@@ -24,17 +29,36 @@ pub fn disk_rom(folder: &Path) -> Machine {
 
 /// A Debian guest of `tests/fetch-debian.sh` that works with the file system on its disk, if that was fetched.
 pub fn debian_with_disk(initrd: &str, cpus: u32) -> Option<impl Fn() -> Machine> {
+    debian_with(initrd, DiskInterface::Virtio, cpus)
+}
+
+/// The same with a disk of any kind, and beside one at an ATA controller a CD.
+pub fn debian_with(
+    initrd: &str,
+    interface: DiskInterface,
+    cpus: u32,
+) -> Option<impl Fn() -> Machine + use<>> {
     let folder = crate::debian()?;
     let (initrd, file) = (folder.join(initrd), folder.join("ext4.img"));
-    if !initrd.is_file() || !file.is_file() {
-        eprintln!("skipped: no file system in {}; tests/fetch-debian.sh makes one", folder.display());
+    let is_at_ata = interface.is_at_ahci() || interface.is_at_ide();
+    let cd = CdChoice { file: GRUB_CD.into(), at_ide: interface.is_at_ide() };
+    let cdrom = if is_at_ata { vec![cd] } else { Vec::new() };
+    let mut files = vec![&initrd, &file];
+    files.extend(cdrom.iter().map(|cd| &cd.file));
+    let missing = files.into_iter().find(|file| !file.is_file());
+    if let Some(missing) = missing {
+        eprintln!(
+            "skipped: no {}; tests/fetch-debian.sh makes guests, and the CD is of grub-rescue-pc",
+            missing.display()
+        );
         return None;
     }
     let config = MachineConfig {
         kernel: Some(folder.join("vmlinuz")),
         initrd: Some(initrd),
         append: Some(std::env::var("AMBER_APPEND").unwrap_or("console=ttyS0 panic=-1".into())),
-        disk: vec![DiskChoice { file, read_only: false }],
+        disk: vec![DiskChoice { file, interface, ..DiskChoice::default() }],
+        cdrom,
         cpus,
         ..MachineConfig::default()
     };
@@ -49,11 +73,30 @@ pub fn contents(machine: &Machine, disk: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether the first disk has requests in flight: their list is the end of its section, one byte 0 if it is empty.
+/// Whether a disk has requests in flight.
 pub fn busy(machine: &Machine) -> bool {
     let sections = machine.platform().sections("platform0");
-    let section = sections.iter().find(|section| section.path == "platform0/virtio-blk0");
-    section.is_some_and(|section| section.bytes.last() != Some(&0))
+    let is_disk = |path: &str| {
+        let name = path.strip_prefix("platform0/").unwrap_or("");
+        matches!(name, "virtio-blk0" | "nvme0" | "ahci" | "ide")
+    };
+    sections.iter().filter(|section| is_disk(&section.path)).any(|section| {
+        let value = decode(section).expect("a device's section is what its schema says");
+        has_in_flight(&value)
+    })
+}
+
+fn has_in_flight(value: &Value) -> bool {
+    match value {
+        Value::Struct(fields) => fields.iter().any(|(name, value)| match value {
+            Value::List(requests) if *name == "in_flight" => !requests.is_empty(),
+            // A channel has one command, and is done with what it does of it then.
+            Value::Option(due) if *name == "due" => due.is_some(),
+            value => has_in_flight(value),
+        }),
+        Value::List(values) => values.iter().any(has_in_flight),
+        _ => false,
+    }
 }
 
 /// What e2fsck says about the file system in an image, and its exit code.

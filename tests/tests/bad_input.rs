@@ -1,6 +1,7 @@
 //! Bad input ends in one sentence on standard error and exit code 2, never in a panic.
 
-use amber_tests::program::{Scratch, run};
+use amber_tests::program::{Scratch, amber, run};
+use std::process::{Command, Stdio};
 
 /// Runs amber, which must refuse; returns its sentence.
 fn sentence(args: &[&str]) -> String {
@@ -130,4 +131,17 @@ fn tests_that_cannot_be_read() {
     assert!(sentence(&["test", &folder]).contains("line 1"));
     scratch.file("test.toml", &[0xFF, 0xFE, 0x00]);
     sentence(&["test", &folder]);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_fault() {
+    let scratch = Scratch::new("reader-left");
+    let image = scratch.file("disk.img", &[0; 4096]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut amber = Command::new(amber());
+    amber.args(["disk", "info"]).arg(&image).stdout(writer).stderr(Stdio::piped());
+    let output = amber.output().expect("amber runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(141));
 }

@@ -3,10 +3,11 @@
 //!
 //!     cargo test --release -p amber-tests --test debian_disk -- --ignored --nocapture
 
+use amber_devices::DiskInterface;
 use amber_emu::machine::{Machine, Stop};
 use amber_snapshot::Store;
 use amber_tests::cuts::run;
-use amber_tests::disks::{busy, contents, debian_with_disk, fsck};
+use amber_tests::disks::{busy, contents, debian_with, fsck};
 use amber_tests::program::Scratch;
 use amber_tests::{Quiet, Random};
 use std::path::Path;
@@ -59,9 +60,9 @@ fn check_clean(image: &Path, at: u64) {
     assert_eq!(code, Some(0), "at {at}: {said}");
 }
 
-fn a_disk_is_the_same_whatever_cuts_its_writes(cpus: u32) {
-    let Some(new) = debian_with_disk("disk.gz", cpus) else { return };
-    let scratch = Scratch::new(&format!("debian-disk{cpus}"));
+fn a_disk_is_the_same_whatever_cuts_its_writes(initrd: &str, interface: DiskInterface, cpus: u32) {
+    let Some(new) = debian_with(initrd, interface, cpus) else { return };
+    let scratch = Scratch::new(&format!("debian-{}{cpus}", interface.name()));
     let (store, image) = (scratch.0.join("store"), scratch.0.join("disk.img"));
     let (mut machine, mut host) = (new(), Quiet::default());
     while !has_said(&host, "WRITING") {
@@ -92,7 +93,9 @@ fn a_disk_is_the_same_whatever_cuts_its_writes(cpus: u32) {
     }
     assert_eq!(run(&mut machine, u64::MAX), Stop::PowerOff);
     assert_eq!((machine.step(), machine.state_hash()), (end, hash));
-    println!("{cpus} vCPUs: {CUTS} cuts of {found} moments in mid-write, {replayed} journals replayed");
+    println!(
+        "{initrd}, {cpus} vCPUs: {CUTS} cuts of {found} moments in mid-write, {replayed} journals replayed"
+    );
     assert!(replayed >= CUTS * 9 / 10, "only {replayed} journals were replayed");
     assert!(found >= CUTS, "only {found} moments in mid-write");
 }
@@ -100,11 +103,47 @@ fn a_disk_is_the_same_whatever_cuts_its_writes(cpus: u32) {
 #[test]
 #[ignore = "needs a kernel and minutes"]
 fn a_disk_is_the_same_whatever_cuts_its_writes_on_1_vcpu() {
-    a_disk_is_the_same_whatever_cuts_its_writes(1);
+    a_disk_is_the_same_whatever_cuts_its_writes("disk.gz", DiskInterface::Virtio, 1);
 }
 
 #[test]
 #[ignore = "needs a kernel and minutes"]
 fn a_disk_is_the_same_whatever_cuts_its_writes_on_2_vcpus() {
-    a_disk_is_the_same_whatever_cuts_its_writes(2);
+    a_disk_is_the_same_whatever_cuts_its_writes("disk.gz", DiskInterface::Virtio, 2);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn an_nvme_disk_is_the_same_whatever_cuts_its_writes_on_1_vcpu() {
+    a_disk_is_the_same_whatever_cuts_its_writes("nvme.gz", DiskInterface::Nvme, 1);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn an_nvme_disk_is_the_same_whatever_cuts_its_writes_on_2_vcpus() {
+    a_disk_is_the_same_whatever_cuts_its_writes("nvme.gz", DiskInterface::Nvme, 2);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn an_ahci_disk_is_the_same_whatever_cuts_its_writes_on_1_vcpu() {
+    a_disk_is_the_same_whatever_cuts_its_writes("ahci.gz", DiskInterface::Ahci, 1);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn an_ahci_disk_is_the_same_whatever_cuts_its_writes_on_2_vcpus() {
+    a_disk_is_the_same_whatever_cuts_its_writes("ahci.gz", DiskInterface::Ahci, 2);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn an_ide_disk_is_the_same_whatever_cuts_its_writes_on_1_vcpu() {
+    a_disk_is_the_same_whatever_cuts_its_writes("ide.gz", DiskInterface::Ide, 1);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn an_ide_disk_is_the_same_whatever_cuts_its_writes_on_2_vcpus() {
+    a_disk_is_the_same_whatever_cuts_its_writes("ide.gz", DiskInterface::Ide, 2);
 }

@@ -1,6 +1,7 @@
 //! Disks: what a guest wrote goes with its state wherever that is saved, forked or taken back, with requests in flight, and
 //! the images below are never written.
 
+use amber_devices::DiskInterface;
 use amber_emu::cli::build;
 use amber_emu::config::{DiskChoice, MachineConfig};
 use amber_emu::machine::{LoadError, Machine, Stop};
@@ -160,7 +161,7 @@ fn the_program_saves_and_goes_on_with_disks() {
     assert!(refused(&["--from", "half", "--disk", &disk, "--disk", &disk]).contains("read-only"));
     assert!(refused(&["--disk", "/no/such.img"]).contains("/no/such.img"));
     assert!(refused(&["--disk", "/dev/null"]).contains("/dev/null"));
-    assert!(refused(&["--disk", "x,if=ide"]).contains("virtio"));
+    assert!(refused(&["--disk", "x,if=scsi"]).contains("virtio"));
     std::fs::remove_file(scratch.0.join("a,b.img")).unwrap();
     let gone = refused(&["--from", "half"]);
     assert!(gone.contains("a,b.img") && gone.contains("--disk"), "{gone}");
@@ -182,21 +183,64 @@ const BOOT: [u8; 0x60] = [
 
 #[test]
 fn seabios_boots_from_a_disk() {
+    boots_from(DiskInterface::Virtio);
+}
+
+#[test]
+fn seabios_boots_from_an_nvme_disk() {
+    boots_from(DiskInterface::Nvme);
+}
+
+#[test]
+fn seabios_boots_from_an_ahci_disk() {
+    boots_from(DiskInterface::Ahci);
+}
+
+#[test]
+fn seabios_boots_from_an_ide_disk() {
+    boots_from(DiskInterface::Ide);
+}
+
+fn boots_from(interface: DiskInterface) {
     let bios = Path::new("/usr/share/seabios/bios-256k.bin");
     if !bios.is_file() {
         eprintln!("skipped: no SeaBIOS; apt-get install seabios");
         return;
     }
-    let scratch = Scratch::new("disk-seabios");
+    let scratch = Scratch::new(&format!("disk-seabios-{}", interface.name()));
     let mut image = vec![0; 1 << 20];
     image[..BOOT.len()].copy_from_slice(&BOOT);
     image[510..512].copy_from_slice(&[0x55, 0xAA]);
     (512..1024).for_each(|at| image[at] = (at * 7) as u8);
-    let disk = vec![DiskChoice { file: scratch.file("boot.img", &image), read_only: false }];
-    let memory = "64M".parse().unwrap();
-    let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
-    let mut machine = build::machine(&config).unwrap();
-    assert_eq!(run(&mut machine, 2_000_000_000), PASS);
-    let after = contents(&machine, 0);
+    let file = scratch.file("boot.img", &image);
+    let boot = |write_through| {
+        let disk = vec![DiskChoice { file: file.clone(), interface, write_through, ..DiskChoice::default() }];
+        let memory = "64M".parse().unwrap();
+        let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
+        let mut machine = build::machine(&config).unwrap();
+        assert_eq!(run(&mut machine, 2_000_000_000), PASS);
+        (contents(&machine, 0), machine.state_hash())
+    };
+    let (after, hash) = boot(false);
     assert!(after[1024..1536] == image[512..1024] && after[1536..] == image[1536..]);
+    assert!(std::fs::read(&file).unwrap() == image, "the image was written");
+    #[cfg(target_os = "linux")]
+    a_host_without_room_is_an_error_of_int_13h(&scratch, bios, interface);
+    // To the guest, and to its state, it is the same run.
+    assert!(boot(true) == (after.clone(), hash));
+    assert!(std::fs::read(&file).unwrap() == after);
+}
+
+/// No file may have a byte behind the image's second sector, and the program is told, not killed.
+#[cfg(target_os = "linux")]
+fn a_host_without_room_is_an_error_of_int_13h(scratch: &Scratch, bios: &Path, interface: DiskInterface) {
+    let (amber, bios, interface) = (amber(), bios.display(), interface.name());
+    let words =
+        format!("run --headless --bios {bios} --memory 64M --disk boot.img,write-through,if={interface}");
+    let script = format!("trap '' XFSZ; ulimit -f 1; exec {} {words}", amber.display());
+    let output =
+        Command::new("sh").arg("-c").arg(script).current_dir(&scratch.0).stdin(Stdio::null()).output();
+    let output = output.expect("there is a shell");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), err.matches("cannot be written").count()), (Some(3), 1), "{err}");
 }

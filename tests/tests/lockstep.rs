@@ -431,6 +431,28 @@ fn mmx_instructions_are_left_to_the_host() {
 }
 
 #[test]
+fn translations_outlive_a_rewind() {
+    // INC RAX; MOV [DATA], RAX
+    let body = [0x48, 0xFF, 0xC0, 0x48, 0x89, 0x04, 0x25, 0, 0, 0x80, 0];
+    let scratch = Scratch::new("lockstep-rewind");
+    let config = flat(&scratch, &repeated(&body));
+    let mut machine = build::machine(&config).expect("a flat image can be loaded");
+    let to_the_end = |machine: &mut Machine| {
+        assert_eq!(machine.run(STREAM_BOUND, &mut Quiet::default(), true), Stop::DebugExit(0x10));
+        let counters = machine.code().jit().map_or_else(JitCounters::default, |(counters, _)| counters);
+        (machine.state_hash(), counters.translated, counters.run)
+    };
+    machine.run(140, &mut Quiet::default(), true);
+    let frozen = machine.freeze();
+    let (hash, translated, run) = to_the_end(&mut machine);
+    machine.rewind(&frozen);
+    assert_eq!(machine.step(), 140);
+    let again = to_the_end(&mut machine);
+    assert_eq!((again.0, again.1), (hash, translated));
+    assert!(translated > 0 && again.2 > run, "translated code ran again: {translated}, {run}, {again:?}");
+}
+
+#[test]
 fn flags_are_right_after_pushfq() {
     // PUSH RBX; MOV EAX, R15D; AND EAX, 1; CMP EAX, 1; PUSHFQ; SETZ DL; ADD RSI, RDX; POP RCX; POP RCX
     let body = [

@@ -108,14 +108,19 @@ impl Guess {
     }
 
     fn disconnect(&self, memory: &mut CodeMemory, place: usize) {
-        memory.patch(place + self.tag.0, 0);
-        patch(memory, place + self.tag.1, place + self.unknown);
+        self.believe_nothing(memory, place, self.unknown);
     }
 
-    /// Believes nothing from now on.
+    /// Has the target be looked up from now on.
     pub fn give_up(&self, memory: &mut CodeMemory, place: usize) {
+        self.believe_nothing(memory, place, self.look_up);
+    }
+
+    /// Goes on at offset `other` whatever the target is.
+    fn believe_nothing(&self, memory: &mut CodeMemory, place: usize, other: usize) {
         memory.patch(place + self.tag.0, 0);
-        patch(memory, place + self.tag.1, place + self.look_up);
+        patch(memory, place + self.tag.1, place + other);
+        patch(memory, place + self.jump, place + self.unknown);
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) use plan::Piece;
 use plan::Target;
 use std::collections::BTreeMap;
 use tags::Tags;
-use translate::Translator;
+use translate::{Place, Translator};
 use window::Loop;
 
 /// Room kept for one translation, bytes.
@@ -252,9 +252,8 @@ impl Jit {
         };
         let place = self.memory.used();
         let (sites, links) = (self.sites.len() as u32, self.links.len() as u32);
-        let unit =
-            Translator::new(&self.routines, self.host, &insns, windows, start.rip, place, sites, links)
-                .translate();
+        let at = Place { code: place, site: sites, link: links };
+        let unit = Translator::new(&self.routines, self.host, &insns, windows, start.rip, at).translate();
         if !self.memory.has_room(unit.code.len()) {
             return jump::UNTRANSLATED;
         }

@@ -22,6 +22,16 @@ const CMP: u8 = 7;
 const SHL: u8 = 4;
 const SAR: u8 = 7;
 
+/// Where a translation will be.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Offset in code memory.
+    pub code: usize,
+    /// Numbers of its first site and its first way out.
+    pub site: u32,
+    pub link: u32,
+}
+
 /// A translation, before it has a place.
 pub(super) struct Unit {
     pub code: Vec<u8>,
@@ -153,8 +163,7 @@ fn flags_matter(insns: &[Planned]) -> bool {
 /// Translates one block.
 pub(super) struct Translator<'a> {
     pub code: Code,
-    /// Offset in code memory at which the translation will be.
-    place: usize,
+    place: Place,
     routines: &'a Routines,
     pub host: HostCpu,
     /// RIP of the block.
@@ -176,8 +185,6 @@ pub(super) struct Translator<'a> {
     /// Where the flags are there.
     slow_flags: FlagState,
     cold: Vec<Cold>,
-    first_site: u32,
-    first_link: u32,
     sites: Vec<Site>,
     links: Vec<Exit>,
 }
@@ -189,9 +196,7 @@ impl<'a> Translator<'a> {
         insns: &'a [Planned<'a>],
         windows: Windows,
         start: u64,
-        place: usize,
-        first_site: u32,
-        first_link: u32,
+        place: Place,
     ) -> Self {
         let (homes, exchanges) = match windows.looping() {
             Some(_) => Homes::of_loop(insns.iter().fold(0, |all, planned| all | planned.used())),
@@ -214,8 +219,6 @@ impl<'a> Translator<'a> {
             forgets: Vec::new(),
             slow_flags: FlagState::SAVED,
             cold: Vec::new(),
-            first_site,
-            first_link,
             sites: Vec::new(),
             links: Vec::new(),
         }
@@ -387,11 +390,11 @@ impl<'a> Translator<'a> {
     }
 
     fn routine(&mut self, fixup: Fixup, routine: usize) {
-        self.code.bind_to(fixup, routine as i64 - self.place as i64);
+        self.code.bind_to(fixup, routine as i64 - self.place.code as i64);
     }
 
     fn site(&mut self, index: usize) -> u32 {
-        let number = self.first_site + self.sites.len() as u32;
+        let number = self.place.site + self.sites.len() as u32;
         let planned = &self.insns[index];
         self.sites.push(Site {
             insn: planned.insn,
@@ -662,7 +665,7 @@ impl<'a> Translator<'a> {
         self.code.load(RAX, here(frame::RIP));
         self.jump_to_rax(arrival);
         let unknown = self.code.here();
-        self.emit_unknown(Vec::new(), arrival, self.first_link + number as u32);
+        self.emit_unknown(Vec::new(), arrival, self.place.link + number as u32);
         let Exit::Guess(guess) = &mut self.links[number] else { return };
         (guess.look_up, guess.unknown) = (look_up, unknown);
         for jump in [guess.tag.1, guess.rip.1, guess.jump] {
@@ -675,7 +678,7 @@ impl<'a> Translator<'a> {
         let unlinked = self.code.here();
         self.code.bind(jump);
         self.save_and_set_target(flags, target);
-        self.leave(self.first_link + number as u32);
+        self.leave(self.place.link + number as u32);
         if let Some((_, other)) = guard {
             self.code.bind_to(Fixup(other), unlinked as i64);
         }

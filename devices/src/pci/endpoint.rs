@@ -173,6 +173,15 @@ impl Endpoint {
         self.config.u8(offset) | if offset == STATUS { pin } else { 0 }
     }
 
+    /// `size` bytes of configuration space, little-endian; there is nothing beyond its 256.
+    pub fn read_bytes(&self, offset: u16, size: u8) -> u64 {
+        (0..u16::from(size)).fold(0, |value, index| {
+            let at = offset.wrapping_add(index);
+            let byte = if at <= 0xff { self.read(at) } else { 0xff };
+            value | u64::from(byte) << (index * 8)
+        })
+    }
+
     fn writable(&self, layout: &Layout, offset: u16) -> u8 {
         let bars = layout.bars.iter().fold(0, |bits, bar| bits | bar.writable(offset));
         if layout.vectors != 0 && offset == self.msix_at + 3 {
@@ -195,8 +204,18 @@ impl Endpoint {
     }
 
     fn drive(&self, cx: &mut DeviceCtx, slot: u8) {
-        let level = self.asserted && !self.has_msix() && self.command() & COMMAND_INTX_OFF == 0;
-        cx.irqs.set(Line::Pirq(pirq_of(slot, 1)), IrqSource::Slot(slot), level);
+        cx.irqs.set(Line::Pirq(pirq_of(slot, 1)), IrqSource::Slot(slot), self.pin());
+    }
+
+    /// Level of INTA#.
+    fn pin(&self) -> bool {
+        self.asserted && !self.has_msix() && self.command() & COMMAND_INTX_OFF == 0
+    }
+
+    /// Asserts or releases INTA# of a function that is wired otherwise than those in slots; its level.
+    pub fn assert(&mut self, asserted: bool) -> bool {
+        self.asserted = asserted;
+        self.pin()
     }
 
     /// Asserts or releases INTA#.

@@ -6,7 +6,7 @@ use amber_snapshot::{OwnedSection, SectionError};
 
 /// A function with a configuration space, BARs and a section of its own. Its timers come through [`Device`].
 pub(crate) trait Function: Device {
-    /// Its slot, 1 to [`crate::irq::SLOT_MAX`].
+    /// Its slot, 1 to [`crate::irq::SLOT_MAX`], or that of the south bridge.
     fn slot(&self) -> u8;
     /// Reads `size` bytes of configuration space at `offset`.
     fn config_read(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8) -> u64;

@@ -8,11 +8,15 @@ mod lpc;
 pub(crate) mod msix;
 mod smbus;
 
+use crate::ahci::{AHCI_SLOT, Ahci};
 use crate::device::{Device, DeviceCtx, size_mask};
+use crate::disk::{DiskConfig, DiskInterface};
 use crate::effects::Effect;
+use crate::ide::Ide;
 use crate::irq::{IrqSource, Line};
+use crate::nvme::Nvme;
 use crate::vga::{DisplayKind, Vga};
-use crate::virtio::blk::{DiskConfig, VirtioBlk};
+use crate::virtio::blk::VirtioBlk;
 use crate::virtio::net::{NicConfig, VirtioNet};
 use amber_snapshot::{Schema, Section};
 use config::ConfigSpace;
@@ -41,6 +45,7 @@ const FIRMWARE_PORTS: u64 = 0xc000;
 
 const HOST_BRIDGE: u16 = 0;
 const LPC: u16 = 31 << 3;
+const SATA: u16 = (AHCI_SLOT as u16) << 3 | 2;
 const SMBUS: u16 = 31 << 3 | 3;
 
 /// The latch of configuration mechanism #1.
@@ -66,30 +71,54 @@ pub struct Pci {
     pub smbus: Smbus,
     /// The display, in slot 1 if it is a function.
     pub(crate) vga: Vga,
-    /// Disks, in slots from 00:03.0 on.
+    /// Disks on virtio. Disk n, if it has a function of its own, is in slot 3 + n.
     pub(crate) disks: Vec<VirtioBlk>,
+    /// Disks on NVMe.
+    pub(crate) nvme: Vec<Nvme>,
+    /// Function 00:1f.2, where a disk or a CD is attached to it.
+    pub(crate) ahci: Option<Ahci>,
+    /// The IDE controller, where a disk or a CD is attached to it.
+    pub(crate) ide: Option<Ide>,
     /// Network adapter, function 00:02.0.
     pub(crate) nic: Option<VirtioNet>,
 }
 
 impl Pci {
     pub(crate) fn new(low_ram: u64, vga: Vga, disks: &[DiskConfig], nic: Option<&NicConfig>) -> Self {
-        let disk = |(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config);
-        Self {
+        let all = || (0..DISKS_MAX as u8).zip(disks);
+        let of = |interface| all().filter(move |(_, config)| config.interface == interface);
+        let mut pci = Self {
             latch: ConfigAddress::default(),
             host_bridge: HostBridge::new(low_ram),
             lpc: Lpc::new(),
             smbus: Smbus::new(),
             vga,
-            disks: (0..DISKS_MAX as u8).zip(disks).map(disk).collect(),
+            disks: of(DiskInterface::Virtio)
+                .map(|(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config))
+                .collect(),
+            nvme: of(DiskInterface::Nvme).map(|(n, config)| Nvme::new(FIRST_DISK + n, n, config)).collect(),
+            ahci: Ahci::new(disks),
+            ide: Ide::new(disks),
             nic: nic.map(|config| VirtioNet::new(NIC, config)),
-        }
+        };
+        pci.route();
+        pci
+    }
+
+    /// Tells the functions of the south bridge where it routes their pins, after their state was replaced.
+    pub(crate) fn route(&mut self) {
+        let pirq = self.lpc.pirq_of(AHCI_SLOT, 1);
+        self.ahci.iter_mut().for_each(|ahci| ahci.route(pirq));
     }
 
     /// Functions whose sections are those of devices at the bus, not of its own.
     pub(crate) fn attached(&self) -> impl Iterator<Item = &dyn Function> {
         let disks = self.disks.iter().map(|disk| disk as &dyn Function);
-        disks.chain(self.nic.iter().map(|nic| nic as &dyn Function))
+        let nvme = self.nvme.iter().map(|disk| disk as &dyn Function);
+        let ahci = self.ahci.iter().map(|ahci| ahci as &dyn Function);
+        let ide = self.ide.iter().map(|ide| ide as &dyn Function);
+        let nic = self.nic.iter().map(|nic| nic as &dyn Function);
+        disks.chain(nvme).chain(ahci).chain(ide).chain(nic)
     }
 
     /// What sits in slots.
@@ -101,7 +130,11 @@ impl Pci {
     fn functions_mut(&mut self) -> impl Iterator<Item = &mut dyn Function> {
         let display = (self.vga.kind == DisplayKind::Std).then_some(&mut self.vga as &mut dyn Function);
         let disks = self.disks.iter_mut().map(|disk| disk as &mut dyn Function);
-        display.into_iter().chain(disks).chain(self.nic.iter_mut().map(|nic| nic as &mut dyn Function))
+        let nvme = self.nvme.iter_mut().map(|disk| disk as &mut dyn Function);
+        let ahci = self.ahci.iter_mut().map(|ahci| ahci as &mut dyn Function);
+        let ide = self.ide.iter_mut().map(|ide| ide as &mut dyn Function);
+        let nic = self.nic.iter_mut().map(|nic| nic as &mut dyn Function);
+        display.into_iter().chain(disks).chain(nvme).chain(ahci).chain(ide).chain(nic)
     }
 
     fn in_slot(&mut self, slot: u8) -> Option<&mut dyn Function> {
@@ -111,13 +144,20 @@ impl Pci {
     /// The function in a slot, as a device.
     pub(crate) fn device_in(&mut self, slot: u8) -> Option<&mut dyn Device> {
         let disks = self.disks.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
+        let nvme = self.nvme.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
+        let ahci = self.ahci.iter_mut().map(|ahci| (ahci.slot(), ahci as &mut dyn Device));
+        let ide = self.ide.iter_mut().map(|ide| (ide.slot(), ide as &mut dyn Device));
         let nic = self.nic.iter_mut().map(|nic| (nic.slot(), nic as &mut dyn Device));
-        disks.chain(nic).find(|(own, _)| *own == slot).map(|(_, device)| device)
+        let mut all = disks.chain(nvme).chain(ahci).chain(ide).chain(nic);
+        all.find(|(own, _)| *own == slot).map(|(_, device)| device)
     }
 
     /// The function at `bdf`, if it is one in a slot.
     fn at(&mut self, bdf: u16) -> Option<&mut dyn Function> {
-        let slot = u8::try_from(bdf >> 3).ok().filter(|_| bdf & 7 == 0)?;
+        if bdf == SATA {
+            return self.in_slot(AHCI_SLOT);
+        }
+        let slot = u8::try_from(bdf >> 3).ok().filter(|slot| bdf & 7 == 0 && *slot != AHCI_SLOT)?;
         self.in_slot(slot)
     }
 
@@ -320,6 +360,8 @@ impl Device for Pci {
                 for index in 0..u64::from(size) {
                     self.lpc.write_rcrb(offset + index, (value >> (index * 8)) as u8);
                 }
+                let pirq = self.lpc.pirq_of(AHCI_SLOT, 1);
+                self.ahci.iter_mut().for_each(|ahci| ahci.reroute(cx, pirq));
             }
             None => {}
         }
@@ -331,7 +373,11 @@ impl Device for Pci {
         self.lpc.reset(cx.irqs);
         self.smbus.reset();
         self.disks.iter_mut().for_each(|disk| disk.reset(cx));
+        self.nvme.iter_mut().for_each(|disk| disk.reset(cx));
+        self.ahci.iter_mut().for_each(|ahci| ahci.reset(cx));
+        self.ide.iter_mut().for_each(|ide| ide.reset(cx));
         self.nic.iter_mut().for_each(|nic| nic.reset(cx));
+        self.route();
         cx.effects.push(Effect::MapChanged);
     }
 

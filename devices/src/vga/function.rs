@@ -125,11 +125,7 @@ impl Function for Vga {
 
     fn config_read(&mut self, _cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
         let Some(function) = &self.registers.function else { return u64::MAX };
-        (0..u16::from(size)).fold(0, |value, at| {
-            let offset = offset.wrapping_add(at);
-            let byte = if offset <= 0xff { function.read(offset) } else { 0xff };
-            value | u64::from(byte) << (at * 8)
-        })
+        function.read_bytes(offset, size)
     }
 
     fn config_write(&mut self, _cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {

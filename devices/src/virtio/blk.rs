@@ -7,6 +7,7 @@
 use super::queue::{Broken, Chain, QUEUE_SIZE_MAX, Segment, part, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
 use crate::device::{Device, DeviceCtx, DeviceId, MediumError};
+use crate::disk::{DiskConfig, SECTOR};
 use crate::pci::endpoint::{Layout, Window};
 use crate::pci::function::Function;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
@@ -23,8 +24,6 @@ const F_RO: u64 = 1 << 5;
 const F_BLK_SIZE: u64 = 1 << 6;
 const F_FLUSH: u64 = 1 << 9;
 
-/// Bytes of a sector, the unit of the protocol.
-pub const SECTOR: u64 = 512;
 /// Longest segment, and most of them in a request. Longer requests fail.
 const SIZE_MAX: u32 = 128 << 10;
 const SEG_MAX: u32 = QUEUE_SIZE_MAX as u32 - 2;
@@ -48,15 +47,6 @@ const OTHER_NS: u64 = 5_000;
 
 /// Bytes moved at a time within a request.
 const CHUNK: usize = 64 << 10;
-
-/// What a disk is built from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiskConfig {
-    /// Sectors of 512 bytes, at least 1.
-    pub sectors: u64,
-    /// The guest cannot write it.
-    pub read_only: bool,
-}
 
 /// A request taken off the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -208,8 +198,7 @@ impl VirtioBlk {
             T_IN if self.is_on_disk(&command) => self.read(cx, &command),
             T_OUT if self.is_on_disk(&command) && !self.config.read_only => self.write(cx, &command),
             T_IN | T_OUT => (S_IOERR, 0),
-            // What landed is on the disk.
-            T_FLUSH => (S_OK, 0),
+            T_FLUSH => (self.flush(cx), 0),
             T_GET_ID => self.get_id(cx, &command),
             _ => (S_UNSUPP, 0),
         };
@@ -250,7 +239,13 @@ impl VirtioBlk {
             }
             at += u64::from(segment.len);
         }
-        (S_OK, 0)
+        // To a driver that does not flush, what is written is safe (5.2.6.2).
+        let cached = self.registers.transport.has(F_FLUSH);
+        (if cached { S_OK } else { self.flush(cx) }, 0)
+    }
+
+    fn flush(&self, cx: &mut DeviceCtx) -> u8 {
+        cx.dma.flush_disk(self.disk).map_or(S_IOERR, |()| S_OK)
     }
 
     /// The disk's name, in 20 bytes.

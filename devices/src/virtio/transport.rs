@@ -332,11 +332,7 @@ impl Transport {
             let value = self.read(cx, offer, bar, at, len) & size_mask(len);
             self.endpoint.config_mut().set_u32(ACCESS_DATA, value as u32);
         }
-        (0..u16::from(size)).fold(0, |value, index| {
-            let at = offset.wrapping_add(index);
-            let byte = if at <= 0xff { self.endpoint.read(at) } else { 0xff };
-            value | u64::from(byte) << (index * 8)
-        })
+        self.endpoint.read_bytes(offset, size)
     }
 
     /// Writes `size` bytes of configuration space.

@@ -1,11 +1,13 @@
 //! Command-line arguments. Every option of a run is also a key of `MACHINE.toml`; the command line wins.
 
 use super::bisect_args::{BisectArgs, SideArgs};
+use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory, MachineConfig,
-    MachineType, MemorySize, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios, VgaChoice,
+    CdChoice, ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory,
+    MachineConfig, MachineType, MemorySize, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios,
+    VgaChoice,
 };
 use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
@@ -73,6 +75,8 @@ pub enum Command {
     Test(TestArgs),
     /// List, show, move and remove snapshots.
     Snapshot(SnapshotArgs),
+    /// Show disk images, and write snapshots' disks to them.
+    Disk(DiskArgs),
     /// Run a recorded run again, from its input log.
     Replay(ReplayArgs),
     /// Find the first step at which two runs differ.
@@ -159,10 +163,13 @@ pub struct MachineArgs {
     /// Virtual time of one vCPU before the next one's turn, ns [default: 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub quantum: Option<u64>,
-    /// A disk over a raw image, which is never written: FILE[,if=virtio][,format=raw][,ro]; may be given several
-    /// times.
-    #[arg(long, value_name = "FILE[,ro]")]
+    /// A disk over an image, raw or qcow2: FILE[,if=BUS][,format=raw|qcow2][,ro|,write-through], BUS being virtio, nvme,
+    /// ahci or ide; may be given several times. The image is not written, but with write-through.
+    #[arg(long, value_name = "FILE[,if=nvme][,ro]")]
     pub disk: Vec<DiskChoice>,
+    /// A CD in a drive of its own, an ISO 9660 or any other image: FILE[,if=ahci|ide]; may be given several times.
+    #[arg(long, value_name = "FILE[,if=ide]")]
+    pub cdrom: Vec<CdChoice>,
     /// Network adapter: none, or virtio-net on a Unix socket that two machines, QEMU or passt share:
     /// link:FILE[,mac=ADDRESS] [default: none].
     #[arg(long, value_name = "none|link:FILE")]
@@ -315,9 +322,12 @@ impl GuestArgs {
 
 impl MachineArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, net, vga, vga_bios } = self;
+        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, cdrom, net, vga, vga_bios } = self;
         if !disk.is_empty() {
             config.disk.clone_from(disk);
+        }
+        if !cdrom.is_empty() {
+            config.cdrom.clone_from(cdrom);
         }
         set(&mut config.machine, machine);
         set(&mut config.cpu, cpu);

@@ -2,7 +2,7 @@
 
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
-use crate::disk::Base;
+use crate::disk::{Access, Base, Purpose};
 use crate::machine::{DiskImage, Machine, MachineSpec, NicSpec};
 use amber_devices::{DisplayKind, RamLayout, place_tables};
 use anyhow::Result;
@@ -61,7 +61,10 @@ fn option_rom(config: &MachineConfig, guest: &Guest) -> Result<Vec<u8>> {
 /// Opens the images of the disks.
 fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
     let open = |disk: &DiskChoice| -> Result<DiskImage> {
-        Ok(DiskImage { base: Base::open(&disk.file)?, read_only: disk.read_only })
+        let purpose = if disk.write_through { Purpose::WriteThrough } else { Purpose::Read };
+        let access = Access { format: disk.format, purpose };
+        let base = Base::open_as(&disk.file, access)?;
+        Ok(DiskImage { base, interface: disk.interface, read_only: disk.read_only })
     };
-    config.disk.iter().map(open).collect()
+    config.media().iter().map(open).collect()
 }

@@ -59,8 +59,18 @@ fn install() {
     }));
 }
 
+impl Panic {
+    /// Whether it is a print to a pipe that nobody reads any more, as in `amber ... | head`: no fault.
+    fn lost_its_reader(&self) -> bool {
+        self.message.contains("failed printing to stdout: Broken pipe")
+    }
+}
+
 /// Saves what is known of a fault, says so on standard error, and returns the exit code.
 pub fn report(panic: &Panic, config: Option<&MachineConfig>, machine: Option<&Machine>) -> i32 {
+    if panic.lost_its_reader() {
+        return exit::READER_LEFT;
+    }
     eprintln!("{}", sentence(panic, &std::env::temp_dir(), config, machine));
     exit::INTERNAL
 }

@@ -22,12 +22,13 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
     let Found { id, snapshot, .. } = stores::find(config.store.as_deref(), text)?;
     let spec = Machine::spec_in(&snapshot.manifest.sections)?;
     let mut differences = contradictions(asked, &spec);
-    differences.extend(other_disks(&config.disk, &spec.disks));
+    let media = config.media();
+    differences.extend(other_disks(&media, &spec.disks));
     differences.extend(other_nic(&config.net, Machine::nic_in(&snapshot.manifest.sections)?.as_ref()));
     if !differences.is_empty() {
         bail!("--from {text}: {}; leave out what the snapshot decides", differences.join("; "));
     }
-    let images: Vec<PathBuf> = config.disk.iter().map(|disk| disk.file.clone()).collect();
+    let images: Vec<PathBuf> = media.into_iter().map(|disk| disk.file).collect();
     let mut machine = Machine::load_with(snapshot, &images)?;
     machine.set_engine(config.engine.into());
     machine.fetch_ahead();
@@ -38,8 +39,20 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
     // What is in the option ROM is part of the snapshot. Disks and the network in a file beside --from count as well:
     // they say where the images are, and where the cable leads.
-    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, vga_bios: _, disk: _, net: _ } =
-        asked;
+    let MachineArgs {
+        machine,
+        cpu,
+        cpus,
+        memory,
+        seed,
+        rtc,
+        quantum,
+        vga,
+        vga_bios: _,
+        disk: _,
+        cdrom: _,
+        net: _,
+    } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
     let fields = [
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
@@ -87,13 +100,15 @@ fn other_disks(asked: &[DiskChoice], have: &[DiskSpec]) -> Option<String> {
     if asked.len() != have.len() {
         return Some(format!("--disk names {} images, the snapshot has {} disks", asked.len(), have.len()));
     }
-    let differs = |(asked, have): &(&DiskChoice, &DiskSpec)| asked.read_only != have.read_only;
-    let n = asked.iter().zip(have).position(|pair| differs(&pair))?;
-    let kind = |read_only| if read_only { "read-only" } else { "writable" };
-    Some(format!(
-        "--disk {} is {}, disk{n} of the snapshot {}",
-        asked[n],
-        kind(asked[n].read_only),
-        kind(have[n].read_only)
-    ))
+    let kind = |interface: &str, read_only| {
+        format!("{} on {interface}", if read_only { "read-only" } else { "writable" })
+    };
+    let kinds = |(asked, have): (&DiskChoice, &DiskSpec)| {
+        let asked = kind(asked.interface.name(), asked.read_only);
+        (asked, kind(&have.interface, have.read_only))
+    };
+    let mut pairs = asked.iter().zip(have).map(kinds).enumerate();
+    let (n, (wanted, there)) = pairs.find(|(_, (asked, have))| asked != have)?;
+    let file = asked[n].file.display();
+    Some(format!("disk {file} is {wanted}, disk{n} of the snapshot {there}"))
 }

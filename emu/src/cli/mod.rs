@@ -8,6 +8,8 @@ pub mod build;
 pub mod console;
 pub mod ctl;
 mod diff;
+pub mod disk;
+pub mod disk_args;
 mod edit;
 mod export;
 pub mod fault;

@@ -125,6 +125,7 @@ pub fn run(args: &ReplayArgs) -> Result<i32> {
     let (start, records) = input::read(&args.log)?;
     let mut config = MachineConfig::from_toml(&start.config, &args.log)?;
     config.store = args.store.clone().or(config.store);
+    config.spare_images();
     log::install(&config.log);
     if let Some(snapshot) = &args.from {
         config.clear_guest();

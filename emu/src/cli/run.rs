@@ -26,6 +26,8 @@ pub mod exit {
     pub const HUNG: i32 = 6;
     pub const LIMIT: i32 = 8;
     pub const INTERNAL: i32 = 10;
+    /// Whoever read standard output has gone: what shells show of a program that SIGPIPE ended.
+    pub const READER_LEFT: i32 = 141;
 
     /// The exit code a stop ends a run with.
     pub fn code(stop: crate::machine::Stop) -> i32 {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::disk::Format;
 
 fn parse(text: &str) -> Result<MachineConfig, String> {
     MachineConfig::from_toml(text, Path::new("m.toml")).map_err(|e| e.to_string())
@@ -17,7 +18,11 @@ fn file_reads_every_key_and_writes_itself_back() {
         seed = 7
         rtc = "2030-02-28T23:59:59"
         quantum = 1000
-        disk = ["/a.img", "/b,,c.img,if=virtio,format=raw,ro"]
+        disk = [
+            "/a.img", "/b,,c.img,if=virtio,format=raw,ro", "/d.img,if=ahci", "/f.img,if=ide",
+            "/h.qcow2,if=nvme,format=qcow2", "/i,write-through"
+        ]
+        cdrom = ["/e.iso", "/g,,h.iso,if=ide"]
         pace = "none"
         engine = "interp"
         headless = true
@@ -36,9 +41,27 @@ fn file_reads_every_key_and_writes_itself_back() {
     let config = parse(text).unwrap();
     assert_eq!(config.memory.bytes(), 1 << 30);
     assert_eq!(config.cpu.features, [("avx2".to_owned(), true), ("la57".to_owned(), false)]);
-    let disks: Vec<_> =
-        config.disk.iter().map(|disk| (disk.file.to_str().unwrap(), disk.read_only)).collect();
-    assert_eq!(disks, [("/a.img", false), ("/b,c.img", true)]);
+    let disks: Vec<_> = config
+        .media()
+        .into_iter()
+        .map(|disk| (disk.file.display().to_string(), disk.interface.name(), disk.format, disk.read_only))
+        .collect();
+    let disk = |file: &str, interface, format, read_only| (file.to_owned(), interface, format, read_only);
+    assert_eq!(
+        disks,
+        [
+            disk("/a.img", "virtio", None, false),
+            disk("/b,c.img", "virtio", Some(Format::Raw), true),
+            disk("/d.img", "ahci", None, false),
+            disk("/f.img", "ide", None, false),
+            disk("/h.qcow2", "nvme", Some(Format::Qcow2), false),
+            disk("/i", "virtio", None, false),
+            disk("/e.iso", "cdrom", Some(Format::Raw), true),
+            disk("/g,h.iso", "ide-cdrom", Some(Format::Raw), true)
+        ]
+    );
+    let through: Vec<_> = config.disk.iter().map(|disk| disk.write_through).collect();
+    assert_eq!(through, [false, false, false, false, false, true]);
     assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
     assert!(matches!(config.guest(), Ok(Guest::Kernel { append: "console=ttyS0", .. })));
 }
@@ -76,9 +99,12 @@ fn bad_values_say_what_would_be_right() {
         ("flat = \"a.bin\"", "FILE@ADDR"),
         ("log = [\"everything\"]", "int, exc, reset, io"),
         ("seed = -1", "2^64"),
-        ("disk = [\"a,if=ide\"]", "known: virtio"),
-        ("disk = [\"a,format=qcow2\"]", "known: raw"),
-        ("disk = [\"a,write-through\"]", "known: if=, format=, ro"),
+        ("disk = [\"a,if=scsi\"]", "known: virtio, nvme, ahci, ide"),
+        ("cdrom = [\"a,if=virtio\"]", "if=ahci|ide"),
+        ("cdrom = [\"a,write-through\"]", "if=ahci|ide"),
+        ("disk = [\"a,format=vdi\"]", "known: raw, qcow2"),
+        ("disk = [\"a,write-back\"]", "known: if=, format=, ro, write-through"),
+        ("disk = [\"a,ro,write-through\"]", "contradict"),
         ("disk = [\",ro\"]", "names no file"),
     ];
     for (text, expected) in cases {
@@ -93,8 +119,14 @@ fn contradictions_are_refused() {
     assert!(error("kernel = \"a\"\nrom = \"b\"").contains("--kernel and --rom"));
     assert!(error("rom = \"b\"\nappend = \"x\"").contains("--append needs --kernel"));
     assert!(error("cpus = 0").contains("between 1 and 255"));
+    assert!(error("from = \"a\"\ndisk = [\"b,write-through\"]").contains("amber disk commit"));
+    assert!(
+        error("guest-checkpoints = \"1,16M\"\ndisk = [\"b,write-through\"]").contains("--guest-checkpoints")
+    );
     assert!(error("quantum = 0").contains("quantum"));
     assert!(error(&format!("disk = [{}]", "\"a\",".repeat(17))).contains("between 0 and 16"));
+    assert!(error(&format!("cdrom = [{}]", "\"a\",".repeat(7))).contains("between 0 and 6"));
+    assert!(error(&format!("cdrom = [{}]", "\"a,if=ide\",".repeat(5))).contains("between 0 and 4"));
 }
 
 #[test]
@@ -102,11 +134,16 @@ fn paths_are_relative_to_the_file() {
     let folder = std::env::temp_dir().join(format!("amber-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("m.toml");
-    std::fs::write(&file, "flat = \"a.bin@0x1000\"\ndisk = [\"d,ro\"]\nsymbols = \"/abs\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "flat = \"a.bin@0x1000\"\ndisk = [\"d,ro\"]\ncdrom = [\"e\"]\nsymbols = \"/abs\"\n",
+    )
+    .unwrap();
     let config = MachineConfig::from_file(&file).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(config.flat.unwrap().file, folder.join("a.bin"));
     assert_eq!(config.disk[0].file, folder.join("d"));
+    assert_eq!(config.cdrom[0].file, folder.join("e"));
     assert_eq!(config.symbols.unwrap(), Path::new("/abs"));
 }
 

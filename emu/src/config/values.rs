@@ -1,6 +1,7 @@
 //! Values of the configuration, each with the text form it has in a file and on the command line.
 
-use amber_devices::{MEMORY_MAX, MEMORY_MIN};
+use crate::disk::Format;
+use amber_devices::{DiskInterface, MEMORY_MAX, MEMORY_MIN};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::path::PathBuf;
@@ -549,12 +550,21 @@ impl Display for SaveAt {
     }
 }
 
-/// A disk: `FILE[,if=virtio][,format=raw][,ro]`. A comma in the file's name is written twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a disk is written.
+const DISK_FORM: &str = "FILE[,if=virtio|nvme|ahci|ide][,format=raw|qcow2][,ro|,write-through]";
+
+/// A disk: [`DISK_FORM`]. A comma in the file's name is written twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskChoice {
     pub file: PathBuf,
+    /// What it is attached to.
+    pub interface: DiskInterface,
+    /// What the file's bytes are in; without it, what they look like.
+    pub format: Option<Format>,
     /// The guest cannot write it.
     pub read_only: bool,
+    /// The guest's writes go to the file, too.
+    pub write_through: bool,
 }
 
 impl FromStr for DiskChoice {
@@ -565,23 +575,35 @@ impl FromStr for DiskChoice {
         let mut parts = doubled.split(',');
         let file = parts.next().unwrap_or("").replace('\0', ",");
         if file.is_empty() {
-            return wrong(format!("disk `{text}` names no file; write FILE[,if=virtio][,format=raw][,ro]"));
+            return wrong(format!("disk `{text}` names no file; write {DISK_FORM}"));
         }
-        let mut disk = Self { file: file.into(), read_only: false };
+        let mut disk = Self { file: file.into(), ..Self::default() };
         for part in parts {
             match part.split_once('=').unwrap_or((part, "")) {
-                ("if", "virtio") | ("format", "raw") => {}
                 ("ro", "") => disk.read_only = true,
-                ("if", other) => {
-                    return wrong(format!("disk `{text}`: unknown interface `{other}`; known: virtio"));
-                }
-                ("format", other) => {
-                    return wrong(format!("disk `{text}`: unknown format `{other}`; known: raw"));
-                }
+                ("write-through", "") => disk.write_through = true,
+                ("if", name) => match DiskInterface::named(name).filter(|interface| !interface.is_cd()) {
+                    Some(interface) => disk.interface = interface,
+                    None => {
+                        let names = DiskInterface::NAMES.into_iter();
+                        let disks = names.filter(|(_, interface)| !interface.is_cd());
+                        let known = disks.map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+                        return wrong(format!("disk `{text}`: unknown interface `{name}`; known: {known}"));
+                    }
+                },
+                ("format", name) => match name.parse() {
+                    Ok(format) => disk.format = Some(format),
+                    Err(why) => return wrong(format!("disk `{text}`: {why}")),
+                },
                 _ => {
-                    return wrong(format!("disk `{text}`: unknown option `{part}`; known: if=, format=, ro"));
+                    return wrong(format!(
+                        "disk `{text}`: unknown option `{part}`; known: if=, format=, ro, write-through"
+                    ));
                 }
             }
+        }
+        if disk.read_only && disk.write_through {
+            return wrong(format!("disk `{text}`: ro and write-through contradict each other"));
         }
         Ok(disk)
     }
@@ -590,7 +612,14 @@ impl FromStr for DiskChoice {
 impl Display for DiskChoice {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str(&self.file.display().to_string().replace(',', ",,"))?;
-        f.write_str(if self.read_only { ",ro" } else { "" })
+        if self.interface != DiskInterface::default() {
+            write!(f, ",if={}", self.interface.name())?;
+        }
+        if let Some(format) = self.format {
+            write!(f, ",format={format}")?;
+        }
+        f.write_str(if self.read_only { ",ro" } else { "" })?;
+        f.write_str(if self.write_through { ",write-through" } else { "" })
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
 /// Longest line that is read.
 const MAX_LINE: u64 = 1 << 20;
@@ -26,10 +27,41 @@ impl Call {
     }
 }
 
-/// Requests that wait for the machine.
+/// How long the end of a run is held up at most by programs that do not read their answers.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Requests that wait for the machine. When this is dropped, so that there is no machine any more, those that still wait
+/// are told so, and all answers are on their way.
 pub struct Calls {
     receiver: Receiver<Call>,
     waiting: Arc<AtomicUsize>,
+    unanswered: Arc<AtomicUsize>,
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        while self.take().is_some() {}
+        let start = Instant::now();
+        while self.unanswered.load(Ordering::Acquire) != 0 && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// A line that was read and whose answer is not written yet.
+struct Unanswered<'a>(&'a AtomicUsize);
+
+impl<'a> Unanswered<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Calls {
@@ -71,11 +103,13 @@ impl Server {
         let listener = UnixListener::bind(path)?;
         let (sender, receiver) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let calls = Calls { receiver, waiting: Arc::clone(&waiting) };
+        let unanswered = Arc::new(AtomicUsize::new(0));
+        let calls = Calls { receiver, waiting: Arc::clone(&waiting), unanswered: Arc::clone(&unanswered) };
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (sender, waiting) = (sender.clone(), Arc::clone(&waiting));
-                std::thread::spawn(move || serve(&stream, &sender, &waiting));
+                let sender = sender.clone();
+                let (waiting, unanswered) = (Arc::clone(&waiting), Arc::clone(&unanswered));
+                std::thread::spawn(move || serve(&stream, &sender, &waiting, &unanswered));
             }
         });
         Ok((Self { path: path.to_owned() }, calls))
@@ -89,7 +123,12 @@ impl Drop for Server {
 }
 
 /// Answers one program's lines until it goes.
-fn serve(stream: &UnixStream, calls: &Sender<Call>, waiting: &AtomicUsize) -> Option<()> {
+fn serve(
+    stream: &UnixStream,
+    calls: &Sender<Call>,
+    waiting: &AtomicUsize,
+    unanswered: &AtomicUsize,
+) -> Option<()> {
     let mut lines = BufReader::new(stream);
     loop {
         let mut line = Vec::new();
@@ -100,6 +139,7 @@ fn serve(stream: &UnixStream, calls: &Sender<Call>, waiting: &AtomicUsize) -> Op
         if line.trim_ascii().is_empty() {
             continue;
         }
+        let _unanswered = Unanswered::new(unanswered);
         let answer = answer(&line, calls, waiting);
         let mut text = serde_json::to_vec(&answer).ok()?;
         text.push(b'\n');

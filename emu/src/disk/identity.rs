@@ -1,10 +1,13 @@
-//! Hashes of base images. A large one takes seconds, so what was computed is kept in the user's cache directory, beside
-//! what tells whether the file has been touched since: device, inode, length, times of modification and change.
+//! Hashes of base images: of what the guest sees, in whatever format that is kept. A large one takes seconds, so what was
+//! computed is kept in the user's cache directory, beside what tells whether a file has been touched since: device, inode,
+//! length, times of modification and change.
 
+use super::format::Format;
+use super::image::{Image, Layer};
 use crate::progress;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,20 +15,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const SETTLED: Duration = Duration::from_secs(2);
 const CHUNK: usize = 1 << 20;
 
-/// What is known of a file.
+/// What tells whether a file was touched.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct Touched {
     device: u64,
     inode: u64,
     len: u64,
     modified: (i64, i64),
     changed: (i64, i64),
-    hash: [u8; 32],
 }
 
-impl Known {
+/// What is known of an image.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    #[serde(flatten)]
+    top: Touched,
+    hash: [u8; 32],
+    /// The files it lies over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    below: Vec<Touched>,
+}
+
+impl Touched {
     #[cfg(unix)]
-    fn new(metadata: &Metadata, hash: [u8; 32]) -> Option<Self> {
+    fn new(metadata: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         Some(Self {
             device: metadata.dev(),
@@ -33,14 +46,13 @@ impl Known {
             len: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-            hash,
         })
     }
 
     /// Nothing: the standard library tells neither inode nor time of change there, and the time of modification can be
     /// set back.
     #[cfg(windows)]
-    fn new(_: &Metadata, _: [u8; 32]) -> Option<Self> {
+    fn new(_: &Metadata) -> Option<Self> {
         None
     }
 
@@ -51,29 +63,41 @@ impl Known {
     }
 }
 
-/// blake3 over the bytes of `file`, which is at `path`.
-pub(super) fn hash(path: &Path, file: &File, metadata: &Metadata) -> io::Result<[u8; 32]> {
-    let place = folder().map(|folder| place(&folder, path));
-    cached(path, place.as_deref(), file, metadata, SystemTime::now())
+impl Known {
+    /// What is to be kept of `image`. `None` where the host does not tell enough.
+    fn new(image: &Image, hash: [u8; 32]) -> io::Result<Option<Self>> {
+        let touched = |layer: &Layer| layer.file().metadata().map(|metadata| Touched::new(&metadata));
+        let files: Option<Vec<_>> = image.layers().iter().map(touched).collect::<io::Result<_>>()?;
+        Ok(files.and_then(|files| {
+            let mut files = files.into_iter();
+            Some(Self { top: files.next()?, hash, below: files.collect() })
+        }))
+    }
+
+    fn is_settled(&self, now: SystemTime) -> bool {
+        self.below.iter().chain([&self.top]).all(|file| file.is_settled(now))
+    }
 }
 
-fn cached(
-    path: &Path,
-    place: Option<&Path>,
-    file: &File,
-    metadata: &Metadata,
-    now: SystemTime,
-) -> io::Result<[u8; 32]> {
+/// blake3 over the bytes the guest sees of `image`, which is at `path`.
+pub(super) fn hash(path: &Path, image: &Image) -> io::Result<[u8; 32]> {
+    let place = folder().map(|folder| place(&folder, path, image.top().format()));
+    cached(path, place.as_deref(), image, SystemTime::now())
+}
+
+fn cached(path: &Path, place: Option<&Path>, image: &Image, now: SystemTime) -> io::Result<[u8; 32]> {
     let known = place.and_then(|place| fs::read(place).ok());
     let known = known.and_then(|text| serde_json::from_slice::<Known>(&text).ok());
     if let Some(known) = known
-        && Known::new(metadata, known.hash).is_some_and(|now| now == known)
+        && Known::new(image, known.hash)?.is_some_and(|now| now == known)
     {
         return Ok(known.hash);
     }
-    let hash = compute(path, file, metadata.len())?;
+    // As it is before it is read: what touches it meanwhile tells the next time.
+    let before = Known::new(image, [0; 32])?;
+    let hash = compute(path, image)?;
     if let Some(place) = place
-        && let Some(known) = Known::new(metadata, hash)
+        && let Some(known) = before.map(|before| Known { hash, ..before })
         && known.is_settled(now)
     {
         // A cache that cannot be written is none.
@@ -82,17 +106,23 @@ fn cached(
     Ok(hash)
 }
 
-fn compute(path: &Path, mut file: &File, len: u64) -> io::Result<[u8; 32]> {
+fn compute(path: &Path, image: &Image) -> io::Result<[u8; 32]> {
+    static ZEROES: [u8; CHUNK] = [0; CHUNK];
     let (mut hasher, mut chunk) = (blake3::Hasher::new(), vec![0; CHUNK]);
-    let bar = progress::bytes(&format!("hashing {}, once", path.display()), len);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => break,
-            len => {
-                hasher.update(&chunk[..len]);
-                bar.inc(len as u64);
-            }
-        };
+    let bar = progress::bytes(&format!("hashing {}, once", path.display()), image.size());
+    let (mut at, mut hole) = (0, 0);
+    while at < image.size() {
+        if hole <= at {
+            hole = at + image.zeroes(at, image.size() - at)?;
+        }
+        let zeroes = hole > at;
+        let len = (if zeroes { hole } else { image.size() } - at).min(CHUNK as u64) as usize;
+        if !zeroes {
+            image.read(at, &mut chunk[..len])?;
+        }
+        hasher.update(if zeroes { &ZEROES[..len] } else { &chunk[..len] });
+        at += len as u64;
+        bar.inc(len as u64);
     }
     bar.finish_and_clear();
     Ok(*hasher.finalize().as_bytes())
@@ -107,9 +137,10 @@ fn keep(place: &Path, known: &Known) -> io::Result<()> {
     Ok(())
 }
 
-fn place(folder: &Path, path: &Path) -> PathBuf {
+fn place(folder: &Path, path: &Path, format: Format) -> PathBuf {
     let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-    folder.join(format!("{}.json", &name[..32]))
+    let format = if format == Format::Raw { String::new() } else { format!("-{format}") };
+    folder.join(format!("{}{format}.json", &name[..32]))
 }
 
 /// `amber/disks` in the user's cache directory.
@@ -122,6 +153,7 @@ fn folder() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::lock::Hold;
 
     #[test]
     fn a_hash_is_kept_until_the_file_is_touched() {
@@ -130,8 +162,8 @@ mod tests {
         fs::write(&image, b"one").unwrap();
         let later = SystemTime::now() + Duration::from_secs(60);
         let hash = |now| {
-            let file = File::open(&image).unwrap();
-            cached(&image, Some(&place), &file, &file.metadata().unwrap(), now).unwrap()
+            let opened = Image::open(&image, None, Hold::Read).unwrap();
+            cached(&image, Some(&place), &opened, now).unwrap()
         };
         let one = *blake3::hash(b"one").as_bytes();
         assert_eq!(hash(SystemTime::now()), one);

@@ -1,11 +1,29 @@
-//! The media of a machine's disks: a base image that is never written, and over it an overlay of blocks that were.
+//! The media of a machine's disks: a base image that is not written unless asked for, and over it an overlay of blocks that
+//! were.
 
 mod base;
+mod commit;
+mod export;
+mod format;
+mod holes;
 mod identity;
+mod image;
+mod lock;
+mod merged;
 mod overlay;
+mod qcow2;
+mod recent;
 
-pub use base::{Base, DiskError, MAX_LEN};
+pub use base::{Access, Base, DiskError, MAX_LEN, Purpose};
+pub use commit::{CommitError, Prepared};
+pub use export::{ExportError, to_qcow2, to_raw};
+pub use format::{Format, QCOW2_MAGIC};
+pub use holes::allocated;
+pub use image::{Image, Layer};
+pub use lock::Hold;
+pub use merged::Merged;
 pub use overlay::Overlay;
+pub use qcow2::Compression;
 
 use amber_devices::SECTOR;
 use amber_mmu::{PAGE, PageSource};
@@ -19,6 +37,8 @@ const BLOCK: u64 = PAGE;
 pub enum Failure {
     /// The base image cannot be read there: an error of the medium.
     Base(std::io::Error),
+    /// The base image cannot be written, as was asked for: an error of the medium, e.g. that the host's disk is full.
+    Through(std::io::Error),
     /// A block of the overlay cannot be had from its snapshot: the state itself is lost.
     Overlay(String),
 }
@@ -73,8 +93,9 @@ impl Disk {
     /// Writes from byte `at` on, which lies on the disk.
     ///
     /// # Errors
-    /// When the rest of a block that is written in part cannot be read.
+    /// When the rest of a block that is written in part cannot be read, or the image cannot be written through.
     pub fn write(&mut self, at: u64, from: &[u8]) -> Result<(), Failure> {
+        self.base.write_through(at, from).map_err(Failure::Through)?;
         for piece in pieces(at, from.len()) {
             let bytes = &from[piece.start..piece.start + piece.len];
             let written = self.overlay.update(piece.block, piece.offset, bytes).map_err(Failure::Overlay)?;
@@ -88,6 +109,14 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// Returns when what was written is as safe as it will be. The overlay is the machine's, and as safe as its memory.
+    ///
+    /// # Errors
+    /// When an image that is written through cannot be brought to the host's disk.
+    pub fn flush(&self) -> Result<(), Failure> {
+        self.base.flush().map_err(Failure::Through)
     }
 
     /// Blocks of the overlay that cannot be had, if any were asked for.

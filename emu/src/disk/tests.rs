@@ -167,3 +167,54 @@ fn what_is_no_image_is_refused_by_name() {
     let longer = Base::of_snapshot(&image, Some(&file("moved.img")), "disk0").unwrap_err().to_string();
     assert!(longer.contains("513 bytes"), "{longer}");
 }
+
+#[test]
+fn who_reads_an_image_keeps_writers_out_and_who_writes_it_everybody() {
+    let (dir, base) = image(512);
+    let path = dir.path().join("disk.img");
+    let open = |purpose| Base::open_as(&path, Access { format: None, purpose });
+    let again = Base::open(&path).unwrap();
+    for purpose in [Purpose::WriteThrough, Purpose::Replace] {
+        let said = open(purpose).unwrap_err().to_string();
+        assert!(said.contains("disk.img: another program uses it") && said.contains("use a copy"), "{said}");
+    }
+    drop((base, again));
+    let writer = open(Purpose::WriteThrough).unwrap();
+    let said = open(Purpose::Read).unwrap_err().to_string();
+    assert!(said.contains("disk.img: another program may write it"), "{said}");
+    assert!(open(Purpose::Replace).is_err());
+    drop(writer);
+    assert!(open(Purpose::Replace).is_ok());
+}
+
+#[test]
+fn what_is_written_through_is_in_the_image_and_in_the_state() {
+    let (dir, base) = image(3 * 4096 + 700);
+    let path = dir.path().join("disk.img");
+    let mut plain = Disk::new(base);
+    let write = |disk: &mut Disk| {
+        disk.write(4000, &[0xbb; 200]).unwrap();
+        disk.write(8192, &[0; 4096]).unwrap();
+        disk.write(3 * 4096 + 512, &[7; 512]).unwrap();
+        disk.flush().unwrap();
+    };
+    write(&mut plain);
+    let expected = read(&plain, 0, plain.sectors() as usize * 512);
+    let state = root(&plain);
+    drop(plain);
+    let access = Access { format: None, purpose: Purpose::WriteThrough };
+    let mut through = Disk::new(Base::open_as(&path, access).unwrap());
+    write(&mut through);
+    assert_eq!(root(&through), state);
+    assert_eq!(fs::read(path).unwrap(), expected);
+}
+
+#[test]
+fn a_format_amber_cannot_write_through_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.qcow2");
+    qcow2::Writer::new(&fs::File::create(&path).unwrap(), 1 << 20, 16, None).finish().unwrap();
+    let access = Access { format: None, purpose: Purpose::WriteThrough };
+    let said = Base::open_as(&path, access).unwrap_err().to_string();
+    assert!(said.contains("cannot be written through") && said.contains("amber disk commit"), "{said}");
+}

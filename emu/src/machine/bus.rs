@@ -94,6 +94,9 @@ impl Dma for GuestDma<'_> {
     fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
         disks::write(self.disks, self.mmu, disk, at, from)
     }
+    fn flush_disk(&mut self, disk: u8) -> Result<(), MediumError> {
+        disks::flush(self.disks, self.mmu, disk)
+    }
     fn read_vram(&mut self, at: u64, into: &mut [u8]) {
         let mut done = 0;
         while let Some((frame, offset, room)) = self.vram.place(at + done as u64) {

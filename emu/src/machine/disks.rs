@@ -3,7 +3,7 @@
 use super::spec::DiskSpec;
 use super::{Machine, MachineError};
 use crate::disk::{Base, Disk, Failure};
-use amber_devices::{DISKS_MAX, MediumError};
+use amber_devices::{DISKS_MAX, DiskInterface, MediumError};
 use amber_mmu::Mmu;
 use amber_snapshot::{ObjectId, RegionPages, RegionTree};
 use std::sync::Arc;
@@ -18,14 +18,16 @@ pub(super) const DISK_NAMES: [&str; DISKS_MAX] = [
 #[derive(Clone, Debug)]
 pub struct DiskImage {
     pub base: Arc<Base>,
+    pub interface: DiskInterface,
     /// The guest cannot write it.
     pub read_only: bool,
 }
 
 impl DiskImage {
     pub(super) fn spec(&self) -> DiskSpec {
-        let Self { base, read_only } = self;
-        DiskSpec { interface: "virtio".into(), len: base.len(), hash: base.hash(), read_only: *read_only }
+        let Self { base, interface, read_only } = self;
+        let (len, hash) = (base.len(), base.hash());
+        DiskSpec { interface: interface.name().to_owned(), len, hash, read_only: *read_only }
     }
 }
 
@@ -76,9 +78,16 @@ pub(super) fn write(
     attached.disk.write(at, from).map_err(|failure| tell(&attached.disk, mmu, failure))
 }
 
+/// Brings disk `n` to where it outlives the host's power.
+pub(super) fn flush(disks: &[Attached], mmu: &mut Mmu, n: u8) -> Result<(), MediumError> {
+    let Some(attached) = disks.get(usize::from(n)) else { return Err(MediumError) };
+    attached.disk.flush().map_err(|failure| tell(&attached.disk, mmu, failure))
+}
+
 fn tell(disk: &Disk, mmu: &mut Mmu, failure: Failure) -> MediumError {
     match failure {
-        Failure::Base(error) => disk.base().tell(&error),
+        Failure::Base(error) => disk.base().tell("read", &error),
+        Failure::Through(error) => disk.base().tell("written", &error),
         Failure::Overlay(why) => mmu.damage(why),
     }
     MediumError

@@ -169,8 +169,11 @@ impl Machine {
     /// A machine of its own that goes on from a frozen state, in this process: memory is shared until written.
     ///
     /// # Errors
-    /// Never for a state that was frozen from a machine.
+    /// When a disk is written through; otherwise never for a state that was frozen from a machine.
     pub fn fork(frozen: &Frozen) -> Result<Self, MachineError> {
+        if let Some(disk) = frozen.disks.iter().find(|attached| attached.disk.base().is_written_through()) {
+            return Err(MachineError::WrittenThrough(disk.name));
+        }
         let mmu = Mmu::fork(&frozen.frames).ok_or(MachineError::NoFrames)?;
         let mut machine = Self {
             spec: frozen.spec.clone(),

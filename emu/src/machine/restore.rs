@@ -263,7 +263,7 @@ fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
     if spec.option_rom_len > OPTION_ROM_MAX {
         return value("option_rom_len", spec.option_rom_len.to_string());
     }
-    let odd = |disk: &&DiskSpec| disk.interface != "virtio" || !(1..=disk::MAX_LEN).contains(&disk.len);
+    let odd = |disk: &&DiskSpec| !disk.is_known() || !(1..=disk::MAX_LEN).contains(&disk.len);
     match spec.disks.iter().find(odd) {
         Some(disk) => value("disks", format!("{} bytes on {}", disk.len, disk.interface)),
         None => Ok(()),

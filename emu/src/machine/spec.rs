@@ -3,7 +3,7 @@
 use super::MachineError;
 use crate::disk;
 use amber_cpu::CpuModel;
-use amber_devices::{DiskConfig, DisplayKind, PlatformConfig};
+use amber_devices::{DiskConfig, DiskInterface, DisplayKind, PlatformConfig};
 use amber_mmu::PAGE;
 use amber_snapshot::{Schema, Section, Upgrade};
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub struct MachineSpec {
 /// A disk. Its image is known by its contents: where it is does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct DiskSpec {
-    /// What it is attached to: `virtio`.
+    /// What it is attached to: `virtio`, `nvme`, `ahci`, `ide` or, a CD, `cdrom` or `ide-cdrom`.
     pub interface: String,
     /// Bytes of the base image.
     pub len: u64,
@@ -164,8 +164,15 @@ impl MachineSpec {
 }
 
 impl DiskSpec {
-    /// What the device is built from.
+    /// Whether this build has such a disk.
+    pub(super) fn is_known(&self) -> bool {
+        let interface = DiskInterface::named(&self.interface);
+        interface.is_some_and(|interface| !interface.is_cd() || self.read_only)
+    }
+
+    /// What the device is built from. An unknown interface is refused before.
     fn device(&self) -> DiskConfig {
-        DiskConfig { sectors: disk::sectors(self.len), read_only: self.read_only }
+        let interface = DiskInterface::named(&self.interface).unwrap_or_default();
+        DiskConfig { interface, sectors: disk::sectors(self.len), read_only: self.read_only }
     }
 }

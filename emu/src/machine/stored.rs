@@ -1,14 +1,15 @@
 //! A machine in a snapshot store, and out of one.
 
+use super::disks::Attached;
 use super::restore::check_tables;
 use super::{Frozen, Machine, RegionSource, RestoreError};
-use crate::disk::{Base, Disk, DiskError};
+use crate::disk::{Base, Disk, DiskError, Merged, Purpose};
 use crate::screenshot;
 use amber_mmu::{FIRST_EPOCH, PAGE, PageSource};
 use amber_snapshot::{
-    NewSnapshot, Objects, RegionToSave, RegionTree, Saved, Snapshot, SnapshotId, Store, StoreError,
+    BaseImage, NewSnapshot, Objects, RegionToSave, RegionTree, Saved, Snapshot, SnapshotId, Store, StoreError,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why a machine cannot be loaded.
@@ -20,6 +21,8 @@ pub enum LoadError {
     Restore(SnapshotId, RestoreError),
     #[error("snapshot {0}: {1}")]
     Disk(SnapshotId, DiskError),
+    #[error("snapshot {0}: {1}")]
+    WhichDisk(SnapshotId, String),
 }
 
 /// A region's pages in a snapshot.
@@ -68,6 +71,36 @@ impl Frozen {
     }
 }
 
+/// A disk of a snapshot by its name, or the only one there is; its image where `now` says it is now.
+///
+/// # Errors
+/// When the snapshot has no such disk or is damaged, or the image is missing or another one.
+pub fn stored_disk<'a>(
+    snapshot: &'a Snapshot,
+    name: Option<&str>,
+    now: Option<&Path>,
+    purpose: Purpose,
+) -> Result<Merged<'a>, LoadError> {
+    let Snapshot { manifest, objects } = snapshot;
+    let id = objects.snapshot();
+    check_tables(manifest).map_err(|e| LoadError::Restore(id, e))?;
+    let disks: Vec<_> =
+        manifest.regions.iter().filter_map(|table| Some((table, table.base.as_ref()?))).collect();
+    let names = disks.iter().map(|(table, _)| &*table.name).collect::<Vec<_>>().join(", ");
+    let which = |why: String| LoadError::WhichDisk(id, why);
+    let (table, image) = match (name, &disks[..]) {
+        (_, []) => return Err(which("it has no disk".to_owned())),
+        (None, [only]) => *only,
+        (None, _) => return Err(which(format!("it has {names}; say which is meant with --disk"))),
+        (Some(name), _) => *disks
+            .iter()
+            .find(|(table, _)| table.name == name)
+            .ok_or_else(|| which(format!("it has no {name}; it has {names}")))?,
+    };
+    let base = Base::of_snapshot_for(image, now, &table.name, purpose).map_err(|e| LoadError::Disk(id, e))?;
+    Ok(Merged::new(table.name.clone(), base, table.tree(objects, FIRST_EPOCH)?, objects))
+}
+
 impl Machine {
     /// The machine of a snapshot, to go on from there. Its pages are read when first needed; see
     /// [`Machine::fetch_ahead`].
@@ -83,25 +116,45 @@ impl Machine {
     /// # Errors
     /// As [`Machine::load`], and when an image is missing or another one.
     pub fn load_with(snapshot: Snapshot, images: &[PathBuf]) -> Result<Self, LoadError> {
+        let mut now = images.iter();
+        Self::load_over(snapshot, |image, name| {
+            Base::of_snapshot(image, now.next().map(PathBuf::as_path), name)
+        })
+    }
+
+    /// The same, with the disks' images as `open` opens them, by what the snapshot says of each and its disk's name.
+    ///
+    /// # Errors
+    /// As [`Machine::load`], and those of `open`.
+    pub fn load_over(
+        snapshot: Snapshot,
+        mut open: impl FnMut(&BaseImage, &str) -> Result<Arc<Base>, DiskError>,
+    ) -> Result<Self, LoadError> {
         let Snapshot { manifest, objects } = snapshot;
         let id = objects.snapshot();
         let objects = Arc::new(objects);
         // A tree takes memory as its pages do: not before they are known to be those of the machine.
         check_tables(&manifest).map_err(|e| LoadError::Restore(id, e))?;
-        let (mut regions, mut now) = (Vec::new(), images.iter());
+        let mut regions = Vec::new();
         for table in &manifest.regions {
             let name = table.name.clone();
-            let base = table.base.as_ref().map(|image| {
-                let now = now.next().map(PathBuf::as_path);
-                Base::of_snapshot(image, now, &name)
-            });
-            let base = base.transpose().map_err(|e| LoadError::Disk(id, e))?;
+            let base = table.base.as_ref().map(|image| open(image, &name)).transpose();
+            let base = base.map_err(|e| LoadError::Disk(id, e))?;
             let tree = table.tree(&objects, FIRST_EPOCH)?;
             let pages =
                 StoredRegion { name: name.clone(), tree: tree.clone(), objects: Arc::clone(&objects) };
             regions.push(RegionSource { name, tree, pages: Arc::new(pages), base });
         }
         Self::restore(&manifest.sections, regions).map_err(|e| LoadError::Restore(id, e))
+    }
+
+    /// Lays disk `name` over another image, which holds what it held. Whether the machine has such a disk.
+    pub fn rebase(&mut self, name: &str, base: Arc<Base>) -> bool {
+        let Some(n) = self.disks.iter().position(|attached| attached.name == name) else { return false };
+        let (spec, attached) = (&mut self.spec.disks[n], &mut self.disks[n]);
+        (spec.len, spec.hash) = (base.len(), base.hash());
+        *attached = Attached::new(attached.name, Disk::new(base));
+        true
     }
 
     /// Reads the pages of a loaded machine that are still to come, on another thread.

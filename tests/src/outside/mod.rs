@@ -7,15 +7,30 @@ mod subjects;
 
 use crate::Quiet;
 use amber_emu::config::MachineConfig;
+use amber_emu::disk::{Hold, Image};
 use amber_emu::input;
 use amber_emu::machine::Machine;
 use amber_snapshot::{Archive, Snapshot, StateHash, Store, sections_to_json};
 use parts::Parts;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use subjects::Subject;
 use tempfile::TempDir;
 
+/// Images that qemu-img made.
+static IMAGES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+    let packed: [&[u8]; 3] = [
+        include_bytes!("../../../emu/src/disk/qcow2/golden/version2.qcow2.gz"),
+        include_bytes!("../../../emu/src/disk/qcow2/golden/zlib.qcow2.gz"),
+        include_bytes!("../../../emu/src/disk/qcow2/golden/zstd.qcow2.gz"),
+    ];
+    packed.map(|packed| {
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).expect("it was packed");
+        bytes
+    })
+});
 /// Steps a machine is run, twice, with a reset between.
 const STEPS: u64 = 3_000;
 /// Of so many archives that can be opened one is imported into a store, too: it takes long.
@@ -46,11 +61,13 @@ pub enum Kind {
     Log,
     /// A `MACHINE.toml`.
     Config,
+    /// A disk image.
+    Image,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Archive,
         Self::Core,
         Self::Index,
@@ -62,6 +79,7 @@ impl Kind {
         Self::Name,
         Self::Log,
         Self::Config,
+        Self::Image,
     ];
     /// Those that checksums guard: what is not refused is what it was.
     pub const GUARDED: [Self; 3] = [Self::Archive, Self::Manifest, Self::Pack];
@@ -127,6 +145,7 @@ impl Outside {
             Kind::Manifest | Kind::Pack | Kind::Name => subject.stored(kind).1.clone(),
             Kind::Log => subject.log.clone(),
             Kind::Config => subject.config.clone().into_bytes(),
+            Kind::Image => IMAGES[n % IMAGES.len()].clone(),
         }
     }
 
@@ -145,6 +164,7 @@ impl Outside {
                 Err(error) => Outcome::Refused(error.to_string()),
             },
             Kind::Config => config(&String::from_utf8_lossy(bytes)),
+            Kind::Image => image(&self.put("image", bytes)),
         }
     }
 
@@ -215,6 +235,21 @@ fn live(snapshot: Snapshot) -> Outcome {
         }
     }
     Outcome::Ran(hash)
+}
+
+/// Reads what there is of a disk image, and what it says there is.
+fn image(path: &Path) -> Outcome {
+    let image = match Image::open(path, None, Hold::Read) {
+        Ok(image) => image,
+        Err(error) => return Outcome::Refused(error.to_string()),
+    };
+    let mut bytes = vec![0; 1 << 16];
+    for at in (0..image.size().min(1 << 20)).step_by(1 << 16).chain([image.size() / 2, image.size()]) {
+        if let Err(error) = image.read(at, &mut bytes).and_then(|()| image.zeroes(at, 1 << 20)) {
+            return Outcome::Refused(error.to_string());
+        }
+    }
+    Outcome::Read
 }
 
 fn config(text: &str) -> Outcome {

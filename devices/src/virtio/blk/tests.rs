@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock::Clock;
 use crate::device::Dma;
+use crate::disk::DiskInterface;
 use crate::effects::{Effect, Effects};
 use crate::irq::{IrqLines, IrqSource, Line};
 use crate::testing::Memory;
@@ -20,6 +21,9 @@ struct World {
     ram: Memory,
     disk: Vec<u8>,
     broken: bool,
+    /// What was written cannot be brought to the medium.
+    full: bool,
+    flushes: usize,
 }
 
 impl Dma for World {
@@ -45,6 +49,10 @@ impl Dma for World {
         self.disk[at as usize..][..from.len()].copy_from_slice(from);
         Ok(())
     }
+    fn flush_disk(&mut self, _disk: u8) -> Result<(), MediumError> {
+        self.flushes += 1;
+        if self.full { Err(MediumError) } else { Ok(()) }
+    }
 }
 
 struct Bench {
@@ -58,25 +66,34 @@ struct Bench {
 impl Bench {
     /// A disk whose driver is ready, with a queue of 8 and bus mastering on.
     fn new(read_only: bool) -> Self {
-        let config = DiskConfig { sectors: SECTORS, read_only };
+        let config = DiskConfig { interface: DiskInterface::Virtio, sectors: SECTORS, read_only };
         let disk = (0..SECTORS * SECTOR).map(|at| (at / SECTOR) as u8).collect();
         let mut bench = Self {
             blk: VirtioBlk::new(SLOT, 0, &config),
             clock: Clock::default(),
             irqs: IrqLines::new(),
             effects: Effects::default(),
-            world: World { ram: Memory(vec![0; 0x1_0000]), disk, broken: false },
+            world: World { ram: Memory(vec![0; 0x1_0000]), disk, broken: false, full: false, flushes: 0 },
         };
         bench.config(4, 2, 6);
-        for (at, size, value) in [(0x14, 1, 3), (8, 4, 1), (12, 4, 1), (0x14, 1, 0xb), (0x18, 2, 8)] {
-            bench.set(at, size, value);
+        bench.start(0);
+        bench
+    }
+
+    /// Resets the device, and sets it up with features of its own.
+    fn start(&mut self, features: u64) {
+        for (at, size, value) in [(0x14, 1, 0), (0x14, 1, 3), (8, 4, 0), (12, 4, features), (8, 4, 1)] {
+            self.set(at, size, value);
+        }
+        for (at, size, value) in [(12, 4, 1), (0x14, 1, 0xb), (0x18, 2, 8)] {
+            self.set(at, size, value);
         }
         for (at, value) in [(0x20, TABLE), (0x28, DRIVER), (0x30, DEVICE)] {
-            bench.set(at, 8, value);
+            self.set(at, 8, value);
+            self.world.write(value, &[0; 0x100]);
         }
-        bench.set(0x1c, 2, 1);
-        bench.set(0x14, 1, 0xf);
-        bench
+        self.set(0x1c, 2, 1);
+        self.set(0x14, 1, 0xf);
     }
 
     fn with<R>(&mut self, act: impl FnOnce(&mut VirtioBlk, &mut DeviceCtx) -> R) -> R {
@@ -168,7 +185,7 @@ fn a_request_lands_at_its_time_and_not_before() {
 }
 
 #[test]
-fn what_is_written_is_read_and_flushes_do_nothing() {
+fn what_is_written_is_read_and_identified() {
     let mut bench = Bench::new(false);
     bench.world.ram.0[DATA as usize..][..4096].fill(0xaa);
     assert_eq!(bench.request(T_OUT, 10, 4096), S_OK);
@@ -178,6 +195,20 @@ fn what_is_written_is_read_and_flushes_do_nothing() {
     assert_eq!(bench.request(T_GET_ID, 0, 20), S_OK);
     assert_eq!(&bench.world.ram.0[DATA as usize..][..12], b"amber-disk0\0");
     assert_eq!(bench.request(11, 0, 16), S_UNSUPP);
+}
+
+#[test]
+fn a_flush_reaches_the_medium_and_its_error_the_driver() {
+    let mut bench = Bench::new(false);
+    assert_eq!((bench.request(T_FLUSH, 0, 0), bench.world.flushes), (S_OK, 1));
+    // The driver of the bench did not ask for F_FLUSH: its writes are safe when they end.
+    assert_eq!((bench.request(T_OUT, 10, 4096), bench.world.flushes), (S_OK, 2));
+    assert_eq!((bench.request(T_IN, 10, 4096), bench.world.flushes), (S_OK, 2));
+    bench.world.full = true;
+    assert_eq!((bench.request(T_FLUSH, 0, 0), bench.request(T_OUT, 10, 4096)), (S_IOERR, S_IOERR));
+    bench.start(F_FLUSH);
+    assert_eq!((bench.request(T_OUT, 10, 4096), bench.request(T_FLUSH, 0, 0)), (S_OK, S_IOERR));
+    assert_eq!(bench.world.flushes, 5);
 }
 
 #[test]

@@ -135,6 +135,7 @@ impl Run {
         if config.guest_checkpoints != Policy::Deny {
             bail!("{text}: it lets its guest keep checkpoints; such a run cannot be taken back");
         }
+        config.spare_images();
         config.store = store.map(Path::to_owned).or(config.store);
         config.engine = engine.unwrap_or(config.engine);
         let guest = config.guest()?;

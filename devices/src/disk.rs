@@ -1,0 +1,77 @@
+//! What a disk is to the device it is attached to. Its medium is the machine's: see [`crate::Dma`].
+
+/// Bytes of a sector, the unit disks count in.
+pub const SECTOR: u64 = 512;
+
+/// What a disk is attached to, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DiskInterface {
+    /// A virtio-blk function of its own.
+    #[default]
+    Virtio,
+    /// The namespace of an NVMe controller of its own.
+    Nvme,
+    /// A hard disk at a port of the AHCI controller.
+    Ahci,
+    /// A CD in an ATAPI drive at a port of the AHCI controller.
+    Cdrom,
+    /// A hard disk at a channel of the IDE controller.
+    Ide,
+    /// A CD in an ATAPI drive at a channel of the IDE controller.
+    IdeCdrom,
+}
+
+impl DiskInterface {
+    /// By name: those of `--disk FILE,if=`, and of CDs.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("virtio", Self::Virtio),
+        ("nvme", Self::Nvme),
+        ("ahci", Self::Ahci),
+        ("cdrom", Self::Cdrom),
+        ("ide", Self::Ide),
+        ("ide-cdrom", Self::IdeCdrom),
+    ];
+
+    /// Whether it is a CD, which cannot be written.
+    pub fn is_cd(self) -> bool {
+        matches!(self, Self::Cdrom | Self::IdeCdrom)
+    }
+
+    /// Whether it takes a port of the AHCI controller.
+    pub fn is_at_ahci(self) -> bool {
+        matches!(self, Self::Ahci | Self::Cdrom)
+    }
+
+    /// Whether it is a drive at the IDE controller.
+    pub fn is_at_ide(self) -> bool {
+        matches!(self, Self::Ide | Self::IdeCdrom)
+    }
+
+    /// The interface of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, interface)| interface)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::Nvme => "nvme",
+            Self::Ahci => "ahci",
+            Self::Cdrom => "cdrom",
+            Self::Ide => "ide",
+            Self::IdeCdrom => "ide-cdrom",
+        }
+    }
+}
+
+/// What a disk is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// What it is attached to.
+    pub interface: DiskInterface,
+    /// Sectors of 512 bytes, at least 1.
+    pub sectors: u64,
+    /// The guest cannot write it.
+    pub read_only: bool,
+}

@@ -1,0 +1,4 @@
+mod bench;
+mod commands;
+mod hostile;
+mod queues;
