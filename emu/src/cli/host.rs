@@ -5,14 +5,11 @@ use super::hands::Hands;
 use crate::control::{Call, Calls, Server};
 use crate::input::{Record, Recorder};
 use crate::machine::{Gesture, HostIo, Ready};
-use crate::net::Link;
+use crate::net::{Idle, Link};
 use std::collections::VecDeque;
 
 /// Most bytes the guest is given at once.
 const CHUNK: usize = 64;
-
-/// Longest wait for the console while a frame may come, ns of real time.
-const FRAME_WAIT_NS: u64 = 1_000_000;
 
 /// See the module.
 pub struct SessionHost {
@@ -24,6 +21,7 @@ pub struct SessionHost {
     typed: VecDeque<u8>,
     /// What the network adapter's cable leads to.
     pub link: Option<Box<dyn Link>>,
+    idle: Idle,
     /// Keys and motion by other programs.
     pub hands: Hands,
     /// Nothing stops a run that is itself an answer.
@@ -41,6 +39,7 @@ impl SessionHost {
             control,
             typed: VecDeque::new(),
             link: None,
+            idle: Idle::default(),
             hands: Hands::default(),
             deaf: false,
             serves: false,
@@ -88,9 +87,9 @@ impl HostIo for SessionHost {
             let chunk = self.typed.len().min(CHUNK);
             return self.typed.drain(..chunk).collect();
         }
-        // What waits for its time is not to wait for the console, nor is a frame for long.
-        let idle = if self.hands.waiting() == 0 { idle } else { idle.map(|_| 0) };
-        let idle = if self.link.is_none() { idle } else { idle.map(|ns| ns.min(FRAME_WAIT_NS)) };
+        // What waits for its time is not to wait for the console, nor is a frame.
+        let waits = self.hands.waiting() == 0 && self.link.is_none();
+        let idle = if waits { idle } else { idle.map(|_| 0) };
         self.console.serial_input(step, idle)
     }
 
@@ -106,6 +105,14 @@ impl HostIo for SessionHost {
 
     fn frame_input(&mut self, _step: u64, now: u64) -> Option<Vec<u8>> {
         self.link.as_mut()?.receive(now)
+    }
+
+    fn idle(&mut self, ns: u64) {
+        // A console that keeps to the wall clock waits already.
+        if let Some(link) = self.link.as_mut().filter(|_| !self.console.is_paced()) {
+            self.console.flush();
+            self.idle.wait(link.as_mut(), ns);
+        }
     }
 
     fn may_receive(&self) -> bool {

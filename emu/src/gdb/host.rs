@@ -64,6 +64,9 @@ impl HostIo for Listening<'_> {
     fn may_receive(&self) -> bool {
         self.host.may_receive()
     }
+    fn idle(&mut self, ns: u64) {
+        self.host.idle(ns);
+    }
     fn may_input(&self) -> bool {
         self.host.may_input()
     }
@@ -119,6 +122,9 @@ impl HostIo for AwaitingGdb<'_> {
     }
     fn may_receive(&self) -> bool {
         self.host.may_receive()
+    }
+    fn idle(&mut self, ns: u64) {
+        self.host.idle(ns);
     }
     fn may_input(&self) -> bool {
         self.host.may_input()

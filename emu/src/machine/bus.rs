@@ -36,6 +36,9 @@ pub trait HostIo {
     fn may_receive(&self) -> bool {
         false
     }
+    /// Nobody has anything to do, and time is about to jump `ns` ahead: a host whose network has a clock of its own waits
+    /// for as long, or until a frame comes.
+    fn idle(&mut self, _ns: u64) {}
     /// Whether input may still come.
     fn may_input(&self) -> bool;
     /// What the guest is told once when no more input comes.

@@ -312,6 +312,7 @@ impl Machine {
         }
         // Jumps never pass a look at the host's input, so that their number does not depend on the host.
         let target = next.unwrap_or(u64::MAX).min(self.position.poll_at).max(self.now());
+        host.idle(target - self.now());
         self.platform.clock.advance_to(target);
         self.position.step += 1;
         self.position.idle_jumps += 1;

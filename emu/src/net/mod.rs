@@ -2,6 +2,8 @@
 //! logged input, and a replay needs none of it.
 
 mod crossover;
+mod idle;
+mod ready;
 mod socket;
 mod turns;
 
@@ -9,8 +11,11 @@ mod turns;
 mod tests;
 
 pub use crossover::{Crossover, LATENCY_NS, crossover};
+pub use idle::Idle;
 pub use socket::SocketLink;
 pub use turns::{Side, run_in_turns};
+
+use std::time::Duration;
 
 /// The far end of a cable.
 pub trait Link {
@@ -18,4 +23,6 @@ pub trait Link {
     fn send(&mut self, now: u64, frame: &[u8]);
     /// The next frame that has arrived by virtual time `now`, ns.
     fn receive(&mut self, now: u64) -> Option<Vec<u8>>;
+    /// Waits in real time until a frame may have come, `at_most` so long. A cable without real time has nothing to wait for.
+    fn wait(&mut self, _at_most: Duration) {}
 }

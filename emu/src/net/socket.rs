@@ -2,10 +2,12 @@
 //! QEMU's stream network devices and passt.
 
 use super::Link;
+use super::ready::{Watch, ready};
 use crate::control::socket::{UnixListener, UnixStream};
 use amber_devices::{FRAME_MAX, FRAME_MIN};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Longest frame of any network; a length beyond it is that of no frame.
 const LONGEST: usize = 1 << 16;
@@ -122,6 +124,15 @@ impl Link for SocketLink {
                 None => return None,
             }
         }
+    }
+
+    fn wait(&mut self, at_most: Duration) {
+        let stream = self.stream.iter().map(|stream| Watch::new(stream, true, !self.going.is_empty()));
+        // Whoever comes while somebody is there waits.
+        let listener = self.listener.iter().filter(|_| self.stream.is_none());
+        let watches: Vec<_> =
+            stream.chain(listener.map(|(listener, _)| Watch::new(listener, true, false))).collect();
+        ready(&watches, at_most);
     }
 }
 
