@@ -14,6 +14,7 @@ use crate::ide::IDE_DRIVES;
 use crate::ioapic::{IOAPIC_BASE, Ioapic};
 use crate::irq::{Change, IrqLines, SLOT_MAX};
 use crate::map::{Backing, MapRange, RegionId, flatten};
+use crate::nic::NicConfig;
 use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
 use crate::pic::Pic;
 use crate::pit::Pit;
@@ -21,7 +22,6 @@ use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
 use crate::vga::{DisplayKind, OPTION_ROM_MAX, Vga};
-use crate::virtio::net::NicConfig;
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 0x1000;

@@ -2,7 +2,8 @@
 //! neither a mad driver nor a state read from a file makes the platform panic.
 
 use amber_devices::{
-    ConfigError, DisplayKind, Dma, Effect, FRAME_MAX, FRAME_MIN, NicConfig, Platform, PlatformConfig,
+    ConfigError, DisplayKind, Dma, Effect, FRAME_MAX, FRAME_MIN, NicConfig, NicModel, Platform,
+    PlatformConfig,
 };
 use amber_snapshot::OwnedSection;
 use proptest::prelude::*;
@@ -45,7 +46,7 @@ enum Op {
 }
 
 fn config() -> PlatformConfig {
-    let nic = Some(NicConfig { mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56] });
+    let nic = Some(NicConfig { model: NicModel::Virtio, mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56] });
     PlatformConfig { display: DisplayKind::Text, nic, ..PlatformConfig::default() }
 }
 
@@ -270,7 +271,7 @@ fn an_adapter_and_none_are_two_machines() {
     let missing = platform.restore("p", &without.sections("p")).unwrap_err().to_string();
     assert!(missing.contains("p/virtio-net0 is missing"), "{missing}");
     for mac in [[0; 6], [0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
-        let config = PlatformConfig { nic: Some(NicConfig { mac }), ..config() };
+        let config = PlatformConfig { nic: Some(NicConfig { model: NicModel::Virtio, mac }), ..config() };
         assert!(matches!(Platform::new(&config), Err(ConfigError::Mac(_))));
     }
 }

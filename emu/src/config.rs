@@ -13,7 +13,7 @@ use crate::files;
 use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, IDE_DRIVES};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
-pub use network::{Mac, NetChoice};
+pub use network::{Mac, NetChoice, NicChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{

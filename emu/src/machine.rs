@@ -195,7 +195,7 @@ impl Machine {
     /// A machine with zero memory and no address map yet.
     fn powered_up(spec: MachineSpec, nic: Option<NicSpec>) -> Result<Self, MachineError> {
         let model = spec.model()?;
-        let chipset = PlatformConfig { nic: nic.as_ref().map(NicSpec::device), ..spec.chipset() };
+        let chipset = PlatformConfig { nic: nic.as_ref().and_then(NicSpec::device), ..spec.chipset() };
         let platform = Platform::new(&chipset).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);

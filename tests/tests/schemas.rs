@@ -1,7 +1,7 @@
 //! A section's schema does not change without its version: a state saved before would be read as something else.
 
 use amber_cpu::state::CpuSection;
-use amber_devices::{DiskConfig, DiskInterface, NicConfig, Platform, PlatformConfig};
+use amber_devices::{DiskConfig, DiskInterface, NicConfig, NicModel, Platform, PlatformConfig};
 use amber_emu::config::Firmware;
 use amber_emu::machine::NicSpec;
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
@@ -23,9 +23,13 @@ fn schemas_change_with_their_versions() {
     let disk = |interface| DiskConfig { interface, sectors: 8, read_only: false };
     let disks = vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide)];
     let mac = [2, 0, 0, 0, 0, 1];
-    let chipset = PlatformConfig { disks, nic: Some(NicConfig { mac }), ..PlatformConfig::default() };
+    let chipset = PlatformConfig {
+        disks,
+        nic: Some(NicConfig { model: NicModel::Virtio, mac }),
+        ..PlatformConfig::default()
+    };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
-    let nic = NicSpec::virtio(mac).to_section("nic0");
+    let nic = NicSpec::new(NicModel::Virtio, mac).to_section("nic0");
     let sections = disk_rom(&scratch.0).sections();
     let now: BTreeSet<String> = sections.iter().chain(&chipset).chain([&nic]).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();

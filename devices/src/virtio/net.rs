@@ -8,11 +8,11 @@ use super::queue::{Broken, Segment, gather, scatter, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
 use crate::device::{Device, DeviceCtx, DeviceId, Dma};
 use crate::effects::Effect;
+use crate::nic::{FRAME_MAX, FRAME_MIN, NicConfig};
 use crate::pci::endpoint::{Layout, Window};
 use crate::pci::function::Function;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
-use std::fmt::{Display, Formatter};
 
 /// Network controller, Ethernet. A message each for the configuration and the two queues.
 static LAYOUT: Layout = layout(1, 0x0200_0001, 3);
@@ -30,33 +30,8 @@ const STATUS_LINK_UP: u16 = 1;
 const HEADER_LEN: usize = 12;
 const NUM_BUFFERS: usize = 10;
 
-/// Shortest frame: addresses and type. Nobody pads frames to the 60 bytes of a cable here.
-pub const FRAME_MIN: usize = 14;
-/// Longest frame: 1500 bytes behind addresses, a VLAN tag and type.
-pub const FRAME_MAX: usize = 1518;
-
 /// What a frame takes on the wire, in ns of virtual time: this, and a ns for each byte (8 Gbit/s).
 const FRAME_NS: u64 = 1_000;
-
-/// What a network adapter is built from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NicConfig {
-    /// Its Ethernet address, of one station.
-    pub mac: [u8; 6],
-}
-
-impl NicConfig {
-    pub(crate) fn is_unicast(&self) -> bool {
-        self.mac[0] & 1 == 0 && self.mac != [0; 6]
-    }
-}
-
-impl Display for NicConfig {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let [a, b, c, d, e, g] = self.mac;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
 
 /// A frame taken off the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]

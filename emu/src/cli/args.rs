@@ -170,9 +170,10 @@ pub struct MachineArgs {
     /// A CD in a drive of its own, an ISO 9660 or any other image: FILE[,if=ahci|ide]; may be given several times.
     #[arg(long, value_name = "FILE[,if=ide]")]
     pub cdrom: Vec<CdChoice>,
-    /// Network adapter: none, or virtio-net on a Unix socket that two machines, QEMU or passt share:
-    /// link:FILE[,mac=ADDRESS] [default: none].
-    #[arg(long, value_name = "none|link:FILE")]
+    /// Network adapter: none; user[,hostfwd=tcp:HOSTADDR:PORT-:GUESTPORT][,dns=ADDR:PORT], behind the host's network;
+    /// or link:FILE, on a Unix socket that two machines, QEMU or passt share. Both with [,mac=ADDRESS][,model=virtio]
+    /// [default: none].
+    #[arg(long, value_name = "none|user|link:FILE")]
     pub net: Option<NetChoice>,
     /// Display adapter: std (QEMU's stdvga, 16 MiB), or text, what machines had before [default: std].
     #[arg(long, value_name = "ADAPTER")]

@@ -36,7 +36,7 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     }
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    let nic = config.net.mac().map(|mac| NicSpec::virtio(mac.0));
+    let nic = config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0));
     let mut machine = Machine::equipped(spec, image, tables, &disks(config)?, nic)?;
     machine.set_engine(config.engine.into());
     Ok(machine)

@@ -82,14 +82,15 @@ fn date(seconds: i64) -> String {
 
 /// With --from, the network says where the cable leads now.
 fn other_nic(asked: &NetChoice, have: Option<&NicSpec>) -> Option<String> {
-    match (asked, have) {
-        (NetChoice::None, _) => None,
-        (_, None) => Some("--net asks for a network adapter, the snapshot has none".to_owned()),
-        (_, Some(have)) => {
-            let (asked, have) = (asked.asked_mac().filter(|mac| mac.0 != have.mac)?, Mac(have.mac));
-            Some(format!("--net asks for the address {asked}, the snapshot has {have}"))
-        }
+    let asked = asked.nic()?;
+    let Some(have) = have else {
+        return Some("--net asks for a network adapter, the snapshot has none".to_owned());
+    };
+    if let Some(model) = asked.model.filter(|model| model.name() != have.model) {
+        return Some(format!("--net asks for the model {}, the snapshot has {}", model.name(), have.model));
     }
+    let (asked, have) = (asked.mac.filter(|mac| mac.0 != have.mac)?, Mac(have.mac));
+    Some(format!("--net asks for the address {asked}, the snapshot has {have}"))
 }
 
 /// With --from, disks say where the snapshot's images are now: all of them, or none.

@@ -10,12 +10,12 @@ use crate::config::{Debugcon, Firmware, Guest, MachineConfig, NetChoice, Pace};
 use crate::control::Server;
 use crate::gdb;
 use crate::input::{Input, Record, Recorder, Start};
-use crate::machine::{Machine, Stop};
-use crate::net::{Link, SocketLink};
+use crate::machine::{Machine, NicSpec, Stop};
+use crate::net::{Forward, Link, Nat, Setup, SocketLink};
 use crate::screenshot;
 use crate::symbols::Symbols;
 use amber_snapshot::SnapshotId;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
@@ -147,16 +147,28 @@ fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Resu
     };
     let control = config.control.as_ref().map(listen).transpose()?;
     let mut host = SessionHost::new(console, recorder, control);
-    host.link = link(&config.net)?;
+    host.link = link(&config.net, machine.nic())?;
     Ok(host)
 }
 
 /// What the network adapter's cable leads to.
-fn link(net: &NetChoice) -> Result<Option<Box<dyn Link>>> {
-    let NetChoice::Link { socket, .. } = net else { return Ok(None) };
-    let link = SocketLink::open(socket);
-    let link = link.with_context(|| format!("--net link:{}: cannot be connected to", socket.display()))?;
-    Ok(Some(Box::new(link)))
+fn link(net: &NetChoice, nic: Option<&NicSpec>) -> Result<Option<Box<dyn Link>>> {
+    Ok(match net {
+        NetChoice::None => None,
+        NetChoice::Link { socket, .. } => {
+            let link = SocketLink::open(socket);
+            let said = || format!("--net link:{}: cannot be connected to", socket.display());
+            Some(Box::new(link.with_context(said)?))
+        }
+        NetChoice::User { forwards, resolver, nic: asked } => {
+            let mac = nic.map_or(asked.mac().0, |nic| nic.mac);
+            let setup = Setup { mac, forwards: forwards.clone(), resolver: *resolver };
+            let said = |(forward, error): (Forward, std::io::Error)| {
+                anyhow!("--net user,hostfwd={forward}: cannot be listened on: {error}")
+            };
+            Some(Box::new(Nat::new(&setup).map_err(said)?))
+        }
+    })
 }
 
 /// Ends the recording with the state the run ended in.

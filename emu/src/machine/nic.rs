@@ -3,7 +3,7 @@
 
 use super::{HostIo, Machine};
 use crate::input::Input;
-use amber_devices::NicConfig;
+use amber_devices::{NicConfig, NicModel};
 use amber_snapshot::{Schema, Section};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ const AT_ONCE: usize = 256;
 /// What the adapter is. A section of its own, which a machine without an adapter does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct NicSpec {
-    /// `virtio`.
+    /// Name of the model, as `virtio`.
     pub model: String,
     /// Its Ethernet address.
     pub mac: [u8; 6],
@@ -27,21 +27,15 @@ impl Section for NicSpec {
 impl NicSpec {
     /// Path of the section.
     pub(super) const PATH: &'static str = "nic0";
-    const VIRTIO: &'static str = "virtio";
 
-    /// A virtio-net adapter.
-    pub fn virtio(mac: [u8; 6]) -> Self {
-        Self { model: Self::VIRTIO.to_owned(), mac }
+    /// An adapter.
+    pub fn new(model: NicModel, mac: [u8; 6]) -> Self {
+        Self { model: model.name().to_owned(), mac }
     }
 
-    /// Whether this build has such an adapter.
-    pub(super) fn is_known(&self) -> bool {
-        self.model == Self::VIRTIO
-    }
-
-    /// What the device is built from.
-    pub(super) fn device(&self) -> NicConfig {
-        NicConfig { mac: self.mac }
+    /// What the device is built from, if this build has such a one.
+    pub(super) fn device(&self) -> Option<NicConfig> {
+        Some(NicConfig { model: NicModel::named(&self.model)?, mac: self.mac })
     }
 }
 

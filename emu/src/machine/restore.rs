@@ -70,7 +70,7 @@ impl Machine {
             return Ok(None);
         };
         let nic = NicSpec::from_section(section)?;
-        if !nic.is_known() {
+        if nic.device().is_none() {
             let path = section.path.clone();
             return Err(SectionError::Value { path, field: "model", value: nic.model });
         }

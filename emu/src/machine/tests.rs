@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::boot::{BootFile, BootMemory, flat, multiboot, rom};
-use amber_devices::{RamLayout, place_tables};
+use amber_devices::{NicModel, RamLayout, place_tables};
 use amber_mmu::PageSource;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -506,7 +506,7 @@ fn a_network_adapter_is_part_of_the_state_and_none_leaves_no_trace() {
     };
     let mut without = with(None);
     assert!(without.sections().iter().all(|section| section.kind != "nic"));
-    let mut machine = with(Some(NicSpec::virtio([2, 0, 0, 0, 0, 7])));
+    let mut machine = with(Some(NicSpec::new(NicModel::Virtio, [2, 0, 0, 0, 0, 7])));
     machine.run(1000, &mut Host::default(), true);
     let sections = machine.sections();
     machine.state_hash();
@@ -525,7 +525,7 @@ fn a_network_adapter_is_part_of_the_state_and_none_leaves_no_trace() {
     };
     let mac = [2, 0, 0, 0, 0, 7];
     assert!(refused(Some(NicSpec { model: "ne2000".into(), mac })).contains("model"));
-    assert!(refused(Some(NicSpec::virtio([0xFF; 6]))).contains("ff:ff:ff:ff:ff:ff"));
+    assert!(refused(Some(NicSpec::new(NicModel::Virtio, [0xFF; 6]))).contains("ff:ff:ff:ff:ff:ff"));
     assert!(refused(None).contains("virtio-net0"));
 }
 

@@ -3,6 +3,7 @@
 
 mod crossover;
 mod idle;
+mod nat;
 mod ready;
 mod socket;
 mod turns;
@@ -12,6 +13,7 @@ mod tests;
 
 pub use crossover::{Crossover, LATENCY_NS, crossover};
 pub use idle::Idle;
+pub use nat::{Forward, Nat, Protocol, Setup};
 pub use socket::SocketLink;
 pub use turns::{Side, run_in_turns};
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::irq::{IrqSource, Line};
+use crate::nic::NicModel;
 use crate::testing::Bench;
 use proptest::prelude::*;
 
@@ -21,7 +22,10 @@ struct Guest {
 impl Guest {
     /// The driver is ready, with queues of 8 and bus mastering on.
     fn new(features: u64) -> Self {
-        let mut guest = Self { nic: VirtioNet::new(SLOT, &NicConfig { mac: MAC }), bench: Bench::new() };
+        let mut guest = Self {
+            nic: VirtioNet::new(SLOT, &NicConfig { model: NicModel::Virtio, mac: MAC }),
+            bench: Bench::new(),
+        };
         guest.config(4, 2, 6);
         for (at, size, value) in [(0x14, 1, 3), (8, 4, 0), (12, 4, features), (8, 4, 1), (12, 4, 1)] {
             guest.set(at, size, value);
@@ -261,7 +265,7 @@ fn frames_on_their_way_are_part_of_the_section() {
     guest.offer(0, 1530);
     assert!(guest.receive(&frame(80)));
     let section = guest.nic.to_section("p/virtio-net0");
-    let fresh = VirtioNet::new(SLOT, &NicConfig { mac: MAC });
+    let fresh = VirtioNet::new(SLOT, &NicConfig { model: NicModel::Virtio, mac: MAC });
     assert_eq!(fresh.restored(&section).unwrap(), guest.nic);
     let refused = |change: fn(&mut Registers)| {
         let mut other = guest.nic.clone();

@@ -22,18 +22,22 @@ impl<'a> Watch<'a> {
 
 /// What can be done at each socket now; if at none, within `at_most`.
 pub fn ready(watches: &[Watch], at_most: Duration) -> Vec<Ready> {
-    let mut fds: Vec<_> =
-        watches.iter().map(|watch| PollFd::from_borrowed_fd(watch.socket, watch.flags)).collect();
+    // A socket that failed would end the wait, even if nothing is asked of it.
+    let asked = |watch: &&Watch| !watch.flags.is_empty();
+    let mut fds: Vec<_> = (watches.iter().filter(asked))
+        .map(|watch| PollFd::from_borrowed_fd(watch.socket, watch.flags))
+        .collect();
     let timeout = Timespec { tv_sec: at_most.as_secs() as i64, tv_nsec: i64::from(at_most.subsec_nanos()) };
     // A signal ends the wait early: nothing is ready then.
     if poll(&mut fds, Some(&timeout)).is_err() {
         return vec![Ready::default(); watches.len()];
     }
     let failed = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
-    let told = |(fd, watch): (&PollFd, &Watch)| {
-        let now = fd.revents();
-        let can = |flag| watch.flags.contains(flag) && now.intersects(flag | failed);
+    let mut told = fds.iter().map(PollFd::revents);
+    let answer = |watch: &Watch| {
+        let now = if watch.flags.is_empty() { None } else { told.next() };
+        let can = |flag| watch.flags.contains(flag) && now.is_some_and(|now| now.intersects(flag | failed));
         Ready { read: can(PollFlags::IN), write: can(PollFlags::OUT) }
     };
-    fds.iter().zip(watches).map(told).collect()
+    watches.iter().map(answer).collect()
 }

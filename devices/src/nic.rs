@@ -1,0 +1,53 @@
+//! What a network adapter is built from, whatever its kind.
+
+use std::fmt::{Display, Formatter};
+
+/// Shortest frame: addresses and type. Nobody pads frames to the 60 bytes of a cable here.
+pub const FRAME_MIN: usize = 14;
+/// Longest frame: 1500 bytes behind addresses, a VLAN tag and type.
+pub const FRAME_MAX: usize = 1518;
+
+/// A kind of adapter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NicModel {
+    /// virtio-net.
+    #[default]
+    Virtio,
+}
+
+impl NicModel {
+    pub const ALL: [Self; 1] = [Self::Virtio];
+
+    /// Its name in configurations and states.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+        }
+    }
+
+    /// The model of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|model| model.name() == name)
+    }
+}
+
+/// What a network adapter is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NicConfig {
+    pub model: NicModel,
+    /// Its Ethernet address, of one station.
+    pub mac: [u8; 6],
+}
+
+impl NicConfig {
+    pub(crate) fn is_unicast(&self) -> bool {
+        self.mac[0] & 1 == 0 && self.mac != [0; 6]
+    }
+}
+
+impl Display for NicConfig {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d, e, g] = self.mac;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
