@@ -196,6 +196,28 @@ INIT
 ata_writing | with_disk WRITING sda "$ahci_modules" | pack ahci.gz $ahci_modules
 ata_writing | with_disk WRITING sda "$ide_modules" | pack ide.gz $ide_modules
 
+# Reads a diskette, writes it and reads it back; the one in the other drive is protected.
+pack floppy.gz floppy <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+insmod /modules/floppy.ko
+n=0
+while [ ! -b /dev/fd1 ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+grep -i -e floppy -e cascade /proc/interrupts /proc/dma /proc/ioports
+md5sum /dev/fd0 /dev/fd1
+head -c 300000 /bin/busybox | dd of=/dev/fd0 bs=5000 seek=100 conv=notrunc 2>/dev/null || exec poweroff -f
+sync
+echo 3 >/proc/sys/vm/drop_caches
+head -c 300000 /bin/busybox >/copy
+dd if=/dev/fd0 bs=5000 skip=100 count=60 2>/dev/null | cmp - /copy || exec poweroff -f
+if echo 1 2>/dev/null >/dev/fd1; then exec poweroff -f; fi
+echo PASS
+poweroff -f
+INIT
+
 # A bit of everything: processes, a tree of files, pipes, and several writers of the disk at the same time.
 with_disk WORKING vda "$modules" <<'INIT' | pack work.gz $modules
 for round in 1 2 3 4; do

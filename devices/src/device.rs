@@ -37,7 +37,7 @@ pub enum DeviceId {
     Vga,
     /// Numeric errors: FERR#, IRQ13, IGNNE#.
     Coprocessor,
-    /// The function in this slot of PCI bus 0.
+    /// The function in this slot of PCI bus 0, or the floppy disk controller: see [`crate::floppy::FLOPPY`].
     Slot(u8),
 }
 

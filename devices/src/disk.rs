@@ -19,22 +19,30 @@ pub enum DiskInterface {
     Ide,
     /// A CD in an ATAPI drive at a channel of the IDE controller.
     IdeCdrom,
+    /// A diskette in a drive at the floppy disk controller.
+    Floppy,
 }
 
 impl DiskInterface {
-    /// By name: those of `--disk FILE,if=`, and of CDs.
-    pub const NAMES: [(&'static str, Self); 6] = [
+    /// By name: those of `--disk FILE,if=`, of CDs and of diskettes.
+    pub const NAMES: [(&'static str, Self); 7] = [
         ("virtio", Self::Virtio),
         ("nvme", Self::Nvme),
         ("ahci", Self::Ahci),
         ("cdrom", Self::Cdrom),
         ("ide", Self::Ide),
         ("ide-cdrom", Self::IdeCdrom),
+        ("floppy", Self::Floppy),
     ];
 
     /// Whether it is a CD, which cannot be written.
     pub fn is_cd(self) -> bool {
         matches!(self, Self::Cdrom | Self::IdeCdrom)
+    }
+
+    /// Whether it is a hard disk.
+    pub fn is_hard(self) -> bool {
+        !self.is_cd() && self != Self::Floppy
     }
 
     /// Whether it takes a port of the AHCI controller.
@@ -61,6 +69,7 @@ impl DiskInterface {
             Self::Cdrom => "cdrom",
             Self::Ide => "ide",
             Self::IdeCdrom => "ide-cdrom",
+            Self::Floppy => "floppy",
         }
     }
 }

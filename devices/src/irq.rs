@@ -42,6 +42,8 @@ pub enum IrqSource {
     Sata,
     /// IDE controller.
     Ide,
+    /// Floppy disk controller.
+    Floppy,
 }
 
 /// Highest slot of PCI bus 0 whose function has an interrupt pin of its own here.
@@ -63,8 +65,9 @@ impl IrqSource {
             Self::Hpet2 => 9,
             Self::Smbus => 10,
             Self::Coprocessor => 11,
-            // The first slot drives PIRQs only, the channels ISA interrupts only.
+            // The first slots drive PIRQs only, these ISA interrupts only.
             Self::Ide => 12,
+            Self::Floppy => 13,
             Self::Slot(slot) => 11 + slot.clamp(1, SLOT_MAX),
             Self::Sata => 31,
         };

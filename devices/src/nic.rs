@@ -1,5 +1,6 @@
 //! What a network adapter is built from, whatever its kind.
 
+use crate::device::{DeviceCtx, Dma};
 use std::fmt::{Display, Formatter};
 
 /// Shortest frame: addresses and type. Nobody pads frames to the 60 bytes of a cable here.
@@ -50,4 +51,12 @@ impl Display for NicConfig {
         let [a, b, c, d, e, g] = self.mac;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
+}
+
+/// An adapter, as the network reaches it.
+pub(crate) trait Nic {
+    /// Whether there is a buffer for a frame from outside.
+    fn takes_frames(&mut self, dma: &mut dyn Dma) -> bool;
+    /// A frame comes in; whether it reached the guest's memory. One that does not fit is lost.
+    fn receive(&mut self, cx: &mut DeviceCtx, frame: &[u8]) -> bool;
 }

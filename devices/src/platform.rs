@@ -5,8 +5,9 @@ use crate::clock::Clock;
 use crate::coprocessor::Coprocessor;
 use crate::debug_ports::DebugPorts;
 use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
-use crate::disk::DiskConfig;
+use crate::disk::{DiskConfig, DiskInterface};
 use crate::effects::{Effect, Effects};
+use crate::floppy::{self, FLOPPY, FLOPPY_DRIVES, Floppy, Medium};
 use crate::fw_cfg::{FwCfg, Items};
 use crate::hpet::{HPET_BASE, Hpet};
 use crate::i8042::{I8042, Key, MouseEvent};
@@ -21,7 +22,7 @@ use crate::pit::Pit;
 use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
-use crate::vga::{DisplayKind, OPTION_ROM_MAX, Vga};
+use crate::vga::{DisplayKind, OPTION_ROM_MAX};
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 0x1000;
@@ -113,6 +114,12 @@ pub enum ConfigError {
     /// The number of disks at the IDE controller.
     #[error("{0} disks and CDs at the IDE controller: it takes {IDE_DRIVES}")]
     Drives(usize),
+    /// The number of diskettes.
+    #[error("{0} diskettes: there are {FLOPPY_DRIVES} drives")]
+    Diskettes(usize),
+    /// The size of a diskette.
+    #[error("disk {0} is no diskette of 160, 180, 320, 360, 720, 1200, 1440 or 2880 KiB")]
+    Diskette(usize),
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
@@ -155,6 +162,15 @@ impl PlatformConfig {
         let drives = self.disks.iter().filter(|disk| disk.interface.is_at_ide()).count();
         if drives > IDE_DRIVES {
             return Err(ConfigError::Drives(drives));
+        }
+        let diskettes = self.disks.iter().filter(|disk| disk.interface == DiskInterface::Floppy).count();
+        if diskettes > FLOPPY_DRIVES {
+            return Err(ConfigError::Diskettes(diskettes));
+        }
+        let odd =
+            |disk: &DiskConfig| disk.interface == DiskInterface::Floppy && Medium::of(disk.sectors).is_none();
+        if let Some(n) = self.disks.iter().position(odd) {
+            return Err(ConfigError::Diskette(n));
         }
         if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
             return Err(ConfigError::Sectors(n));
@@ -207,6 +223,7 @@ pub struct Platform {
     pub(crate) pci: Pci,
     pub(crate) fw_cfg: FwCfg,
     pub(crate) coprocessor: Coprocessor,
+    pub(crate) floppy: Option<Floppy>,
     pub(crate) ram: RamLayout,
     firmware_len: u64,
 }
@@ -228,7 +245,8 @@ impl Platform {
     pub fn new(config: &PlatformConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let ram = RamLayout::new(config.memory_size);
-        let cmos = CmosLayout { low_ram: ram.low, high_ram: ram.high, cpus: config.cpus };
+        let floppies = floppy::drive_types(&config.disks);
+        let cmos = CmosLayout { low_ram: ram.low, high_ram: ram.high, cpus: config.cpus, floppies };
         let mut platform = Self {
             clock: Clock::default(),
             irqs: IrqLines::new(),
@@ -242,14 +260,10 @@ impl Platform {
             uarts: [Uart::new(0), Uart::new(1)],
             i8042: I8042::new(),
             debug_ports: DebugPorts::new(),
-            pci: Pci::new(
-                ram.low,
-                Vga::new(config.display, config.option_rom_len),
-                &config.disks,
-                config.nic.as_ref(),
-            ),
+            pci: Pci::new(config),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             coprocessor: Coprocessor::default(),
+            floppy: Floppy::new(&config.disks),
             ram,
             firmware_len: config.firmware_len,
         };
@@ -396,15 +410,15 @@ impl Platform {
     }
 
     /// Whether the network adapter has a buffer for a frame, and would take it off the host.
-    pub fn takes_frames(&self, dma: &mut dyn Dma) -> bool {
-        self.pci.nic.as_ref().is_some_and(|nic| nic.takes_frames(dma))
+    pub fn takes_frames(&mut self, dma: &mut dyn Dma) -> bool {
+        self.pci.nic().is_some_and(|nic| nic.takes_frames(dma))
     }
 
     /// A frame comes in from the network; whether it reached the guest's memory. One that does not fit is lost.
     pub fn receive(&mut self, dma: &mut dyn Dma, frame: &[u8]) -> bool {
         let Self { clock, irqs, effects, pci, .. } = self;
         let cx = &mut DeviceCtx { clock, irqs, effects, dma };
-        let taken = pci.nic.as_mut().is_some_and(|nic| nic.receive(cx, frame));
+        let taken = pci.nic().is_some_and(|nic| nic.receive(cx, frame));
         self.settle();
         taken
     }
@@ -444,12 +458,13 @@ impl Platform {
     /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.
     pub fn reset(&mut self, dma: &mut dyn Dma) {
         self.irqs = IrqLines::new();
-        for device in ALL.into_iter().chain((1..=SLOT_MAX).chain([AHCI_SLOT]).map(DeviceId::Slot)) {
+        let slots = (1..=SLOT_MAX).chain([AHCI_SLOT]).map(DeviceId::Slot);
+        for device in ALL.into_iter().chain(slots).chain([FLOPPY]) {
             for timer in 0..crate::clock::TIMERS {
                 self.clock.cancel(crate::clock::Timer { device, timer });
             }
         }
-        for device in ALL {
+        for device in ALL.into_iter().chain([FLOPPY]) {
             self.with(dma, device, |device, cx| device.reset(cx));
         }
         if self.firmware_len == 0 {
@@ -461,7 +476,8 @@ impl Platform {
 
     /// Leaves the chipset as firmware would, for a kernel that is booted without.
     fn set_up_as_firmware(&mut self, dma: &mut dyn Dma) {
-        let Self { clock, irqs, effects, pic, pit, pm, i8042, pci, .. } = self;
+        let Self { clock, irqs, effects, pic, pit, pm, i8042, pci, floppy, .. } = self;
+        floppy.iter_mut().for_each(Floppy::set_up_as_firmware);
         pic.set_up_as_firmware();
         pci.host_bridge.set_up_as_firmware();
         pci.lpc.set_up_as_firmware(irqs);
@@ -527,6 +543,7 @@ impl Platform {
             DeviceId::FwCfg => &mut self.fw_cfg,
             DeviceId::Vga => &mut self.pci.vga,
             DeviceId::Coprocessor => &mut self.coprocessor,
+            FLOPPY => self.floppy.as_mut().map_or(&mut empty as &mut dyn Device, |floppy| floppy),
             DeviceId::Slot(slot) => self.pci.device_in(slot).unwrap_or(&mut empty),
         };
         let result = access(device, &mut DeviceCtx { clock, irqs, effects, dma });
@@ -565,6 +582,7 @@ impl Platform {
             0x510..=0x51b => (DeviceId::FwCfg, true),
             0xcf9 if size == 1 => (DeviceId::DebugPorts, false),
             0xcf8..=0xcff => (DeviceId::Pci, true),
+            _ if self.floppy.is_some() && Floppy::claims(port) => (FLOPPY, false),
             _ => return self.moving_route(port),
         };
         Some(PortRoute { device, port, wide })

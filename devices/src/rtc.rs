@@ -67,6 +67,8 @@ pub struct CmosLayout {
     pub high_ram: u64,
     /// Processors.
     pub cpus: u32,
+    /// Types of the floppy disk drives, as register 10h has them: the first one's in the high nibble.
+    pub floppies: u8,
 }
 
 /// The clock, both banks of CMOS memory and the index registers.
@@ -385,8 +387,12 @@ fn fill(cmos: &mut [u8], layout: &CmosLayout) {
     word(0x5b, layout.high_ram >> 16 & 0xffff);
     cmos[0x5d] = (layout.high_ram >> 32) as u8;
     cmos[0x5f] = layout.cpus.saturating_sub(1).min(255) as u8;
-    // Equipment: mathematics coprocessor and pointing device.
+    // Equipment: mathematics coprocessor and pointing device; floppy disk drives, and how many more than one.
     cmos[0x14] = 0x06;
+    cmos[0x10] = layout.floppies;
+    if layout.floppies != 0 {
+        cmos[0x14] |= 1 | u8::from(layout.floppies & 0xf != 0) << 6;
+    }
     // Boot order: hard disk, floppy, CD-ROM; no floppy signature check.
     cmos[0x3d] = 0x12;
     cmos[0x38] = 0x30;
@@ -450,7 +456,7 @@ mod tests {
     use super::*;
     use crate::testing::Bench;
 
-    const LAYOUT: CmosLayout = CmosLayout { low_ram: 512 << 20, high_ram: 0, cpus: 2 };
+    const LAYOUT: CmosLayout = CmosLayout { low_ram: 512 << 20, high_ram: 0, cpus: 2, floppies: 0x42 };
 
     fn rtc() -> Rtc {
         // 2024-02-29 23:59:58
@@ -553,6 +559,16 @@ mod tests {
         assert_eq!(read(&mut rtc, &mut bench, 6), 6, "a Friday");
         write(&mut rtc, &mut bench, 11, 0x04);
         assert_eq!(read(&mut rtc, &mut bench, 4), 12 | 0x80, "12 p.m.");
+    }
+
+    #[test]
+    fn cmos_tells_the_floppy_disk_drives() {
+        let (mut rtc, mut bench) = (rtc(), Bench::new());
+        assert_eq!([0x10, 0x14].map(|index| read(&mut rtc, &mut bench, index)), [0x42, 0x47]);
+        let mut rtc = Rtc::new(0, &CmosLayout { floppies: 0x40, ..LAYOUT });
+        assert_eq!([0x10, 0x14].map(|index| read(&mut rtc, &mut bench, index)), [0x40, 0x07]);
+        let mut rtc = Rtc::new(0, &CmosLayout { floppies: 0, ..LAYOUT });
+        assert_eq!([0x10, 0x14].map(|index| read(&mut rtc, &mut bench, index)), [0x00, 0x06]);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use crate::clock::Clock;
 use crate::device::Device;
+use crate::floppy::{Floppy, SECTIONS};
 use crate::fw_cfg::FwCfgRegisters;
 use crate::irq::Levels;
 use crate::pci::function::Function;
-use crate::pci::{ConfigAddress, HostBridge, Lpc, Pci, Smbus};
+use crate::pci::{Attached, ConfigAddress, HostBridge, Lpc, Pci, Smbus};
 use crate::platform::Platform;
 use crate::pm::Pm;
 use crate::uart::Uart;
@@ -68,7 +69,7 @@ impl Saved<'_> {
         SectionError::Value { path: format!("{}/{name}", self.path), field, value }
     }
 
-    /// `attached` are the names of what is attached to PCI.
+    /// `attached` are the names of what is attached to PCI, and of the floppy disk controller.
     fn refuse_unknown(&self, attached: &[String]) -> Result<(), SectionError> {
         let prefix = format!("{}/", self.path);
         let known = |name: &str| NAMES.contains(&name) || attached.iter().any(|own| own == name);
@@ -84,25 +85,26 @@ impl Saved<'_> {
         }
     }
 
+    /// `own` is that of the platform that takes the state over.
+    fn floppy(&self, own: Option<&Floppy>) -> Result<Option<Floppy>, SectionError> {
+        let [floppy, dma] = SECTIONS;
+        own.map(|own| own.restored(self.find(floppy)?, self.find(dma)?)).transpose()
+    }
+
     /// `own` is the root of the platform that takes the state over.
     fn pci(&self, own: &Pci) -> Result<Pci, SectionError> {
         let low_ram = own.host_bridge.low_ram();
-        let disks = own.disks.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
-        let nvme = own.nvme.iter().map(|disk| disk.restored(self.find(&disk.section_name())?));
-        let ahci = own.ahci.as_ref().map(|ahci| ahci.restored(self.find(&ahci.section_name())?));
-        let ide = own.ide.as_ref().map(|ide| ide.restored(self.find(&ide.section_name())?));
-        let nic = own.nic.as_ref().map(|nic| nic.restored(self.find(&nic.section_name())?));
+        let mut attached = own.attached.clone();
+        for function in attached.iter_mut().map(Attached::function_mut) {
+            function.restore(self.find(&function.section_name())?)?;
+        }
         let mut pci = Pci {
             latch: self.take::<ConfigAddress>("pci/config-address")?,
             host_bridge: self.take::<HostBridge>("pci/host-bridge")?,
             lpc: self.take::<Lpc>("pci/lpc")?,
             smbus: self.take::<Smbus>("pci/smbus")?,
             vga: own.vga.restored(self.find("vga")?)?,
-            disks: disks.collect::<Result<_, _>>()?,
-            nvme: nvme.collect::<Result<_, _>>()?,
-            ahci: ahci.transpose()?,
-            ide: ide.transpose()?,
-            nic: nic.transpose()?,
+            attached,
         };
         pci.route();
         self.check("pci", &pci)?;
@@ -139,6 +141,7 @@ impl Platform {
             self.pci.vga.to_section(&at("vga")),
             self.coprocessor.to_section(&at("coprocessor")),
         ];
+        sections.extend(self.floppy.iter().flat_map(|floppy| floppy.sections(path)));
         sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
         sections
     }
@@ -150,7 +153,8 @@ impl Platform {
     /// A sentence naming the section that is missing, unknown or impossible. The platform is unchanged then.
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
-        let attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
+        let mut attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
+        attached.extend(self.floppy.iter().flat_map(|_| SECTIONS.map(str::to_owned)));
         saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
@@ -175,13 +179,14 @@ impl Platform {
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
         let pci = saved.pci(&self.pci)?;
         let coprocessor = saved.device("coprocessor")?;
+        let floppy = saved.floppy(self.floppy.as_ref())?;
         self.clock = clock;
         self.irqs.levels = levels;
         self.fw_cfg.registers = registers;
         (self.pic, self.pit, self.rtc) = (pic, pit, rtc);
         (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
-        (self.pci, self.coprocessor) = (pci, coprocessor);
+        (self.pci, self.coprocessor, self.floppy) = (pci, coprocessor, floppy);
         Ok(())
     }
 }

@@ -167,6 +167,18 @@ fn ide_is_busy() -> Vec<Op> {
     ops
 }
 
+/// The first of two sectors of a diskette is under way to memory, and so are the heads of a drive that is not there.
+fn floppy_is_busy() -> Vec<Op> {
+    let out = |port: u16, value: u32| Op::Out { port, size: 1, value };
+    let fifo = |bytes: &[u32]| bytes.iter().map(|byte| out(0x3f5, *byte)).collect::<Vec<_>>();
+    let channel = [(0xd6, 0xc0), (0xd4, 0), (4, 0), (4, 0x20), (5, 0xff), (5, 3), (0xb, 0x46), (0xa, 2)];
+    let start = [(0x3f2, 0x1c), (0x3f7, 2)];
+    let outs = |outs: &[(u16, u32)]| outs.iter().map(|(port, value)| out(*port, *value)).collect::<Vec<_>>();
+    let seek = fifo(&[0x0f, 2, 9]);
+    let read = fifo(&[0x46, 0, 0, 0, 1, 2, 8, 0x1b, 0xff]);
+    [outs(&channel), outs(&start), vec![Op::Advance(200_000)], seek, read].concat()
+}
+
 fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
     let word =
         u128::from(address) | u128::from(len) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
@@ -174,7 +186,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 24] = [
+const TARGETS: [Target; 26] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -197,6 +209,13 @@ const TARGETS: [Target; 24] = [
         prelude: none,
     },
     Target { name: "fw_cfg", ports: &[(0x510, 12)], windows: &[], prelude: none },
+    Target {
+        name: "floppy",
+        ports: &[(0x3f0, 8), (0x3f5, 1), (0x3f5, 1), (0x3f5, 1), (0, 16), (0x81, 15)],
+        windows: &[],
+        prelude: floppy_is_busy,
+    },
+    Target { name: "dma", ports: &[(0, 16), (0x80, 16), (0xc0, 32)], windows: &[], prelude: none },
     Target { name: "coprocessor", ports: &[(0xf0, 1)], windows: &[], prelude: none },
     Target {
         name: "vga ports",
@@ -335,10 +354,12 @@ enum Op {
     PowerButton,
 }
 
-/// Disks: two of virtio, one of NVMe, and a disk and a CD each at the AHCI and the IDE controller.
-const DISKS: usize = 7;
-/// Bytes of each disk.
+/// Disks: two of virtio, one of NVMe, a disk and a CD each at the AHCI and the IDE controller, and a diskette.
+const DISKS: usize = 8;
+/// Bytes of each disk, and of what there is of the diskette.
 const DISK_LEN: usize = 0x4000;
+/// Sectors of the diskette.
+const DISKETTE: u64 = 320;
 
 /// Bytes of video memory, which repeats.
 const VRAM_LEN: usize = 0x2_0000;
@@ -398,6 +419,7 @@ fn config() -> PlatformConfig {
         disk(DiskInterface::Cdrom, true),
         disk(DiskInterface::Ide, false),
         disk(DiskInterface::IdeCdrom, true),
+        DiskConfig { sectors: DISKETTE, ..disk(DiskInterface::Floppy, false) },
     ];
     PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, ..PlatformConfig::default() }
 }
@@ -700,7 +722,8 @@ fn the_prelude_of_the_disk_has_requests_in_flight_that_land() {
     damaged.retain(|section| section.path != "platform0/virtio-blk1");
     let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
     assert!(missing.contains("platform0/virtio-blk1 is missing"), "{missing}");
-    let without = PlatformConfig { disks: Vec::new(), ..config() };
+    let mut without = config();
+    without.disks.retain(|disk| disk.interface == DiskInterface::Floppy);
     let unknown = Platform::new(&without).unwrap().restore("platform0", &platform.sections("platform0"));
     assert!(unknown.unwrap_err().to_string().contains("virtio-blk0"));
 }
@@ -754,4 +777,20 @@ fn the_prelude_of_ide_leaves_a_sector_for_the_host() {
     damaged.retain(|section| section.path != "platform0/ide");
     let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
     assert!(missing.contains("platform0/ide is missing"), "{missing}");
+}
+
+#[test]
+fn the_prelude_of_the_floppy_has_sectors_under_way_that_land() {
+    let (mut platform, mut memory) = machine();
+    memory.0[RAM + 7 * DISK_LEN..][..1024].fill(0x5a);
+    run(&mut platform, &mut memory, &floppy_is_busy());
+    assert_eq!(platform.pio_read(&mut memory, 0x3f4, 1), 0x14, "busy, and a drive seeks");
+    run(&mut platform, &mut memory, &[Op::Advance(500_000_000)]);
+    assert!(memory.0[0x2000..0x2400].iter().all(|byte| *byte == 0x5a));
+    let result = [0; 7].map(|_: u32| platform.pio_read(&mut memory, 0x3f5, 1));
+    assert_eq!(result, [0, 0, 0, 0, 0, 3, 2]);
+    let mut damaged = platform.sections("platform0");
+    damaged.retain(|section| section.path != "platform0/floppy");
+    let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
+    assert!(missing.contains("platform0/floppy is missing"), "{missing}");
 }

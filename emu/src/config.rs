@@ -5,14 +5,16 @@
 
 mod cd;
 mod display;
+mod floppy;
 mod network;
 mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
-use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, IDE_DRIVES};
+use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVES, IDE_DRIVES};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
+pub use floppy::FloppyChoice;
 pub use network::{Mac, NetChoice, NicChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -85,6 +87,9 @@ pub struct MachineConfig {
     /// CDs, each in a drive of its own, behind the disks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cdrom: Vec<CdChoice>,
+    /// Diskettes, each in a drive of its own, behind the CDs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub floppy: Vec<FloppyChoice>,
     /// What the network adapter is connected to, if there is one.
     pub net: NetChoice,
     /// Display adapter.
@@ -151,6 +156,7 @@ impl Default for MachineConfig {
             quantum: DEFAULT_QUANTUM,
             disk: Vec::new(),
             cdrom: Vec::new(),
+            floppy: Vec::new(),
             net: NetChoice::None,
             vga: VgaChoice::default(),
             vga_bios: None,
@@ -313,9 +319,11 @@ impl MachineConfig {
         all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
     }
 
-    /// The disks, and the CDs behind them.
+    /// The disks, behind them the CDs, and behind these the diskettes.
     pub fn media(&self) -> Vec<DiskChoice> {
-        self.disk.iter().cloned().chain(self.cdrom.iter().map(CdChoice::disk)).collect()
+        let removable =
+            self.cdrom.iter().map(CdChoice::disk).chain(self.floppy.iter().map(FloppyChoice::disk));
+        self.disk.iter().cloned().chain(removable).collect()
     }
 
     fn check_ranges(&self) -> Result<(), ConfigError> {
@@ -333,6 +341,8 @@ impl MachineConfig {
         range("number of disks and CDs at AHCI", ported as u64, 0, AHCI_PORTS as u64)?;
         let drives = media.iter().filter(|disk| disk.interface.is_at_ide()).count();
         range("number of disks and CDs at IDE", drives as u64, 0, IDE_DRIVES as u64)?;
+        let diskettes = media.iter().filter(|disk| disk.interface == DiskInterface::Floppy).count();
+        range("number of diskettes", diskettes as u64, 0, FLOPPY_DRIVES as u64)?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
@@ -387,6 +397,7 @@ impl MachineConfig {
             .chain(debugcon)
             .chain(disks)
             .chain(self.cdrom.iter_mut().map(|cd| &mut cd.file))
+            .chain(self.floppy.iter_mut().map(|floppy| &mut floppy.file))
             .chain(net)
             .chain(vga_bios)
             .chain(screenshots)

@@ -21,13 +21,12 @@ fn schemas_change_with_their_versions() {
     };
     let scratch = Scratch::new("schemas");
     let disk = |interface| DiskConfig { interface, sectors: 8, read_only: false };
-    let disks = vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide)];
+    let diskette = DiskConfig { sectors: 2880, ..disk(DiskInterface::Floppy) };
+    let disks =
+        vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide), diskette];
     let mac = [2, 0, 0, 0, 0, 1];
-    let chipset = PlatformConfig {
-        disks,
-        nic: Some(NicConfig { model: NicModel::Virtio, mac }),
-        ..PlatformConfig::default()
-    };
+    let nic = Some(NicConfig { model: NicModel::Virtio, mac });
+    let chipset = PlatformConfig { disks, nic, ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
     let nic = NicSpec::new(NicModel::Virtio, mac).to_section("nic0");
     let sections = disk_rom(&scratch.0).sections();

@@ -1,6 +1,7 @@
 //! The DSDT: PCI root with interrupt routing, LPC devices, processors and soft off, in AML.
 
 use super::tables::{OEM_ID, OEM_TABLE_ID};
+use crate::disk::DiskInterface;
 use crate::hpet::{HPET_BASE, HPET_LEN};
 use crate::pci::{Lpc, PCIEXBAR_BASE, PMBASE_FIRMWARE};
 use crate::platform::{PlatformConfig, RamLayout};
@@ -123,7 +124,7 @@ fn pci_root(config: &PlatformConfig) -> Raw {
                     aml(&Return::new(&Path::new("PRTP"))),
                 ],
             ),
-            lpc(),
+            lpc(config),
         ],
     )
 }
@@ -197,7 +198,7 @@ fn routing(apic: bool) -> Raw {
     aml(&Package::new(all(&entries)))
 }
 
-fn lpc() -> Raw {
+fn lpc(config: &PlatformConfig) -> Raw {
     let field = |route: &str| FieldEntry::Named(route.as_bytes().try_into().expect("four letters"), 8);
     let mut fields: Vec<FieldEntry> = ROUTES[..4].iter().map(|route| field(route)).collect();
     fields.push(FieldEntry::Reserved(32));
@@ -225,7 +226,25 @@ fn lpc() -> Raw {
     children.push(device("PIC_", &[hid("PNP0000"), name("_CRS", &resources(&pic))]));
     let timer = [ports(0x40, 4), isa_irq(0)];
     children.push(device("TIMR", &[hid("PNP0100"), name("_CRS", &resources(&timer))]));
+    if config.disks.iter().any(|disk| disk.interface == DiskInterface::Floppy) {
+        children.extend(floppy());
+    }
     device("ISA_", &children)
+}
+
+/// The floppy disk controller and the DMA controllers.
+fn floppy() -> [Raw; 2] {
+    let crs = [ports(0x3f2, 4), ports(0x3f7, 1), isa_irq(6), dma(2)];
+    let controllers = [ports(0, 16), ports(0x81, 15), ports(0xc0, 32), dma(4)];
+    [
+        device("FDC0", &[hid("PNP0700"), present(), name("_CRS", &resources(&crs))]),
+        device("DMAC", &[hid("PNP0200"), name("_CRS", &resources(&controllers))]),
+    ]
+}
+
+/// A DMA channel for bytes, of no special kind (ACPI 6.5, 6.4.2.2).
+fn dma(channel: u8) -> Raw {
+    Raw(vec![0x2a, 1 << channel, 0])
 }
 
 fn present() -> Raw {

@@ -331,12 +331,9 @@ impl Function for Ahci {
         self.registers.to_section(path)
     }
 
-    fn restored(&self, section: &OwnedSection) -> Result<Self, SectionError> {
-        let restored = Self { registers: Registers::from_section(section)?, ..self.clone() };
-        match restored.impossible() {
-            Some((field, value)) => Err(SectionError::Value { path: section.path.clone(), field, value }),
-            None => Ok(restored),
-        }
+    fn set_registers(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
+        self.registers = Registers::from_section(section)?;
+        Ok(())
     }
 }
 

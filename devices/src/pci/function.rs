@@ -24,11 +24,32 @@ pub(crate) trait Function: Device {
     fn section_name(&self) -> String;
     /// Its section.
     fn to_section(&self, path: &str) -> OwnedSection;
+    /// Takes the registers of a section over, whatever they hold.
+    ///
+    /// # Errors
+    /// When the section is of something else.
+    fn set_registers(&mut self, section: &OwnedSection) -> Result<(), SectionError>;
+    /// Takes the state of a section over.
+    ///
+    /// # Errors
+    /// When the section is of something else, or holds what the function cannot: it is of no use then.
+    fn restore(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
+        self.set_registers(section)?;
+        match self.impossible() {
+            Some((field, value)) => Err(SectionError::Value { path: section.path.clone(), field, value }),
+            None => Ok(()),
+        }
+    }
     /// The same function in the state of a section.
     ///
     /// # Errors
-    /// When the section is of something else, or holds what the function cannot.
+    /// See [`Function::restore`].
     fn restored(&self, section: &OwnedSection) -> Result<Self, SectionError>
     where
-        Self: Sized;
+        Self: Sized + Clone,
+    {
+        let mut restored = self.clone();
+        restored.restore(section)?;
+        Ok(restored)
+    }
 }

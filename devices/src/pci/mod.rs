@@ -1,5 +1,6 @@
 //! The PCI root: configuration mechanism #1, ECAM, and the chipset's functions on bus 0.
 
+mod attached;
 pub(crate) mod config;
 pub(crate) mod endpoint;
 pub(crate) mod function;
@@ -8,18 +9,16 @@ mod lpc;
 pub(crate) mod msix;
 mod smbus;
 
-use crate::ahci::{AHCI_SLOT, Ahci};
+use crate::ahci::AHCI_SLOT;
 use crate::device::{Device, DeviceCtx, size_mask};
-use crate::disk::{DiskConfig, DiskInterface};
 use crate::effects::Effect;
-use crate::ide::Ide;
 use crate::irq::{IrqSource, Line};
-use crate::nic::NicConfig;
-use crate::nvme::Nvme;
+use crate::nic::Nic;
+use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
-use crate::virtio::blk::VirtioBlk;
-use crate::virtio::net::VirtioNet;
 use amber_snapshot::{Schema, Section};
+pub(crate) use attached::Attached;
+pub use attached::DISKS_MAX;
 use config::ConfigSpace;
 use function::Function;
 pub use host_bridge::{HostBridge, PCIEXBAR_BASE};
@@ -33,12 +32,6 @@ const CONFIG_DATA: u16 = 0xcfc;
 const CONFIG_ENABLE: u32 = 0x8000_0000;
 const CONFIG_ADDRESS_MASK: u32 = 0x80ff_fffc;
 
-/// Slot of the network adapter, where QEMU's q35 has its own.
-const NIC: u8 = 2;
-/// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
-const FIRST_DISK: u8 = 3;
-/// Most disks.
-pub const DISKS_MAX: usize = 16;
 /// Where BARs go when there is no firmware to assign them: the end of the window below the IOAPIC, and the ports SeaBIOS
 /// begins with.
 const FIRMWARE_MEMORY: u64 = 0xfe00_0000;
@@ -72,35 +65,19 @@ pub struct Pci {
     pub smbus: Smbus,
     /// The display, in slot 1 if it is a function.
     pub(crate) vga: Vga,
-    /// Disks on virtio. Disk n, if it has a function of its own, is in slot 3 + n.
-    pub(crate) disks: Vec<VirtioBlk>,
-    /// Disks on NVMe.
-    pub(crate) nvme: Vec<Nvme>,
-    /// Function 00:1f.2, where a disk or a CD is attached to it.
-    pub(crate) ahci: Option<Ahci>,
-    /// The IDE controller, where a disk or a CD is attached to it.
-    pub(crate) ide: Option<Ide>,
-    /// Network adapter, function 00:02.0.
-    pub(crate) nic: Option<VirtioNet>,
+    /// What else sits in slots.
+    pub(crate) attached: Vec<Attached>,
 }
 
 impl Pci {
-    pub(crate) fn new(low_ram: u64, vga: Vga, disks: &[DiskConfig], nic: Option<&NicConfig>) -> Self {
-        let all = || (0..DISKS_MAX as u8).zip(disks);
-        let of = |interface| all().filter(move |(_, config)| config.interface == interface);
+    pub(crate) fn new(config: &PlatformConfig) -> Self {
         let mut pci = Self {
             latch: ConfigAddress::default(),
-            host_bridge: HostBridge::new(low_ram),
+            host_bridge: HostBridge::new(RamLayout::new(config.memory_size).low),
             lpc: Lpc::new(),
             smbus: Smbus::new(),
-            vga,
-            disks: of(DiskInterface::Virtio)
-                .map(|(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config))
-                .collect(),
-            nvme: of(DiskInterface::Nvme).map(|(n, config)| Nvme::new(FIRST_DISK + n, n, config)).collect(),
-            ahci: Ahci::new(disks),
-            ide: Ide::new(disks),
-            nic: nic.map(|config| VirtioNet::new(NIC, config)),
+            vga: Vga::new(config.display, config.option_rom_len),
+            attached: Attached::all(config),
         };
         pci.route();
         pci
@@ -109,17 +86,21 @@ impl Pci {
     /// Tells the functions of the south bridge where it routes their pins, after their state was replaced.
     pub(crate) fn route(&mut self) {
         let pirq = self.lpc.pirq_of(AHCI_SLOT, 1);
-        self.ahci.iter_mut().for_each(|ahci| ahci.route(pirq));
+        for attached in &mut self.attached {
+            if let Attached::Ahci(ahci) = attached {
+                ahci.route(pirq);
+            }
+        }
     }
 
     /// Functions whose sections are those of devices at the bus, not of its own.
     pub(crate) fn attached(&self) -> impl Iterator<Item = &dyn Function> {
-        let disks = self.disks.iter().map(|disk| disk as &dyn Function);
-        let nvme = self.nvme.iter().map(|disk| disk as &dyn Function);
-        let ahci = self.ahci.iter().map(|ahci| ahci as &dyn Function);
-        let ide = self.ide.iter().map(|ide| ide as &dyn Function);
-        let nic = self.nic.iter().map(|nic| nic as &dyn Function);
-        disks.chain(nvme).chain(ahci).chain(ide).chain(nic)
+        self.attached.iter().map(Attached::function)
+    }
+
+    /// The network adapter.
+    pub(crate) fn nic(&mut self) -> Option<&mut dyn Nic> {
+        self.attached.iter_mut().find_map(Attached::as_nic)
     }
 
     /// What sits in slots.
@@ -130,12 +111,7 @@ impl Pci {
 
     fn functions_mut(&mut self) -> impl Iterator<Item = &mut dyn Function> {
         let display = (self.vga.kind == DisplayKind::Std).then_some(&mut self.vga as &mut dyn Function);
-        let disks = self.disks.iter_mut().map(|disk| disk as &mut dyn Function);
-        let nvme = self.nvme.iter_mut().map(|disk| disk as &mut dyn Function);
-        let ahci = self.ahci.iter_mut().map(|ahci| ahci as &mut dyn Function);
-        let ide = self.ide.iter_mut().map(|ide| ide as &mut dyn Function);
-        let nic = self.nic.iter_mut().map(|nic| nic as &mut dyn Function);
-        display.into_iter().chain(disks).chain(nvme).chain(ahci).chain(ide).chain(nic)
+        display.into_iter().chain(self.attached.iter_mut().map(Attached::function_mut))
     }
 
     fn in_slot(&mut self, slot: u8) -> Option<&mut dyn Function> {
@@ -144,13 +120,8 @@ impl Pci {
 
     /// The function in a slot, as a device.
     pub(crate) fn device_in(&mut self, slot: u8) -> Option<&mut dyn Device> {
-        let disks = self.disks.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
-        let nvme = self.nvme.iter_mut().map(|disk| (disk.slot(), disk as &mut dyn Device));
-        let ahci = self.ahci.iter_mut().map(|ahci| (ahci.slot(), ahci as &mut dyn Device));
-        let ide = self.ide.iter_mut().map(|ide| (ide.slot(), ide as &mut dyn Device));
-        let nic = self.nic.iter_mut().map(|nic| (nic.slot(), nic as &mut dyn Device));
-        let mut all = disks.chain(nvme).chain(ahci).chain(ide).chain(nic);
-        all.find(|(own, _)| *own == slot).map(|(_, device)| device)
+        let mut functions = self.attached.iter_mut().map(Attached::function_mut);
+        functions.find(|function| function.slot() == slot).map(|function| function as &mut dyn Device)
     }
 
     /// The function at `bdf`, if it is one in a slot.
@@ -362,7 +333,11 @@ impl Device for Pci {
                     self.lpc.write_rcrb(offset + index, (value >> (index * 8)) as u8);
                 }
                 let pirq = self.lpc.pirq_of(AHCI_SLOT, 1);
-                self.ahci.iter_mut().for_each(|ahci| ahci.reroute(cx, pirq));
+                for attached in &mut self.attached {
+                    if let Attached::Ahci(ahci) = attached {
+                        ahci.reroute(cx, pirq);
+                    }
+                }
             }
             None => {}
         }
@@ -373,11 +348,7 @@ impl Device for Pci {
         self.host_bridge.reset();
         self.lpc.reset(cx.irqs);
         self.smbus.reset();
-        self.disks.iter_mut().for_each(|disk| disk.reset(cx));
-        self.nvme.iter_mut().for_each(|disk| disk.reset(cx));
-        self.ahci.iter_mut().for_each(|ahci| ahci.reset(cx));
-        self.ide.iter_mut().for_each(|ide| ide.reset(cx));
-        self.nic.iter_mut().for_each(|nic| nic.reset(cx));
+        self.attached.iter_mut().for_each(|attached| attached.function_mut().reset(cx));
         self.route();
         cx.effects.push(Effect::MapChanged);
     }
@@ -398,7 +369,7 @@ mod tests {
     use crate::testing::Bench;
 
     fn pci() -> Pci {
-        Pci::new(512 << 20, Vga::new(DisplayKind::Text, 0), &[], None)
+        Pci::new(&PlatformConfig { display: DisplayKind::Text, ..PlatformConfig::default() })
     }
 
     fn read(pci: &mut Pci, bench: &mut Bench, bdf: u32, register: u32, size: u8) -> u32 {

@@ -204,11 +204,8 @@ impl Function for Vga {
         self.to_section(path)
     }
 
-    fn restored(&self, section: &OwnedSection) -> Result<Self, SectionError> {
-        let vga = Self { registers: Registers::from_section(section)?, ..self.clone() };
-        match crate::device::Device::impossible(&vga) {
-            Some((field, value)) => Err(SectionError::Value { path: section.path.clone(), field, value }),
-            None => Ok(vga),
-        }
+    fn set_registers(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
+        self.registers = Registers::from_section(section)?;
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::queue::{Broken, Segment, gather, scatter, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
 use crate::device::{Device, DeviceCtx, DeviceId, Dma};
 use crate::effects::Effect;
-use crate::nic::{FRAME_MAX, FRAME_MIN, NicConfig};
+use crate::nic::{FRAME_MAX, FRAME_MIN, Nic, NicConfig};
 use crate::pci::endpoint::{Layout, Window};
 use crate::pci::function::Function;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
@@ -169,30 +169,6 @@ impl VirtioNet {
         }
     }
 
-    /// Whether there is a buffer for a frame from outside.
-    pub fn takes_frames(&self, dma: &mut dyn Dma) -> bool {
-        let transport = &self.registers.transport;
-        transport.serves(RECEIVE) && transport.queues[usize::from(RECEIVE)].has_chain(dma)
-    }
-
-    /// A frame comes in; whether it reached the guest's memory. One that does not fit is lost.
-    pub fn receive(&mut self, cx: &mut DeviceCtx, frame: &[u8]) -> bool {
-        if !self.registers.transport.serves(RECEIVE) || !(FRAME_MIN..=FRAME_MAX).contains(&frame.len()) {
-            return false;
-        }
-        let before = self.registers.transport.queues[usize::from(RECEIVE)].used();
-        match self.land(cx, frame) {
-            Ok(landed) => {
-                self.tell(cx, RECEIVE, before);
-                landed
-            }
-            Err(broken) => {
-                self.fail(cx, broken);
-                false
-            }
-        }
-    }
-
     fn land(&mut self, cx: &mut DeviceCtx, frame: &[u8]) -> Result<bool, Broken> {
         let need = HEADER_LEN + frame.len();
         let Some(buffers) = self.buffers(cx.dma, need as u64)? else { return Ok(false) };
@@ -260,6 +236,30 @@ fn structure(config: &NicConfig) -> [u8; 12] {
     bytes[..6].copy_from_slice(&config.mac);
     bytes[6..8].copy_from_slice(&STATUS_LINK_UP.to_le_bytes());
     bytes
+}
+
+impl Nic for VirtioNet {
+    fn takes_frames(&mut self, dma: &mut dyn Dma) -> bool {
+        let transport = &self.registers.transport;
+        transport.serves(RECEIVE) && transport.queues[usize::from(RECEIVE)].has_chain(dma)
+    }
+
+    fn receive(&mut self, cx: &mut DeviceCtx, frame: &[u8]) -> bool {
+        if !self.registers.transport.serves(RECEIVE) || !(FRAME_MIN..=FRAME_MAX).contains(&frame.len()) {
+            return false;
+        }
+        let before = self.registers.transport.queues[usize::from(RECEIVE)].used();
+        match self.land(cx, frame) {
+            Ok(landed) => {
+                self.tell(cx, RECEIVE, before);
+                landed
+            }
+            Err(broken) => {
+                self.fail(cx, broken);
+                false
+            }
+        }
+    }
 }
 
 impl Device for VirtioNet {
@@ -332,12 +332,9 @@ impl Function for VirtioNet {
         self.registers.to_section(path)
     }
 
-    fn restored(&self, section: &OwnedSection) -> Result<Self, SectionError> {
-        let restored = Self { registers: Registers::from_section(section)?, ..self.clone() };
-        match restored.impossible() {
-            Some((field, value)) => Err(SectionError::Value { path: section.path.clone(), field, value }),
-            None => Ok(restored),
-        }
+    fn set_registers(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
+        self.registers = Registers::from_section(section)?;
+        Ok(())
     }
 }
 

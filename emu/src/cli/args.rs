@@ -5,9 +5,9 @@ use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    CdChoice, ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory,
-    MachineConfig, MachineType, MemorySize, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, VgaBios,
-    VgaChoice,
+    CdChoice, ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice,
+    LogCategory, MachineConfig, MachineType, MemorySize, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed,
+    VgaBios, VgaChoice,
 };
 use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
@@ -170,6 +170,9 @@ pub struct MachineArgs {
     /// A CD in a drive of its own, an ISO 9660 or any other image: FILE[,if=ahci|ide]; may be given several times.
     #[arg(long, value_name = "FILE[,if=ide]")]
     pub cdrom: Vec<CdChoice>,
+    /// A diskette, a raw image of 160K to 2880K: FILE[,ro]; may be given twice. The image is not written.
+    #[arg(long, value_name = "FILE[,ro]")]
+    pub floppy: Vec<FloppyChoice>,
     /// Network adapter: none; user[,hostfwd=tcp:HOSTADDR:PORT-:GUESTPORT][,dns=ADDR:PORT], behind the host's network;
     /// or link:FILE, on a Unix socket that two machines, QEMU or passt share. Both with [,mac=ADDRESS][,model=virtio]
     /// [default: none].
@@ -323,12 +326,16 @@ impl GuestArgs {
 
 impl MachineArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, cdrom, net, vga, vga_bios } = self;
+        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, cdrom, floppy, net, vga, vga_bios } =
+            self;
         if !disk.is_empty() {
             config.disk.clone_from(disk);
         }
         if !cdrom.is_empty() {
             config.cdrom.clone_from(cdrom);
+        }
+        if !floppy.is_empty() {
+            config.floppy.clone_from(floppy);
         }
         set(&mut config.machine, machine);
         set(&mut config.cpu, cpu);

@@ -2,10 +2,10 @@
 
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
-use crate::disk::{Access, Base, Purpose};
+use crate::disk::{Access, Base, Purpose, sectors};
 use crate::machine::{DiskImage, Machine, MachineSpec, NicSpec};
-use amber_devices::{DisplayKind, RamLayout, place_tables};
-use anyhow::Result;
+use amber_devices::{DiskInterface, DisplayKind, RamLayout, is_diskette, place_tables};
+use anyhow::{Result, bail};
 
 /// Builds the machine a configuration describes, ready to run.
 ///
@@ -14,6 +14,7 @@ use anyhow::Result;
 pub fn machine(config: &MachineConfig) -> Result<Machine> {
     let guest = config.guest()?;
     let memory = config.memory.bytes();
+    let images = disks(config)?;
     let spec = MachineSpec {
         machine: config.machine.to_string(),
         cpu: config.cpu.model.clone(),
@@ -25,7 +26,7 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         quantum: config.quantum,
         firmware_len: 0,
         boot_len: 0,
-        disks: Vec::new(),
+        disks: images.iter().map(DiskImage::spec).collect(),
         display: config.vga.to_string(),
         option_rom_len: 0,
     };
@@ -37,7 +38,7 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
     let nic = config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0));
-    let mut machine = Machine::equipped(spec, image, tables, &disks(config)?, nic)?;
+    let mut machine = Machine::equipped(spec, image, tables, &images, nic)?;
     machine.set_engine(config.engine.into());
     Ok(machine)
 }
@@ -64,6 +65,13 @@ fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
         let purpose = if disk.write_through { Purpose::WriteThrough } else { Purpose::Read };
         let access = Access { format: disk.format, purpose };
         let base = Base::open_as(&disk.file, access)?;
+        if disk.interface == DiskInterface::Floppy && !is_diskette(sectors(base.len())) {
+            bail!(
+                "disk image {}: it has {} bytes, as no diskette of 160, 180, 320, 360, 720, 1200, 1440 or 2880 KiB has",
+                disk.file.display(),
+                base.len()
+            );
+        }
         Ok(DiskImage { base, interface: disk.interface, read_only: disk.read_only })
     };
     config.media().iter().map(open).collect()

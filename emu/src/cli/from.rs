@@ -51,6 +51,7 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
         vga_bios: _,
         disk: _,
         cdrom: _,
+        floppy: _,
         net: _,
     } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };

@@ -23,6 +23,7 @@ fn file_reads_every_key_and_writes_itself_back() {
             "/h.qcow2,if=nvme,format=qcow2", "/i,write-through"
         ]
         cdrom = ["/e.iso", "/g,,h.iso,if=ide"]
+        floppy = ["/j.img", "/k,,l.img,ro"]
         pace = "none"
         engine = "interp"
         headless = true
@@ -57,7 +58,9 @@ fn file_reads_every_key_and_writes_itself_back() {
             disk("/h.qcow2", "nvme", Some(Format::Qcow2), false),
             disk("/i", "virtio", None, false),
             disk("/e.iso", "cdrom", Some(Format::Raw), true),
-            disk("/g,h.iso", "ide-cdrom", Some(Format::Raw), true)
+            disk("/g,h.iso", "ide-cdrom", Some(Format::Raw), true),
+            disk("/j.img", "floppy", Some(Format::Raw), false),
+            disk("/k,l.img", "floppy", Some(Format::Raw), true)
         ]
     );
     let through: Vec<_> = config.disk.iter().map(|disk| disk.write_through).collect();
@@ -102,6 +105,9 @@ fn bad_values_say_what_would_be_right() {
         ("disk = [\"a,if=scsi\"]", "known: virtio, nvme, ahci, ide"),
         ("cdrom = [\"a,if=virtio\"]", "if=ahci|ide"),
         ("cdrom = [\"a,write-through\"]", "if=ahci|ide"),
+        ("disk = [\"a,if=floppy\"]", "known: virtio, nvme, ahci, ide"),
+        ("floppy = [\"a,if=ide\"]", "FILE[,ro]"),
+        ("floppy = [\",ro\"]", "names no file"),
         ("disk = [\"a,format=vdi\"]", "known: raw, qcow2"),
         ("disk = [\"a,write-back\"]", "known: if=, format=, ro, write-through"),
         ("disk = [\"a,ro,write-through\"]", "contradict"),
@@ -126,6 +132,7 @@ fn contradictions_are_refused() {
     assert!(error("quantum = 0").contains("quantum"));
     assert!(error(&format!("disk = [{}]", "\"a\",".repeat(17))).contains("between 0 and 16"));
     assert!(error(&format!("cdrom = [{}]", "\"a\",".repeat(7))).contains("between 0 and 6"));
+    assert!(error(&format!("floppy = [{}]", "\"a\",".repeat(3))).contains("between 0 and 2"));
     assert!(error(&format!("cdrom = [{}]", "\"a,if=ide\",".repeat(5))).contains("between 0 and 4"));
 }
 

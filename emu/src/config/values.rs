@@ -582,11 +582,11 @@ impl FromStr for DiskChoice {
             match part.split_once('=').unwrap_or((part, "")) {
                 ("ro", "") => disk.read_only = true,
                 ("write-through", "") => disk.write_through = true,
-                ("if", name) => match DiskInterface::named(name).filter(|interface| !interface.is_cd()) {
+                ("if", name) => match DiskInterface::named(name).filter(|interface| interface.is_hard()) {
                     Some(interface) => disk.interface = interface,
                     None => {
                         let names = DiskInterface::NAMES.into_iter();
-                        let disks = names.filter(|(_, interface)| !interface.is_cd());
+                        let disks = names.filter(|(_, interface)| interface.is_hard());
                         let known = disks.map(|(name, _)| name).collect::<Vec<_>>().join(", ");
                         return wrong(format!("disk `{text}`: unknown interface `{name}`; known: {known}"));
                     }

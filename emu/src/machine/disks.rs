@@ -24,7 +24,8 @@ pub struct DiskImage {
 }
 
 impl DiskImage {
-    pub(super) fn spec(&self) -> DiskSpec {
+    /// What the machine is built from.
+    pub fn spec(&self) -> DiskSpec {
         let Self { base, interface, read_only } = self;
         let (len, hash) = (base.len(), base.hash());
         DiskSpec { interface: interface.name().to_owned(), len, hash, read_only: *read_only }

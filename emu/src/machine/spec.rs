@@ -40,7 +40,7 @@ pub struct MachineSpec {
 /// A disk. Its image is known by its contents: where it is does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct DiskSpec {
-    /// What it is attached to: `virtio`, `nvme`, `ahci`, `ide` or, a CD, `cdrom` or `ide-cdrom`.
+    /// What it is attached to: `virtio`, `nvme`, `ahci`, `ide`, a CD's `cdrom` or `ide-cdrom`, or `floppy`.
     pub interface: String,
     /// Bytes of the base image.
     pub len: u64,

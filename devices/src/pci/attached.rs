@@ -1,0 +1,86 @@
+//! What is attached to bus 0 beside the chipset and the display: each with a slot and a section of its own.
+
+use super::function::Function;
+use crate::ahci::Ahci;
+use crate::disk::DiskInterface;
+use crate::ide::Ide;
+use crate::nic::{Nic, NicConfig, NicModel};
+use crate::nvme::Nvme;
+use crate::platform::PlatformConfig;
+use crate::virtio::blk::VirtioBlk;
+use crate::virtio::net::VirtioNet;
+
+/// Slot of the network adapter, where QEMU's q35 has its own.
+const NIC: u8 = 2;
+/// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
+const FIRST_DISK: u8 = 3;
+/// Most disks.
+pub const DISKS_MAX: usize = 16;
+
+/// A function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attached {
+    /// A disk on virtio. Disk n, if it has a function of its own, is in slot 3 + n.
+    VirtioBlk(VirtioBlk),
+    /// A disk on NVMe.
+    Nvme(Nvme),
+    /// Function 00:1f.2, where a disk or a CD is attached to it.
+    Ahci(Ahci),
+    /// The IDE controller, where a disk or a CD is attached to it.
+    Ide(Box<Ide>),
+    /// The network adapter.
+    VirtioNet(Box<VirtioNet>),
+}
+
+impl Attached {
+    /// What a platform has, in the order of sections.
+    pub fn all(config: &PlatformConfig) -> Vec<Self> {
+        let disks = &config.disks[..];
+        let numbered = || (0..DISKS_MAX as u8).zip(disks);
+        let of = |interface| numbered().filter(move |(_, config)| config.interface == interface);
+        let virtio = of(DiskInterface::Virtio).map(|(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config));
+        let nvme = of(DiskInterface::Nvme).map(|(n, config)| Nvme::new(FIRST_DISK + n, n, config));
+        let mut all: Vec<_> = virtio.map(Self::VirtioBlk).chain(nvme.map(Self::Nvme)).collect();
+        all.extend(Ahci::new(disks).map(Self::Ahci));
+        all.extend(Ide::new(disks).map(|controller| Self::Ide(Box::new(controller))));
+        all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC, nic)));
+        all
+    }
+
+    /// A network adapter in slot `slot`.
+    pub fn nic(slot: u8, config: &NicConfig) -> Self {
+        match config.model {
+            NicModel::Virtio => Self::VirtioNet(Box::new(VirtioNet::new(slot, config))),
+        }
+    }
+
+    /// The network, if it is an adapter.
+    pub fn as_nic(&mut self) -> Option<&mut dyn Nic> {
+        match self {
+            Self::VirtioNet(nic) => Some(&mut **nic),
+            _ => None,
+        }
+    }
+
+    /// It, as the root reaches it.
+    pub fn function(&self) -> &dyn Function {
+        match self {
+            Self::VirtioBlk(disk) => disk,
+            Self::Nvme(disk) => disk,
+            Self::Ahci(controller) => controller,
+            Self::Ide(controller) => &**controller,
+            Self::VirtioNet(nic) => &**nic,
+        }
+    }
+
+    /// It, as the root reaches it.
+    pub fn function_mut(&mut self) -> &mut dyn Function {
+        match self {
+            Self::VirtioBlk(disk) => disk,
+            Self::Nvme(disk) => disk,
+            Self::Ahci(controller) => controller,
+            Self::Ide(controller) => &mut **controller,
+            Self::VirtioNet(nic) => &mut **nic,
+        }
+    }
+}
