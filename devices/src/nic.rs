@@ -8,21 +8,27 @@ pub const FRAME_MIN: usize = 14;
 /// Longest frame: 1500 bytes behind addresses, a VLAN tag and type.
 pub const FRAME_MAX: usize = 1518;
 
+/// What a frame takes on the wire, in ns of virtual time: this, and a ns for each byte (8 Gbit/s).
+pub(crate) const FRAME_NS: u64 = 1_000;
+
 /// A kind of adapter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NicModel {
     /// virtio-net.
     #[default]
     Virtio,
+    /// Intel 82540EM.
+    E1000,
 }
 
 impl NicModel {
-    pub const ALL: [Self; 1] = [Self::Virtio];
+    pub const ALL: [Self; 2] = [Self::Virtio, Self::E1000];
 
     /// Its name in configurations and states.
     pub fn name(self) -> &'static str {
         match self {
             Self::Virtio => "virtio",
+            Self::E1000 => "e1000",
         }
     }
 
@@ -59,4 +65,6 @@ pub(crate) trait Nic {
     fn takes_frames(&mut self, dma: &mut dyn Dma) -> bool;
     /// A frame comes in; whether it reached the guest's memory. One that does not fit is lost.
     fn receive(&mut self, cx: &mut DeviceCtx, frame: &[u8]) -> bool;
+    /// The cable is plugged in, or pulled out.
+    fn set_link(&mut self, cx: &mut DeviceCtx, up: bool);
 }

@@ -423,6 +423,16 @@ impl Platform {
         taken
     }
 
+    /// The network adapter's cable is plugged in, or pulled out.
+    pub fn set_link(&mut self, dma: &mut dyn Dma, up: bool) {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        let cx = &mut DeviceCtx { clock, irqs, effects, dma };
+        if let Some(nic) = pci.nic() {
+            nic.set_link(cx, up);
+        }
+        self.settle();
+    }
+
     /// The processor drives FERR#.
     pub fn ferr(&mut self, dma: &mut dyn Dma, asserted: bool) {
         let Self { clock, irqs, effects, coprocessor, .. } = self;

@@ -1,4 +1,4 @@
-//! The battery of every device, for the network adapter: a saved state goes on like the original, reset is complete, and
+//! The battery of every device, for network adapters: a saved state goes on like the original, reset is complete, and
 //! neither a mad driver nor a state read from a file makes the platform panic.
 
 use amber_devices::{
@@ -18,6 +18,60 @@ const TABLES: [u64; 2] = [0x1000, 0x1800];
 const DRIVER: u64 = 0x200;
 const USED: u64 = 0x400;
 const BUFFERS: u64 = 0x2000;
+/// Registers of the 82540EM, where the chipset comes up with them, and its rings in memory.
+const E1000: u64 = 0xfe00_0000;
+const RINGS: [u64; 2] = [0x1000, 0x1800];
+
+/// An adapter, and what a driver does with it.
+#[derive(Clone, Copy)]
+struct Subject {
+    model: NicModel,
+    section: &'static str,
+    ready: fn() -> Vec<Op>,
+    windows: &'static [(u64, u64)],
+    /// What moves frames: a bell, and where the ends of queues are.
+    bell: fn(u8) -> Op,
+    queues: [u64; 2],
+    fill: fn(u64, u8) -> Op,
+}
+
+const VIRTIO: Subject = Subject {
+    model: NicModel::Virtio,
+    section: "p/virtio-net0",
+    ready: driver_is_ready,
+    windows: &[
+        (CONFIG, 0x100),
+        (MSIX, 0x38),
+        (MSIX + 0x800, 8),
+        (NIC, 0x40),
+        (NIC + 0x1000, 1),
+        (NIC + 0x2000, 0x10),
+        (NIC + 0x3000, 8),
+    ],
+    bell: |_| Op::Write { gpa: NIC + 0x3004, size: 2, value: 1 },
+    queues: TABLES,
+    fill: |table, index| Op::Poke(table + DRIVER + 2, vec![index, 0]),
+};
+
+const INTEL: Subject = Subject {
+    model: NicModel::E1000,
+    section: "p/e1000",
+    ready: rings_are_ready,
+    windows: &[
+        (CONFIG, 0x100),
+        (E1000, 0xe0),
+        (E1000 + 0x100, 4),
+        (E1000 + 0x400, 4),
+        (E1000 + 0x2800, 0x20),
+        (E1000 + 0x3800, 0x20),
+        (E1000 + 0x4000, 0x128),
+        (E1000 + 0x5000, 4),
+        (E1000 + 0x5200, 0x600),
+    ],
+    bell: |index| Op::Write { gpa: E1000 + 0x3818, size: 4, value: u64::from(index) & 7 },
+    queues: [E1000 + 0x2818, E1000 + 0x3818],
+    fill: |tail, index| Op::Write { gpa: tail, size: 4, value: u64::from(index) & 7 },
+};
 
 /// RAM, which repeats.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,15 +97,16 @@ enum Op {
     Advance(u64),
     Poke(u64, Vec<u8>),
     Frame(usize),
+    Link(bool),
 }
 
-fn config() -> PlatformConfig {
-    let nic = Some(NicConfig { model: NicModel::Virtio, mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56] });
+fn config(model: NicModel) -> PlatformConfig {
+    let nic = Some(NicConfig { model, mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56] });
     PlatformConfig { display: DisplayKind::Text, nic, ..PlatformConfig::default() }
 }
 
-fn machine() -> (Platform, Memory) {
-    (Platform::new(&config()).expect("it can be built"), Memory(vec![0; RAM]))
+fn machine(model: NicModel) -> (Platform, Memory) {
+    (Platform::new(&config(model)).expect("it can be built"), Memory(vec![0; RAM]))
 }
 
 /// What a guest and the world could tell.
@@ -71,6 +126,7 @@ fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::Write { gpa, size, value } => platform.mmio_write(memory, *gpa, *size, *value),
         Op::Advance(ns) => advance(platform, memory, *ns),
         Op::Poke(gpa, bytes) => memory.write(*gpa, bytes),
+        Op::Link(up) => platform.set_link(memory, *up),
         Op::Frame(len) => {
             let takes = platform.takes_frames(memory);
             let frame: Vec<u8> = (0..*len).map(|at| at as u8).collect();
@@ -137,37 +193,64 @@ fn driver_is_ready() -> Vec<Op> {
     ops
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let windows = [
-        (CONFIG, 0x100),
-        (MSIX, 0x38),
-        (MSIX + 0x800, 8),
-        (NIC, 0x40),
-        (NIC + 0x1000, 1),
-        (NIC + 0x2000, 0x10),
-        (NIC + 0x3000, 8),
-    ];
+/// Rings of 8, with buffers of 256 bytes, for any frame; checksums are put in and looked at, and two frames are on their way.
+fn rings_are_ready() -> Vec<Op> {
+    let mut ops = vec![Op::Write { gpa: CONFIG + 4, size: 2, value: 7 }];
+    for n in 0..8u64 {
+        let buffer = BUFFERS + 0x100 * n;
+        ops.push(Op::Poke(RINGS[0] + 16 * n, u128::from(buffer).to_le_bytes().into()));
+        let high = [0x0b00_0000 | (20 + 70 * n), 0x2700_0000, 3 << 40 | 0x2b10_0000 | 90][n as usize % 3];
+        let word = u128::from(buffer + 0x1000) | u128::from(high) << 64;
+        ops.push(Op::Poke(RINGS[1] + 16 * n, word.to_le_bytes().into()));
+    }
+    let mut set = |at: u64, value: u64| ops.push(Op::Write { gpa: E1000 + at, size: 4, value });
+    for (base, ring) in [(0x2800, RINGS[0]), (0x3800, RINGS[1])] {
+        set(base, ring);
+        set(base + 8, 0x80);
+    }
+    for (at, value) in [(0xc4, 4), (0xd0, 0x1ffff), (0x5000, 0x300), (0x2818, 7), (0x100, 0x3801a)] {
+        set(at, value);
+    }
+    set(0x400, 2);
+    set(0x3818, 4);
+    ops
+}
+
+fn op(subject: Subject) -> impl Strategy<Value = Op> {
     let size = prop_oneof![Just(1u8), Just(2), Just(4), Just(8)];
-    let gpa = prop::sample::select(windows.to_vec()).prop_flat_map(|(base, len)| base..base + len);
+    let gpa = prop::sample::select(subject.windows).prop_flat_map(|(base, len)| base..base + len);
     let write = (gpa.clone(), size.clone(), any::<u64>());
-    let index = (prop::sample::select(TABLES.to_vec()), 0u8..12);
+    let index = (prop::sample::select(subject.queues.to_vec()), 0u8..12);
     let wild = (TABLES[0]..BUFFERS, proptest::collection::vec(any::<u8>(), 1..4));
     prop_oneof![
         1 => (gpa, size).prop_map(|(gpa, size)| Op::Read { gpa, size }),
         1 => write.prop_map(|(gpa, size, value)| Op::Write { gpa, size, value }),
-        3 => Just(Op::Write { gpa: NIC + 0x3004, size: 2, value: 1 }),
-        3 => index.prop_map(|(table, index)| Op::Poke(table + DRIVER + 2, vec![index, 0])),
+        3 => any::<u8>().prop_map(subject.bell),
+        3 => index.prop_map(move |(queue, index)| (subject.fill)(queue, index)),
         1 => wild.prop_map(|(gpa, bytes)| Op::Poke(gpa, bytes)),
         3 => (0u64..5_000).prop_map(Op::Advance),
         4 => (0..FRAME_MAX + 10).prop_map(Op::Frame),
+        1 => any::<bool>().prop_map(Op::Link),
     ]
 }
 
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    (any::<bool>(), proptest::collection::vec(op(), 0..60)).prop_map(|(ready, ops)| {
-        let prelude = if ready { driver_is_ready() } else { Vec::new() };
+fn ops(subject: Subject) -> impl Strategy<Value = Vec<Op>> {
+    (any::<bool>(), proptest::collection::vec(op(subject), 0..60)).prop_map(move |(ready, ops)| {
+        let prelude = if ready { (subject.ready)() } else { Vec::new() };
         [prelude, ops].concat()
     })
+}
+
+/// An adapter, and what is done with it at two times.
+fn story() -> impl Strategy<Value = (Subject, Vec<Op>, Vec<Op>)> {
+    let subject = prop::sample::select(vec![VIRTIO, INTEL]);
+    subject.prop_flat_map(|subject| (Just(subject), ops(subject), ops(subject)))
+}
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.section)
+    }
 }
 
 fn without_clock(sections: Vec<OwnedSection>) -> Vec<OwnedSection> {
@@ -179,14 +262,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_restored_adapter_goes_on_like_the_saved_one(before in ops(), after in ops()) {
-        let (mut platform, mut memory) = machine();
+    fn a_restored_adapter_goes_on_like_the_saved_one((subject, before, after) in story()) {
+        let (mut platform, mut memory) = machine(subject.model);
         run(&mut platform, &mut memory, &before);
         let saved = platform.sections("p");
         let mut memory_too = memory.clone();
         let log = run(&mut platform, &mut memory, &after);
 
-        let (mut restored, _) = machine();
+        let (mut restored, _) = machine(subject.model);
         restored.restore("p", &saved).expect("it was saved");
         prop_assert_eq!(&restored.sections("p"), &saved);
         prop_assert_eq!(log, run(&mut restored, &mut memory_too, &after));
@@ -195,14 +278,16 @@ proptest! {
     }
 
     #[test]
-    fn reset_is_complete(before in ops()) {
-        let (mut platform, mut memory) = machine();
+    fn reset_is_complete((subject, before, _) in story()) {
+        let (mut platform, mut memory) = machine(subject.model);
         let fresh = without_clock(platform.sections("p"));
         run(&mut platform, &mut memory, &before);
+        // Nobody but who pulled the cable out plugs it in again.
+        platform.set_link(&mut memory, true);
         platform.reset(&mut memory);
         let now = without_clock(platform.sections("p"));
         let adapter = |sections: &[OwnedSection]| {
-            sections.iter().find(|section| section.path == "p/virtio-net0").cloned()
+            sections.iter().find(|section| section.path == subject.section).cloned()
         };
         prop_assert!(adapter(&now).is_some());
         prop_assert_eq!(adapter(&now), adapter(&fresh));
@@ -211,15 +296,14 @@ proptest! {
 
     #[test]
     fn a_damaged_section_is_refused_or_harmless(
-        before in ops(),
-        after in ops(),
+        (subject, before, after) in story(),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {
-        let (mut platform, mut memory) = machine();
+        let (mut platform, mut memory) = machine(subject.model);
         run(&mut platform, &mut memory, &before);
         let mut saved = platform.sections("p");
-        let adapter = saved.iter_mut().find(|section| section.path == "p/virtio-net0").expect("there is one");
+        let adapter = saved.iter_mut().find(|section| section.path == subject.section).expect("there is one");
         let at = at.index(adapter.bytes.len());
         adapter.bytes[at] = byte;
         let unchanged = platform.sections("p");
@@ -232,7 +316,7 @@ proptest! {
 
 #[test]
 fn the_prelude_sends_and_takes_frames() {
-    let (mut platform, mut memory) = machine();
+    let (mut platform, mut memory) = machine(NicModel::Virtio);
     run(&mut platform, &mut memory, &driver_is_ready());
     assert_eq!(platform.mmio_read(&mut memory, NIC + 0x14, 1), 0xf, "no reset is needed");
     let (values, effects) =
@@ -248,13 +332,26 @@ fn the_prelude_sends_and_takes_frames() {
 }
 
 #[test]
-fn every_window_takes_every_width() {
-    let (mut platform, mut memory) = machine();
-    for (base, len) in [(CONFIG, 0x1000), (MSIX, 0x1000), (NIC, 0x4000)] {
-        for gpa in base..base + len + 8 {
+fn the_other_prelude_does_so_too() {
+    let (mut platform, mut memory) = machine(NicModel::E1000);
+    run(&mut platform, &mut memory, &rings_are_ready());
+    let (values, effects) =
+        run(&mut platform, &mut memory, &[Op::Advance(1_000_000), Op::Frame(FRAME_MIN), Op::Frame(600)]);
+    let frames = effects.into_iter().map(|effect| match effect {
+        Effect::Frame(frame) => frame.len(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(frames.collect::<Vec<_>>(), [20, 90, 230]);
+    assert_eq!(([values[2], values[4]], values[1]), ([3, 3], 0), "interrupts are not routed");
+    assert_eq!(platform.mmio_read(&mut memory, E1000 + 0x2810, 4), 4);
+}
+
+fn touch(platform: &mut Platform, memory: &mut Memory, windows: &[(u64, u64)]) {
+    for (base, len) in windows {
+        for gpa in *base..base + len + 8 {
             for size in [1, 2, 4, 8] {
-                platform.mmio_read(&mut memory, gpa, size);
-                platform.mmio_write(&mut memory, gpa, size, 0x5aa5_1234_5678_9abc);
+                platform.mmio_read(memory, gpa, size);
+                platform.mmio_write(memory, gpa, size, 0x5aa5_1234_5678_9abc);
             }
         }
         platform.effects().drain().for_each(drop);
@@ -262,16 +359,28 @@ fn every_window_takes_every_width() {
 }
 
 #[test]
+fn every_window_takes_every_width() {
+    let (mut platform, mut memory) = machine(NicModel::Virtio);
+    touch(&mut platform, &mut memory, &[(CONFIG, 0x1000), (MSIX, 0x1000), (NIC, 0x4000)]);
+    let (mut platform, mut memory) = machine(NicModel::E1000);
+    touch(&mut platform, &mut memory, &[(E1000, 0x6000), (CONFIG, 0x1000)]);
+}
+
+#[test]
 fn an_adapter_and_none_are_two_machines() {
-    let (mut platform, mut memory) = machine();
-    let mut without = Platform::new(&PlatformConfig { nic: None, ..config() }).expect("it can be built");
+    let (mut platform, mut memory) = machine(NicModel::Virtio);
+    let mut without =
+        Platform::new(&PlatformConfig { nic: None, ..config(NicModel::Virtio) }).expect("it can be built");
     assert!(!without.takes_frames(&mut memory) && !without.receive(&mut memory, &[0; 60]));
     let unknown = without.restore("p", &platform.sections("p")).unwrap_err().to_string();
     assert!(unknown.contains("p/virtio-net0"), "{unknown}");
     let missing = platform.restore("p", &without.sections("p")).unwrap_err().to_string();
     assert!(missing.contains("p/virtio-net0 is missing"), "{missing}");
     for mac in [[0; 6], [0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
-        let config = PlatformConfig { nic: Some(NicConfig { model: NicModel::Virtio, mac }), ..config() };
+        let config = PlatformConfig {
+            nic: Some(NicConfig { model: NicModel::Virtio, mac }),
+            ..config(NicModel::Virtio)
+        };
         assert!(matches!(Platform::new(&config), Err(ConfigError::Mac(_))));
     }
 }

@@ -33,6 +33,8 @@ pub enum Input {
     Gesture(Gesture),
     /// A frame for the network adapter.
     Frame(Vec<u8>),
+    /// Its cable was plugged in, or pulled out.
+    Link(bool),
 }
 
 /// An input and when it came.

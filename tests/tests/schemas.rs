@@ -28,9 +28,13 @@ fn schemas_change_with_their_versions() {
     let nic = Some(NicConfig { model: NicModel::Virtio, mac });
     let chipset = PlatformConfig { disks, nic, ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
+    let other =
+        PlatformConfig { nic: Some(NicConfig { model: NicModel::E1000, mac }), ..PlatformConfig::default() };
+    let other = Platform::new(&other).expect("it can be built").sections("platform0");
     let nic = NicSpec::new(NicModel::Virtio, mac).to_section("nic0");
     let sections = disk_rom(&scratch.0).sections();
-    let now: BTreeSet<String> = sections.iter().chain(&chipset).chain([&nic]).map(line).collect();
+    let now: BTreeSet<String> =
+        sections.iter().chain(&chipset).chain(&other).chain([&nic]).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();
     let new: Vec<&String> = now.difference(&pinned).collect();
     let all: Vec<&str> = now.iter().map(String::as_str).collect();

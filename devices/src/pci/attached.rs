@@ -3,6 +3,7 @@
 use super::function::Function;
 use crate::ahci::Ahci;
 use crate::disk::DiskInterface;
+use crate::e1000::E1000;
 use crate::ide::Ide;
 use crate::nic::{Nic, NicConfig, NicModel};
 use crate::nvme::Nvme;
@@ -30,6 +31,8 @@ pub(crate) enum Attached {
     Ide(Box<Ide>),
     /// The network adapter.
     VirtioNet(Box<VirtioNet>),
+    /// Another kind of it.
+    E1000(Box<E1000>),
 }
 
 impl Attached {
@@ -50,6 +53,7 @@ impl Attached {
     /// A network adapter in slot `slot`.
     pub fn nic(slot: u8, config: &NicConfig) -> Self {
         match config.model {
+            NicModel::E1000 => Self::E1000(Box::new(E1000::new(slot, config))),
             NicModel::Virtio => Self::VirtioNet(Box::new(VirtioNet::new(slot, config))),
         }
     }
@@ -58,6 +62,7 @@ impl Attached {
     pub fn as_nic(&mut self) -> Option<&mut dyn Nic> {
         match self {
             Self::VirtioNet(nic) => Some(&mut **nic),
+            Self::E1000(nic) => Some(&mut **nic),
             _ => None,
         }
     }
@@ -70,6 +75,7 @@ impl Attached {
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &**controller,
             Self::VirtioNet(nic) => &**nic,
+            Self::E1000(nic) => &**nic,
         }
     }
 
@@ -81,6 +87,7 @@ impl Attached {
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &mut **controller,
             Self::VirtioNet(nic) => &mut **nic,
+            Self::E1000(nic) => &mut **nic,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::queue::{Broken, Segment, gather, scatter, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
 use crate::device::{Device, DeviceCtx, DeviceId, Dma};
 use crate::effects::Effect;
-use crate::nic::{FRAME_MAX, FRAME_MIN, Nic, NicConfig};
+use crate::nic::{FRAME_MAX, FRAME_MIN, FRAME_NS, Nic, NicConfig};
 use crate::pci::endpoint::{Layout, Window};
 use crate::pci::function::Function;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
@@ -24,14 +24,10 @@ const TIMER: u16 = 0;
 const F_MAC: u64 = 1 << 5;
 const F_MERGEABLE: u64 = 1 << 15;
 const F_STATUS: u64 = 1 << 16;
-const STATUS_LINK_UP: u16 = 1;
 
 /// struct virtio_net_hdr: a version 1 device always has its last field, the number of buffers.
 const HEADER_LEN: usize = 12;
 const NUM_BUFFERS: usize = 10;
-
-/// What a frame takes on the wire, in ns of virtual time: this, and a ns for each byte (8 Gbit/s).
-const FRAME_NS: u64 = 1_000;
 
 /// A frame taken off the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -55,6 +51,10 @@ struct Registers {
     transport: Transport,
     /// In the order they leave.
     sending: Vec<Sending>,
+    /// The cable is plugged in at both ends.
+    link_up: bool,
+    /// Counts the changes of the device-specific configuration.
+    generation: u8,
 }
 
 impl Section for Registers {
@@ -68,24 +68,32 @@ pub(crate) struct VirtioNet {
     registers: Registers,
     slot: u8,
     config: NicConfig,
-    /// The device-specific configuration structure.
-    structure: [u8; 12],
 }
 
 impl VirtioNet {
     pub fn new(slot: u8, config: &NicConfig) -> Self {
-        Self {
-            registers: Registers { transport: Transport::new(&LAYOUT, QUEUES), sending: Vec::new() },
-            slot,
-            config: config.clone(),
-            structure: structure(config),
-        }
+        let registers = Registers {
+            transport: Transport::new(&LAYOUT, QUEUES),
+            sending: Vec::new(),
+            link_up: true,
+            generation: 0,
+        };
+        Self { registers, slot, config: config.clone() }
     }
 
-    /// The transport, and what it is told of the device.
-    fn parts(&mut self) -> (&mut Transport, Offer<'_>) {
-        let offer = offer(&self.structure, self.slot);
-        (&mut self.registers.transport, offer)
+    /// struct virtio_net_config (5.1.4): address, status; the rest belongs to features that are not offered.
+    fn structure(&self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[..6].copy_from_slice(&self.config.mac);
+        bytes[6..8].copy_from_slice(&u16::from(self.registers.link_up).to_le_bytes());
+        bytes
+    }
+
+    /// What the transport is told of the device.
+    fn offer<'a>(&self, structure: &'a [u8]) -> Offer<'a> {
+        let features = F_INDIRECT | F_EVENT_INDEX | F_VERSION_1 | F_MAC | F_MERGEABLE | F_STATUS;
+        let generation = self.registers.generation;
+        Offer { layout: &LAYOUT, features, config: structure, generation, slot: self.slot }
     }
 
     /// Does what an access asked for. The receive queue is looked at when a frame is there, not when its bell rings.
@@ -109,7 +117,7 @@ impl VirtioNet {
     }
 
     fn take_all(&mut self, cx: &mut DeviceCtx) -> Result<(), Broken> {
-        let Registers { transport, sending } = &mut self.registers;
+        let Registers { transport, sending, .. } = &mut self.registers;
         let features = transport.ring_features();
         while transport.serves(TRANSMIT) {
             let queue = &mut transport.queues[usize::from(TRANSMIT)];
@@ -144,14 +152,14 @@ impl VirtioNet {
 
     /// The frames whose time is over leave, all at this moment.
     fn send(&mut self, cx: &mut DeviceCtx) -> Result<(), Broken> {
-        let Registers { transport, sending } = &mut self.registers;
+        let Registers { transport, sending, link_up, .. } = &mut self.registers;
         let features = transport.ring_features();
         let queue = &mut transport.queues[usize::from(TRANSMIT)];
         let before = queue.used();
         let due = sending.partition_point(|frame| frame.due <= cx.now());
         for Sending { head, .. } in sending.drain(..due) {
             let chain = queue.chain(cx.dma, head, features)?;
-            if let Some(frame) = frame(cx.dma, &chain.readable)? {
+            if let Some(frame) = frame(cx.dma, &chain.readable)?.filter(|_| *link_up) {
                 cx.effects.push(Effect::Frame(frame));
             }
             queue.push(cx.dma, head, 0);
@@ -225,27 +233,17 @@ fn frame(dma: &mut dyn Dma, segments: &[Segment]) -> Result<Option<Vec<u8>>, Bro
     Ok(Some(bytes.split_off(HEADER_LEN)))
 }
 
-fn offer(structure: &[u8], slot: u8) -> Offer<'_> {
-    let features = F_INDIRECT | F_EVENT_INDEX | F_VERSION_1 | F_MAC | F_MERGEABLE | F_STATUS;
-    Offer { layout: &LAYOUT, features, config: structure, slot }
-}
-
-/// struct virtio_net_config (5.1.4): address, status; the rest belongs to features that are not offered.
-fn structure(config: &NicConfig) -> [u8; 12] {
-    let mut bytes = [0; 12];
-    bytes[..6].copy_from_slice(&config.mac);
-    bytes[6..8].copy_from_slice(&STATUS_LINK_UP.to_le_bytes());
-    bytes
-}
-
 impl Nic for VirtioNet {
     fn takes_frames(&mut self, dma: &mut dyn Dma) -> bool {
         let transport = &self.registers.transport;
-        transport.serves(RECEIVE) && transport.queues[usize::from(RECEIVE)].has_chain(dma)
+        self.registers.link_up
+            && transport.serves(RECEIVE)
+            && transport.queues[usize::from(RECEIVE)].has_chain(dma)
     }
 
     fn receive(&mut self, cx: &mut DeviceCtx, frame: &[u8]) -> bool {
-        if !self.registers.transport.serves(RECEIVE) || !(FRAME_MIN..=FRAME_MAX).contains(&frame.len()) {
+        let open = self.registers.link_up && self.registers.transport.serves(RECEIVE);
+        if !open || !(FRAME_MIN..=FRAME_MAX).contains(&frame.len()) {
             return false;
         }
         let before = self.registers.transport.queues[usize::from(RECEIVE)].used();
@@ -258,6 +256,14 @@ impl Nic for VirtioNet {
                 self.fail(cx, broken);
                 false
             }
+        }
+    }
+
+    fn set_link(&mut self, cx: &mut DeviceCtx, up: bool) {
+        if self.registers.link_up != up {
+            self.registers.link_up = up;
+            self.registers.generation = self.registers.generation.wrapping_add(1);
+            self.registers.transport.interrupt_config(cx, self.slot);
         }
     }
 }
@@ -273,12 +279,15 @@ impl Device for VirtioNet {
     }
 
     fn reset(&mut self, _cx: &mut DeviceCtx) {
+        // Nobody has touched the cable.
+        let link_up = self.registers.link_up;
         *self = Self::new(self.slot, &self.config);
+        self.registers.link_up = link_up;
     }
 
     fn impossible(&self) -> Option<(&'static str, String)> {
-        let Registers { transport, sending } = &self.registers;
-        if let Some(field) = transport.impossible(&offer(&self.structure, self.slot), QUEUES) {
+        let Registers { transport, sending, .. } = &self.registers;
+        if let Some(field) = transport.impossible(&self.offer(&self.structure()), QUEUES) {
             return Some((field, "what no virtio-net comes to".to_owned()));
         }
         let size = transport.queues.get(usize::from(TRANSMIT)).map_or(0, |queue| queue.size);
@@ -295,28 +304,32 @@ impl Function for VirtioNet {
     }
 
     fn config_read(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
-        let (transport, offer) = self.parts();
-        transport.config_read(cx, &offer, offset, size)
+        let structure = self.structure();
+        let offer = self.offer(&structure);
+        self.registers.transport.config_read(cx, &offer, offset, size)
     }
 
     fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
-        let (transport, offer) = self.parts();
-        let request = transport.config_write(cx, &offer, offset, size, value);
+        let structure = self.structure();
+        let offer = self.offer(&structure);
+        let request = self.registers.transport.config_write(cx, &offer, offset, size, value);
         self.answer(cx, request);
     }
 
     fn windows(&self) -> Vec<Window> {
-        self.registers.transport.windows(&offer(&self.structure, self.slot))
+        self.registers.transport.windows(&self.offer(&[]))
     }
 
     fn bar_read(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8) -> u64 {
-        let (transport, offer) = self.parts();
-        transport.read(cx, &offer, bar, offset, size)
+        let structure = self.structure();
+        let offer = self.offer(&structure);
+        self.registers.transport.read(cx, &offer, bar, offset, size)
     }
 
     fn bar_write(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8, value: u64) {
-        let (transport, offer) = self.parts();
-        let request = transport.write(cx, &offer, bar, offset, size, value);
+        let structure = self.structure();
+        let offer = self.offer(&structure);
+        let request = self.registers.transport.write(cx, &offer, bar, offset, size, value);
         self.answer(cx, request);
     }
 

@@ -87,6 +87,10 @@ pub enum Method {
     Reset,
     /// The power button.
     Power,
+    /// Plug the network adapter's cable in, or pull it out.
+    NetLink {
+        state: LinkState,
+    },
     /// Bytes of physical memory, as hexadecimal digits.
     Read {
         address: u64,
@@ -94,6 +98,14 @@ pub enum Method {
     },
     /// End the run.
     Quit,
+}
+
+/// What is done to a cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    Up,
+    Down,
 }
 
 impl Request {

@@ -40,6 +40,16 @@ impl NicSpec {
 }
 
 impl Machine {
+    /// Plugs the network adapter's cable in, or pulls it out. Whether there is an adapter.
+    pub fn set_link(&mut self, host: &mut dyn HostIo, up: bool) -> bool {
+        let has_nic = self.nic.is_some();
+        if has_nic {
+            self.note(host, Input::Link(up));
+            self.with_dma(|platform, dma| platform.set_link(dma, up));
+        }
+        has_nic
+    }
+
     /// Asks the host for frames while the adapter takes them; whether there were any.
     pub(super) fn take_frames(&mut self, host: &mut dyn HostIo) -> bool {
         for n in 0..AT_ONCE {

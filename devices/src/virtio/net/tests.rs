@@ -300,6 +300,26 @@ fn each_queue_has_a_message_of_its_own() {
     assert_eq!(guest.effects(), [Effect::Frame(frame(60)), message]);
 }
 
+#[test]
+fn a_cable_that_is_pulled_out_is_told_of_and_loses_what_is_on_its_way() {
+    let mut guest = Guest::new(0);
+    guest.offer(0, 1530);
+    guest.send(0, &frame(60));
+    assert_eq!((guest.get(0x2006, 2), guest.get(0x15, 1)), (1, 0));
+    guest.with(|nic, cx| nic.set_link(cx, false));
+    assert_eq!((guest.get(0x2006, 2), guest.get(0x15, 1), guest.get(0x1000, 1)), (0, 1, 2));
+    assert!(!guest.takes_frames() && !guest.receive(&frame(60)));
+    guest.pass();
+    assert!(guest.effects().iter().all(|effect| !matches!(effect, Effect::Frame(_))));
+    // The buffer comes back all the same.
+    let at = RINGS[usize::from(TRANSMIT)] + DEVICE + 2;
+    assert_eq!(guest.word(at), 1);
+    guest.with(|nic, cx| nic.reset(cx));
+    assert_eq!(guest.get(0x2006, 2), 0, "a reset plugs nothing in");
+    guest.with(|nic, cx| nic.set_link(cx, true));
+    assert_eq!(guest.get(0x2006, 2), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -64,7 +64,9 @@ impl Given {
     /// Step of the next thing that is done to the machine between two runs of it.
     fn pause(&self) -> Option<u64> {
         let left = self.records.as_ref()?.get(self.next..)?;
-        let done = |input: &Input| matches!(input, Input::Reset | Input::PowerButton | Input::Stop(_));
+        let done = |input: &Input| {
+            matches!(input, Input::Reset | Input::PowerButton | Input::Link(_) | Input::Stop(_))
+        };
         left.iter().find(|record| done(&record.input)).map(|record| record.step)
     }
 }
@@ -278,6 +280,11 @@ impl Run {
             }
             Stop::Step if self.host.next_is(here, |input| *input == Input::PowerButton) => {
                 self.machine.press_power(&mut self.host);
+                None
+            }
+            Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Link(_))) => {
+                let up = self.host.next_is(here, |input| *input == Input::Link(true));
+                self.machine.set_link(&mut self.host, up);
                 None
             }
             Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Stop(_))) => {
