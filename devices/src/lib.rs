@@ -36,6 +36,7 @@ mod pic;
 mod pit;
 mod pm;
 mod rtc;
+mod segment;
 mod smbios;
 mod state;
 #[cfg(test)]

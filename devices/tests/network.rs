@@ -161,7 +161,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> Vec<u8> {
 fn driver_is_ready() -> Vec<Op> {
     let mut ops = vec![Op::Write { gpa: CONFIG + 4, size: 2, value: 6 }];
     let mut set = |at: u64, size: u8, value: u64| ops.push(Op::Write { gpa: NIC + at, size, value });
-    let features = 1 << 5 | 1 << 15 | 1 << 16 | 1 << 28;
+    let features = 1 << 5 | 1 << 15 | 1 << 16 | 1 << 28 | 1 << 12 | 1 << 11 | 3;
     for (at, size, value) in
         [(0x14, 1, 3), (8, 4, 1), (12, 4, 1), (8, 4, 0), (12, 4, features), (0x14, 1, 0xb)]
     {

@@ -5,14 +5,13 @@
 use super::ring::{DESCRIPTOR, Ring};
 use crate::checksum::{add, insert};
 use crate::device::Dma;
+use crate::segment::{Segmentation, put};
 use amber_snapshot::Schema;
 use serde::{Deserialize, Serialize};
 
 /// Most descriptors of a packet, and bytes of one to be segmented; those beyond are dropped.
 const DESCRIPTORS_MAX: u32 = 1024;
 const PACKET_MAX: usize = 256 << 10;
-/// Most frames of a packet.
-const SEGMENTS_MAX: usize = 4096;
 
 const EOP: u8 = 1 << 0;
 /// Insert a checksum (legacy), or segment (data).
@@ -29,7 +28,6 @@ const STATUS: u64 = 12;
 
 const TUCMD_TCP: u8 = 1 << 0;
 const TUCMD_IP: u8 = 1 << 1;
-const FIN_AND_PSH: u8 = 0x09;
 
 /// Where checksums go, and how packets are segmented: what a context descriptor says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -77,54 +75,21 @@ impl Context {
 
     /// Cuts a packet into frames, with a header each (3.5).
     fn segment(&self, packet: &[u8], options: u8) -> Vec<Vec<u8>> {
-        let (header, rest) = packet.split_at(packet.len().min(self.hdrlen.into()));
-        let payload = &rest[..rest.len().min(self.paylen as usize)];
-        let mss = usize::from(self.mss);
-        if mss == 0 || header.is_empty() || payload.is_empty() {
-            return Vec::new();
-        }
-        let count = payload.len().div_ceil(mss).min(SEGMENTS_MAX);
-        let segment = |(n, part): (usize, &[u8])| {
-            let mut frame = [header, part].concat();
-            self.renumber(&mut frame, n, mss * n, n + 1 == count);
-            self.check(&mut frame, options);
-            frame
+        let cut = Segmentation {
+            ip: self.ipcss.into(),
+            is_v4: self.tucmd & TUCMD_IP != 0,
+            transport: self.tucss.into(),
+            is_tcp: self.tucmd & TUCMD_TCP != 0,
+            header: self.hdrlen.into(),
+            size: self.mss.into(),
         };
-        payload.chunks(mss).take(count).enumerate().map(segment).collect()
-    }
-
-    /// Makes the header that of frame `n`, `at` bytes behind the first.
-    fn renumber(&self, frame: &mut [u8], n: usize, at: usize, last: bool) {
-        let (ip, tu, len) = (usize::from(self.ipcss), usize::from(self.tucss), frame.len());
-        if self.tucmd & TUCMD_IP != 0 {
-            put(frame, ip + 2, |_| len.saturating_sub(ip) as u16);
-            put(frame, ip + 4, |id| id.wrapping_add(n as u16));
-        } else {
-            // The payload of IPv6 begins behind its header.
-            put(frame, ip + 4, |_| len.saturating_sub(ip + 40) as u16);
-        }
-        let behind = len.saturating_sub(tu) as u16;
-        if self.tucmd & TUCMD_TCP != 0 {
-            if let Some(sequence) = frame.get_mut(tu + 4..tu + 8) {
-                let next = u32::from_be_bytes([sequence[0], sequence[1], sequence[2], sequence[3]]);
-                sequence.copy_from_slice(&next.wrapping_add(at as u32).to_be_bytes());
-            }
-            if let Some(flags) = frame.get_mut(tu + 13).filter(|_| !last) {
-                *flags &= !FIN_AND_PSH;
-            }
-        } else {
-            put(frame, tu + 4, |_| behind);
-        }
-        // The driver left the pseudo header's sum there, without the length.
-        put(frame, self.tucso.into(), |sum| add(sum, behind));
-    }
-}
-
-/// Changes a word of a frame, if it has it.
-fn put(frame: &mut [u8], at: usize, change: impl FnOnce(u16) -> u16) {
-    if let Some(place) = frame.get_mut(at..at + 2) {
-        let value = change(u16::from_be_bytes([place[0], place[1]]));
-        place.copy_from_slice(&value.to_be_bytes());
+        let len = packet.len().min(cut.header + self.paylen as usize);
+        cut.cut(&packet[..len], |frame| {
+            // The driver left the pseudo header's sum there, without the length.
+            let behind = frame.len().saturating_sub(cut.transport) as u16;
+            put(frame, self.tucso.into(), |sum| add(sum, behind));
+            self.check(frame, options);
+        })
     }
 }
 

@@ -1,8 +1,10 @@
-//! virtio-net (virtio 1.2, 5.1): an Ethernet adapter with one queue each way and no offloads.
+//! virtio-net (virtio 1.2, 5.1): an Ethernet adapter with one queue each way, which does checksums and segmentation.
 //!
 //! A frame the guest sends leaves when its time on the wire is over: its buffer is read at that moment, as hardware that
 //! reads it last of all might, and the frame is an [`Effect`]. A frame from outside lands when the machine hands it over.
 //! Frames for which the guest has no buffer stay with the host.
+
+mod offload;
 
 use super::queue::{Broken, Segment, gather, scatter, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
@@ -12,6 +14,7 @@ use crate::nic::{FRAME_MAX, FRAME_MIN, FRAME_NS, Nic, NicConfig};
 use crate::pci::endpoint::{Layout, Window};
 use crate::pci::function::Function;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
+use offload::{Agreed, PACKET_MAX};
 use serde::{Deserialize, Serialize};
 
 /// Network controller, Ethernet. A message each for the configuration and the two queues.
@@ -21,13 +24,20 @@ const TRANSMIT: u16 = 1;
 const QUEUES: usize = 2;
 const TIMER: u16 = 0;
 
+const F_CSUM: u64 = 1 << 0;
+const F_GUEST_CSUM: u64 = 1 << 1;
 const F_MAC: u64 = 1 << 5;
+const F_HOST_TSO4: u64 = 1 << 11;
+const F_HOST_TSO6: u64 = 1 << 12;
 const F_MERGEABLE: u64 = 1 << 15;
 const F_STATUS: u64 = 1 << 16;
 
 /// struct virtio_net_hdr: a version 1 device always has its last field, the number of buffers.
 const HEADER_LEN: usize = 12;
 const NUM_BUFFERS: usize = 10;
+
+/// Frames that leave within so much time leave at the end of it, ns.
+const TOGETHER_NS: u64 = 50_000;
 
 /// A frame taken off the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -91,7 +101,8 @@ impl VirtioNet {
 
     /// What the transport is told of the device.
     fn offer<'a>(&self, structure: &'a [u8]) -> Offer<'a> {
-        let features = F_INDIRECT | F_EVENT_INDEX | F_VERSION_1 | F_MAC | F_MERGEABLE | F_STATUS;
+        let offloads = F_CSUM | F_GUEST_CSUM | F_HOST_TSO4 | F_HOST_TSO6;
+        let features = F_INDIRECT | F_EVENT_INDEX | F_VERSION_1 | F_MAC | F_MERGEABLE | F_STATUS | offloads;
         let generation = self.registers.generation;
         Offer { layout: &LAYOUT, features, config: structure, generation, slot: self.slot }
     }
@@ -128,18 +139,23 @@ impl VirtioNet {
             if sending.len() >= usize::from(queue.size) {
                 return Err(Broken("more frames on their way than the queue is long"));
             }
-            let len = total(&queue.chain(cx.dma, head, features)?.readable).min(FRAME_MAX as u64);
+            let len = total(&queue.chain(cx.dma, head, features)?.readable).min(PACKET_MAX as u64);
             // One frame is on the wire at a time.
             let begin = sending.last().map_or(0, |before| before.due).max(cx.now());
-            sending.push(Sending { head, due: begin + FRAME_NS + len });
+            sending
+                .push(Sending { head, due: begin + FRAME_NS * len.div_ceil(FRAME_MAX as u64).max(1) + len });
         }
         Ok(())
     }
 
-    /// While the function is no bus master, nothing leaves.
+    /// While the function is no bus master, nothing leaves. Frames that follow each other closely leave together.
     fn arm(&mut self, cx: &mut DeviceCtx) {
+        let sending = &self.registers.sending;
         let serves = self.registers.transport.serves(TRANSMIT);
-        let next = self.registers.sending.first().filter(|_| serves).map(|next| next.due.max(cx.now()));
+        let next = sending.first().filter(|_| serves).map(|first| {
+            let together = sending.partition_point(|frame| frame.due <= first.due + TOGETHER_NS);
+            sending[together - 1].due.max(cx.now())
+        });
         cx.set_timer(DeviceId::Slot(self.slot), TIMER, next);
     }
 
@@ -153,14 +169,21 @@ impl VirtioNet {
     /// The frames whose time is over leave, all at this moment.
     fn send(&mut self, cx: &mut DeviceCtx) -> Result<(), Broken> {
         let Registers { transport, sending, link_up, .. } = &mut self.registers;
+        let agreed = Agreed {
+            checksums: transport.has(F_CSUM),
+            segments_v4: transport.has(F_HOST_TSO4),
+            segments_v6: transport.has(F_HOST_TSO6),
+        };
         let features = transport.ring_features();
         let queue = &mut transport.queues[usize::from(TRANSMIT)];
         let before = queue.used();
         let due = sending.partition_point(|frame| frame.due <= cx.now());
         for Sending { head, .. } in sending.drain(..due) {
             let chain = queue.chain(cx.dma, head, features)?;
-            if let Some(frame) = frame(cx.dma, &chain.readable)?.filter(|_| *link_up) {
-                cx.effects.push(Effect::Frame(frame));
+            for frame in frames(cx.dma, &chain.readable, agreed)? {
+                if *link_up && (FRAME_MIN..=FRAME_MAX).contains(&frame.len()) {
+                    cx.effects.push(Effect::Frame(frame));
+                }
             }
             queue.push(cx.dma, head, 0);
         }
@@ -181,6 +204,9 @@ impl VirtioNet {
         let need = HEADER_LEN + frame.len();
         let Some(buffers) = self.buffers(cx.dma, need as u64)? else { return Ok(false) };
         let mut bytes = vec![0; need];
+        if self.registers.transport.has(F_GUEST_CSUM) {
+            bytes[0] = offload::flags(frame);
+        }
         bytes[NUM_BUFFERS..HEADER_LEN].copy_from_slice(&(buffers.len() as u16).to_le_bytes());
         bytes[HEADER_LEN..].copy_from_slice(frame);
         let mut left = &bytes[..];
@@ -219,18 +245,18 @@ impl VirtioNet {
     }
 }
 
-/// What is behind the header of a chain to be sent, if it is as long as a frame may be.
-fn frame(dma: &mut dyn Dma, segments: &[Segment]) -> Result<Option<Vec<u8>>, Broken> {
-    let Some(len) = total(segments).checked_sub(HEADER_LEN as u64) else {
+/// The frames of a chain to be sent.
+fn frames(dma: &mut dyn Dma, segments: &[Segment], agreed: Agreed) -> Result<Vec<Vec<u8>>, Broken> {
+    let len = usize::try_from(total(segments)).unwrap_or(usize::MAX);
+    if len < HEADER_LEN {
         return Err(Broken("a frame without a header"));
-    };
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    if !(FRAME_MIN..=FRAME_MAX).contains(&len) {
-        return Ok(None);
     }
-    let mut bytes = vec![0; HEADER_LEN + len];
+    if len > HEADER_LEN + PACKET_MAX {
+        return Ok(Vec::new());
+    }
+    let mut bytes = vec![0; len];
     gather(dma, segments, &mut bytes);
-    Ok(Some(bytes.split_off(HEADER_LEN)))
+    Ok(offload::frames(bytes, agreed))
 }
 
 impl Nic for VirtioNet {

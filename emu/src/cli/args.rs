@@ -174,7 +174,7 @@ pub struct MachineArgs {
     #[arg(long, value_name = "FILE[,ro]")]
     pub floppy: Vec<FloppyChoice>,
     /// Network adapter: none; user[,hostfwd=tcp:HOSTADDR:PORT-:GUESTPORT][,dns=ADDR:PORT], behind the host's network;
-    /// or link:FILE, on a Unix socket that two machines, QEMU or passt share. Both with [,mac=ADDRESS][,model=virtio]
+    /// or link:FILE, on a Unix socket that two machines, QEMU or passt share. Both with [,mac=ADDRESS][,model=virtio|e1000]
     /// [default: none].
     #[arg(long, value_name = "none|user|link:FILE")]
     pub net: Option<NetChoice>,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::checksum;
 use crate::irq::{IrqSource, Line};
 use crate::nic::NicModel;
 use crate::testing::Bench;
@@ -150,19 +151,87 @@ fn the_configuration_says_address_and_link() {
 }
 
 #[test]
-fn frames_leave_one_after_the_other_when_their_time_is_over() {
+fn frames_leave_when_their_time_is_over_and_those_close_to_each_other_together() {
     let mut guest = Guest::new(0);
     guest.send(0, &frame(100));
-    guest.send(1, &frame(FRAME_MAX));
     assert_eq!((guest.bench.clock.next(), guest.effects()), (Some(1112), Vec::new()));
+    guest.send(1, &frame(FRAME_MAX));
+    let both = 1112 + 1000 + (HEADER_LEN + FRAME_MAX) as u64 + 1000;
+    assert_eq!((guest.bench.clock.next(), guest.effects()), (Some(both), Vec::new()));
     guest.pass();
-    assert_eq!((guest.effects(), guest.used(TRANSMIT)), (vec![Effect::Frame(frame(100))], 1));
+    let frames = [Effect::Frame(frame(100)), Effect::Frame(frame(FRAME_MAX))];
+    assert_eq!((guest.effects(), guest.used(TRANSMIT)), (frames.into(), 2));
     assert!(guest.line());
     assert_eq!((guest.get(0x1000, 1), guest.line()), (1, false));
-    guest.pass();
-    assert_eq!(guest.bench.clock.now(), 1112 + 1000 + FRAME_MAX as u64);
-    assert_eq!(guest.effects(), [Effect::Frame(frame(FRAME_MAX))]);
     assert_eq!((guest.entry(TRANSMIT, 1), guest.pass()), ((2, 0), false));
+    // Those too far behind the first wait.
+    (0..4).for_each(|n| guest.send(n, &frame(FRAME_MAX)));
+    let mut counts = Vec::new();
+    guest.nic.registers.sending[3].due += TOGETHER_NS;
+    guest.with(|nic, cx| nic.arm(cx));
+    while guest.pass() {
+        counts.push(guest.effects().len());
+    }
+    assert_eq!(counts, [3, 1]);
+}
+
+/// A packet of TCP with the pseudo header's sum in it, and virtio's header: 12 bytes.
+fn tcp(payload: &[u8], gso: u8, size: u16) -> Vec<u8> {
+    let len = 20 + payload.len() as u16;
+    let mut bytes = vec![1, gso, 0, 0];
+    bytes.extend(size.to_le_bytes());
+    bytes.extend([34, 0, 16, 0, 0, 0]);
+    bytes.extend([[2; 12].as_slice(), &[8, 0, 0x45, 0]].concat());
+    bytes.extend((20 + len).to_be_bytes());
+    bytes.extend([0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2]);
+    bytes.extend([0x30, 0x39, 0, 80, 0, 0, 0, 100, 0, 0, 0, 7, 0x50, 0x19, 1, 0]);
+    let sums = [checksum::sum(&bytes[38..46]), 6, len];
+    bytes.extend(sums.into_iter().fold(0, checksum::add).to_be_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend(payload);
+    bytes
+}
+
+#[test]
+fn checksums_and_segments_are_made_as_agreed() {
+    let payload: Vec<u8> = (0..3000).map(|n| (n * 13) as u8).collect();
+    let send = |features: u64, bytes: &[u8]| {
+        let mut guest = Guest::new(features);
+        guest.bench.memory.write(BUFFERS, bytes);
+        guest.describe(TRANSMIT, 0, BUFFERS, bytes.len() as u32, 0, 0);
+        guest.make_available(TRANSMIT, 0);
+        guest.set(0x3004, 2, 1);
+        while guest.pass() {}
+        assert_eq!((guest.used(TRANSMIT), guest.get(0x14, 1)), (1, 0xf));
+        let frame = |effect| match effect {
+            Effect::Frame(frame) => frame,
+            other => panic!("{other:?}"),
+        };
+        guest.effects().into_iter().map(frame).collect::<Vec<Vec<u8>>>()
+    };
+    let frames = send(F_CSUM, &tcp(&payload[..100], 0, 0));
+    assert_eq!((frames.len(), checksum::check(&frames[0]).payload), (1, Some(true)));
+    assert_eq!(send(0, &tcp(&payload[..100], 0, 0))[0], tcp(&payload[..100], 0, 0)[HEADER_LEN..]);
+    let frames = send(F_CSUM | F_HOST_TSO4, &tcp(&payload, 1, 1400));
+    assert_eq!(frames.iter().map(Vec::len).collect::<Vec<_>>(), [1454, 1454, 254]);
+    for (n, frame) in frames.iter().enumerate() {
+        let right = checksum::Checked { header: Some(true), payload: Some(true) };
+        assert_eq!(checksum::check(frame), right);
+        assert_eq!(frame[38..42], (100 + 1400 * n as u32).to_be_bytes());
+    }
+    assert!(send(F_CSUM, &tcp(&payload, 1, 1400)).is_empty(), "that was not agreed on");
+    assert!(send(F_CSUM | F_HOST_TSO4, &tcp(&payload, 1, 0)).is_empty());
+    // What comes in is said to be right, if it is.
+    let mut good = frames[2].clone();
+    for flag in [2, 0] {
+        let mut guest = Guest::new(F_GUEST_CSUM);
+        guest.offer(0, 1530);
+        assert!(guest.receive(&good));
+        let mut header = [0; 1];
+        guest.bench.memory.read(BUFFERS, &mut header);
+        assert_eq!(header, [flag]);
+        good[60] ^= 1;
+    }
 }
 
 #[test]
@@ -331,7 +400,8 @@ proptest! {
         merges in any::<bool>(),
         rings in 1..20usize,
     ) {
-        let mut guest = Guest::new(if merges { F_MERGEABLE | F_INDIRECT } else { F_INDIRECT });
+        let offloads = F_CSUM | F_GUEST_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_INDIRECT;
+        let mut guest = Guest::new(if merges { F_MERGEABLE | offloads } else { F_INDIRECT });
         for (at, byte) in bytes.iter().enumerate() {
             // Lengths and addresses that can be met, half of the time.
             let keep = !near || matches!(at % 16, 0 | 1 | 8 | 9 | 12 | 14);
