@@ -353,7 +353,7 @@ fn operations() -> u64 {
 
 /// Random registers, descriptors and frames: no panic, no hang, and only frames as long as frames are.
 #[test]
-fn a_hostile_driver_is_survived() {
+fn hostile_drivers_are_survived() {
     const OFTEN: [u64; 8] = [TDT, RDT, TDT, ICS, IMS, ICR, 0x10, TDT];
     const REGISTERS: [u64; 24] = [
         CTRL, 0x10, 0x14, 0x20, ICR, ITR, ICS, IMS, 0xd8, RCTL, TCTL, 0x2800, 0x2804, 0x2808, RDH, RDT,

@@ -243,3 +243,17 @@ fn a_fork_with_a_frame_on_its_way_goes_the_same_way() {
     assert_eq!(original.state_hash(), fork.state_hash());
     assert_eq!(fork.nic(), Some(&NicSpec::new(NicModel::Virtio, [0x52, 0x54, 0, 0, 0, 1])));
 }
+
+#[test]
+fn a_cable_that_is_pulled_out_is_an_input() {
+    let (mut machine, mut host) = (machine(1), Host::default());
+    let before = machine.state_hash();
+    assert!(machine.set_link(&mut host, false));
+    assert_eq!(host.log, [Record { step: machine.step(), input: Input::Link(false) }]);
+    assert_ne!(machine.state_hash(), before);
+    send(&mut machine, 0, &frame(0, 60));
+    host.frames.push_back((machine.step(), frame(1, 60)));
+    machine.run(50_000, &mut host, true);
+    assert!(host.outputs.is_empty() && received(&mut machine).is_empty());
+    assert_eq!(host.frames.len(), 1, "it stays with the host");
+}

@@ -2,7 +2,7 @@ use super::*;
 use crate::checksum;
 use crate::irq::{IrqSource, Line};
 use crate::nic::NicModel;
-use crate::testing::Bench;
+use crate::testing::{Bench, Random};
 use proptest::prelude::*;
 
 const SLOT: u8 = 2;
@@ -387,6 +387,83 @@ fn a_cable_that_is_pulled_out_is_told_of_and_loses_what_is_on_its_way() {
     assert_eq!(guest.get(0x2006, 2), 0, "a reset plugs nothing in");
     guest.with(|nic, cx| nic.set_link(cx, true));
     assert_eq!(guest.get(0x2006, 2), 1);
+}
+
+/// Operations of a driver before the next one, with a fresh adapter.
+const LIFE: u64 = 500;
+/// Operations, unless `AMBER_HOSTILE` says how many.
+const OPERATIONS: u64 = 200_000;
+
+fn act(guest: &mut Guest, random: &mut Random) {
+    let (what, any) = (random.next(), random.next());
+    let queue = (what >> 8 & 1) as u16;
+    let small = (what >> 16) as u8;
+    match what % 16 {
+        0..=3 => {
+            let address = if small & 0xf == 0 { any } else { BUFFERS + (any & 0x7fff) };
+            let len = [12, 40, 70, 1530, 4000, any as u32][usize::from(small) % 6];
+            let good = if queue == RECEIVE { 2 } else { 0 };
+            let flags = if small & 0x3c == 0 { any as u16 } else { good | u16::from(small & 0x70 == 0) };
+            guest.describe(
+                queue,
+                (what >> 32) as u16 % SIZE,
+                address,
+                len,
+                flags,
+                (what >> 40) as u16 % (SIZE + 1),
+            );
+        }
+        4..=6 => {
+            guest.make_available(queue, u16::from(small) % SIZE);
+            guest.set(0x3004, 2, 1);
+        }
+        7 => {
+            // What is read as a header may ask for anything.
+            let header = [small & 3, small >> 4 & 5, 0, 0, (any >> 8) as u8, 3, 34, 0, 16, 0, 0, 0];
+            guest.bench.memory.write(BUFFERS + (any & 0x7fff), &header);
+        }
+        8 => guest.bench.memory.write(0x1000 + (any & 0x1fff), &[small]),
+        9 if small < 8 => guest.set(any >> 8 & 0x3fff, [1, 2, 4, 8][usize::from(small) & 3], any),
+        10 => guest.config(4, 2, if small == 0 { any & 7 } else { 6 }),
+        11 | 12 => {
+            guest.receive(&frame(FRAME_MIN.max(any as usize % (FRAME_MAX + 4))));
+        }
+        13 => guest.with(|nic, cx| nic.set_link(cx, small > 20)),
+        _ => drop(guest.pass()),
+    }
+}
+
+#[test]
+fn hostile_drivers_of_all_kinds_are_survived() {
+    let operations = std::env::var("AMBER_HOSTILE").ok().and_then(|text| text.parse().ok());
+    let (mut random, mut sent, mut landed) = (Random(0x4e7), 0, 0);
+    for _ in 0..operations.unwrap_or(OPERATIONS).div_ceil(LIFE) {
+        let offloads = F_CSUM | F_GUEST_CSUM | F_HOST_TSO4 | F_HOST_TSO6;
+        let mut guest = Guest::new(random.next() & (F_MERGEABLE | F_INDIRECT | F_EVENT_INDEX) | offloads);
+        for n in 0..SIZE {
+            guest.describe(RECEIVE, n, BUFFERS + 0x800 * u64::from(n), 1530, 2, 0);
+            guest.describe(TRANSMIT, n, BUFFERS + 0x800 * u64::from(n), 200 * u32::from(n + 1), 0, 0);
+        }
+        for _ in 0..LIFE {
+            act(&mut guest, &mut random);
+            assert_eq!(guest.nic.impossible(), None);
+            for effect in guest.effects() {
+                if let Effect::Frame(frame) = effect {
+                    assert!((FRAME_MIN..=FRAME_MAX).contains(&frame.len()));
+                    sent += 1;
+                }
+            }
+        }
+        landed += u64::from(guest.used(RECEIVE) != 0);
+        let section = guest.nic.to_section("p/virtio-net0");
+        assert!(guest.nic.restored(&section).is_ok_and(|restored| restored == guest.nic));
+        guest.with(|nic, cx| nic.set_link(cx, true));
+        for _ in 0..600 {
+            guest.pass();
+        }
+        assert_eq!(guest.bench.clock.next(), None, "what is under way ends");
+    }
+    assert!(sent > 100 && landed > 10, "only {sent} frames were sent, {landed} drivers received any");
 }
 
 proptest! {
