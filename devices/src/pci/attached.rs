@@ -58,7 +58,7 @@ impl Attached {
         }
     }
 
-    /// The network, if it is an adapter.
+    /// It, as the network reaches it, if it is an adapter.
     pub fn as_nic(&mut self) -> Option<&mut dyn Nic> {
         match self {
             Self::VirtioNet(nic) => Some(&mut **nic),
