@@ -3,8 +3,9 @@
 # a System.map, which Debian ships as a stub and the guest's /proc/kallsyms makes up for.
 # usage: fetch-debian.sh [DIR]     DIR: $AMBER_DEBIAN, else ~/.cache/amber-debian
 #
-# Needs apt, cpio, gzip, mke2fs and an emulator that boots the kernel once: $AMBER (a path), else qemu-system-x86_64.
+# Needs apt, cpio, gzip, gcc, mke2fs and an emulator that boots the kernel once: $AMBER (a path), else qemu-system-x86_64.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-${AMBER_DEBIAN:-$HOME/.cache/amber-debian}}
 mkdir -p "$out/packages" "$out/unpacked"
 cd "$out"
@@ -26,7 +27,7 @@ if [ ! -e busybox ]; then
     mv busybox.new busybox
 fi
 
-# pack NAME [MODULE...]: an initramfs with busybox, modules, and the init script on standard input.
+# pack NAME [MODULE...]: an initramfs with busybox, $program if there is one, modules, and the init script on standard input.
 pack() {
     local root module file
     root=$(mktemp -d)
@@ -38,7 +39,7 @@ pack() {
             *.ko) cp "$file" "$root/modules/" ;;
         esac
     done
-    cp busybox "$root/bin/busybox"
+    cp busybox ${program:+"$program"} "$root/bin/"
     cat >"$root/init"
     chmod +x "$root/init"
     (cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --reproducible --quiet) | gzip -n9 >"$1.new"
@@ -235,6 +236,24 @@ INIT
 ata_writing | with_disk WRITING sda "$ahci_modules" | pack ahci.gz $ahci_modules
 ata_writing | with_disk WRITING sda "$ide_modules" | pack ide.gz $ide_modules
 
+# The same on USB, where there are a keyboard and a tablet, too: says what they do.
+usb_modules="usb-common usbcore xhci-hcd xhci-pci hid usbhid hid-generic evdev scsi_common scsi_mod usb-storage"
+usb_modules="$usb_modules crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod $ext4"
+usb_writing() {
+    writing
+    cat <<'INIT'
+grep -e Name -e Handlers /proc/bus/input/devices
+for event in $(grep -h -A4 'USB' /proc/bus/input/devices | grep -o 'event[0-9]*'); do
+    hexdump -v -e '8/1 "" 8/1 "" 1/2 "'$event' %x " 1/2 "%x " 1/4 "%d\n"' /dev/input/$event &
+done
+echo LISTENING
+n=0
+while [ $n -lt 300 ]; do usleep 10000; n=$((n + 1)); done
+INIT
+    passed
+}
+usb_writing | with_disk WRITING sda "$usb_modules" | pack usb.gz $usb_modules
+
 # Reads a diskette, writes it and reads it back; the one in the other drive is protected.
 pack floppy.gz floppy <<'INIT'
 #!/bin/busybox sh
@@ -256,6 +275,32 @@ if echo 1 2>/dev/null >/dev/fd1; then exec poweroff -f; fi
 echo PASS
 poweroff -f
 INIT
+
+# Plays a tone of 440 Hz on the sound card, and then one of 1000 Hz on the PC speaker.
+sound_modules="soundcore snd snd-timer snd-pcm snd-hwdep snd-hda-core snd-hda-codec ledtrig-audio snd-hda-codec-generic"
+sound_modules="$sound_modules snd-intel-sdw-acpi snd-intel-dspcfg snd-hda-intel"
+gcc -O2 -static -o tone "$here/debian/tone.c" -lm
+{
+    cat <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $(echo $sound_modules); do insmod /modules/\$module.ko; done
+INIT
+    cat <<'INIT'
+n=0
+while [ ! -c /dev/snd/pcmC0D0p ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+cat /proc/asound/cards /proc/asound/card0/codec#0
+/bin/tone card 440 3000 || exec poweroff -f
+usleep 300000
+/bin/tone speaker 1000 500 || exec poweroff -f
+usleep 300000
+echo PASS
+poweroff -f
+INIT
+} | program=tone pack sound.gz $sound_modules
 
 # A bit of everything: processes, a tree of files, pipes, and several writers of the disk at the same time.
 with_disk WORKING vda "$modules" <<'INIT' | pack work.gz $modules

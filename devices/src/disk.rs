@@ -21,11 +21,13 @@ pub enum DiskInterface {
     IdeCdrom,
     /// A diskette in a drive at the floppy disk controller.
     Floppy,
+    /// A disk at USB.
+    Usb,
 }
 
 impl DiskInterface {
     /// By name: those of `--disk FILE,if=`, of CDs and of diskettes.
-    pub const NAMES: [(&'static str, Self); 7] = [
+    pub const NAMES: [(&'static str, Self); 8] = [
         ("virtio", Self::Virtio),
         ("nvme", Self::Nvme),
         ("ahci", Self::Ahci),
@@ -33,6 +35,7 @@ impl DiskInterface {
         ("ide", Self::Ide),
         ("ide-cdrom", Self::IdeCdrom),
         ("floppy", Self::Floppy),
+        ("usb", Self::Usb),
     ];
 
     /// Whether it is a CD, which cannot be written.
@@ -70,6 +73,7 @@ impl DiskInterface {
             Self::Ide => "ide",
             Self::IdeCdrom => "ide-cdrom",
             Self::Floppy => "floppy",
+            Self::Usb => "usb",
         }
     }
 }

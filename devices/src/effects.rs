@@ -1,5 +1,6 @@
 //! What leaves a platform, in order: the machine drains it after every access and timer.
 
+use crate::sound::Sound;
 use std::collections::VecDeque;
 
 /// Something a device does to the world outside the platform.
@@ -31,6 +32,8 @@ pub enum Effect {
     Frame(Vec<u8>),
     /// A byte for the firmware's debug console (0xE9 or 0x402).
     DebugConsole(u8),
+    /// Sound is played.
+    Sound(Sound),
 }
 
 /// The ordered list of effects nobody has taken yet.

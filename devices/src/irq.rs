@@ -47,7 +47,9 @@ pub enum IrqSource {
 }
 
 /// Highest slot of PCI bus 0 whose function has an interrupt pin of its own here.
-pub const SLOT_MAX: u8 = 19;
+pub const SLOT_MAX: u8 = 24;
+/// First slot whose bit is also that of a source without PIRQ.
+const FIRST_SHARED: u8 = 20;
 
 impl IrqSource {
     /// The source's bit in the word of a line. Part of the saved state.
@@ -68,7 +70,9 @@ impl IrqSource {
             // The first slots drive PIRQs only, these ISA interrupts only.
             Self::Ide => 12,
             Self::Floppy => 13,
-            Self::Slot(slot) => 11 + slot.clamp(1, SLOT_MAX),
+            // The last slots share the bits of the first sources above, which drive ISA interrupts only, too.
+            Self::Slot(slot @ FIRST_SHARED..) => slot.min(SLOT_MAX) - FIRST_SHARED,
+            Self::Slot(slot) => 11 + slot.max(1),
             Self::Sata => 31,
         };
         1 << number

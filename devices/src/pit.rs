@@ -5,12 +5,15 @@
 
 use crate::clock::{PIT_HZ, tick_ns, ticks};
 use crate::device::{Device, DeviceCtx, DeviceId};
+use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
+use crate::sound::{Signal, Sound};
 use amber_snapshot::{Schema, Section};
 use serde::{Deserialize, Serialize};
 
 /// Port 0x61 bits (NMI_SC).
 const NMI_SC_TIM_CNT2_EN: u8 = 0x01;
+const NMI_SC_SPKR_DAT_EN: u8 = 0x02;
 const NMI_SC_WRITABLE: u8 = 0x0f;
 const NMI_SC_REF_TOGGLE: u8 = 0x10;
 const NMI_SC_TMR2_OUT_STS: u8 = 0x20;
@@ -112,6 +115,22 @@ impl Counter {
         };
         let left = left % modulus;
         if self.bcd { to_bcd(left as u16) } else { left as u16 }
+    }
+
+    /// OUT from now on, if nothing is written, and the tick from which that is so. A pulse of one tick is not heard.
+    fn signal(&self, tick: u64) -> (u64, Signal) {
+        let level = (tick, Signal::Level(self.out(tick)));
+        let (Some(loaded), Some(elapsed)) = (self.loaded, self.elapsed(tick)) else { return level };
+        let square = |start, count: u32| Signal::Square { start, period: count, high: count.div_ceil(2) };
+        match (self.mode, self.next_count) {
+            (3, Some(next)) if self.gate => (self.null_until, square(self.null_until, next)),
+            (3, None) if self.gate => (tick, square(loaded.saturating_sub(self.held), self.count.max(1))),
+            (0, _) if self.gate && elapsed < self.period() => {
+                (tick, Signal::rises_at_tick((loaded + self.period()).saturating_sub(self.held)))
+            }
+            (0, _) | (3, _) => level,
+            _ => (tick, Signal::Level(true)),
+        }
     }
 
     fn status(&self, tick: u64) -> u8 {
@@ -279,11 +298,13 @@ impl Pit {
         Self { counters: [idle(true), idle(true), idle(false)], nmi_sc: 0 }
     }
 
-    /// Counter 2 as the speaker hears it: period in ns while gate and data let it through.
-    pub fn speaker(&self) -> Option<u64> {
-        let counter = &self.counters[2];
-        let on = self.nmi_sc & 3 == 3 && counter.mode == 3 && counter.loaded.is_some();
-        on.then(|| tick_ns(u64::from(counter.count), PIT_HZ))
+    /// What the speaker follows after an access at `tick`, and from which tick on: OUT of counter 2, while the data bit
+    /// lets it through.
+    fn speaker(&self, tick: u64) -> (u64, Signal) {
+        match self.nmi_sc & NMI_SC_SPKR_DAT_EN {
+            0 => (tick, Signal::Level(false)),
+            _ => self.counters[2].signal(tick),
+        }
     }
 
     /// Counter 0 at 18.2 Hz, as firmware leaves it.
@@ -349,17 +370,24 @@ impl Device for Pit {
     fn pio_write(&mut self, cx: &mut DeviceCtx, port: u16, _size: u8, value: u32) {
         let (tick, value) = (Self::tick(cx), value as u8);
         self.counters.iter_mut().for_each(|counter| counter.sync(tick));
+        let before = self.speaker(tick);
         match port {
             0x40..=0x42 => self.counters[usize::from(port - 0x40)].write(tick, value),
             0x43 => self.write_control(tick, value),
             0x61 => {
                 self.nmi_sc = value & NMI_SC_WRITABLE;
                 self.counters[2].set_gate(tick, value & NMI_SC_TIM_CNT2_EN != 0);
-                return;
             }
             _ => return,
         }
-        self.update_irq0(cx);
+        let (from, signal) = self.speaker(tick);
+        if (from, signal) != before {
+            let at = tick_ns(from, PIT_HZ).max(cx.now());
+            cx.effects.push(Effect::Sound(Sound::Speaker { at, signal }));
+        }
+        if port != 0x61 {
+            self.update_irq0(cx);
+        }
     }
 
     fn timer(&mut self, cx: &mut DeviceCtx, _timer: u16) {
@@ -505,5 +533,50 @@ mod tests {
         pit.pio_write(&mut bench.cx(), 0x61, 1, 1);
         assert!(!pit.counters[2].out(11));
         assert!(pit.counters[2].out(31));
+    }
+
+    /// What the speaker is told, with the time of each.
+    fn told(bench: &mut Bench) -> Vec<(u64, Signal)> {
+        let told = bench.effects.drain().filter_map(|effect| match effect {
+            Effect::Sound(Sound::Speaker { at, signal }) => Some((at, signal)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn the_speaker_follows_counter_2() {
+        let (mut pit, mut bench) = (Pit::new(), Bench::new());
+        program(&mut pit, &mut bench, 2, 3, 1193);
+        assert_eq!(told(&mut bench), [], "the data bit is clear");
+        bench.clock.advance_to(1_000_000);
+        pit.pio_write(&mut bench.cx(), 0x61, 1, 3);
+        let start = ticks(1_000_000, PIT_HZ) + 1;
+        let square = Signal::Square { start, period: 1193, high: 597 };
+        assert_eq!(told(&mut bench), [(1_000_000, square)]);
+        pit.pio_write(&mut bench.cx(), 0x42, 1, 0xd8);
+        pit.pio_write(&mut bench.cx(), 0x42, 1, 0x04);
+        let next = start + 1193;
+        let square = Signal::Square { start: next, period: 1240, high: 620 };
+        assert_eq!(
+            told(&mut bench),
+            [(tick_ns(next, PIT_HZ), square)],
+            "a count is taken at the end of a period"
+        );
+        pit.pio_write(&mut bench.cx(), 0x61, 1, 0);
+        assert_eq!(told(&mut bench), [(1_000_000, Signal::Level(false))]);
+    }
+
+    #[test]
+    fn the_data_bit_and_mode_0_are_heard_as_levels() {
+        let (mut pit, mut bench) = (Pit::new(), Bench::new());
+        pit.pio_write(&mut bench.cx(), 0x61, 1, 2);
+        assert_eq!(told(&mut bench), [(0, Signal::Level(true))]);
+        pit.pio_write(&mut bench.cx(), 0x61, 1, 0);
+        assert_eq!(told(&mut bench), [(0, Signal::Level(false))]);
+        pit.pio_write(&mut bench.cx(), 0x61, 1, 3);
+        program(&mut pit, &mut bench, 2, 0, 100);
+        let last = told(&mut bench).pop();
+        assert_eq!(last, Some((0, Signal::rises_at_tick(101))));
     }
 }

@@ -17,12 +17,15 @@ use crate::irq::{Change, IrqLines, SLOT_MAX};
 use crate::map::{Backing, MapRange, RegionId, flatten};
 use crate::nic::NicConfig;
 use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
+use crate::peripheral::Peripheral;
 use crate::pic::Pic;
 use crate::pit::Pit;
 use crate::pm::{PM_LEN, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
 use crate::uart::Uart;
+use crate::usb::{Model, PointerEvent};
 use crate::vga::{DisplayKind, OPTION_ROM_MAX};
+use crate::xhci::USB_DISKS;
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 0x1000;
@@ -56,6 +59,8 @@ pub struct PlatformConfig {
     pub fw_cfg_files: Vec<(String, Vec<u8>)>,
     /// Disks, at most 16. Their media are the machine's: see [`Dma`].
     pub disks: Vec<DiskConfig>,
+    /// What else it has.
+    pub peripherals: Vec<Peripheral>,
     /// The network adapter.
     pub nic: Option<NicConfig>,
     /// The display adapter.
@@ -75,6 +80,7 @@ impl Default for PlatformConfig {
             smm: true,
             fw_cfg_files: Vec::new(),
             disks: Vec::new(),
+            peripherals: Vec::new(),
             nic: None,
             display: DisplayKind::Std,
             option_rom_len: 0,
@@ -120,6 +126,9 @@ pub enum ConfigError {
     /// The size of a diskette.
     #[error("disk {0} is no diskette of 160, 180, 320, 360, 720, 1200, 1440 or 2880 KiB")]
     Diskette(usize),
+    /// The number of disks at USB.
+    #[error("{0} disks at USB: it takes {USB_DISKS}")]
+    UsbDisks(usize),
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
@@ -171,6 +180,10 @@ impl PlatformConfig {
             |disk: &DiskConfig| disk.interface == DiskInterface::Floppy && Medium::of(disk.sectors).is_none();
         if let Some(n) = self.disks.iter().position(odd) {
             return Err(ConfigError::Diskette(n));
+        }
+        let at_usb = self.disks.iter().filter(|disk| disk.interface == DiskInterface::Usb).count();
+        if at_usb > USB_DISKS {
+            return Err(ConfigError::UsbDisks(at_usb));
         }
         if let Some(n) = self.disks.iter().position(|disk| !(1..=SECTORS_MAX).contains(&disk.sectors)) {
             return Err(ConfigError::Sectors(n));
@@ -381,15 +394,33 @@ impl Platform {
 
     /// A key goes down or up; whether the keyboard took it.
     pub fn key(&mut self, dma: &mut dyn Dma, key: Key, pressed: bool) -> bool {
-        let Self { clock, irqs, effects, i8042, .. } = self;
-        let taken = i8042.key(&mut DeviceCtx { clock, irqs, effects, dma }, key, pressed);
+        let Self { clock, irqs, effects, i8042, pci, .. } = self;
+        let cx = &mut DeviceCtx { clock, irqs, effects, dma };
+        let at_usb = pci.xhci_mut().and_then(|xhci| xhci.key(cx, key, pressed));
+        let taken = at_usb.unwrap_or_else(|| i8042.key(cx, key, pressed));
         self.settle();
         taken
     }
 
-    /// Whether the guest has taken every key stroke so far, and listens for more.
+    /// Whether the guest has taken every key stroke so far, and listens for more. A keyboard at USB is the one that is
+    /// used once a driver listens to it.
     pub fn keyboard_is_ready(&self) -> bool {
-        self.i8042.keyboard_is_ready()
+        let at_usb = self.pci.xhci().and_then(|xhci| xhci.is_ready(Model::Keyboard));
+        at_usb.unwrap_or_else(|| self.i8042.keyboard_is_ready())
+    }
+
+    /// Whether the guest has an absolute pointer that a driver listens to, and has taken every place it was at.
+    pub fn pointer_is_ready(&self) -> bool {
+        self.pci.xhci().and_then(|xhci| xhci.is_ready(Model::Tablet)).unwrap_or(false)
+    }
+
+    /// The absolute pointer is somewhere, or a button of it changes; nothing happens where no driver listens to it.
+    pub fn point(&mut self, dma: &mut dyn Dma, event: PointerEvent) {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        if let Some(xhci) = pci.xhci_mut() {
+            xhci.point(&mut DeviceCtx { clock, irqs, effects, dma }, event);
+        }
+        self.settle();
     }
 
     /// Whether the guest has taken every motion of the mouse so far.
@@ -399,7 +430,7 @@ impl Platform {
 
     /// The keyboard's lights: bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
     pub fn keyboard_leds(&self) -> u8 {
-        self.i8042.leds()
+        self.pci.xhci().and_then(|xhci| xhci.leds()).unwrap_or_else(|| self.i8042.leds())
     }
 
     /// The mouse moves or a button changes.
@@ -458,11 +489,6 @@ impl Platform {
             let Self { clock, irqs, effects, pci, .. } = self;
             pci.vga.fill_text_memory(&mut DeviceCtx { clock, irqs, effects, dma });
         }
-    }
-
-    /// Period of the tone the speaker plays, in ns.
-    pub fn speaker(&self) -> Option<u64> {
-        self.pit.speaker()
     }
 
     /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.

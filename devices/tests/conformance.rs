@@ -2,7 +2,8 @@
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
 use amber_devices::{
-    DiskConfig, DiskInterface, Dma, Effect, Key, MediumError, MouseEvent, Platform, PlatformConfig,
+    DiskConfig, DiskInterface, Dma, Effect, Key, MediumError, MouseEvent, Peripheral, Platform,
+    PlatformConfig,
 };
 use proptest::prelude::*;
 
@@ -36,6 +37,9 @@ const AHCI: u64 = ECAM + 0xf_a000;
 /// The IDE controller's configuration space and bus masters.
 const IDE: u64 = ECAM + 0x9_8000;
 const BUS_MASTERS: u16 = 0xc000;
+/// The sound card's registers and configuration space.
+const HDA: u64 = 0xfe01_8000;
+const HDA_CONFIG: u64 = ECAM + 0xa_0000;
 /// The disk's queue and buffers in memory.
 const TABLE: u64 = 0x1000;
 const DRIVER: u64 = 0x1800;
@@ -167,6 +171,28 @@ fn ide_is_busy() -> Vec<Op> {
     ops
 }
 
+/// The codec plays the first stream out from two buffers, and a stream in runs.
+fn sound_is_played() -> Vec<Op> {
+    let set = |at: u64, size: u8, value: u64| Op::Write { gpa: HDA + at, size, value };
+    let mut ops = vec![Op::Write { gpa: HDA_CONFIG + 4, size: 2, value: 6 }, set(8, 4, 1)];
+    for verb in [0x17_0500u64, 0x27_0500, 0x27_0610, 0x37_0740, 0x22_0011] {
+        ops.extend([set(0x60, 4, verb), set(0x68, 2, 1)]);
+    }
+    for n in 0..2u64 {
+        ops.push(Op::Poke(TABLE + 16 * n, descriptor(BUFFERS + 0x400 * n, 0x400, 1, 0).to_vec()));
+    }
+    for stream in [0x80, 0x100] {
+        for (at, size, value) in
+            [(8, 4, 0x800), (0xc, 2, 1), (0x12, 2, 0x11), (0x18, 4, TABLE), (0, 4, 0x10_001e)]
+        {
+            ops.push(set(stream + at, size, value));
+        }
+    }
+    ops.extend([set(0x70, 4, DRIVER | 1), set(0x20, 4, 0xc000_00ff), set(0x80, 1, 6), set(0x100, 1, 6)]);
+    ops.extend([set(0x40, 4, TABLE), set(0x50, 4, USED & !0x7f), set(0x4c, 1, 2), set(0x5c, 1, 7)]);
+    ops
+}
+
 /// The first of two sectors of a diskette is under way to memory, and so are the heads of a drive that is not there.
 fn floppy_is_busy() -> Vec<Op> {
     let out = |port: u16, value: u32| Op::Out { port, size: 1, value };
@@ -186,7 +212,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 26] = [
+const TARGETS: [Target; 28] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -321,6 +347,24 @@ const TARGETS: [Target; 26] = [
         windows: &[(IDE + 4, 2)],
         prelude: ide_is_busy,
     },
+    Target {
+        name: "hda registers",
+        ports: &[(0xcf8, 8)],
+        windows: &[(HDA_CONFIG, 0x100), (HDA, 0x80), (HDA + 0x100, 0x20), (HDA + 0x2030, 4)],
+        prelude: none,
+    },
+    Target {
+        name: "hda streams",
+        ports: &[],
+        windows: &[
+            (HDA + 0x20, 0x20),
+            (HDA + 0x48, 0x22),
+            (HDA + 0x80, 0x14),
+            (HDA + 0x100, 0x14),
+            (HDA_CONFIG + 4, 2),
+        ],
+        prelude: sound_is_played,
+    },
 ];
 
 #[derive(Clone, Debug)]
@@ -421,7 +465,8 @@ fn config() -> PlatformConfig {
         disk(DiskInterface::IdeCdrom, true),
         DiskConfig { sectors: DISKETTE, ..disk(DiskInterface::Floppy, false) },
     ];
-    PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, ..PlatformConfig::default() }
+    let peripherals = Peripheral::all().collect::<Vec<_>>();
+    PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, peripherals, ..PlatformConfig::default() }
 }
 
 /// Bytes of RAM, which repeats.
@@ -651,6 +696,8 @@ fn every_window_takes_every_width() {
         (ECAM + 0x1_8000, 0x1000),
         (NVME, 0x5000),
         (NVME_CONFIG, 0x1000),
+        (HDA, 0x4000),
+        (HDA_CONFIG, 0x1000),
         (0xa_0000, 0x1000),
         (0xb_8000, 0x1000),
         (VGA, 0x1000),
@@ -726,6 +773,19 @@ fn the_prelude_of_the_disk_has_requests_in_flight_that_land() {
     without.disks.retain(|disk| disk.interface == DiskInterface::Floppy);
     let unknown = Platform::new(&without).unwrap().restore("platform0", &platform.sections("platform0"));
     assert!(unknown.unwrap_err().to_string().contains("virtio-blk0"));
+}
+
+#[test]
+fn the_prelude_of_sound_is_heard() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &sound_is_played());
+    let log = run(&mut platform, &mut memory, &[Op::Advance(3_500_000)]);
+    let heard = log.effects.iter().filter(|effect| matches!(effect, Effect::Sound(_))).count();
+    assert_eq!(heard, 4 - 1, "a turn each ms");
+    assert_eq!(platform.mmio_read(&mut memory, HDA + 0x104, 4), 168 * 4);
+    let mut position = [0; 4];
+    memory.read(DRIVER + 0x20, &mut position);
+    assert_ne!(u32::from_le_bytes(position), 0);
 }
 
 #[test]

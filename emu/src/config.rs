@@ -3,6 +3,7 @@
 //! [`MachineConfig`] is complete: written with [`MachineConfig::to_toml`] it repeats the run. Every value type reads and
 //! writes the text a user types, so file and command line share one syntax and one set of errors.
 
+mod audio;
 mod cd;
 mod display;
 mod floppy;
@@ -11,7 +12,8 @@ mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
-use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVES, IDE_DRIVES};
+use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVES, IDE_DRIVES, USB_DISKS};
+pub use audio::{AudioChoice, DeviceChoice};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 pub use floppy::FloppyChoice;
@@ -90,6 +92,9 @@ pub struct MachineConfig {
     /// Diskettes, each in a drive of its own, behind the CDs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub floppy: Vec<FloppyChoice>,
+    /// What else the machine has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device: Vec<DeviceChoice>,
     /// What the network adapter is connected to, if there is one.
     pub net: NetChoice,
     /// Display adapter.
@@ -100,6 +105,8 @@ pub struct MachineConfig {
     /// Pictures of the screen to write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub screenshot: Vec<Screenshot>,
+    /// Where sound goes.
+    pub audio: AudioChoice,
     /// Unset: real at a terminal, none when headless.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
@@ -157,10 +164,12 @@ impl Default for MachineConfig {
             disk: Vec::new(),
             cdrom: Vec::new(),
             floppy: Vec::new(),
+            device: Vec::new(),
             net: NetChoice::None,
             vga: VgaChoice::default(),
             vga_bios: None,
             screenshot: Vec::new(),
+            audio: AudioChoice::None,
             pace: None,
             engine: Engine::default(),
             headless: false,
@@ -343,6 +352,8 @@ impl MachineConfig {
         range("number of disks and CDs at IDE", drives as u64, 0, IDE_DRIVES as u64)?;
         let diskettes = media.iter().filter(|disk| disk.interface == DiskInterface::Floppy).count();
         range("number of diskettes", diskettes as u64, 0, FLOPPY_DRIVES as u64)?;
+        let at_usb = media.iter().filter(|disk| disk.interface == DiskInterface::Usb).count();
+        range("number of disks at USB", at_usb as u64, 0, USB_DISKS as u64)?;
         range("quantum", self.quantum, 1, i64::MAX as u64)?;
         range("stop-at", self.stop_at.unwrap_or(0), 0, i64::MAX as u64)?;
         range("limit", self.limit.unwrap_or(0), 0, i64::MAX as u64)
@@ -387,6 +398,7 @@ impl MachineConfig {
         let debugcon = self.debugcon.as_mut().and_then(Debugcon::file_mut);
         let flat = self.flat.as_mut().map(|flat| &mut flat.file);
         let disks = self.disk.iter_mut().map(|disk| &mut disk.file);
+        let audio = self.audio.file_mut();
         let net = self.net.socket_mut();
         let vga_bios = self.vga_bios.as_mut().and_then(VgaBios::file_mut);
         let screenshots = self.screenshot.iter_mut().map(|shot| &mut shot.file);
@@ -400,6 +412,7 @@ impl MachineConfig {
             .chain(self.floppy.iter_mut().map(|floppy| &mut floppy.file))
             .chain(net)
             .chain(vga_bios)
+            .chain(audio)
             .chain(screenshots)
     }
 }

@@ -2,6 +2,7 @@
 
 mod bus;
 mod disks;
+mod equipment;
 mod frozen;
 mod gestures;
 mod layout;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use bus::HostIo;
 pub use disks::DiskImage;
+pub use equipment::{Equipment, Peripherals};
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
 pub use layout::RamLayout;
@@ -32,7 +34,7 @@ pub use stored::{LoadError, stored_disk};
 use crate::boot::{BootError, BootImage};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Engine, Vcpu};
-use amber_devices::{Platform, PlatformConfig};
+use amber_devices::Platform;
 use amber_mmu::{FrameId, FramesError, Mmu, PAGE};
 use amber_snapshot::{RegionTree, Schema, Section};
 use disks::Attached;
@@ -131,7 +133,7 @@ pub(crate) struct Region {
 /// A whole machine.
 pub struct Machine {
     pub(crate) spec: MachineSpec,
-    pub(crate) nic: Option<NicSpec>,
+    pub(crate) equipment: Equipment,
     pub(crate) model: CpuModel,
     pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) mmu: Mmu,
@@ -159,10 +161,10 @@ impl Machine {
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
     ) -> Result<Self, MachineError> {
-        Self::equipped(spec, boot, tables, &[], None)
+        Self::equipped(spec, boot, tables, &[], Equipment::default())
     }
 
-    /// The same with disks and a network adapter.
+    /// The same with disks and what else not every machine has.
     ///
     /// # Errors
     /// As [`Machine::new`], and when there are too many disks.
@@ -171,7 +173,7 @@ impl Machine {
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
         disks: &[DiskImage],
-        nic: Option<NicSpec>,
+        equipment: Equipment,
     ) -> Result<Self, MachineError> {
         spec.disks = disks.iter().map(DiskImage::spec).collect();
         let mut rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
@@ -182,7 +184,7 @@ impl Machine {
         let start = Start::new(boot, tables);
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
-        let mut machine = Self::powered_up(spec, nic)?;
+        let mut machine = Self::powered_up(spec, equipment)?;
         machine.attach(disks.iter().map(|image| Disk::new(image.base.clone())).collect())?;
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
@@ -193,9 +195,9 @@ impl Machine {
     }
 
     /// A machine with zero memory and no address map yet.
-    fn powered_up(spec: MachineSpec, nic: Option<NicSpec>) -> Result<Self, MachineError> {
+    fn powered_up(spec: MachineSpec, equipment: Equipment) -> Result<Self, MachineError> {
         let model = spec.model()?;
-        let chipset = PlatformConfig { nic: nic.as_ref().and_then(NicSpec::device), ..spec.chipset() };
+        let chipset = equipment.chipset(spec.chipset());
         let platform = Platform::new(&chipset).map_err(|e| MachineError::Platform(e.to_string()))?;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
@@ -225,7 +227,7 @@ impl Machine {
         };
         Ok(Self {
             spec,
-            nic,
+            equipment,
             model,
             vcpus,
             mmu,
@@ -362,9 +364,9 @@ impl Machine {
         &self.spec
     }
 
-    /// Its network adapter.
-    pub fn nic(&self) -> Option<&NicSpec> {
-        self.nic.as_ref()
+    /// What it has beside that.
+    pub fn equipment(&self) -> &Equipment {
+        &self.equipment
     }
 
     /// RAM from address 0 and from 4 GiB, bytes.

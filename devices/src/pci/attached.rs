@@ -4,17 +4,24 @@ use super::function::Function;
 use crate::ahci::Ahci;
 use crate::disk::DiskInterface;
 use crate::e1000::E1000;
+use crate::hda::Hda;
 use crate::ide::Ide;
 use crate::nic::{Nic, NicConfig, NicModel};
 use crate::nvme::Nvme;
+use crate::peripheral::Peripheral;
 use crate::platform::PlatformConfig;
 use crate::virtio::blk::VirtioBlk;
 use crate::virtio::net::VirtioNet;
+use crate::xhci::Xhci;
 
 /// Slot of the network adapter, where QEMU's q35 has its own.
 const NIC: u8 = 2;
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
 const FIRST_DISK: u8 = 3;
+/// Slot of the sound card, behind the disks and the IDE controller.
+const HDA: u8 = 20;
+/// Slot of the USB controller.
+const XHCI: u8 = 21;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 
@@ -29,6 +36,10 @@ pub(crate) enum Attached {
     Ahci(Ahci),
     /// The IDE controller, where a disk or a CD is attached to it.
     Ide(Box<Ide>),
+    /// The sound card.
+    Hda(Box<Hda>),
+    /// The USB controller, where something is attached to it.
+    Xhci(Box<Xhci>),
     /// The network adapter.
     VirtioNet(Box<VirtioNet>),
     /// Another kind of it.
@@ -39,6 +50,7 @@ impl Attached {
     /// What a platform has, in the order of sections.
     pub fn all(config: &PlatformConfig) -> Vec<Self> {
         let disks = &config.disks[..];
+        let has = |peripheral| config.peripherals.contains(&peripheral);
         let numbered = || (0..DISKS_MAX as u8).zip(disks);
         let of = |interface| numbered().filter(move |(_, config)| config.interface == interface);
         let virtio = of(DiskInterface::Virtio).map(|(n, config)| VirtioBlk::new(FIRST_DISK + n, n, config));
@@ -46,6 +58,9 @@ impl Attached {
         let mut all: Vec<_> = virtio.map(Self::VirtioBlk).chain(nvme.map(Self::Nvme)).collect();
         all.extend(Ahci::new(disks).map(Self::Ahci));
         all.extend(Ide::new(disks).map(|controller| Self::Ide(Box::new(controller))));
+        all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
+        let xhci = Xhci::new(XHCI, &config.peripherals, disks);
+        all.extend(xhci.map(|controller| Self::Xhci(Box::new(controller))));
         all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC, nic)));
         all
     }
@@ -74,6 +89,8 @@ impl Attached {
             Self::Nvme(disk) => disk,
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &**controller,
+            Self::Hda(controller) => &**controller,
+            Self::Xhci(controller) => &**controller,
             Self::VirtioNet(nic) => &**nic,
             Self::E1000(nic) => &**nic,
         }
@@ -86,6 +103,8 @@ impl Attached {
             Self::Nvme(disk) => disk,
             Self::Ahci(controller) => controller,
             Self::Ide(controller) => &mut **controller,
+            Self::Hda(controller) => &mut **controller,
+            Self::Xhci(controller) => &mut **controller,
             Self::VirtioNet(nic) => &mut **nic,
             Self::E1000(nic) => &mut **nic,
         }

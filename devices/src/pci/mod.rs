@@ -16,6 +16,7 @@ use crate::irq::{IrqSource, Line};
 use crate::nic::Nic;
 use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
+use crate::xhci::Xhci;
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
 pub use attached::DISKS_MAX;
@@ -91,6 +92,22 @@ impl Pci {
                 ahci.route(pirq);
             }
         }
+    }
+
+    /// The USB controller.
+    pub(crate) fn xhci(&self) -> Option<&Xhci> {
+        self.attached.iter().find_map(|attached| match attached {
+            Attached::Xhci(xhci) => Some(&**xhci),
+            _ => None,
+        })
+    }
+
+    /// The USB controller.
+    pub(crate) fn xhci_mut(&mut self) -> Option<&mut Xhci> {
+        self.attached.iter_mut().find_map(|attached| match attached {
+            Attached::Xhci(xhci) => Some(&mut **xhci),
+            _ => None,
+        })
     }
 
     /// Functions whose sections are those of devices at the bus, not of its own.

@@ -5,9 +5,9 @@ use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    CdChoice, ConfigError, CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice,
-    LogCategory, MachineConfig, MachineType, MemorySize, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed,
-    VgaBios, VgaChoice,
+    AudioChoice, CdChoice, ConfigError, CpuChoice, Debugcon, DeviceChoice, DiskChoice, Engine, Firmware,
+    FlatImage, FloppyChoice, LogCategory, MachineConfig, MachineType, MemorySize, NetChoice, Pace, RtcDate,
+    SaveAt, Screenshot, Seed, VgaBios, VgaChoice,
 };
 use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
@@ -173,6 +173,9 @@ pub struct MachineArgs {
     /// A diskette, a raw image of 160K to 2880K: FILE[,ro]; may be given twice. The image is not written.
     #[arg(long, value_name = "FILE[,ro]")]
     pub floppy: Vec<FloppyChoice>,
+    /// Another device: hda (a sound card); may be given several times.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Vec<DeviceChoice>,
     /// Network adapter: none; user[,hostfwd=tcp:HOSTADDR:PORT-:GUESTPORT][,dns=ADDR:PORT], behind the host's network;
     /// or link:FILE, on a Unix socket that two machines, QEMU or passt share. Both with [,mac=ADDRESS][,model=virtio|e1000]
     /// [default: none].
@@ -194,6 +197,9 @@ pub struct RunningArgs {
     /// --headless].
     #[arg(long, value_name = "PACE")]
     pub pace: Option<Pace>,
+    /// Where sound goes: none, or wav:FILE, a recording of the PC speaker and the sound card [default: none].
+    #[arg(long, value_name = "none|wav:FILE")]
+    pub audio: Option<AudioChoice>,
     /// What executes instructions: jit, or interp, the reference; the guest cannot tell [default: jit].
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Engine>,
@@ -326,8 +332,22 @@ impl GuestArgs {
 
 impl MachineArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { machine, cpu, cpus, memory, seed, rtc, quantum, disk, cdrom, floppy, net, vga, vga_bios } =
-            self;
+        let Self {
+            machine,
+            cpu,
+            cpus,
+            memory,
+            seed,
+            rtc,
+            quantum,
+            disk,
+            cdrom,
+            floppy,
+            device,
+            net,
+            vga,
+            vga_bios,
+        } = self;
         if !disk.is_empty() {
             config.disk.clone_from(disk);
         }
@@ -336,6 +356,9 @@ impl MachineArgs {
         }
         if !floppy.is_empty() {
             config.floppy.clone_from(floppy);
+        }
+        if !device.is_empty() {
+            config.device.clone_from(device);
         }
         set(&mut config.machine, machine);
         set(&mut config.cpu, cpu);
@@ -354,6 +377,7 @@ impl RunningArgs {
     fn apply(&self, config: &mut MachineConfig) {
         let Self {
             pace,
+            audio,
             engine,
             headless,
             no_reboot,
@@ -376,6 +400,7 @@ impl RunningArgs {
             symbols,
         } = self;
         set_some(&mut config.pace, pace);
+        set(&mut config.audio, audio);
         set(&mut config.engine, engine);
         config.headless |= headless;
         config.no_reboot |= no_reboot;

@@ -3,7 +3,7 @@
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
-use crate::machine::{DiskImage, Machine, MachineSpec, NicSpec};
+use crate::machine::{DiskImage, Equipment, Machine, MachineSpec, NicSpec};
 use amber_devices::{DiskInterface, DisplayKind, RamLayout, is_diskette, place_tables};
 use anyhow::{Result, bail};
 
@@ -37,8 +37,11 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     }
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    let nic = config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0));
-    let mut machine = Machine::equipped(spec, image, tables, &images, nic)?;
+    let equipment = Equipment {
+        peripherals: config.device.iter().map(|device| device.0).collect(),
+        nic: config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0)),
+    };
+    let mut machine = Machine::equipped(spec, image, tables, &images, equipment)?;
     machine.set_engine(config.engine.into());
     Ok(machine)
 }

@@ -22,7 +22,7 @@ enum Kind {
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 10] = [
+const PARAMETERS: [Parameters; 11] = [
     ("step", &[("count", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),
     ("load", &[("snapshot", Kind::Snapshot)], 1),
@@ -35,6 +35,11 @@ const PARAMETERS: [Parameters; 10] = [
     (
         "mouse",
         &[("dx", Kind::Signed), ("dy", Kind::Signed), ("wheel", Kind::Signed), ("buttons", Kind::Number)],
+        2,
+    ),
+    (
+        "pointer",
+        &[("x", Kind::Number), ("y", Kind::Number), ("wheel", Kind::Signed), ("buttons", Kind::Number)],
         2,
     ),
 ];

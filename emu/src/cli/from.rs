@@ -2,8 +2,10 @@
 
 use super::args::MachineArgs;
 use super::stores::{self, Found};
-use crate::config::{CpuChoice, DiskChoice, Mac, MachineConfig, MemorySize, NetChoice, RtcDate};
-use crate::machine::{DiskSpec, Machine, MachineSpec, NicSpec};
+use crate::config::{
+    CpuChoice, DeviceChoice, DiskChoice, Mac, MachineConfig, MemorySize, NetChoice, RtcDate,
+};
+use crate::machine::{DiskSpec, Equipment, Machine, MachineSpec, NicSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -22,9 +24,11 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
     let Found { id, snapshot, .. } = stores::find(config.store.as_deref(), text)?;
     let spec = Machine::spec_in(&snapshot.manifest.sections)?;
     let mut differences = contradictions(asked, &spec);
+    let equipment = Machine::equipment_in(&snapshot.manifest.sections)?;
+    differences.extend(other_devices(&asked.device, &equipment));
     let media = config.media();
     differences.extend(other_disks(&media, &spec.disks));
-    differences.extend(other_nic(&config.net, Machine::nic_in(&snapshot.manifest.sections)?.as_ref()));
+    differences.extend(other_nic(&config.net, equipment.nic.as_ref()));
     if !differences.is_empty() {
         bail!("--from {text}: {}; leave out what the snapshot decides", differences.join("; "));
     }
@@ -47,6 +51,7 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
         seed,
         rtc,
         quantum,
+        device: _,
         vga,
         vga_bios: _,
         disk: _,
@@ -73,6 +78,12 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
         Some(format!("{option} asks for {asked}, the snapshot has {have}"))
     };
     fields.into_iter().filter_map(differs).collect()
+}
+
+/// Devices the snapshot does not have.
+fn other_devices(asked: &[DeviceChoice], have: &Equipment) -> Option<String> {
+    let missing = asked.iter().find(|asked| !have.peripherals.all().any(|own| own == asked.0))?;
+    Some(format!("--device asks for {missing}, the snapshot has none"))
 }
 
 /// Unix seconds as a person writes them.

@@ -6,6 +6,8 @@ use crate::control::{Call, Calls, Server};
 use crate::input::{Record, Recorder};
 use crate::machine::{Gesture, HostIo, Ready};
 use crate::net::{Idle, Link};
+use crate::sound::Recording;
+use amber_devices::sound::Sound;
 use std::collections::VecDeque;
 
 /// Most bytes the guest is given at once.
@@ -17,6 +19,8 @@ pub struct SessionHost {
     pub recorder: Option<Recorder>,
     /// Removed with this value.
     pub control: Option<(Server, Calls)>,
+    /// Where sound goes.
+    pub sound: Recording,
     /// Typed by other programs.
     typed: VecDeque<u8>,
     /// What the network adapter's cable leads to.
@@ -37,6 +41,7 @@ impl SessionHost {
             console,
             recorder,
             control,
+            sound: Recording::default(),
             typed: VecDeque::new(),
             link: None,
             idle: Idle::default(),
@@ -80,6 +85,10 @@ impl HostIo for SessionHost {
 
     fn debug_output(&mut self, byte: u8) {
         self.console.debug_output(byte);
+    }
+
+    fn sound(&mut self, sound: Sound) {
+        self.sound.hear(sound);
     }
 
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
@@ -138,6 +147,7 @@ impl HostIo for SessionHost {
     }
 
     fn pace(&mut self, now: u64) {
+        self.sound.advance_to(now);
         self.console.pace(now);
     }
 

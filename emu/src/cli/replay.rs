@@ -9,6 +9,8 @@ use crate::config::{Guest, MachineConfig};
 use crate::input::{self, Input, Record};
 use crate::machine::request::{Answer, Refusal};
 use crate::machine::{Frozen, Gesture, HostIo, Machine, Ready, Stop};
+use crate::sound::Recording;
+use amber_devices::sound::Sound;
 use anyhow::{Result, bail};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -23,6 +25,7 @@ struct Player {
     serves: bool,
     /// What the log does not have: the run is another one.
     astray: Option<String>,
+    sound: Recording,
 }
 
 impl Player {
@@ -64,6 +67,12 @@ impl HostIo for Player {
     }
     fn debug_output(&mut self, byte: u8) {
         self.console.debug_output(byte);
+    }
+    fn sound(&mut self, sound: Sound) {
+        self.sound.hear(sound);
+    }
+    fn pace(&mut self, now: u64) {
+        self.sound.advance_to(now);
     }
     fn serial_input(&mut self, step: u64, _idle: Option<u64>) -> Vec<u8> {
         self.asked_at = step;
@@ -149,10 +158,13 @@ pub fn run(args: &ReplayArgs) -> Result<i32> {
     let left = records.into_iter().skip(usize::try_from(skip)?).collect();
     let console = Console::silent();
     let serves = config.guest_checkpoints != Policy::Deny;
-    let mut player = Player { console, left, asked_at: u64::MAX, serves, astray: None };
+    let sound = Recording::begin(&args.audio, machine.now())?;
+    let mut player = Player { console, left, asked_at: u64::MAX, serves, astray: None, sound };
     let outcome = play(&mut machine, &mut player, args.stop_at.unwrap_or(u64::MAX), &config);
     player.console.flush();
+    let heard = player.sound.finish(machine.now());
     let told = outcome?;
+    heard?;
     if args.hash {
         eprintln!("state-hash {}", machine.state_hash());
     }

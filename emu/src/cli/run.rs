@@ -13,6 +13,7 @@ use crate::input::{Input, Record, Recorder, Start};
 use crate::machine::{Machine, NicSpec, Stop};
 use crate::net::{Forward, Link, Nat, Setup, SocketLink};
 use crate::screenshot;
+use crate::sound::Recording;
 use crate::symbols::Symbols;
 use amber_snapshot::SnapshotId;
 use anyhow::{Context, Result, anyhow, bail};
@@ -102,7 +103,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     };
     let pictured = last_screenshots(&config, session.machine);
     let saved = session.finish();
-    let recorded = end_recording(&mut host, &mut machine);
+    let recorded = end_recording(&mut host, &mut machine).and(host.sound.finish(machine.now()));
     drop(host);
     let limited = stop == Stop::Step && config.stop_at.is_none_or(|stop_at| machine.step() < stop_at);
     if limited || matches!(stop, Stop::TripleFault(_) | Stop::Hung) {
@@ -147,7 +148,8 @@ fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Resu
     };
     let control = config.control.as_ref().map(listen).transpose()?;
     let mut host = SessionHost::new(console, recorder, control);
-    host.link = link(&config.net, machine.nic())?;
+    host.sound = Recording::begin(&config.audio, machine.now())?;
+    host.link = link(&config.net, machine.equipment().nic.as_ref())?;
     Ok(host)
 }
 

@@ -9,7 +9,7 @@ use crate::control::{LinkState, Method, keys};
 use crate::machine::request::{Asking, Refusal};
 use crate::machine::{Frozen, Gesture, Machine, Stop};
 use crate::screenshot;
-use amber_devices::MouseEvent;
+use amber_devices::{MouseEvent, POINTER_MAX, PointerEvent};
 use amber_mmu::ViewId;
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, anyhow, bail};
@@ -199,6 +199,13 @@ impl<'a> Session<'a> {
             Method::Mouse { dx, dy, wheel, buttons } => {
                 let event = MouseEvent { dx: *dx, dy: dy.saturating_neg(), wheel: *wheel, buttons: *buttons };
                 host.hands.extend([Gesture::Mouse(event)]);
+            }
+            Method::Pointer { x, y, wheel, buttons } => {
+                if [*x, *y].into_iter().any(|at| at > POINTER_MAX) {
+                    bail!("pointer {x} {y}: coordinates are between 0 and {POINTER_MAX}");
+                }
+                let event = PointerEvent { x: *x, y: *y, wheel: *wheel, buttons: *buttons };
+                host.hands.extend([Gesture::Pointer(event)]);
             }
             Method::Reset => self.machine.press_reset(host),
             Method::Power => self.machine.press_power(host),

@@ -1,5 +1,6 @@
 //! Arguments of `amber snapshot` and `amber bench`.
 
+use crate::config::AudioChoice;
 use amber_snapshot::Pattern;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -264,6 +265,9 @@ pub struct ReplayArgs {
     /// Stop at this step.
     #[arg(long, value_name = "STEP")]
     pub stop_at: Option<u64>,
+    /// Where the run's sound goes: none, or wav:FILE.
+    #[arg(long, value_name = "none|wav:FILE", default_value_t)]
+    pub audio: AudioChoice,
     /// Print `state-hash <64 hex>` on standard error.
     #[arg(long)]
     pub hash: bool,

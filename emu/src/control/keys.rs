@@ -65,6 +65,7 @@ mod tests {
                 format!("{}{}", if pressed { '+' } else { '-' }, key.name().unwrap())
             }
             Gesture::Mouse(event) => format!("{event:?}"),
+            Gesture::Pointer(event) => format!("{event:?}"),
         };
         gestures.map_or_else(|error| error, |all| all.into_iter().map(word).collect::<Vec<_>>().join(" "))
     }

@@ -83,6 +83,15 @@ pub enum Method {
         #[serde(default)]
         buttons: u8,
     },
+    /// The place of an absolute pointer, the wheel's motion towards the user, and the buttons that are down.
+    Pointer {
+        x: u16,
+        y: u16,
+        #[serde(default)]
+        wheel: i32,
+        #[serde(default)]
+        buttons: u8,
+    },
     /// The reset button.
     Reset,
     /// The power button.

@@ -7,6 +7,7 @@ use super::request::{self, By};
 use crate::input::Record;
 use amber_cpu::Bus;
 use amber_cpu::apic::Message;
+use amber_devices::sound::Sound;
 use amber_devices::{Dma, MediumError, Platform};
 use amber_mmu::{FrameId, Mmu, PAGE, ViewId};
 
@@ -17,6 +18,8 @@ pub trait HostIo {
     fn serial_output(&mut self, port: u8, byte: u8);
     /// A byte written to the debug console (0xE9, 0x402).
     fn debug_output(&mut self, byte: u8);
+    /// The machine makes a sound.
+    fn sound(&mut self, _sound: Sound) {}
     /// Bytes for serial port 0, if any are waiting at step `step`: a few dozen at most, the next when the guest has taken them. With
     /// `idle` the guest has nothing to do until an event: the host may wait up to `idle` ns of real time.
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8>;

@@ -1,7 +1,7 @@
 //! A machine as a value: its whole state at one moment, to hash, save, fork from or go back to.
 
 use super::disks::Attached;
-use super::{Machine, MachineError, MachineSpec, NicSpec, Position, RAM, Region};
+use super::{Equipment, Machine, MachineError, MachineSpec, Position, RAM, Region};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
 use amber_devices::Platform;
@@ -15,7 +15,7 @@ use amber_snapshot::{
 #[derive(Clone)]
 pub struct Frozen {
     pub(super) spec: MachineSpec,
-    pub(super) nic: Option<NicSpec>,
+    pub(super) equipment: Equipment,
     pub(super) model: CpuModel,
     pub(super) vcpus: Vec<Vcpu>,
     pub(super) platform: Platform,
@@ -103,7 +103,7 @@ impl Frozen {
     /// Every section, in a fixed order.
     pub fn sections(&self) -> Vec<OwnedSection> {
         let mut sections = vec![self.spec.to_section("config"), self.position.to_section("machine")];
-        sections.extend(self.nic.iter().map(|nic| nic.to_section(NicSpec::PATH)));
+        sections.extend(self.equipment.sections());
         sections.extend(self.cpu_sections());
         sections.extend(self.platform.sections("platform0"));
         sections
@@ -155,7 +155,7 @@ impl Machine {
         );
         Frozen {
             spec: self.spec.clone(),
-            nic: self.nic.clone(),
+            equipment: self.equipment.clone(),
             model: self.model,
             vcpus: self.vcpus.clone(),
             platform: self.platform.clone(),
@@ -177,7 +177,7 @@ impl Machine {
         let mmu = Mmu::fork(&frozen.frames).ok_or(MachineError::NoFrames)?;
         let mut machine = Self {
             spec: frozen.spec.clone(),
-            nic: frozen.nic.clone(),
+            equipment: frozen.equipment.clone(),
             model: frozen.model,
             vcpus: frozen.vcpus.clone(),
             mmu,

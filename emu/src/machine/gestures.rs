@@ -2,7 +2,7 @@
 
 use super::{HostIo, Machine};
 use crate::input::Input;
-use amber_devices::{Key, MouseEvent};
+use amber_devices::{Key, MouseEvent, PointerEvent};
 use serde::{Deserialize, Serialize};
 
 /// Most of them at one look.
@@ -15,6 +15,8 @@ pub enum Gesture {
     Key { key: Key, pressed: bool },
     /// The mouse moves, or a button changes.
     Mouse(MouseEvent),
+    /// The absolute pointer is somewhere, or a button of it changes.
+    Pointer(PointerEvent),
 }
 
 /// Who has taken all there was, and listens.
@@ -22,6 +24,7 @@ pub enum Gesture {
 pub struct Ready {
     pub keyboard: bool,
     pub mouse: bool,
+    pub pointer: bool,
 }
 
 impl Ready {
@@ -30,6 +33,7 @@ impl Ready {
         match gesture {
             Gesture::Key { .. } => self.keyboard,
             Gesture::Mouse(_) => self.mouse,
+            Gesture::Pointer(_) => self.pointer,
         }
     }
 }
@@ -38,8 +42,11 @@ impl Machine {
     /// Asks the host for what the person does now; whether it did anything.
     pub(super) fn take_gestures(&mut self, host: &mut dyn HostIo) -> bool {
         for n in 0..AT_ONCE {
-            let ready =
-                Ready { keyboard: self.platform.keyboard_is_ready(), mouse: self.platform.mouse_is_ready() };
+            let ready = Ready {
+                keyboard: self.platform.keyboard_is_ready(),
+                mouse: self.platform.mouse_is_ready(),
+                pointer: self.platform.pointer_is_ready(),
+            };
             let Some(gesture) = host.gesture(self.position.step, self.now(), ready) else { return n != 0 };
             self.note(host, Input::Gesture(gesture));
             self.with_dma(|platform, dma| match gesture {
@@ -47,6 +54,7 @@ impl Machine {
                     platform.key(dma, key, pressed);
                 }
                 Gesture::Mouse(event) => platform.mouse(dma, event),
+                Gesture::Pointer(event) => platform.point(dma, event),
             });
         }
         true

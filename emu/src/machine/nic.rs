@@ -4,7 +4,7 @@
 use super::{HostIo, Machine};
 use crate::input::Input;
 use amber_devices::{NicConfig, NicModel};
-use amber_snapshot::{Schema, Section};
+use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
 
 /// Most frames at one look: as many as the adapter's queue is long.
@@ -33,6 +33,22 @@ impl NicSpec {
         Self { model: model.name().to_owned(), mac }
     }
 
+    /// The adapter in a machine's sections.
+    ///
+    /// # Errors
+    /// When the section is not one this build reads, or the adapter none it has.
+    pub(super) fn of(sections: &[OwnedSection]) -> Result<Option<Self>, SectionError> {
+        let Some(section) = sections.iter().find(|section| section.path == Self::PATH) else {
+            return Ok(None);
+        };
+        let nic = Self::from_section(section)?;
+        if nic.device().is_none() {
+            let path = section.path.clone();
+            return Err(SectionError::Value { path, field: "model", value: nic.model });
+        }
+        Ok(Some(nic))
+    }
+
     /// What the device is built from, if this build has such a one.
     pub(super) fn device(&self) -> Option<NicConfig> {
         Some(NicConfig { model: NicModel::named(&self.model)?, mac: self.mac })
@@ -42,7 +58,7 @@ impl NicSpec {
 impl Machine {
     /// Plugs the network adapter's cable in, or pulls it out. Whether there is an adapter.
     pub fn set_link(&mut self, host: &mut dyn HostIo, up: bool) -> bool {
-        let has_nic = self.nic.is_some();
+        let has_nic = self.equipment.nic.is_some();
         if has_nic {
             self.note(host, Input::Link(up));
             self.with_dma(|platform, dma| platform.set_link(dma, up));

@@ -1,7 +1,9 @@
 //! A machine from sections and regions read from elsewhere.
 
 use super::disks::DISK_NAMES;
-use super::{DiskSpec, Machine, MachineError, MachineSpec, NicSpec, Position, REGION_NAMES, SEMANTICS_EPOCH};
+use super::{
+    DiskSpec, Equipment, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH,
+};
 use crate::disk::{self, Base, Disk};
 use amber_devices::{OPTION_ROM_MAX, TIME_MAX};
 use amber_mmu::{FrameId, GROUP, PageSource};
@@ -61,20 +63,12 @@ impl Machine {
         take(&upgraded(sections, UPGRADES)?, "config")
     }
 
-    /// The network adapter in a machine's sections.
+    /// What a machine has beside that, by its sections.
     ///
     /// # Errors
-    /// When the section is not one this build reads, or the adapter none it has.
-    pub fn nic_in(sections: &[OwnedSection]) -> Result<Option<NicSpec>, SectionError> {
-        let Some(section) = sections.iter().find(|section| section.path == NicSpec::PATH) else {
-            return Ok(None);
-        };
-        let nic = NicSpec::from_section(section)?;
-        if nic.device().is_none() {
-            let path = section.path.clone();
-            return Err(SectionError::Value { path, field: "model", value: nic.model });
-        }
-        Ok(Some(nic))
+    /// See [`Equipment::of`].
+    pub fn equipment_in(sections: &[OwnedSection]) -> Result<Equipment, SectionError> {
+        Equipment::of(&upgraded(sections, UPGRADES)?)
     }
 
     /// The machine that has these sections, or those they become by upgrades, and regions. Pages are fetched when first needed.
@@ -98,7 +92,7 @@ impl Machine {
         check_regions(regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)), &spec)?;
         let position: Position = take(sections, "machine")?;
         check_position(&position, &spec)?;
-        let mut machine = Self::powered_up(spec, Self::nic_in(sections)?)?;
+        let mut machine = Self::powered_up(spec, Equipment::of(sections)?)?;
         machine.position = position;
         for (n, vcpu) in machine.vcpus.iter_mut().enumerate() {
             vcpu.restore(find(sections, &format!("cpu{n}"))?)?;
@@ -149,7 +143,8 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), Rest
         let path = section.path.as_str();
         let cpu =
             path.strip_prefix("cpu").and_then(|n| n.parse::<u32>().ok().filter(|id| id.to_string() == n));
-        let known = matches!(path, "config" | "machine" | NicSpec::PATH)
+        let known = matches!(path, "config" | "machine")
+            || Equipment::owns(path)
             || path.starts_with("platform0/")
             || cpu.is_some_and(|n| n < spec.cpus);
         if !known {

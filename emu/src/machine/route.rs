@@ -60,6 +60,7 @@ impl Machine {
             Effect::Serial { port, byte } => host.serial_output(port, byte),
             Effect::Frame(frame) => host.frame_output(self.now(), &frame),
             Effect::DebugConsole(byte) => host.debug_output(byte),
+            Effect::Sound(sound) => host.sound(sound),
         }
     }
 

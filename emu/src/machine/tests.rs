@@ -502,7 +502,7 @@ fn a_machine_of_an_earlier_build_is_loaded_by_upgrades_alone() {
 fn a_network_adapter_is_part_of_the_state_and_none_leaves_no_trace() {
     let with = |nic| {
         let image = flat::load(file(&[0xEB, 0xFE]), 0x10_0000, &memory()).unwrap();
-        Machine::equipped(spec(1), image, Vec::new(), &[], nic).unwrap()
+        Machine::equipped(spec(1), image, Vec::new(), &[], Equipment { nic, ..Equipment::default() }).unwrap()
     };
     let mut without = with(None);
     assert!(without.sections().iter().all(|section| section.kind != "nic"));
@@ -512,7 +512,7 @@ fn a_network_adapter_is_part_of_the_state_and_none_leaves_no_trace() {
     machine.state_hash();
     let restore = |sections: &[_]| Machine::restore(sections, sources(&machine));
     let mut restored = restore(&sections).unwrap();
-    assert_eq!(restored.nic(), machine.nic());
+    assert_eq!(restored.equipment(), machine.equipment());
     assert_eq!(restored.sections(), sections);
     let at = sections.iter().position(|section| section.path == "nic0").unwrap();
     let refused = |nic: Option<NicSpec>| {

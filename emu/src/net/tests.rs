@@ -3,7 +3,7 @@
 use super::*;
 use crate::boot::{BootFile, BootMemory, flat};
 use crate::input::{Input, Record};
-use crate::machine::{HostIo, Machine, MachineSpec, NicSpec, POLL_NS, Stop};
+use crate::machine::{Equipment, HostIo, Machine, MachineSpec, NicSpec, POLL_NS, Stop};
 use amber_devices::{Dma, NicModel, RamLayout};
 use std::collections::VecDeque;
 
@@ -79,8 +79,9 @@ fn machine(n: u8) -> Machine {
     };
     let memory = BootMemory::pc(MEMORY, RamLayout::new(MEMORY).low, None);
     let image = flat::load(BootFile { name: "test", bytes: &PAUSE_FOREVER }, 0x10_0000, &memory).unwrap();
-    let nic = NicSpec::new(NicModel::Virtio, [0x52, 0x54, 0, 0, 0, n]);
-    let mut machine = Machine::equipped(spec, image, Vec::new(), &[], Some(nic)).unwrap();
+    let nic = Some(NicSpec::new(NicModel::Virtio, [0x52, 0x54, 0, 0, 0, n]));
+    let equipment = Equipment { nic, ..Equipment::default() };
+    let mut machine = Machine::equipped(spec, image, Vec::new(), &[], equipment).unwrap();
     set_up(&mut machine);
     machine
 }
@@ -241,7 +242,10 @@ fn a_fork_with_a_frame_on_its_way_goes_the_same_way() {
     fork.run(50_000, &mut other, true);
     assert_eq!((host.outputs.len(), &host.outputs), (1, &other.outputs));
     assert_eq!(original.state_hash(), fork.state_hash());
-    assert_eq!(fork.nic(), Some(&NicSpec::new(NicModel::Virtio, [0x52, 0x54, 0, 0, 0, 1])));
+    assert_eq!(
+        fork.equipment().nic.as_ref(),
+        Some(&NicSpec::new(NicModel::Virtio, [0x52, 0x54, 0, 0, 0, 1]))
+    );
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! Devices that are there or not, and where sound goes.
+
+use super::values::{ValueError, name_of, one_of, text_form, wrong};
+use amber_devices::Peripheral;
+use std::fmt::{Display, Formatter, Result as FmtResult};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A device a machine has if it is asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceChoice(pub Peripheral);
+
+impl DeviceChoice {
+    fn names() -> [(&'static str, Self); Peripheral::NAMES.len()] {
+        Peripheral::NAMES.map(|(name, peripheral)| (name, Self(peripheral)))
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        one_of("device", text, &Self::names())
+    }
+}
+
+impl Display for DeviceChoice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str(name_of(*self, &Self::names()))
+    }
+}
+
+/// Where sound goes: `none` or `wav:FILE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AudioChoice {
+    #[default]
+    None,
+    Wav(PathBuf),
+}
+
+impl AudioChoice {
+    /// The file, to make its path another one.
+    pub fn file_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::None => None,
+            Self::Wav(file) => Some(file),
+        }
+    }
+}
+
+impl FromStr for AudioChoice {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.split_once(':') {
+            None if text == "none" => Ok(Self::None),
+            Some(("wav", file)) if !file.is_empty() => Ok(Self::Wav(file.into())),
+            _ => wrong(format!("audio `{text}`: write none or wav:FILE")),
+        }
+    }
+}
+
+impl Display for AudioChoice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Wav(file) => write!(f, "wav:{}", file.display()),
+        }
+    }
+}
+
+text_form!(DeviceChoice, AudioChoice);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_goes_nowhere_or_to_a_file() {
+        let parsed = |text: &str| text.parse::<AudioChoice>();
+        assert_eq!(parsed("none"), Ok(AudioChoice::None));
+        assert_eq!(parsed("wav:a:b.wav"), Ok(AudioChoice::Wav("a:b.wav".into())));
+        assert!(parsed("wav:").is_err() && parsed("alsa").is_err());
+        assert_eq!("hda".parse::<DeviceChoice>().unwrap().to_string(), "hda");
+        assert!("teapot".parse::<DeviceChoice>().is_err());
+    }
+}

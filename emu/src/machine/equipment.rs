@@ -1,0 +1,88 @@
+//! What a machine has beside what every machine has. Each kind is a section of its own, which machines without it do not
+//! have.
+
+use super::NicSpec;
+use amber_devices::{Peripheral, PlatformConfig};
+use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
+use serde::{Deserialize, Serialize};
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Equipment {
+    /// Devices that are there or not.
+    pub peripherals: Peripherals,
+    /// The network adapter.
+    pub nic: Option<NicSpec>,
+}
+
+/// Devices, by [`Peripheral::name`]. The section `peripherals`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Peripherals {
+    names: Vec<String>,
+}
+
+impl Section for Peripherals {
+    const KIND: &'static str = "peripherals";
+    const VERSION: u32 = 1;
+}
+
+impl FromIterator<Peripheral> for Peripherals {
+    fn from_iter<T: IntoIterator<Item = Peripheral>>(all: T) -> Self {
+        let mut all: Vec<Peripheral> = all.into_iter().collect();
+        all.sort_unstable();
+        all.dedup();
+        Self { names: all.into_iter().map(|peripheral| peripheral.name().to_owned()).collect() }
+    }
+}
+
+impl Peripherals {
+    const PATH: &'static str = "peripherals";
+
+    /// Those this build knows.
+    pub fn all(&self) -> impl Iterator<Item = Peripheral> + '_ {
+        self.names.iter().filter_map(|name| Peripheral::named(name))
+    }
+
+    fn to_section(&self) -> Option<OwnedSection> {
+        (!self.names.is_empty()).then(|| Section::to_section(self, Self::PATH))
+    }
+
+    fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
+        let Some(section) = sections.iter().find(|section| section.path == Self::PATH) else {
+            return Ok(Self::default());
+        };
+        let own = Self::from_section(section)?;
+        if own.names.is_empty() || own != own.all().collect() {
+            let value = own.names.join(", ");
+            return Err(SectionError::Value { path: section.path.clone(), field: "names", value });
+        }
+        Ok(own)
+    }
+}
+
+impl Equipment {
+    /// Its sections.
+    pub(super) fn sections(&self) -> impl Iterator<Item = OwnedSection> {
+        let nic = self.nic.as_ref().map(|nic| nic.to_section(NicSpec::PATH));
+        self.peripherals.to_section().into_iter().chain(nic)
+    }
+
+    /// What the sections of a machine say it has.
+    ///
+    /// # Errors
+    /// Names the section that is not one this build reads, or asks for what it does not have.
+    pub fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
+        Ok(Self { peripherals: Peripherals::of(sections)?, nic: NicSpec::of(sections)? })
+    }
+
+    /// Whether a section of that path is one of its.
+    pub(super) fn owns(path: &str) -> bool {
+        matches!(path, Peripherals::PATH | NicSpec::PATH)
+    }
+
+    /// The chipset with it.
+    pub(super) fn chipset(&self, chipset: PlatformConfig) -> PlatformConfig {
+        let nic = self.nic.as_ref().and_then(NicSpec::device);
+        PlatformConfig { peripherals: self.peripherals.all().collect(), nic, ..chipset }
+    }
+}
