@@ -3,6 +3,7 @@
 use super::{LATENCY_NS, Link};
 use crate::input::Record;
 use crate::machine::{Gesture, HostIo, Machine, Ready, Stop};
+use amber_devices::sound::Sound;
 
 /// A machine, its host, and its end of the cable.
 pub struct Side<'a> {
@@ -50,6 +51,9 @@ impl HostIo for Turn<'_> {
     }
     fn debug_output(&mut self, byte: u8) {
         self.host.debug_output(byte);
+    }
+    fn sound(&mut self, sound: Sound) {
+        self.host.sound(sound);
     }
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
         // The other machines are not to wait.
