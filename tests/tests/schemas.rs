@@ -1,9 +1,9 @@
 //! A section's schema does not change without its version: a state saved before would be read as something else.
 
 use amber_cpu::state::CpuSection;
-use amber_devices::{DiskConfig, DiskInterface, Peripheral, Platform, PlatformConfig};
+use amber_devices::{DiskConfig, DiskInterface, NicConfig, NicModel, Peripheral, Platform, PlatformConfig};
 use amber_emu::config::Firmware;
-use amber_emu::machine::Peripherals;
+use amber_emu::machine::{NicSpec, Peripherals};
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -24,18 +24,24 @@ fn schemas_change_with_their_versions() {
     let diskette = DiskConfig { sectors: 2880, ..disk(DiskInterface::Floppy) };
     let disks =
         vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide), diskette];
+    let mac = [2, 0, 0, 0, 0, 1];
     let chipset = PlatformConfig {
         disks,
         peripherals: Peripheral::all().collect::<Vec<_>>(),
         firmware_len: 0x2000,
         variables_len: 0x1000,
+        nic: Some(NicConfig { model: NicModel::Virtio, mac }),
         ..PlatformConfig::default()
     };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
+    let other =
+        PlatformConfig { nic: Some(NicConfig { model: NicModel::E1000, mac }), ..PlatformConfig::default() };
+    let other = Platform::new(&other).expect("it can be built").sections("platform0");
     let peripherals: Peripherals = Peripheral::all().collect();
-    let own = [Section::to_section(&peripherals, "peripherals")];
+    let nic = NicSpec::new(NicModel::Virtio, mac).to_section("nic0");
+    let own = [Section::to_section(&peripherals, "peripherals"), nic];
     let machine = disk_rom(&scratch.0).sections();
-    let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&own).map(line).collect();
+    let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&other).chain(&own).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();
     let new: Vec<&String> = now.difference(&pinned).collect();
     let all: Vec<&str> = now.iter().map(String::as_str).collect();

@@ -3,7 +3,7 @@
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, FwCfgChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
-use crate::machine::{DiskImage, Equipment, FW_CFG_MAX, FwCfgFile, Machine, MachineSpec};
+use crate::machine::{DiskImage, Equipment, FW_CFG_MAX, FwCfgFile, Machine, MachineSpec, NicSpec};
 use amber_devices::{
     DiskConfig, DiskInterface, DisplayKind, RamLayout, boot_order, is_diskette, place_tables,
 };
@@ -41,7 +41,10 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     }
     // Without firmware nobody else places the tables.
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    let equipment = Equipment { peripherals: config.device.iter().map(|device| device.0).collect() };
+    let equipment = Equipment {
+        peripherals: config.device.iter().map(|device| device.0).collect(),
+        nic: config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0)),
+    };
     let mut machine = Machine::equipped(spec, image, tables, &images, equipment)?;
     machine.set_engine(config.engine.into());
     Ok(machine)

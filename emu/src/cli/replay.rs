@@ -93,6 +93,12 @@ impl HostIo for Player {
             _ => None,
         }
     }
+    fn frame_input(&mut self, step: u64, _now: u64) -> Option<Vec<u8>> {
+        match self.left.front() {
+            Some(Record { step: at, input: Input::Frame(frame) }) if *at == step => Some(frame.clone()),
+            _ => None,
+        }
+    }
     fn may_input(&self) -> bool {
         !self.left.is_empty() && !self.next_is(self.asked_at, |input| matches!(input, Input::End(_)))
     }
@@ -170,7 +176,9 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
     let mut checkpoints = Checkpoints::new(config.guest_checkpoints);
     loop {
         // What is done to the machine between two runs of it.
-        let done = |input: &Input| matches!(input, Input::Reset | Input::PowerButton | Input::Stop(_));
+        let done = |input: &Input| {
+            matches!(input, Input::Reset | Input::PowerButton | Input::Link(_) | Input::Stop(_))
+        };
         // Beyond an answer the steps may be those of another branch: the guest may have gone back.
         let answered = |input: &Input| matches!(input, Input::Answer(_));
         let ahead = player.left.iter().take_while(|record| !answered(&record.input));
@@ -187,6 +195,11 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
             machine.press_reset(player);
         } else if player.next_is(here, |input| *input == Input::PowerButton) {
             machine.press_power(player);
+        } else if let Some(Record { input: Input::Link(up), .. }) =
+            player.left.front().filter(|r| r.step == here)
+        {
+            let up = *up;
+            machine.set_link(player, up);
         } else if let Some(Record { input: Input::Stop(hash), .. }) =
             player.left.front().filter(|r| r.step == here)
         {

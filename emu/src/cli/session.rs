@@ -5,7 +5,7 @@ use super::saving::{Saver, now};
 use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{MachineConfig, SaveAt};
-use crate::control::{Method, keys};
+use crate::control::{LinkState, Method, keys};
 use crate::machine::request::{Asking, Refusal};
 use crate::machine::{Frozen, Gesture, Machine, Stop};
 use crate::screenshot;
@@ -209,6 +209,11 @@ impl<'a> Session<'a> {
             }
             Method::Reset => self.machine.press_reset(host),
             Method::Power => self.machine.press_power(host),
+            Method::NetLink { state } => {
+                if !self.machine.set_link(host, *state == LinkState::Up) {
+                    bail!("net-link: the machine has no network adapter");
+                }
+            }
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,
         }

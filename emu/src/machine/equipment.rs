@@ -1,6 +1,7 @@
 //! What a machine has beside what every machine has. Each kind is a section of its own, which machines without it do not
 //! have.
 
+use super::NicSpec;
 use amber_devices::{Peripheral, PlatformConfig};
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Equipment {
     /// Devices that are there or not.
     pub peripherals: Peripherals,
+    /// The network adapter.
+    pub nic: Option<NicSpec>,
 }
 
 /// Devices, by [`Peripheral::name`]. The section `peripherals`.
@@ -60,7 +63,8 @@ impl Peripherals {
 impl Equipment {
     /// Its sections.
     pub(super) fn sections(&self) -> impl Iterator<Item = OwnedSection> {
-        self.peripherals.to_section().into_iter()
+        let nic = self.nic.as_ref().map(|nic| nic.to_section(NicSpec::PATH));
+        self.peripherals.to_section().into_iter().chain(nic)
     }
 
     /// What the sections of a machine say it has.
@@ -68,16 +72,17 @@ impl Equipment {
     /// # Errors
     /// Names the section that is not one this build reads, or asks for what it does not have.
     pub fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
-        Ok(Self { peripherals: Peripherals::of(sections)? })
+        Ok(Self { peripherals: Peripherals::of(sections)?, nic: NicSpec::of(sections)? })
     }
 
     /// Whether a section of that path is one of its.
     pub(super) fn owns(path: &str) -> bool {
-        path == Peripherals::PATH
+        matches!(path, Peripherals::PATH | NicSpec::PATH)
     }
 
     /// The chipset with it.
     pub(super) fn chipset(&self, chipset: PlatformConfig) -> PlatformConfig {
-        PlatformConfig { peripherals: self.peripherals.all().collect(), ..chipset }
+        let nic = self.nic.as_ref().and_then(NicSpec::device);
+        PlatformConfig { peripherals: self.peripherals.all().collect(), nic, ..chipset }
     }
 }
