@@ -77,6 +77,67 @@ if [ ! -e ext4.img ]; then
     mv ext4.new ext4.img
 fi
 
+# Two of these talk over a cable: one asks for a file, the other has it. The command line says host=1 or host=2.
+network="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net"
+pack network.gz $network <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $network; do insmod /modules/\$module.ko; done
+ifconfig eth0 10.0.0.\$host up
+cat /sys/class/net/eth0/address
+if [ \$host = 2 ]; then
+    nc -l -p 5000 </bin/busybox && echo PASS
+else
+    until ping -c 1 -W 1 10.0.0.2; do :; done
+    ping -c 3 -s 1400 10.0.0.2
+    until nc 10.0.0.2 5000 </dev/null >/copy; do sleep 1; done
+    cmp /bin/busybox /copy && echo PASS
+fi
+poweroff -f
+INIT
+
+# Has its address by DHCP, asks for a name, fetches a file from the host, sends it back, and takes a call. The command line
+# says at which ports of the host (down=, up=), and one where nobody listens (closed=).
+nat="$network e1000"
+pack nat.gz $nat <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /etc
+for module in $nat; do insmod /modules/\$module.ko; done
+cat >/lease <<'LEASE'
+#!/bin/busybox sh
+[ "\$1" = bound ] || exit 0
+ifconfig \$interface \$ip netmask \$subnet
+route add default gw \$router
+echo nameserver \$dns >/etc/resolv.conf
+echo LEASE \$ip \$subnet \$router \$dns
+LEASE
+chmod +x /lease
+ifconfig lo 127.0.0.1 up
+ifconfig eth0 up
+udhcpc -i eth0 -n -q -s /lease
+cat /sys/class/net/eth0/address
+ping -c 3 -s 1400 10.0.2.2
+nslookup host.amber.test
+echo BEGIN down
+nc 10.0.2.2 \$down </dev/null >/file && echo END down
+sha256sum </file
+echo BEGIN up
+nc 10.0.2.2 \$up </file && echo END up
+nc 10.0.2.2 \$closed </dev/null || echo REFUSED
+echo LISTENING
+echo from the guest | nc -l -p 7
+grep -e eth0 -e virtio /proc/interrupts
+echo PASS
+poweroff -f
+INIT
+
 # In the order they are loaded.
 ext4="crc16 mbcache jbd2 crc32c_generic ext4"
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk $ext4"

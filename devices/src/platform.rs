@@ -17,6 +17,7 @@ use crate::ide::IDE_DRIVES;
 use crate::ioapic::{IOAPIC_BASE, Ioapic};
 use crate::irq::{Change, IrqLines, SLOT_MAX};
 use crate::map::{Backing, MapRange, RegionId, flatten};
+use crate::nic::NicConfig;
 use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
 use crate::peripheral::Peripheral;
 use crate::pic::Pic;
@@ -65,6 +66,8 @@ pub struct PlatformConfig {
     pub disks: Vec<DiskConfig>,
     /// What else it has.
     pub peripherals: Vec<Peripheral>,
+    /// The network adapter.
+    pub nic: Option<NicConfig>,
     /// The display adapter.
     pub display: DisplayKind,
     /// Bytes of the display's option ROM, which follows the firmware image in its region: a multiple of 4 KiB up to
@@ -86,6 +89,7 @@ impl Default for PlatformConfig {
             fw_cfg_files: Vec::new(),
             disks: Vec::new(),
             peripherals: Vec::new(),
+            nic: None,
             display: DisplayKind::Std,
             option_rom_len: 0,
             hotplug: HotplugConfig::default(),
@@ -142,6 +146,9 @@ pub enum ConfigError {
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
+    /// The address of the network adapter.
+    #[error("{0} is no address of one network adapter")]
+    Mac(NicConfig),
     /// What can be plugged in and out.
     #[error(transparent)]
     Hotplug(#[from] crate::hotplug::HotplugError),
@@ -198,6 +205,9 @@ impl PlatformConfig {
         }
         if let Some(n) = self.disks.iter().position(|disk| !disk.has_sectors()) {
             return Err(ConfigError::Sectors(n));
+        }
+        if let Some(nic) = self.nic.as_ref().filter(|nic| !nic.is_unicast()) {
+            return Err(ConfigError::Mac(nic.clone()));
         }
         Ok(self.hotplug.check(self)?)
     }
@@ -458,6 +468,30 @@ impl Platform {
     pub fn mouse(&mut self, dma: &mut dyn Dma, event: MouseEvent) {
         let Self { clock, irqs, effects, i8042, .. } = self;
         i8042.mouse(&mut DeviceCtx { clock, irqs, effects, dma }, event);
+        self.settle();
+    }
+
+    /// Whether the network adapter has a buffer for a frame, and would take it off the host.
+    pub fn takes_frames(&mut self, dma: &mut dyn Dma) -> bool {
+        self.pci.nic().is_some_and(|nic| nic.takes_frames(dma))
+    }
+
+    /// A frame comes in from the network; whether it reached the guest's memory. One that does not fit is lost.
+    pub fn receive(&mut self, dma: &mut dyn Dma, frame: &[u8]) -> bool {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        let cx = &mut DeviceCtx { clock, irqs, effects, dma };
+        let taken = pci.nic().is_some_and(|nic| nic.receive(cx, frame));
+        self.settle();
+        taken
+    }
+
+    /// The network adapter's cable is plugged in, or pulled out.
+    pub fn set_link(&mut self, dma: &mut dyn Dma, up: bool) {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        let cx = &mut DeviceCtx { clock, irqs, effects, dma };
+        if let Some(nic) = pci.nic() {
+            nic.set_link(cx, up);
+        }
         self.settle();
     }
 

@@ -8,6 +8,7 @@ mod cd;
 mod display;
 mod firmware;
 mod floppy;
+mod network;
 mod places;
 mod values;
 
@@ -19,6 +20,7 @@ pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 pub use firmware::{Bios, BootOrder, FwCfgChoice, Uefi};
 pub use floppy::FloppyChoice;
+pub use network::{Mac, NetChoice, NicChoice};
 pub use places::{CpuCount, MemoryChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -112,6 +114,8 @@ pub struct MachineConfig {
     /// What else the machine has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub device: Vec<DeviceChoice>,
+    /// What the network adapter is connected to, if there is one.
+    pub net: NetChoice,
     /// Display adapter.
     pub vga: VgaChoice,
     /// The display's option ROM. Unset: SeaBIOS's, if it lies beside the file of `bios`.
@@ -191,6 +195,7 @@ impl Default for MachineConfig {
             cdrom: Vec::new(),
             floppy: Vec::new(),
             device: Vec::new(),
+            net: NetChoice::None,
             vga: VgaChoice::default(),
             vga_bios: None,
             boot: None,
@@ -438,6 +443,7 @@ impl MachineConfig {
         let audio = self.audio.file_mut();
         let bios = self.bios.as_mut().and_then(Bios::file_mut);
         let uefi = self.uefi.iter_mut().flat_map(Uefi::files_mut);
+        let net = self.net.socket_mut();
         let vga_bios = self.vga_bios.as_mut().and_then(VgaBios::file_mut);
         let screenshots = self.screenshot.iter_mut().map(|shot| &mut shot.file);
         plain
@@ -451,6 +457,7 @@ impl MachineConfig {
             .chain(bios)
             .chain(uefi)
             .chain(self.fw_cfg.iter_mut().map(|choice| &mut choice.file))
+            .chain(net)
             .chain(vga_bios)
             .chain(audio)
             .chain(screenshots)

@@ -32,6 +32,10 @@ pub enum Input {
     Stop(StateHash),
     /// What a person did with keyboard or mouse.
     Gesture(Gesture),
+    /// A frame for the network adapter.
+    Frame(Vec<u8>),
+    /// Its cable was plugged in, or pulled out.
+    Link(bool),
     /// A part came.
     Plug(Plug),
     /// The guest was asked to let go of a part.

@@ -11,6 +11,7 @@ pub mod gdb;
 pub mod harness;
 pub mod input;
 pub mod machine;
+pub mod net;
 mod progress;
 pub mod screenshot;
 pub mod sound;

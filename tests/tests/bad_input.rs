@@ -145,3 +145,14 @@ fn a_reader_that_leaves_is_no_fault() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(141));
 }
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let forward = format!("tcp:{}-:22", listener.local_addr().expect("it has an address"));
+    let net = format!("user,hostfwd={forward}");
+    let said = sentence(&["run", "--firmware", "smp", "--headless", "--net", &net]);
+    assert!(said.contains(&forward), "{said}");
+    let said = sentence(&["run", "--firmware", "smp", "--headless", "--net", "user,hostfwd=tcp:1-:2"]);
+    assert!(said.contains("hostfwd"), "{said}");
+}

@@ -2,11 +2,11 @@
 
 use amber_cpu::state::CpuSection;
 use amber_devices::{
-    CpuSlots, DiskConfig, DiskInterface, FunctionSlots, HotplugConfig, MemorySlots, Peripheral, Platform,
-    PlatformConfig,
+    CpuSlots, DiskConfig, DiskInterface, FunctionSlots, HotplugConfig, MemorySlots, NicConfig, NicModel,
+    Peripheral, Platform, PlatformConfig,
 };
 use amber_emu::config::Firmware;
-use amber_emu::machine::{CpuParts, FunctionParts, MemoryParts, Peripherals};
+use amber_emu::machine::{CpuParts, FunctionParts, MemoryParts, NicSpec, Peripherals};
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -27,6 +27,7 @@ fn schemas_change_with_their_versions() {
     let diskette = DiskConfig { sectors: 2880, ..disk(DiskInterface::Floppy) };
     let disks =
         vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide), diskette];
+    let mac = [2, 0, 0, 0, 0, 1];
     let hotplug = HotplugConfig {
         cpus: Some(CpuSlots { max: 2, present: vec![0] }),
         memory: Some(MemorySlots { count: 1, max: 1 << 30, dimms: Vec::new() }),
@@ -37,19 +38,24 @@ fn schemas_change_with_their_versions() {
         peripherals: Peripheral::all().collect::<Vec<_>>(),
         firmware_len: 0x2000,
         variables_len: 0x1000,
+        nic: Some(NicConfig { model: NicModel::Virtio, mac }),
         hotplug,
         ..PlatformConfig::default()
     };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
+    let other =
+        PlatformConfig { nic: Some(NicConfig { model: NicModel::E1000, mac }), ..PlatformConfig::default() };
+    let other = Platform::new(&other).expect("it can be built").sections("platform0");
     let peripherals: Peripherals = Peripheral::all().collect();
-    let parts = [
+    let own = [
         Section::to_section(&peripherals, "peripherals"),
+        NicSpec::new(NicModel::Virtio, mac).to_section("nic0"),
         CpuParts::new(1, 2).to_section("hotplug/cpus"),
         MemoryParts::new(1, 1 << 30).to_section("hotplug/memory"),
         FunctionParts::new(&[]).to_section("hotplug/functions"),
     ];
     let machine = disk_rom(&scratch.0).sections();
-    let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&parts).map(line).collect();
+    let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&other).chain(&own).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();
     let new: Vec<&String> = now.difference(&pinned).collect();
     let all: Vec<&str> = now.iter().map(String::as_str).collect();

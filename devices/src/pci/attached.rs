@@ -3,14 +3,19 @@
 use super::function::Function;
 use crate::ahci::Ahci;
 use crate::disk::{DiskConfig, DiskInterface};
+use crate::e1000::E1000;
 use crate::hda::Hda;
 use crate::ide::Ide;
+use crate::nic::{Nic, NicConfig, NicModel};
 use crate::nvme::Nvme;
 use crate::peripheral::Peripheral;
 use crate::platform::PlatformConfig;
 use crate::virtio::blk::VirtioBlk;
+use crate::virtio::net::VirtioNet;
 use crate::xhci::Xhci;
 
+/// Slot of the network adapter, where QEMU's q35 has its own.
+const NIC: u8 = 2;
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
 pub(crate) const FIRST_DISK: u8 = 3;
 /// Slot of the sound card, behind the disks and the IDE controller.
@@ -42,6 +47,10 @@ pub(crate) enum Attached {
     Hda(Box<Hda>),
     /// The USB controller, where something is attached to it.
     Xhci(Box<Xhci>),
+    /// The network adapter.
+    VirtioNet(Box<VirtioNet>),
+    /// Another kind of it.
+    E1000(Box<E1000>),
 }
 
 impl Attached {
@@ -59,6 +68,7 @@ impl Attached {
         all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
         let xhci = Xhci::new(&config.peripherals, &config.disks);
         all.extend(xhci.map(|controller| Self::Xhci(Box::new(controller))));
+        all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC, nic)));
         all.sort_by_key(Self::order);
         all
     }
@@ -81,8 +91,26 @@ impl Attached {
             Self::Ide(_) => 3,
             Self::Hda(_) => 4,
             Self::Xhci(_) => 5,
+            Self::VirtioNet(_) | Self::E1000(_) => 6,
         };
         (kind, self.function().slot())
+    }
+
+    /// A network adapter in slot `slot`.
+    pub fn nic(slot: u8, config: &NicConfig) -> Self {
+        match config.model {
+            NicModel::E1000 => Self::E1000(Box::new(E1000::new(slot, config))),
+            NicModel::Virtio => Self::VirtioNet(Box::new(VirtioNet::new(slot, config))),
+        }
+    }
+
+    /// It, as the network reaches it, if it is an adapter.
+    pub fn as_nic(&mut self) -> Option<&mut dyn Nic> {
+        match self {
+            Self::VirtioNet(nic) => Some(&mut **nic),
+            Self::E1000(nic) => Some(&mut **nic),
+            _ => None,
+        }
     }
 
     /// It, as the root reaches it.
@@ -94,6 +122,8 @@ impl Attached {
             Self::Ide(controller) => &**controller,
             Self::Hda(controller) => &**controller,
             Self::Xhci(controller) => &**controller,
+            Self::VirtioNet(nic) => &**nic,
+            Self::E1000(nic) => &**nic,
         }
     }
 
@@ -106,6 +136,8 @@ impl Attached {
             Self::Ide(controller) => &mut **controller,
             Self::Hda(controller) => &mut **controller,
             Self::Xhci(controller) => &mut **controller,
+            Self::VirtioNet(nic) => &mut **nic,
+            Self::E1000(nic) => &mut **nic,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::device::{Device, DeviceCtx, size_mask};
 use crate::disk::DiskConfig;
 use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
+use crate::nic::Nic;
 use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
 use crate::xhci::Xhci;
@@ -120,6 +121,11 @@ impl Pci {
     /// Functions whose sections are those of devices at the bus, not of its own.
     pub(crate) fn attached(&self) -> impl Iterator<Item = &dyn Function> {
         self.attached.iter().map(Attached::function)
+    }
+
+    /// The network adapter.
+    pub(crate) fn nic(&mut self) -> Option<&mut dyn Nic> {
+        self.attached.iter_mut().find_map(Attached::as_nic)
     }
 
     /// What sits in slots.

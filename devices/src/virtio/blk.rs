@@ -313,7 +313,7 @@ fn offer<'a>(config: &DiskConfig, structure: &'a [u8], slot: u8) -> Offer<'a> {
     let ring = F_INDIRECT | F_EVENT_INDEX | F_VERSION_1;
     let read_only = if config.read_only { F_RO } else { 0 };
     let features = ring | F_SIZE_MAX | F_SEG_MAX | F_BLK_SIZE | F_FLUSH | read_only;
-    Offer { layout: &LAYOUT, features, config: structure, slot }
+    Offer { layout: &LAYOUT, features, config: structure, generation: 0, slot }
 }
 
 /// struct virtio_blk_config (5.2.4): capacity, limits, geometry (none), block size.

@@ -1,5 +1,6 @@
 //! virtio 1.x devices on PCI. The transport and the queues are common; a device says what it offers and serves requests.
 
 pub(crate) mod blk;
+pub(crate) mod net;
 mod queue;
 mod transport;

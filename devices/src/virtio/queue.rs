@@ -110,6 +110,16 @@ impl Queue {
         Ok(Some(head))
     }
 
+    /// Whether a chain is available.
+    pub fn has_chain(&self, dma: &mut dyn Dma) -> bool {
+        read_u16(dma, self.driver.wrapping_add(2)) != self.next_avail
+    }
+
+    /// Leaves the last `count` chains that were taken available.
+    pub fn put_back(&mut self, count: u16) {
+        self.next_avail = self.next_avail.wrapping_sub(count);
+    }
+
     /// Tells the driver that it need not notify before the next entry.
     pub fn ask_for_notification(&self, dma: &mut dyn Dma, features: RingFeatures) {
         if features.event_index {
@@ -218,6 +228,26 @@ pub(crate) fn part(segments: &[Segment], skip: u64, len: u64) -> Vec<Segment> {
         skip = skip.saturating_sub(here);
     }
     parts
+}
+
+/// Reads the first bytes of buffers, as many as they have and `into` holds.
+pub(crate) fn gather(dma: &mut dyn Dma, segments: &[Segment], into: &mut [u8]) {
+    let mut at = 0;
+    for segment in part(segments, 0, into.len() as u64) {
+        let end = at + segment.len as usize;
+        dma.read(segment.address, &mut into[at..end]);
+        at = end;
+    }
+}
+
+/// Writes the first bytes of buffers, as many as they have room for.
+pub(crate) fn scatter(dma: &mut dyn Dma, segments: &[Segment], from: &[u8]) {
+    let mut at = 0;
+    for segment in part(segments, 0, from.len() as u64) {
+        let end = at + segment.len as usize;
+        dma.write(segment.address, &from[at..end]);
+        at = end;
+    }
 }
 
 fn read_u16(dma: &mut dyn Dma, gpa: u64) -> u16 {

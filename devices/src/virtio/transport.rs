@@ -67,6 +67,8 @@ pub(super) struct Offer<'a> {
     pub features: u64,
     /// Device-specific configuration.
     pub config: &'a [u8],
+    /// How often that has changed.
+    pub generation: u8,
     pub slot: u8,
 }
 
@@ -155,6 +157,11 @@ impl Transport {
     /// The driver did what makes no sense: nothing more happens until it resets the device.
     pub fn fail(&mut self, cx: &mut DeviceCtx, slot: u8) {
         self.status |= STATUS_NEEDS_RESET;
+        self.interrupt_config(cx, slot);
+    }
+
+    /// Tells the driver that the device-specific configuration has changed.
+    pub fn interrupt_config(&mut self, cx: &mut DeviceCtx, slot: u8) {
         if self.status & STATUS_DRIVER_OK != 0 {
             self.interrupt(cx, slot, self.config_vector, ISR_CONFIG);
         }
@@ -213,8 +220,7 @@ impl Transport {
         bytes.extend(window(self.driver_features, self.driver_feature_select).to_le_bytes());
         bytes.extend(self.config_vector.to_le_bytes());
         bytes.extend((self.queues.len() as u16).to_le_bytes());
-        // The device-specific configuration never changes: its generation stays 0.
-        bytes.extend([self.status, 0]);
+        bytes.extend([self.status, offer.generation]);
         bytes.extend(self.queue_select.to_le_bytes());
         if let Some(queue) = self.queues.get(usize::from(self.queue_select)) {
             for word in [queue.size, queue.vector, u16::from(queue.enabled), self.queue_select] {
@@ -422,8 +428,13 @@ mod tests {
     use crate::testing::Bench;
 
     static LAYOUT: Layout = layout(2, 0x0100_0001, 2);
-    const OFFER: Offer<'static> =
-        Offer { layout: &LAYOUT, features: F_VERSION_1 | F_INDIRECT, config: &[1, 2, 3, 4, 5], slot: 3 };
+    const OFFER: Offer<'static> = Offer {
+        layout: &LAYOUT,
+        features: F_VERSION_1 | F_INDIRECT,
+        config: &[1, 2, 3, 4, 5],
+        generation: 7,
+        slot: 3,
+    };
 
     fn set(transport: &mut Transport, bench: &mut Bench, at: u64, size: u8, value: u64) -> Request {
         transport.write(&mut bench.cx(), &OFFER, BAR, at, size, value)

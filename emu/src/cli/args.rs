@@ -7,7 +7,7 @@ use crate::checkpoints::Policy;
 use crate::config::{
     AudioChoice, Bios, BootOrder, CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DeviceChoice,
     DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory, MachineConfig,
-    MachineType, MemoryChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi, VgaBios, VgaChoice,
+    MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi, VgaBios, VgaChoice,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -183,6 +183,11 @@ pub struct MachineArgs {
     /// Another device: hda (a sound card); may be given several times.
     #[arg(long, value_name = "DEVICE")]
     pub device: Vec<DeviceChoice>,
+    /// Network adapter: none; user[,hostfwd=tcp:HOSTADDR:PORT-:GUESTPORT][,dns=ADDR:PORT], behind the host's network;
+    /// or link:FILE, on a Unix socket that two machines, QEMU or passt share. Both with [,mac=ADDRESS][,model=virtio|e1000]
+    /// [default: none].
+    #[arg(long, value_name = "none|user|link:FILE")]
+    pub net: Option<NetChoice>,
     /// Display adapter: std (QEMU's stdvga, 16 MiB), or text, what machines had before [default: std].
     #[arg(long, value_name = "ADAPTER")]
     pub vga: Option<VgaChoice>,
@@ -355,6 +360,7 @@ impl MachineArgs {
             cdrom,
             floppy,
             device,
+            net,
             vga,
             vga_bios,
             boot,
@@ -390,6 +396,7 @@ impl MachineArgs {
         set(&mut config.seed, seed);
         set(&mut config.rtc, rtc);
         set(&mut config.quantum, quantum);
+        set(&mut config.net, net);
         set(&mut config.vga, vga);
         set_some(&mut config.vga_bios, vga_bios);
     }

@@ -5,7 +5,7 @@ use crate::config::{DiskChoice, FwCfgChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
 use crate::machine::{
     CpuParts, DiskImage, DiskSpec, Equipment, FW_CFG_MAX, FunctionParts, FwCfgFile, Hotplug, Machine,
-    MachineSpec, MemoryParts,
+    MachineSpec, MemoryParts, NicSpec,
 };
 use amber_devices::{
     DiskConfig, DiskInterface, DisplayKind, RamLayout, boot_order, is_diskette, place_tables,
@@ -38,7 +38,8 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         fw_cfg: fw_cfg(config)?,
     };
     let peripherals = config.device.iter().map(|device| device.0).collect();
-    let equipment = Equipment { peripherals, hotplug: hotplug(config, &spec.disks) };
+    let nic = config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0));
+    let equipment = Equipment { peripherals, nic, hotplug: hotplug(config, &spec.disks) };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
     if let Some(rom) = &mut image.rom {

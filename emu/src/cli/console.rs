@@ -79,6 +79,11 @@ impl Console {
         std::mem::take(&mut self.save)
     }
 
+    /// Whether virtual time keeps to the wall clock.
+    pub fn is_paced(&self) -> bool {
+        self.pacer.is_some()
+    }
+
     /// Writes out what is buffered.
     pub fn flush(&mut self) {
         // A closed pipe must not end the machine: there is nobody to tell.

@@ -22,7 +22,7 @@ enum Kind {
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 16] = [
+const PARAMETERS: [Parameters; 17] = [
     ("step", &[("count", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),
     ("load", &[("snapshot", Kind::Snapshot)], 1),
@@ -37,6 +37,7 @@ const PARAMETERS: [Parameters; 16] = [
     ("memory-remove", &[("slot", Kind::Number)], 1),
     ("type", &[("text", Kind::Text)], 1),
     ("key", &[("keys", Kind::Text)], 1),
+    ("net-link", &[("state", Kind::Text)], 1),
     (
         "mouse",
         &[("dx", Kind::Signed), ("dy", Kind::Signed), ("wheel", Kind::Signed), ("buttons", Kind::Number)],

@@ -3,9 +3,10 @@
 use super::args::MachineArgs;
 use super::stores::{self, Found};
 use crate::config::{
-    CpuChoice, CpuCount, DeviceChoice, DiskChoice, MachineConfig, MemoryChoice, MemorySize, RtcDate,
+    CpuChoice, CpuCount, DeviceChoice, DiskChoice, Mac, MachineConfig, MemoryChoice, MemorySize, NetChoice,
+    RtcDate,
 };
-use crate::machine::{Equipment, Hotplug, Machine, MachineSpec, PlacedDisk};
+use crate::machine::{Equipment, Hotplug, Machine, MachineSpec, NicSpec, PlacedDisk};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
     }
     let placed = equipment.hotplug.disks(&spec.disks);
     differences.extend(other_disks(&media, &placed));
+    differences.extend(other_nic(&config.net, equipment.nic.as_ref()));
     if !differences.is_empty() {
         bail!("--from {text}: {}; leave out what the snapshot decides", differences.join("; "));
     }
@@ -44,7 +46,8 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 
 /// Every option that asks for another machine than the snapshot holds, field by field.
 fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) -> Vec<String> {
-    // What is in the option ROM is part of the snapshot. Disks in a file beside --from count as well: they say where the images are.
+    // What is in the option ROM is part of the snapshot. Disks and the network in a file beside --from count as well:
+    // they say where the images are, and where the cable leads.
     let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, boot, fw_cfg, .. } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
     let count = CpuCount { count: spec.cpus, max: hotplug.cpus.as_ref().map(|cpus| cpus.max()) };
@@ -85,6 +88,19 @@ fn other_devices(asked: &[DeviceChoice], have: &Equipment) -> Option<String> {
 fn date(seconds: i64) -> String {
     let date = u64::try_from(seconds).ok().and_then(RtcDate::from_unix_seconds);
     date.map_or_else(|| format!("{seconds} s after 1970"), |date| date.to_string())
+}
+
+/// With --from, the network says where the cable leads now.
+fn other_nic(asked: &NetChoice, have: Option<&NicSpec>) -> Option<String> {
+    let asked = asked.nic()?;
+    let Some(have) = have else {
+        return Some("--net asks for a network adapter, the snapshot has none".to_owned());
+    };
+    if let Some(model) = asked.model.filter(|model| model.name() != have.model) {
+        return Some(format!("--net asks for the model {}, the snapshot has {}", model.name(), have.model));
+    }
+    let (asked, have) = (asked.mac.filter(|mac| mac.0 != have.mac)?, Mac(have.mac));
+    Some(format!("--net asks for the address {asked}, the snapshot has {have}"))
 }
 
 /// With --from, disks say where the snapshot's images are now: all of them, or none.

@@ -5,6 +5,7 @@ use super::hands::Hands;
 use crate::control::{Call, Calls, Server};
 use crate::input::{Record, Recorder};
 use crate::machine::{Gesture, HostIo, Ready};
+use crate::net::{Idle, Link};
 use crate::sound::Recording;
 use amber_devices::sound::Sound;
 use std::collections::VecDeque;
@@ -22,6 +23,9 @@ pub struct SessionHost {
     pub sound: Recording,
     /// Typed by other programs.
     typed: VecDeque<u8>,
+    /// What the network adapter's cable leads to.
+    pub link: Option<Box<dyn Link>>,
+    idle: Idle,
     /// Keys and motion by other programs.
     pub hands: Hands,
     /// Nothing stops a run that is itself an answer.
@@ -41,6 +45,8 @@ impl SessionHost {
             control,
             sound: Recording::default(),
             typed: VecDeque::new(),
+            link: None,
+            idle: Idle::default(),
             hands: Hands::default(),
             deaf: false,
             serves: false,
@@ -93,13 +99,36 @@ impl HostIo for SessionHost {
             let chunk = self.typed.len().min(CHUNK);
             return self.typed.drain(..chunk).collect();
         }
-        // What waits for its time is not to wait for the console.
-        let idle = if self.hands.waiting() == 0 { idle } else { idle.map(|_| 0) };
+        // What waits for its time is not to wait for the console, nor is a frame.
+        let waits = self.hands.waiting() == 0 && self.link.is_none();
+        let idle = if waits { idle } else { idle.map(|_| 0) };
         self.console.serial_input(step, idle)
     }
 
     fn gesture(&mut self, _step: u64, now: u64, ready: Ready) -> Option<Gesture> {
         self.hands.next(now, ready)
+    }
+
+    fn frame_output(&mut self, now: u64, frame: &[u8]) {
+        if let Some(link) = &mut self.link {
+            link.send(now, frame);
+        }
+    }
+
+    fn frame_input(&mut self, _step: u64, now: u64) -> Option<Vec<u8>> {
+        self.link.as_mut()?.receive(now)
+    }
+
+    fn idle(&mut self, ns: u64) {
+        // A console that keeps to the wall clock waits already.
+        if let Some(link) = self.link.as_mut().filter(|_| !self.console.is_paced()) {
+            self.console.flush();
+            self.idle.wait(link.as_mut(), ns);
+        }
+    }
+
+    fn may_receive(&self) -> bool {
+        self.link.is_some()
     }
 
     fn may_input(&self) -> bool {

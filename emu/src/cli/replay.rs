@@ -119,6 +119,12 @@ impl HostIo for Player {
             _ => None,
         }
     }
+    fn frame_input(&mut self, step: u64, _now: u64) -> Option<Vec<u8>> {
+        match self.left.front() {
+            Some(Record { step: at, input: Input::Frame(frame) }) if *at == step => Some(frame.clone()),
+            _ => None,
+        }
+    }
     fn may_input(&self) -> bool {
         !self.left.is_empty() && !self.next_is(self.asked_at, |input| matches!(input, Input::End(_)))
     }
@@ -198,7 +204,7 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
         // What is done to the machine between two runs of it.
         let done = |input: &Input| {
             let parts = matches!(input, Input::Plug(_) | Input::Unplug(_));
-            parts || matches!(input, Input::Reset | Input::PowerButton | Input::Stop(_))
+            parts || matches!(input, Input::Reset | Input::PowerButton | Input::Link(_) | Input::Stop(_))
         };
         // Beyond an answer the steps may be those of another branch: the guest may have gone back.
         let answered = |input: &Input| matches!(input, Input::Answer(_));
@@ -218,6 +224,11 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
             machine.press_power(player);
         } else if let Some(part) = player.next_part(here) {
             part.come_or_go(machine, player)?;
+        } else if let Some(Record { input: Input::Link(up), .. }) =
+            player.left.front().filter(|r| r.step == here)
+        {
+            let up = *up;
+            machine.set_link(player, up);
         } else if let Some(Record { input: Input::Stop(hash), .. }) =
             player.left.front().filter(|r| r.step == here)
         {

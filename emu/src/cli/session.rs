@@ -6,7 +6,7 @@ use super::saving::{Saver, now};
 use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{MachineConfig, SaveAt};
-use crate::control::{DeviceKind, Method, keys};
+use crate::control::{DeviceKind, LinkState, Method, keys};
 use crate::machine::request::{Asking, Refusal};
 use crate::machine::{Frozen, Gesture, Machine, Stop};
 use crate::screenshot;
@@ -216,6 +216,11 @@ impl<'a> Session<'a> {
             }
             Method::Reset => self.machine.press_reset(host),
             Method::Power => self.machine.press_power(host),
+            Method::NetLink { state } => {
+                if !self.machine.set_link(host, *state == LinkState::Up) {
+                    bail!("net-link: the machine has no network adapter");
+                }
+            }
             Method::CpuAdd(place) => return self.add_cpu(place.map(|place| place.id), host),
             Method::CpuList => return Ok(self.cpus()),
             Method::MemoryAdd { size } => return self.add_memory(size, host),

@@ -278,7 +278,7 @@ pub struct ReplayArgs {
 
 const CTL_EXAMPLES: &str = "\
 Methods: status, pause, resume, step COUNT, save NAME, load SNAPSHOT, hash, serial TEXT, reset, power,
-read ADDRESS LEN, quit. docs/control.md says what each answers.
+net-link up|down, read ADDRESS LEN, quit. docs/control.md says what each answers.
 
 Examples:
   amber run --kernel vmlinuz --headless --control /tmp/machine.sock

@@ -3,7 +3,7 @@
 
 pub mod keys;
 mod server;
-mod socket;
+pub(crate) mod socket;
 
 pub use server::{Call, Calls, Server};
 pub use socket::UnixStream;
@@ -96,6 +96,10 @@ pub enum Method {
     Reset,
     /// The power button.
     Power,
+    /// Plug the network adapter's cable in, or pull it out.
+    NetLink {
+        state: LinkState,
+    },
     /// A processor comes, the one with the lowest free id unless it is named.
     CpuAdd(Option<CpuPlace>),
     /// The guest is asked to let go of a processor; answered when it has, or refuses.
@@ -132,6 +136,14 @@ pub enum Method {
     },
     /// End the run.
     Quit,
+}
+
+/// What is done to a cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    Up,
+    Down,
 }
 
 /// Kinds of devices that come and go.

@@ -55,6 +55,18 @@ impl HostIo for Listening<'_> {
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
         self.host.serial_input(step, idle)
     }
+    fn frame_output(&mut self, now: u64, frame: &[u8]) {
+        self.host.frame_output(now, frame);
+    }
+    fn frame_input(&mut self, step: u64, now: u64) -> Option<Vec<u8>> {
+        self.host.frame_input(step, now)
+    }
+    fn may_receive(&self) -> bool {
+        self.host.may_receive()
+    }
+    fn idle(&mut self, ns: u64) {
+        self.host.idle(ns);
+    }
     fn may_input(&self) -> bool {
         self.host.may_input()
     }
@@ -101,6 +113,18 @@ impl HostIo for AwaitingGdb<'_> {
     }
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
         self.host.serial_input(step, idle)
+    }
+    fn frame_output(&mut self, now: u64, frame: &[u8]) {
+        self.host.frame_output(now, frame);
+    }
+    fn frame_input(&mut self, step: u64, now: u64) -> Option<Vec<u8>> {
+        self.host.frame_input(step, now)
+    }
+    fn may_receive(&self) -> bool {
+        self.host.may_receive()
+    }
+    fn idle(&mut self, ns: u64) {
+        self.host.idle(ns);
     }
     fn may_input(&self) -> bool {
         self.host.may_input()

@@ -28,6 +28,20 @@ pub trait HostIo {
     fn gesture(&mut self, _step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
         None
     }
+    /// A frame leaves the network adapter at virtual time `now`, ns.
+    fn frame_output(&mut self, _now: u64, _frame: &[u8]) {}
+    /// The next frame for the network adapter, if one has arrived by this step and virtual time. Asked for while the guest
+    /// has a buffer for it: what it does not take stays with the host.
+    fn frame_input(&mut self, _step: u64, _now: u64) -> Option<Vec<u8>> {
+        None
+    }
+    /// Whether frames may still come.
+    fn may_receive(&self) -> bool {
+        false
+    }
+    /// Nobody has anything to do, and time is about to jump `ns` ahead: a host whose network has a clock of its own waits
+    /// for as long, or until a frame comes.
+    fn idle(&mut self, _ns: u64) {}
     /// Whether input may still come.
     fn may_input(&self) -> bool;
     /// What the guest is told once when no more input comes.

@@ -1,7 +1,7 @@
 //! What a machine has beside what every machine has. Each kind is a section of its own, which machines without it do not
 //! have.
 
-use super::Hotplug;
+use super::{Hotplug, NicSpec};
 use amber_devices::{Peripheral, PlatformConfig};
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Equipment {
     /// Devices that are there or not.
     pub peripherals: Peripherals,
+    /// The network adapter.
+    pub nic: Option<NicSpec>,
     /// What may come and go.
     pub hotplug: Hotplug,
 }
@@ -63,7 +65,8 @@ impl Peripherals {
 impl Equipment {
     /// Its sections.
     pub(super) fn sections(&self) -> impl Iterator<Item = OwnedSection> {
-        self.peripherals.to_section().into_iter().chain(self.hotplug.sections())
+        let nic = self.nic.as_ref().map(|nic| nic.to_section(NicSpec::PATH));
+        self.peripherals.to_section().into_iter().chain(nic).chain(self.hotplug.sections())
     }
 
     /// What the sections of a machine say it has.
@@ -71,17 +74,19 @@ impl Equipment {
     /// # Errors
     /// Names the section that is not one this build reads, or asks for what it does not have.
     pub fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
-        Ok(Self { peripherals: Peripherals::of(sections)?, hotplug: Hotplug::of(sections)? })
+        let (peripherals, nic) = (Peripherals::of(sections)?, NicSpec::of(sections)?);
+        Ok(Self { peripherals, nic, hotplug: Hotplug::of(sections)? })
     }
 
     /// Whether a section of that path is one of its.
     pub(super) fn owns(path: &str) -> bool {
-        path == Peripherals::PATH
+        matches!(path, Peripherals::PATH | NicSpec::PATH)
     }
 
     /// The chipset with it.
     pub fn chipset(&self, chipset: PlatformConfig) -> PlatformConfig {
         let (peripherals, hotplug) = (self.peripherals.all().collect(), self.hotplug.chipset());
-        PlatformConfig { peripherals, hotplug, ..chipset }
+        let nic = self.nic.as_ref().and_then(NicSpec::device);
+        PlatformConfig { peripherals, nic, hotplug, ..chipset }
     }
 }

@@ -118,6 +118,7 @@ impl Machine {
             host.attend();
             self.input(host, None);
             self.take_gestures(host);
+            self.take_frames(host);
         }
         self.end_waits();
     }
@@ -298,18 +299,20 @@ impl Machine {
         }
         let next = self.next_deadline();
         // Nothing but input can wake the guest: wait for it without burning the host. If there is none, or the serial
-        // port has no room for it, nothing will ever change.
+        // port has no room for it, and no frame either, nothing will ever change.
         if next.is_none() {
-            if self.input(host, Some(100_000_000)) != 0 || self.take_gestures(host) {
+            if self.input(host, Some(100_000_000)) != 0 || self.take_gestures(host) || self.take_frames(host)
+            {
                 return None;
             }
             let waits = !self.position.serial_queue.is_empty();
-            if waits || !host.may_input() {
+            if (waits || !host.may_input()) && !host.may_receive() {
                 return Some(Stop::Hung);
             }
         }
         // Jumps never pass a look at the host's input, so that their number does not depend on the host.
         let target = next.unwrap_or(u64::MAX).min(self.position.poll_at).max(self.now());
+        host.idle(target - self.now());
         self.platform.clock.advance_to(target);
         self.position.step += 1;
         self.position.idle_jumps += 1;

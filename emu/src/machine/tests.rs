@@ -4,7 +4,7 @@ mod parts;
 
 use super::*;
 use crate::boot::{BootFile, BootMemory, flat, multiboot, rom};
-use amber_devices::{RamLayout, place_tables};
+use amber_devices::{NicModel, RamLayout, place_tables};
 use amber_mmu::PageSource;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -500,6 +500,37 @@ fn a_machine_of_an_earlier_build_is_loaded_by_upgrades_alone() {
     sections[0] = machine.spec.to_section("config");
     let refused = restore(&sections, &[upgrade]).map(drop).unwrap_err().to_string();
     assert_eq!(refused, "section platform0/coprocessor is missing");
+}
+
+#[test]
+fn a_network_adapter_is_part_of_the_state_and_none_leaves_no_trace() {
+    let with = |nic| {
+        let image = flat::load(file(&[0xEB, 0xFE]), 0x10_0000, &memory()).unwrap();
+        Machine::equipped(spec(1), image, Vec::new(), &[], Equipment { nic, ..Equipment::default() }).unwrap()
+    };
+    let mut without = with(None);
+    assert!(without.sections().iter().all(|section| section.kind != "nic"));
+    let mut machine = with(Some(NicSpec::new(NicModel::Virtio, [2, 0, 0, 0, 0, 7])));
+    machine.run(1000, &mut Host::default(), true);
+    let sections = machine.sections();
+    machine.state_hash();
+    let restore = |sections: &[_]| Machine::restore(sections, sources(&machine));
+    let mut restored = restore(&sections).unwrap();
+    assert_eq!(restored.equipment(), machine.equipment());
+    assert_eq!(restored.sections(), sections);
+    let at = sections.iter().position(|section| section.path == "nic0").unwrap();
+    let refused = |nic: Option<NicSpec>| {
+        let mut sections = sections.clone();
+        match nic {
+            Some(nic) => sections[at] = nic.to_section("nic0"),
+            None => drop(sections.remove(at)),
+        }
+        restore(&sections).map(drop).unwrap_err().to_string()
+    };
+    let mac = [2, 0, 0, 0, 0, 7];
+    assert!(refused(Some(NicSpec { model: "ne2000".into(), mac })).contains("model"));
+    assert!(refused(Some(NicSpec::new(NicModel::Virtio, [0xFF; 6]))).contains("ff:ff:ff:ff:ff:ff"));
+    assert!(refused(None).contains("virtio-net0"));
 }
 
 #[test]

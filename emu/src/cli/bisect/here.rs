@@ -64,7 +64,9 @@ impl Given {
     /// Step of the next thing that is done to the machine between two runs of it.
     fn pause(&self) -> Option<u64> {
         let left = self.records.as_ref()?.get(self.next..)?;
-        let done = |input: &Input| matches!(input, Input::Reset | Input::PowerButton | Input::Stop(_));
+        let done = |input: &Input| {
+            matches!(input, Input::Reset | Input::PowerButton | Input::Link(_) | Input::Stop(_))
+        };
         left.iter().find(|record| done(&record.input)).map(|record| record.step)
     }
 }
@@ -82,6 +84,12 @@ impl HostIo for Given {
     fn gesture(&mut self, step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
         match self.front() {
             Some(Record { step: at, input: Input::Gesture(gesture) }) if *at == step => Some(*gesture),
+            _ => None,
+        }
+    }
+    fn frame_input(&mut self, step: u64, _now: u64) -> Option<Vec<u8>> {
+        match self.front() {
+            Some(Record { step: at, input: Input::Frame(frame) }) if *at == step => Some(frame.clone()),
             _ => None,
         }
     }
@@ -272,6 +280,11 @@ impl Run {
             }
             Stop::Step if self.host.next_is(here, |input| *input == Input::PowerButton) => {
                 self.machine.press_power(&mut self.host);
+                None
+            }
+            Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Link(_))) => {
+                let up = self.host.next_is(here, |input| *input == Input::Link(true));
+                self.machine.set_link(&mut self.host, up);
                 None
             }
             Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Stop(_))) => {
