@@ -884,6 +884,7 @@ fn the_prelude_of_the_disk_has_requests_in_flight_that_land() {
     assert!(missing.contains("platform0/virtio-blk1 is missing"), "{missing}");
     let mut without = config();
     without.disks.retain(|disk| disk.interface == DiskInterface::Floppy);
+    without.hotplug.functions = Some(functions(&[]));
     let unknown = Platform::new(&without).unwrap().restore("platform0", &platform.sections("platform0"));
     assert!(unknown.unwrap_err().to_string().contains("virtio-blk0"));
 }
