@@ -244,8 +244,9 @@ usb_writing() {
     cat <<'INIT'
 grep -e Name -e Handlers /proc/bus/input/devices
 for event in $(grep -h -A4 'USB' /proc/bus/input/devices | grep -o 'event[0-9]*'); do
-    hexdump -v -e '8/1 "" 8/1 "" 1/2 "'$event' %x " 1/2 "%x " 1/4 "%d\n"' /dev/input/$event &
+    hexdump -v -e '4/4 "%x " 1/2 " '$event' %x " 1/2 "%x " 1/4 "%d\n"' /dev/input/$event &
 done
+usleep 100000
 echo LISTENING
 n=0
 while [ $n -lt 300 ]; do usleep 10000; n=$((n + 1)); done

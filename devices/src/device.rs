@@ -46,7 +46,7 @@ pub enum DeviceId {
 pub struct MediumError;
 
 /// What the machine lends its devices: guest RAM as bus masters see it, never another device's registers, the media of the
-/// disks, and video memory. A machine without these leaves them out.
+/// disks, video memory, and the flash chips' bytes. A machine without these leaves them out.
 pub trait Dma {
     /// Reads RAM from guest-physical address `gpa`; what is not RAM reads as ones.
     fn read(&mut self, gpa: u64, into: &mut [u8]);
@@ -70,6 +70,12 @@ pub trait Dma {
     }
     /// Writes video memory from byte `at` on; what is none is dropped.
     fn write_vram(&mut self, _at: u64, _from: &[u8]) {}
+    /// Reads the firmware image, variables first, from byte `at` on; what is none reads as ones.
+    fn read_firmware(&mut self, _at: u64, into: &mut [u8]) {
+        into.fill(0xff);
+    }
+    /// Writes the firmware image from byte `at` on: its chip was told to. What is none is dropped.
+    fn write_firmware(&mut self, _at: u64, _from: &[u8]) {}
 }
 
 /// What a device may reach while it answers.

@@ -17,6 +17,7 @@ pub mod sound;
 
 mod ahci;
 mod ata;
+mod boot_order;
 mod calendar;
 mod checksum;
 mod coprocessor;
@@ -24,6 +25,7 @@ mod debug_ports;
 mod disk;
 mod e1000;
 mod fifo;
+mod flash;
 mod floppy;
 mod fw_cfg;
 mod hda;
@@ -52,10 +54,12 @@ mod xhci;
 
 pub use acpi::place_tables;
 pub use ahci::AHCI_PORTS;
+pub use boot_order::{BootDevice, boot_order};
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use disk::{DiskConfig, DiskInterface, SECTOR};
 pub use effects::{Effect, Effects};
+pub use flash::VARIABLES_MAX;
 pub use floppy::{FLOPPY_DRIVES, is_diskette};
 pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
 pub use ide::IDE_DRIVES;

@@ -5,7 +5,7 @@
 pub enum RegionId {
     /// Guest RAM, one region: what is below 4 GiB first, then what is above.
     Ram,
-    /// The firmware image, and behind it the display's option ROM.
+    /// The firmware image, its variables first, and behind it the display's option ROM.
     Firmware,
     /// Video memory.
     Vram,

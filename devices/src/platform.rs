@@ -7,6 +7,7 @@ use crate::debug_ports::DebugPorts;
 use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
 use crate::disk::{DiskConfig, DiskInterface};
 use crate::effects::{Effect, Effects};
+use crate::flash::{BLOCK, FLASH, Flash, VARIABLES_MAX};
 use crate::floppy::{self, FLOPPY, FLOPPY_DRIVES, Floppy, Medium};
 use crate::fw_cfg::{FwCfg, Items};
 use crate::hpet::{HPET_BASE, Hpet};
@@ -53,6 +54,9 @@ pub struct PlatformConfig {
     /// Bytes of the firmware image that ends at 4 GiB, a multiple of 4 KiB up to 16 MiB. With 0 the chipset comes out
     /// of reset as firmware would leave it, for a kernel booted directly.
     pub firmware_len: u64,
+    /// Bytes at the image's beginning that are a flash chip the guest can write, for firmware's variables: a multiple of 4 KiB up
+    /// to 4 MiB, 0 without.
+    pub variables_len: u64,
     /// The processors have system management mode. Firmware is told to leave SMM alone if not.
     pub smm: bool,
     /// More files for fw_cfg (name of at most 55 bytes, contents); they replace built-in ones of the same name.
@@ -77,6 +81,7 @@ impl Default for PlatformConfig {
             cpus: 1,
             rtc_start: 0,
             firmware_len: 0,
+            variables_len: 0,
             smm: true,
             fw_cfg_files: Vec::new(),
             disks: Vec::new(),
@@ -100,6 +105,11 @@ pub enum ConfigError {
     /// The size of the firmware image.
     #[error("a firmware image of {0} bytes: it must be a multiple of 4 KiB of at most 16 MiB")]
     Firmware(u64),
+    /// The size of the variables.
+    #[error(
+        "variables of {0} bytes: they must be a multiple of 4 KiB of at most 4 MiB, and less than the firmware image"
+    )]
+    Variables(u64),
     /// The size of the option ROM.
     #[error(
         "an option ROM of {0} bytes: it must be a multiple of 4 KiB of at most 256 KiB, for a display that is a PCI function"
@@ -150,6 +160,10 @@ impl PlatformConfig {
         }
         if self.firmware_len > FIRMWARE_MAX || !self.firmware_len.is_multiple_of(PAGE) {
             return Err(ConfigError::Firmware(self.firmware_len));
+        }
+        let room = if self.firmware_len == 0 { 0 } else { VARIABLES_MAX.min(self.firmware_len - PAGE) };
+        if self.variables_len > room || !self.variables_len.is_multiple_of(BLOCK) {
+            return Err(ConfigError::Variables(self.variables_len));
         }
         let room = if self.display == DisplayKind::Std { OPTION_ROM_MAX } else { 0 };
         if self.option_rom_len > room || !self.option_rom_len.is_multiple_of(PAGE) {
@@ -237,6 +251,8 @@ pub struct Platform {
     pub(crate) fw_cfg: FwCfg,
     pub(crate) coprocessor: Coprocessor,
     pub(crate) floppy: Option<Floppy>,
+    /// The chip with firmware's variables.
+    pub(crate) flash: Option<Flash>,
     pub(crate) ram: RamLayout,
     firmware_len: u64,
 }
@@ -277,6 +293,7 @@ impl Platform {
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             coprocessor: Coprocessor::default(),
             floppy: Floppy::new(&config.disks),
+            flash: (config.variables_len != 0).then(|| Flash::new(config.variables_len)),
             ram,
             firmware_len: config.firmware_len,
         };
@@ -500,7 +517,7 @@ impl Platform {
                 self.clock.cancel(crate::clock::Timer { device, timer });
             }
         }
-        for device in ALL.into_iter().chain([FLOPPY]) {
+        for device in ALL.into_iter().chain([FLOPPY, FLASH]) {
             self.with(dma, device, |device, cx| device.reset(cx));
         }
         if self.firmware_len == 0 {
@@ -546,12 +563,25 @@ impl Platform {
         layers.push(device(IOAPIC_BASE, PAGE));
         layers.push(device(HPET_BASE, PAGE));
         layers.push(MapRange {
-            base: 4 * GIB - self.firmware_len,
+            base: self.firmware_base(),
             len: self.firmware_len,
             read: Backing::Region { region: RegionId::Firmware, offset: 0 },
             write: Backing::Open,
         });
+        layers.extend(self.variables_range());
         flatten(&layers)
+    }
+
+    /// Where firmware's variables are: memory to read while the chip shows its bytes, and commands to write.
+    fn variables_range(&self) -> Option<MapRange> {
+        let flash = self.flash.as_ref()?;
+        let bytes = Backing::Region { region: RegionId::Firmware, offset: 0 };
+        let read = if flash.is_array() { bytes } else { Backing::Device };
+        Some(MapRange { base: self.firmware_base(), len: flash.len(), read, write: Backing::Device })
+    }
+
+    fn firmware_base(&self) -> u64 {
+        4 * GIB - self.firmware_len
     }
 
     /// Lends a device everything it may reach, then applies what it did to the interrupt controllers.
@@ -580,6 +610,7 @@ impl Platform {
             DeviceId::Vga => &mut self.pci.vga,
             DeviceId::Coprocessor => &mut self.coprocessor,
             FLOPPY => self.floppy.as_mut().map_or(&mut empty as &mut dyn Device, |floppy| floppy),
+            FLASH => self.flash.as_mut().map_or(&mut empty as &mut dyn Device, |flash| flash),
             DeviceId::Slot(slot) => self.pci.device_in(slot).unwrap_or(&mut empty),
         };
         let result = access(device, &mut DeviceCtx { clock, irqs, effects, dma });
@@ -641,6 +672,12 @@ impl Platform {
         }
         if let Some(offset) = within(HPET_BASE) {
             return Some((DeviceId::Hpet, offset));
+        }
+        if let Some(flash) = &self.flash
+            && let Some(offset) = gpa.checked_sub(self.firmware_base())
+            && offset < flash.len()
+        {
+            return Some((FLASH, offset));
         }
         if self.pci.vga.claims(gpa) {
             return Some((DeviceId::Vga, gpa));

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::device::Device;
+use crate::flash::Flash;
 use crate::floppy::{Floppy, SECTIONS};
 use crate::fw_cfg::FwCfgRegisters;
 use crate::irq::Levels;
@@ -34,6 +35,9 @@ const NAMES: [&str; 19] = [
     "vga",
     "coprocessor",
 ];
+
+/// The section of the chip with firmware's variables, where there is one.
+const FLASH: &str = "flash";
 
 /// The sections of one platform in a list of many.
 struct Saved<'a> {
@@ -69,7 +73,7 @@ impl Saved<'_> {
         SectionError::Value { path: format!("{}/{name}", self.path), field, value }
     }
 
-    /// `attached` are the names of what is attached to PCI, and of the floppy disk controller.
+    /// `attached` are the names of what not every platform has.
     fn refuse_unknown(&self, attached: &[String]) -> Result<(), SectionError> {
         let prefix = format!("{}/", self.path);
         let known = |name: &str| NAMES.contains(&name) || attached.iter().any(|own| own == name);
@@ -89,6 +93,15 @@ impl Saved<'_> {
     fn floppy(&self, own: Option<&Floppy>) -> Result<Option<Floppy>, SectionError> {
         let [floppy, dma] = SECTIONS;
         own.map(|own| own.restored(self.find(floppy)?, self.find(dma)?)).transpose()
+    }
+
+    /// `own` is the chip of the platform that takes the state over.
+    fn flash(&self, own: &Flash) -> Result<Flash, SectionError> {
+        let flash: Flash = self.device(FLASH)?;
+        match flash.len() == own.len() {
+            true => Ok(flash),
+            false => Err(self.refuse(FLASH, "len", flash.len().to_string())),
+        }
     }
 
     /// `own` is the root of the platform that takes the state over.
@@ -143,6 +156,7 @@ impl Platform {
         ];
         sections.extend(self.floppy.iter().flat_map(|floppy| floppy.sections(path)));
         sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
+        sections.extend(self.flash.iter().map(|flash| flash.to_section(&at(FLASH))));
         sections
     }
 
@@ -155,6 +169,7 @@ impl Platform {
         let saved = Saved { path, sections };
         let mut attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
         attached.extend(self.floppy.iter().flat_map(|_| SECTIONS.map(str::to_owned)));
+        attached.extend(self.flash.iter().map(|_| FLASH.to_owned()));
         saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
@@ -180,6 +195,7 @@ impl Platform {
         let pci = saved.pci(&self.pci)?;
         let coprocessor = saved.device("coprocessor")?;
         let floppy = saved.floppy(self.floppy.as_ref())?;
+        let flash = self.flash.as_ref().map(|own| saved.flash(own)).transpose()?;
         self.clock = clock;
         self.irqs.levels = levels;
         self.fw_cfg.registers = registers;
@@ -187,6 +203,7 @@ impl Platform {
         (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
         (self.pci, self.coprocessor, self.floppy) = (pci, coprocessor, floppy);
+        self.flash = flash;
         Ok(())
     }
 }

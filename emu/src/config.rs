@@ -6,6 +6,7 @@
 mod audio;
 mod cd;
 mod display;
+mod firmware;
 mod floppy;
 mod network;
 mod values;
@@ -16,6 +17,7 @@ use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVE
 pub use audio::{AudioChoice, DeviceChoice};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
+pub use firmware::{Bios, BootOrder, FwCfgChoice, Uefi};
 pub use floppy::FloppyChoice;
 pub use network::{Mac, NetChoice, NicChoice};
 use serde::{Deserialize, Serialize};
@@ -43,7 +45,10 @@ pub struct MachineConfig {
     pub append: Option<String>,
     /// Firmware mapped to end at 4 GiB, SeaBIOS style.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bios: Option<PathBuf>,
+    pub bios: Option<Bios>,
+    /// UEFI firmware: code that ends at 4 GiB, and its variables below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uefi: Option<Uefi>,
     /// Raw image at the reset vector.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rom: Option<PathBuf>,
@@ -102,6 +107,12 @@ pub struct MachineConfig {
     /// The display's option ROM. Unset: SeaBIOS's, if it lies beside the file of `bios`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vga_bios: Option<VgaBios>,
+    /// Where firmware looks for something to boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootOrder>,
+    /// Files for firmware, beside those every machine has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fw_cfg: Vec<FwCfgChoice>,
     /// Pictures of the screen to write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub screenshot: Vec<Screenshot>,
@@ -144,6 +155,7 @@ impl Default for MachineConfig {
             initrd: None,
             append: None,
             bios: None,
+            uefi: None,
             rom: None,
             flat: None,
             firmware: None,
@@ -168,6 +180,8 @@ impl Default for MachineConfig {
             net: NetChoice::None,
             vga: VgaChoice::default(),
             vga_bios: None,
+            boot: None,
+            fw_cfg: Vec::new(),
             screenshot: Vec::new(),
             audio: AudioChoice::None,
             pace: None,
@@ -196,7 +210,8 @@ pub enum Guest<'a> {
         initrd: Option<&'a Path>,
         append: &'a str,
     },
-    Bios(&'a Path),
+    Bios(&'a Bios),
+    Uefi(&'a Uefi),
     Rom(&'a Path),
     Flat(&'a FlatImage),
     Embedded(Firmware),
@@ -287,6 +302,8 @@ impl MachineConfig {
             Guest::Kernel { kernel, initrd: self.initrd.as_deref(), append }
         } else if let Some(bios) = &self.bios {
             Guest::Bios(bios)
+        } else if let Some(uefi) = &self.uefi {
+            Guest::Uefi(uefi)
         } else if let Some(rom) = &self.rom {
             Guest::Rom(rom)
         } else if let Some(flat) = &self.flat {
@@ -304,6 +321,7 @@ impl MachineConfig {
         self.initrd = None;
         self.append = None;
         self.bios = None;
+        self.uefi = None;
         self.rom = None;
         self.flat = None;
         self.firmware = None;
@@ -320,6 +338,7 @@ impl MachineConfig {
         let all = [
             ("--kernel", self.kernel.is_some()),
             ("--bios", self.bios.is_some()),
+            ("--uefi", self.uefi.is_some()),
             ("--rom", self.rom.is_some()),
             ("--flat", self.flat.is_some()),
             ("--firmware", self.firmware.is_some()),
@@ -387,7 +406,6 @@ impl MachineConfig {
         let plain = [
             &mut self.kernel,
             &mut self.initrd,
-            &mut self.bios,
             &mut self.rom,
             &mut self.store,
             &mut self.record,
@@ -399,6 +417,8 @@ impl MachineConfig {
         let flat = self.flat.as_mut().map(|flat| &mut flat.file);
         let disks = self.disk.iter_mut().map(|disk| &mut disk.file);
         let audio = self.audio.file_mut();
+        let bios = self.bios.as_mut().and_then(Bios::file_mut);
+        let uefi = self.uefi.iter_mut().flat_map(Uefi::files_mut);
         let net = self.net.socket_mut();
         let vga_bios = self.vga_bios.as_mut().and_then(VgaBios::file_mut);
         let screenshots = self.screenshot.iter_mut().map(|shot| &mut shot.file);
@@ -410,6 +430,9 @@ impl MachineConfig {
             .chain(disks)
             .chain(self.cdrom.iter_mut().map(|cd| &mut cd.file))
             .chain(self.floppy.iter_mut().map(|floppy| &mut floppy.file))
+            .chain(bios)
+            .chain(uefi)
+            .chain(self.fw_cfg.iter_mut().map(|choice| &mut choice.file))
             .chain(net)
             .chain(vga_bios)
             .chain(audio)

@@ -28,7 +28,7 @@ pub use nic::NicSpec;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use screen::Seen;
-pub use spec::{DiskSpec, MachineSpec};
+pub use spec::{DiskSpec, FW_CFG_MAX, FwCfgFile, MachineSpec};
 pub use stored::{LoadError, stored_disk};
 
 use crate::boot::{BootError, BootImage};
@@ -178,6 +178,7 @@ impl Machine {
         spec.disks = disks.iter().map(DiskImage::spec).collect();
         let mut rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
         spec.firmware_len = rom.len() as u64;
+        spec.variables_len = boot.rom.as_ref().map_or(0, |rom| rom.variables_len);
         let option_rom = boot.rom.as_ref().map(|rom| &rom.option_rom[..]).unwrap_or_default();
         spec.option_rom_len = option_rom.len() as u64;
         rom.extend(option_rom);
@@ -246,10 +247,13 @@ impl Machine {
         self.spec.firmware_len != 0
     }
 
-    /// Where video memory is.
-    pub(crate) fn vram(&self) -> bus::Vram {
-        let Region { first, pages, .. } = *self.region(VRAM);
-        bus::Vram { first, pages }
+    /// Where the memory of devices is.
+    pub(crate) fn lent(&self) -> bus::Lent {
+        let span = |region| {
+            let Region { first, pages, .. } = *self.region(region);
+            bus::Span { first, pages }
+        };
+        bus::Lent { vram: span(VRAM), firmware: span(FIRMWARE) }
     }
 
     pub(crate) fn region(&self, index: usize) -> &Region {

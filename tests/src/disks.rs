@@ -78,7 +78,7 @@ pub fn busy(machine: &Machine) -> bool {
     let sections = machine.platform().sections("platform0");
     let is_disk = |path: &str| {
         let name = path.strip_prefix("platform0/").unwrap_or("");
-        matches!(name, "virtio-blk0" | "nvme0" | "ahci" | "ide")
+        matches!(name, "virtio-blk0" | "nvme0" | "ahci" | "ide" | "xhci")
     };
     sections.iter().filter(|section| is_disk(&section.path)).any(|section| {
         let value = decode(section).expect("a device's section is what its schema says");
@@ -92,8 +92,11 @@ fn has_in_flight(value: &Value) -> bool {
             Value::List(requests) if *name == "in_flight" => !requests.is_empty(),
             // A channel has one command, and is done with what it does of it then.
             Value::Option(due) if *name == "due" => due.is_some(),
+            // A disk at USB does one command at a time, too.
+            Value::Variant { name: phase, .. } if *name == "phase" => *phase != "Command",
             value => has_in_flight(value),
         }),
+        Value::Variant { value, .. } => has_in_flight(value),
         Value::List(values) => values.iter().any(has_in_flight),
         _ => false,
     }

@@ -1,7 +1,7 @@
 //! SeaBIOS and GRUB start from a CD, at each controller that takes one.
 
 use amber_emu::cli::build;
-use amber_emu::config::{CdChoice, MachineConfig};
+use amber_emu::config::{Bios, CdChoice, MachineConfig};
 use amber_emu::machine::Stop;
 use amber_tests::cuts::run;
 use amber_tests::disks::GRUB_CD;
@@ -24,7 +24,7 @@ fn grub_starts(at_ide: bool) {
         return;
     }
     let config = MachineConfig {
-        bios: Some(bios.to_owned()),
+        bios: Some(Bios::File(bios.to_owned())),
         cdrom: vec![CdChoice { file: cd.to_owned(), at_ide }],
         memory: "64M".parse().unwrap(),
         ..MachineConfig::default()

@@ -147,3 +147,15 @@ fn an_ide_disk_is_the_same_whatever_cuts_its_writes_on_1_vcpu() {
 fn an_ide_disk_is_the_same_whatever_cuts_its_writes_on_2_vcpus() {
     a_disk_is_the_same_whatever_cuts_its_writes("ide.gz", DiskInterface::Ide, 2);
 }
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn a_usb_disk_is_the_same_whatever_cuts_its_writes_on_1_vcpu() {
+    a_disk_is_the_same_whatever_cuts_its_writes("usb.gz", DiskInterface::Usb, 1);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn a_usb_disk_is_the_same_whatever_cuts_its_writes_on_2_vcpus() {
+    a_disk_is_the_same_whatever_cuts_its_writes("usb.gz", DiskInterface::Usb, 2);
+}

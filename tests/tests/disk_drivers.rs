@@ -93,3 +93,20 @@ fn debian_works_on_ide_with_1_vcpu() {
 fn debian_works_on_ide_with_2_vcpus() {
     ata(DiskInterface::Ide, 2, "ata_piix");
 }
+
+fn usb(cpus: u32) {
+    let Some(said) = debian_works_on(DiskInterface::Usb, cpus) else { return };
+    says(&said, &["new SuperSpeed USB device", "Amber    USB Disk", "Write cache: enabled"]);
+}
+
+#[test]
+#[ignore = "needs a kernel and a minute"]
+fn debian_works_on_usb_with_1_vcpu() {
+    usb(1);
+}
+
+#[test]
+#[ignore = "needs a kernel and a minute"]
+fn debian_works_on_usb_with_2_vcpus() {
+    usb(2);
+}

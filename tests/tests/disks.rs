@@ -3,7 +3,7 @@
 
 use amber_devices::DiskInterface;
 use amber_emu::cli::build;
-use amber_emu::config::{DiskChoice, MachineConfig};
+use amber_emu::config::{Bios, DiskChoice, MachineConfig};
 use amber_emu::machine::{LoadError, Machine, Stop};
 use amber_snapshot::Store;
 use amber_tests::cuts::run;
@@ -201,6 +201,11 @@ fn seabios_boots_from_an_ide_disk() {
     boots_from(DiskInterface::Ide);
 }
 
+#[test]
+fn seabios_boots_from_a_usb_disk() {
+    boots_from(DiskInterface::Usb);
+}
+
 fn boots_from(interface: DiskInterface) {
     let bios = Path::new("/usr/share/seabios/bios-256k.bin");
     if !bios.is_file() {
@@ -216,7 +221,12 @@ fn boots_from(interface: DiskInterface) {
     let boot = |write_through| {
         let disk = vec![DiskChoice { file: file.clone(), interface, write_through, ..DiskChoice::default() }];
         let memory = "64M".parse().unwrap();
-        let config = MachineConfig { bios: Some(bios.to_owned()), disk, memory, ..MachineConfig::default() };
+        let config = MachineConfig {
+            bios: Some(Bios::File(bios.to_owned())),
+            disk,
+            memory,
+            ..MachineConfig::default()
+        };
         let mut machine = build::machine(&config).unwrap();
         assert_eq!(run(&mut machine, 2_000_000_000), PASS);
         (contents(&machine, 0), machine.state_hash())

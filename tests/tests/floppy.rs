@@ -2,7 +2,7 @@
 
 use amber_cpu::Engine;
 use amber_emu::cli::build;
-use amber_emu::config::{FloppyChoice, MachineConfig};
+use amber_emu::config::{Bios, FloppyChoice, MachineConfig};
 use amber_emu::machine::{Machine, Stop};
 use amber_tests::Quiet;
 use amber_tests::cuts::run;
@@ -70,7 +70,7 @@ fn seabios_boots_from_a_diskette() {
     let scratch = Scratch::new("floppy");
     let file = scratch.file("boot.img", &boot_image());
     let config = MachineConfig {
-        bios: Some(SEABIOS.into()),
+        bios: Some(Bios::File(SEABIOS.into())),
         floppy: vec![FloppyChoice { file, read_only: false }],
         memory: "64M".parse().unwrap(),
         ..MachineConfig::default()

@@ -28,6 +28,8 @@ fn schemas_change_with_their_versions() {
     let chipset = PlatformConfig {
         disks,
         peripherals: Peripheral::all().collect::<Vec<_>>(),
+        firmware_len: 0x2000,
+        variables_len: 0x1000,
         nic: Some(NicConfig { model: NicModel::Virtio, mac }),
         ..PlatformConfig::default()
     };

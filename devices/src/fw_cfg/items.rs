@@ -24,6 +24,9 @@ const KEY_MASK: u16 = 0xbfff;
 const ID_FEATURES: u32 = 3;
 const FILE_NAME_LEN: usize = 56;
 
+/// How long firmware shows its boot menu, ms. That it shows one is an item of its own.
+const BOOT_MENU_WAIT: &str = "etc/boot-menu-wait";
+
 const E820_RAM: u32 = 1;
 
 /// Items by key. The file directory is one of them.
@@ -43,7 +46,8 @@ impl Items {
         items.set(NOGRAPHIC, &[0; 2]);
         items.set(NB_CPUS, &cpus.to_le_bytes());
         items.set(NUMA, &[0; 8]);
-        items.set(BOOT_MENU, &[0; 2]);
+        let menu = config.fw_cfg_files.iter().any(|(name, _)| name == BOOT_MENU_WAIT);
+        items.set(BOOT_MENU, &u16::from(menu).to_le_bytes());
         items.set(MAX_CPUS, &cpus.to_le_bytes());
         items.set(IRQ0_OVERRIDE, &[1]);
         let mut files = BTreeMap::from([

@@ -17,7 +17,7 @@ use channel::{Channel, Units};
 use serde::{Deserialize, Serialize};
 
 /// Slot of the controller: the one behind the disks'.
-const SLOT: u8 = 19;
+pub(crate) const SLOT: u8 = 19;
 /// Most disks and CDs: two at each channel.
 pub const IDE_DRIVES: usize = 4;
 /// BAR of the bus masters, and their bytes per channel.

@@ -17,11 +17,9 @@ use crate::xhci::Xhci;
 /// Slot of the network adapter, where QEMU's q35 has its own.
 const NIC: u8 = 2;
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
-const FIRST_DISK: u8 = 3;
+pub(crate) const FIRST_DISK: u8 = 3;
 /// Slot of the sound card, behind the disks and the IDE controller.
 const HDA: u8 = 20;
-/// Slot of the USB controller.
-const XHCI: u8 = 21;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 
@@ -59,7 +57,7 @@ impl Attached {
         all.extend(Ahci::new(disks).map(Self::Ahci));
         all.extend(Ide::new(disks).map(|controller| Self::Ide(Box::new(controller))));
         all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
-        let xhci = Xhci::new(XHCI, &config.peripherals, disks);
+        let xhci = Xhci::new(&config.peripherals, disks);
         all.extend(xhci.map(|controller| Self::Xhci(Box::new(controller))));
         all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC, nic)));
         all

@@ -20,6 +20,7 @@ use crate::xhci::Xhci;
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
 pub use attached::DISKS_MAX;
+pub(crate) use attached::FIRST_DISK;
 use config::ConfigSpace;
 use function::Function;
 pub use host_bridge::{HostBridge, PCIEXBAR_BASE};

@@ -162,15 +162,16 @@ impl Interrupter {
         }
     }
 
-    /// Software is told by a message, which takes the pending bit with it.
-    pub fn tell(&mut self) {
-        self.erdp |= ERDP_BUSY;
+    /// Whether software is told by a message now, which takes the pending bit with it: not before it was there for the last
+    /// one, and not of what it has seen by then.
+    pub fn tells(&mut self) -> bool {
+        if self.erdp & ERDP_BUSY != 0 {
+            return false;
+        }
         self.iman &= !IMAN_PENDING;
-    }
-
-    /// Software was told and has not been there yet.
-    pub fn is_busy(&self) -> bool {
-        self.erdp & ERDP_BUSY != 0
+        let news = self.size != 0 && self.read_up_to() != self.next;
+        self.erdp |= if news { ERDP_BUSY } else { 0 };
+        news
     }
 
     /// Level of the pin it would drive.

@@ -29,6 +29,10 @@ use transfer::Outcome;
 
 /// Disks at USB: one at each port for USB 3.
 pub const USB_DISKS: usize = 4;
+/// Where it is on bus 0.
+pub(crate) const SLOT: u8 = 21;
+/// Port of the first disk.
+pub(crate) const FIRST_DISK_PORT: usize = PORTS_2 + 1;
 const SLOTS: usize = 16;
 const INTERRUPTERS: u16 = 8;
 /// Ports for USB 2.0 come first.
@@ -152,7 +156,6 @@ impl Registers {
 /// The controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Xhci {
-    slot: u8,
     registers: Registers,
     /// What is at which port, from 1 on.
     models: Vec<(u8, Model)>,
@@ -166,7 +169,7 @@ fn endpoint() -> Endpoint {
 
 impl Xhci {
     /// The controller with all that is attached to it; none if that is nothing.
-    pub fn new(slot: u8, peripherals: &[Peripheral], disks: &[DiskConfig]) -> Option<Self> {
+    pub fn new(peripherals: &[Peripheral], disks: &[DiskConfig]) -> Option<Self> {
         let human = [(Peripheral::UsbKeyboard, Model::Keyboard), (Peripheral::UsbTablet, Model::Tablet)];
         let human = human.into_iter().filter(|(peripheral, _)| peripherals.contains(peripheral));
         let own = (0..).zip(disks).filter(|(_, config)| config.interface == DiskInterface::Usb);
@@ -177,9 +180,9 @@ impl Xhci {
         });
         let models: Vec<(u8, Model)> = (1..)
             .zip(human.map(|(_, model)| model))
-            .chain((PORTS_2 as u8 + 1..).zip(disks.take(USB_DISKS)))
+            .chain((FIRST_DISK_PORT as u8..).zip(disks.take(USB_DISKS)))
             .collect();
-        (!models.is_empty()).then(|| Self { slot, registers: Registers::new(endpoint(), &models), models })
+        (!models.is_empty()).then(|| Self { registers: Registers::new(endpoint(), &models), models })
     }
 
     fn port(&self, number: u8) -> Option<&Port> {
@@ -265,18 +268,18 @@ impl Xhci {
     /// Tells of events, by messages or the pin.
     fn drive(&mut self, cx: &mut DeviceCtx) {
         let enabled = self.registers.cmd & CMD_INTERRUPTS != 0;
-        let Registers { endpoint, interrupters, .. } = &mut self.registers;
+        let Registers { endpoint, interrupters, event_interrupt, .. } = &mut self.registers;
         let messages = endpoint.has_msix();
         let mut pin = false;
         for (n, interrupter) in (0..).zip(interrupters).filter(|(_, own)| enabled && own.is_pending()) {
             if !messages {
                 pin |= n == 0;
-            } else if !interrupter.is_busy() {
-                interrupter.tell();
+            } else if interrupter.tells() {
+                *event_interrupt = true;
                 endpoint.send(cx.effects, n);
             }
         }
-        self.registers.endpoint.set_interrupt(cx, self.slot, pin);
+        self.registers.endpoint.set_interrupt(cx, SLOT, pin);
     }
 
     fn arm(&self, cx: &mut DeviceCtx, more: bool) {
@@ -285,7 +288,7 @@ impl Xhci {
         let times =
             self.registers.devices.iter().filter_map(UsbDevice::ready_at).filter(|at| waits && *at > now);
         let next = times.chain(more.then_some(now + MICROFRAME_NS)).min();
-        cx.set_timer(DeviceId::Slot(self.slot), TIMER, next);
+        cx.set_timer(DeviceId::Slot(SLOT), TIMER, next);
     }
 
     fn read_register(&self, now: u64, at: u64) -> u32 {
@@ -446,7 +449,7 @@ impl Device for Xhci {
 
 impl Function for Xhci {
     fn slot(&self) -> u8 {
-        self.slot
+        SLOT
     }
 
     fn config_read(&mut self, _cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
@@ -457,7 +460,7 @@ impl Function for Xhci {
         for (at, byte) in (offset..).zip(value.to_le_bytes()).take(usize::from(size)) {
             self.registers.endpoint.write(&LAYOUT, at, byte);
         }
-        self.registers.endpoint.changed(cx, self.slot);
+        self.registers.endpoint.changed(cx, SLOT);
         self.go_on(cx);
     }
 
@@ -491,7 +494,7 @@ impl Function for Xhci {
     }
 
     fn set_up_as_firmware(&mut self, next: &mut u64, port: &mut u64) {
-        self.registers.endpoint.set_up_as_firmware(&LAYOUT, self.slot, next, port);
+        self.registers.endpoint.set_up_as_firmware(&LAYOUT, SLOT, next, port);
     }
 
     fn section_name(&self) -> String {

@@ -4,7 +4,6 @@ use crate::effects::Effect;
 use crate::testing::{Random, World};
 use crate::{clock::Clock, effects::Effects, irq::IrqLines};
 
-const SLOT: u8 = 21;
 const DISK_SECTORS: u64 = 64;
 /// Where things are in memory.
 const DCBAA: u64 = 0x1000;
@@ -49,7 +48,7 @@ impl Driver {
         let all: Vec<Peripheral> = Peripheral::all().collect();
         let image = (0..DISK_SECTORS as usize * 512).map(|at| (at / 512 ^ at) as u8).collect();
         let mut driver = Self {
-            xhci: Xhci::new(SLOT, &all, &[disk]).unwrap(),
+            xhci: Xhci::new(&all, &[disk]).unwrap(),
             world: World::new(RAM, vec![image]),
             clock: Clock::default(),
             irqs: IrqLines::new(),
@@ -106,7 +105,7 @@ impl Driver {
         let mut told = Vec::new();
         loop {
             let at = EVENTS + self.taken % EVENT_COUNT * 16;
-            let cycle = u8::from(self.taken / EVENT_COUNT % 2 == 0);
+            let cycle = u8::from((self.taken / EVENT_COUNT).is_multiple_of(2));
             let raw = u128::from_le_bytes(self.peek(at, 16).try_into().unwrap());
             let control = (raw >> 96) as u32;
             if control as u8 & 1 != cycle {
@@ -377,7 +376,9 @@ fn messages_and_the_pin_tell_once_until_software_was_there() {
         driver.effects.drain().filter(|effect| matches!(effect, Effect::Msi { data: 0x41, .. })).count()
     };
     assert_eq!(messages(&mut driver), 1, "two events, one message");
+    driver.set(0x44, STS_EVENT);
     assert_eq!(driver.told().len(), 2);
+    assert_eq!((messages(&mut driver), driver.get(0x44) & STS_EVENT), (0, 0), "software has seen both");
 }
 
 #[test]

@@ -8,6 +8,10 @@ pub enum BootError {
     Read { file: String, cause: std::io::Error },
     #[error("snapshot {0} holds a machine that has started; --from goes on from it")]
     Snapshot(String),
+    #[error(
+        "{what} is not where distributions have it; apt-get install {package}, or name its file with {option}"
+    )]
+    NotInstalled { what: &'static str, package: &'static str, option: &'static str },
     #[error("{file}: is a directory; name the file inside it")]
     Directory { file: String },
     #[error("{file}: is empty (0 bytes); the download or the build that made it probably failed")]

@@ -9,6 +9,7 @@ mod elf;
 mod error;
 pub mod flat;
 mod guest;
+pub mod installed;
 mod layout;
 mod long_mode;
 pub mod multiboot;
@@ -19,7 +20,7 @@ mod tests;
 
 use crate::files;
 pub use error::BootError;
-pub use guest::load_guest;
+pub use guest::{bios_file, load_guest};
 pub use long_mode::DescriptorTable;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

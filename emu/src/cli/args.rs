@@ -5,9 +5,9 @@ use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    AudioChoice, CdChoice, ConfigError, CpuChoice, Debugcon, DeviceChoice, DiskChoice, Engine, Firmware,
-    FlatImage, FloppyChoice, LogCategory, MachineConfig, MachineType, MemorySize, NetChoice, Pace, RtcDate,
-    SaveAt, Screenshot, Seed, VgaBios, VgaChoice,
+    AudioChoice, Bios, BootOrder, CdChoice, ConfigError, CpuChoice, Debugcon, DeviceChoice, DiskChoice,
+    Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory, MachineConfig, MachineType,
+    MemorySize, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi, VgaBios, VgaChoice,
 };
 use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
@@ -20,7 +20,7 @@ const OVERVIEW: &str = "\
 Examples:
   amber                                        the built-in monitor: type `help`
   amber run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0' --memory 1G --headless
-  amber run --bios /usr/share/seabios/bios-256k.bin --debugcon stderr
+  amber run --debugcon stderr --bios
   amber run --rom test.bin --headless --stop-at 1000000 --hash
   amber run machine.toml --cpus 4              a file, with one value overridden
   amber test roms/*/image.bin                  run test images, one result each
@@ -37,7 +37,7 @@ Examples:
   amber run --flat hello.bin@0x100000 --headless --stats
   amber run --firmware selftest --cpu amber-v2.1,-avx2 --headless
   amber run --kernel vmlinux --gdb 127.0.0.1:1234 --symbols System.map
-  amber run --bios /usr/share/seabios/bios-256k.bin --disk debian.img --disk data.img,ro --headless
+  amber run --disk debian.img --disk data.img,ro --headless --bios
   amber run --rom test.bin --log exc,reset --stop-at 5000000 --hash
   amber run machine.toml --memory 2G --dump-config > repeat.toml
 
@@ -121,9 +121,13 @@ pub struct GuestArgs {
     /// The kernel's command line.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub append: Option<String>,
-    /// Firmware mapped to end at 4 GiB, such as SeaBIOS.
-    #[arg(long, value_name = "FILE")]
-    pub bios: Option<PathBuf>,
+    /// Firmware mapped to end at 4 GiB: a file, or seabios for the one that is installed [default file: seabios].
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = Bios::SEABIOS)]
+    pub bios: Option<Bios>,
+    /// UEFI firmware, and what its variables are at first; ovmf is the one that is installed [default code: ovmf; default
+    /// variables: those that lie beside the code].
+    #[arg(long, value_name = "CODE[,VARS]", num_args = 0..=1, default_missing_value = Uefi::OVMF)]
+    pub uefi: Option<Uefi>,
     /// Raw image whose last 16 bytes are the reset vector.
     #[arg(long, value_name = "FILE")]
     pub rom: Option<PathBuf>,
@@ -187,6 +191,13 @@ pub struct MachineArgs {
     /// The display's option ROM for --bios: a file, or none [default: vgabios-stdvga.bin, if it lies beside the BIOS].
     #[arg(long, value_name = "FILE|none")]
     pub vga_bios: Option<VgaBios>,
+    /// Where firmware looks for something to boot: disk, cd, or one of them by its number; with menu=MS it offers its boot menu
+    /// so long, with retry=MS it waits so long and tries again where nothing boots.
+    #[arg(long, value_name = "DEVICE,...[,menu=MS]")]
+    pub boot: Option<BootOrder>,
+    /// A file that firmware and guests find in fw_cfg, such as opt/org.example/key=FILE; may be given several times.
+    #[arg(long, value_name = "NAME=FILE")]
+    pub fw_cfg: Vec<FwCfgChoice>,
 }
 
 /// How to run it, and what to show.
@@ -313,8 +324,9 @@ fn set_some<T: Clone>(to: &mut Option<T>, given: &Option<T>) {
 
 impl GuestArgs {
     fn apply(&self, config: &mut MachineConfig) {
-        let Self { kernel, initrd, append, bios, rom, flat, firmware, from } = self;
-        let images = bios.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
+        let Self { kernel, initrd, append, bios, uefi, rom, flat, firmware, from } = self;
+        let images =
+            bios.is_some() || uefi.is_some() || rom.is_some() || flat.is_some() || firmware.is_some();
         let other_kind = images || from.is_some();
         if other_kind || (kernel.is_some() && config.kernel.is_none()) {
             config.clear_guest();
@@ -323,6 +335,7 @@ impl GuestArgs {
         set_some(&mut config.initrd, initrd);
         set_some(&mut config.append, append);
         set_some(&mut config.bios, bios);
+        set_some(&mut config.uefi, uefi);
         set_some(&mut config.rom, rom);
         set_some(&mut config.flat, flat);
         set_some(&mut config.firmware, firmware);
@@ -347,7 +360,13 @@ impl MachineArgs {
             net,
             vga,
             vga_bios,
+            boot,
+            fw_cfg,
         } = self;
+        set_some(&mut config.boot, boot);
+        if !fw_cfg.is_empty() {
+            config.fw_cfg.clone_from(fw_cfg);
+        }
         if !disk.is_empty() {
             config.disk.clone_from(disk);
         }

@@ -1,10 +1,12 @@
 //! From a configuration to a machine.
 
 use crate::boot::{self, BootFile, BootMemory};
-use crate::config::{DiskChoice, Guest, MachineConfig, VgaBios};
+use crate::config::{DiskChoice, FwCfgChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
-use crate::machine::{DiskImage, Equipment, Machine, MachineSpec, NicSpec};
-use amber_devices::{DiskInterface, DisplayKind, RamLayout, is_diskette, place_tables};
+use crate::machine::{DiskImage, Equipment, FW_CFG_MAX, FwCfgFile, Machine, MachineSpec, NicSpec};
+use amber_devices::{
+    DiskConfig, DiskInterface, DisplayKind, RamLayout, boot_order, is_diskette, place_tables,
+};
 use anyhow::{Result, bail};
 
 /// Builds the machine a configuration describes, ready to run.
@@ -29,6 +31,8 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         disks: images.iter().map(DiskImage::spec).collect(),
         display: config.vga.to_string(),
         option_rom_len: 0,
+        variables_len: 0,
+        fw_cfg: fw_cfg(config)?,
     };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
@@ -53,7 +57,7 @@ fn option_rom(config: &MachineConfig, guest: &Guest) -> Result<Vec<u8>> {
     let file = match &config.vga_bios {
         Some(VgaBios::None) => return Ok(Vec::new()),
         Some(VgaBios::File(file)) => file.clone(),
-        None => bios.with_file_name(SEABIOS),
+        None => boot::bios_file(bios)?.with_file_name(SEABIOS),
     };
     if config.vga_bios.is_none() && !file.exists() {
         return Ok(Vec::new());
@@ -78,4 +82,38 @@ fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
         Ok(DiskImage { base, interface: disk.interface, read_only: disk.read_only })
     };
     config.media().iter().map(open).collect()
+}
+
+/// Files for firmware: those the user has, and what it is told of the boot.
+fn fw_cfg(config: &MachineConfig) -> Result<Vec<FwCfgFile>> {
+    let mut files = config
+        .fw_cfg
+        .iter()
+        .map(|FwCfgChoice { name, file }| {
+            Ok(FwCfgFile { name: name.clone(), content: boot::read_file(file)? })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    if let Some(boot) = &config.boot {
+        let device = |disk: &DiskChoice| DiskConfig {
+            interface: disk.interface,
+            sectors: 1,
+            read_only: disk.read_only,
+        };
+        let disks: Vec<DiskConfig> = config.media().iter().map(device).collect();
+        let mut tell =
+            |name: &str, content: Vec<u8>| files.push(FwCfgFile { name: name.to_owned(), content });
+        if !boot.devices.is_empty() {
+            tell("bootorder", boot_order(&disks, &boot.devices));
+        }
+        let wait = |ms: u16| ms.to_le_bytes().to_vec();
+        boot.menu.into_iter().for_each(|ms| tell("etc/boot-menu-wait", wait(ms)));
+        boot.retry
+            .into_iter()
+            .for_each(|ms| tell("etc/boot-fail-wait", u32::from(ms).to_le_bytes().to_vec()));
+    }
+    let bytes: u64 = files.iter().map(|file| file.content.len() as u64).sum();
+    if bytes > FW_CFG_MAX {
+        bail!("the files of --fw-cfg have {bytes} bytes, more than the {FW_CFG_MAX} a machine keeps");
+    }
+    Ok(files)
 }

@@ -3,11 +3,12 @@
 use super::show::described;
 use super::snapshot_args::ExportTo;
 use super::stores::Found;
+use crate::machine::Machine;
 use crate::progress::{bar, moving};
 use crate::vmcore;
 use amber_snapshot::host_file::{new_in, write_all_at};
 use amber_snapshot::{GROUP_PAGES, ObjectId, Snapshot, export, sections_to_json};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -22,7 +23,11 @@ pub fn run(found: Found, to: &ExportTo) -> Result<i32> {
         println!("{}: {text} bytes", file.display());
     }
     if let Some(file) = &to.ram {
-        let bytes = whole(file, |out| ram(&found.snapshot, out))?;
+        let bytes = whole(file, |out| region(&found.snapshot, "ram", None, out))?;
+        println!("{}: {bytes} bytes", file.display());
+    }
+    if let Some(file) = &to.vars {
+        let bytes = whole(file, |out| variables(&found.snapshot, out))?;
         println!("{}: {bytes} bytes", file.display());
     }
     if let Some(file) = &to.file {
@@ -71,13 +76,21 @@ fn json(found: &Found, out: &mut File) -> Result<u64> {
     Ok(text.len() as u64)
 }
 
-/// Pages of zeroes stay holes of the file.
-fn ram(snapshot: &Snapshot, out: &mut File) -> Result<u64> {
+/// What firmware's flash chip holds: the beginning of the region.
+fn variables(snapshot: &Snapshot, out: &mut File) -> Result<u64> {
+    match Machine::spec_in(&snapshot.manifest.sections)?.variables_len {
+        0 => bail!("the machine has no flash chip with variables; --uefi gives it one"),
+        len => region(snapshot, "firmware", Some(len), out),
+    }
+}
+
+/// Writes a region, or so many bytes of it. Pages of zeroes stay holes of the file.
+fn region(snapshot: &Snapshot, name: &str, len: Option<u64>, out: &mut File) -> Result<u64> {
     let Snapshot { manifest, objects } = snapshot;
-    let table = manifest.regions.iter().find(|table| table.name == "ram");
-    let table = table.ok_or_else(|| anyhow!("the snapshot has no region ram"))?;
-    let bytes = table.pages.checked_mul(4096).ok_or_else(|| anyhow!("its RAM is larger than any file"))?;
-    out.set_len(bytes)?;
+    let table = manifest.regions.iter().find(|table| table.name == name);
+    let table = table.ok_or_else(|| anyhow!("the snapshot has no region {name}"))?;
+    let whole = table.pages.checked_mul(4096).ok_or_else(|| anyhow!("its {name} is larger than any file"))?;
+    let bytes = len.unwrap_or(whole).min(whole);
     let bar = bar("export");
     let mut progress = moving(&bar);
     for group in 0..table.groups.len() {
@@ -90,10 +103,14 @@ fn ram(snapshot: &Snapshot, out: &mut File) -> Result<u64> {
         {
             let mut page = [0; 4096];
             objects.page(id, &mut page)?;
-            write_all_at(out, &page, ((group * GROUP_PAGES + i) * 4096) as u64)?;
+            let at = ((group * GROUP_PAGES + i) * 4096) as u64;
+            if at < bytes {
+                write_all_at(out, &page, at)?;
+            }
         }
     }
     drop(progress);
     bar.finish_and_clear();
+    out.set_len(bytes)?;
     Ok(bytes)
 }

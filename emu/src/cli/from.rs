@@ -43,22 +43,7 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
     // What is in the option ROM is part of the snapshot. Disks and the network in a file beside --from count as well:
     // they say where the images are, and where the cable leads.
-    let MachineArgs {
-        machine,
-        cpu,
-        cpus,
-        memory,
-        seed,
-        rtc,
-        quantum,
-        device: _,
-        vga,
-        vga_bios: _,
-        disk: _,
-        cdrom: _,
-        floppy: _,
-        net: _,
-    } = asked;
+    let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, boot, fw_cfg, .. } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
     let fields = [
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
@@ -77,7 +62,10 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
         let (asked, have) = values.filter(|(asked, have)| asked != have)?;
         Some(format!("{option} asks for {asked}, the snapshot has {have}"))
     };
-    fields.into_iter().filter_map(differs).collect()
+    let told = [("--boot", boot.is_some()), ("--fw-cfg", !fw_cfg.is_empty())];
+    let told = told.into_iter().filter(|(_, given)| *given);
+    let told = told.map(|(option, _)| format!("{option} is told a machine when it is built"));
+    fields.into_iter().filter_map(differs).chain(told).collect()
 }
 
 /// Devices the snapshot does not have.

@@ -53,6 +53,8 @@ mod tests {
             disks,
             display: String::new(),
             option_rom_len: 0,
+            variables_len: 0,
+            fw_cfg: Vec::new(),
         };
         assert_eq!(sentence(&spec(vec![disk(1 << 30, false), disk(1 << 40, true)]), 2 << 30), None);
         let two = sentence(&spec(vec![disk(1 << 30, false), disk(1 << 30, false)]), 1 << 30);

@@ -160,6 +160,9 @@ pub struct ExportTo {
     /// File to write RAM to, in guest-physical order without the hole below 4 GiB.
     #[arg(long, value_name = "FILE")]
     pub ram: Option<PathBuf>,
+    /// File to write the variables of UEFI firmware to, for --uefi CODE,VARS.
+    #[arg(long, value_name = "FILE")]
+    pub vars: Option<PathBuf>,
     /// File to write memory and processors to as an ELF core, for gdb, crash, drgn and volatility.
     #[arg(long, value_name = "FILE")]
     pub vmcore: Option<PathBuf>,

@@ -64,27 +64,61 @@ pub trait HostIo {
     }
 }
 
-/// The frames of video memory.
+/// The frames of memory that devices reach by its bytes.
 #[derive(Clone, Copy)]
-pub(crate) struct Vram {
+pub(crate) struct Span {
     pub first: FrameId,
     pub pages: u32,
 }
 
-impl Vram {
+/// Memory of devices: video memory, and the flash chips.
+#[derive(Clone, Copy)]
+pub(crate) struct Lent {
+    pub vram: Span,
+    pub firmware: Span,
+}
+
+impl Span {
     /// The frame and the place in it of byte `at`, and how many bytes follow there. `None` beyond the end.
     fn place(self, at: u64) -> Option<(FrameId, usize, usize)> {
         let page = u32::try_from(at / PAGE).ok().filter(|page| *page < self.pages)?;
         let offset = (at % PAGE) as usize;
         Some((FrameId(self.first.0 + page), offset, PAGE as usize - offset))
     }
+
+    /// Reads from byte `at` on; beyond the end, ones.
+    fn read(self, mmu: &Mmu, at: u64, into: &mut [u8]) {
+        let mut done = 0;
+        while let Some((frame, offset, room)) = self.place(at + done as u64) {
+            let len = room.min(into.len() - done);
+            into[done..done + len].copy_from_slice(&mmu.frame(frame)[offset..offset + len]);
+            done += len;
+            if done == into.len() {
+                return;
+            }
+        }
+        into[done..].fill(0xFF);
+    }
+
+    /// Writes from byte `at` on; nothing beyond the end.
+    fn write(self, mmu: &mut Mmu, at: u64, from: &[u8]) {
+        let mut left = from;
+        while let Some((frame, offset, room)) = self.place(at + (from.len() - left.len()) as u64) {
+            let (here, rest) = left.split_at(room.min(left.len()));
+            mmu.write_frame(frame, offset, here);
+            left = rest;
+            if left.is_empty() {
+                return;
+            }
+        }
+    }
 }
 
-/// Guest RAM, the disks' media and video memory as devices reach them.
+/// Guest RAM, the disks' media and the memory of devices, as these reach them.
 pub(crate) struct GuestDma<'a> {
     pub mmu: &'a mut Mmu,
     pub disks: &'a mut [Attached],
-    pub vram: Vram,
+    pub lent: Lent,
 }
 
 impl Dma for GuestDma<'_> {
@@ -104,27 +138,16 @@ impl Dma for GuestDma<'_> {
         disks::flush(self.disks, self.mmu, disk)
     }
     fn read_vram(&mut self, at: u64, into: &mut [u8]) {
-        let mut done = 0;
-        while let Some((frame, offset, room)) = self.vram.place(at + done as u64) {
-            let len = room.min(into.len() - done);
-            into[done..done + len].copy_from_slice(&self.mmu.frame(frame)[offset..offset + len]);
-            done += len;
-            if done == into.len() {
-                return;
-            }
-        }
-        into[done..].fill(0xFF);
+        self.lent.vram.read(self.mmu, at, into);
     }
     fn write_vram(&mut self, at: u64, from: &[u8]) {
-        let mut left = from;
-        while let Some((frame, offset, room)) = self.vram.place(at + (from.len() - left.len()) as u64) {
-            let (here, rest) = left.split_at(room.min(left.len()));
-            self.mmu.write_frame(frame, offset, here);
-            left = rest;
-            if left.is_empty() {
-                return;
-            }
-        }
+        self.lent.vram.write(self.mmu, at, from);
+    }
+    fn read_firmware(&mut self, at: u64, into: &mut [u8]) {
+        self.lent.firmware.read(self.mmu, at, into);
+    }
+    fn write_firmware(&mut self, at: u64, from: &[u8]) {
+        self.lent.firmware.write(self.mmu, at, from);
     }
 }
 
@@ -132,7 +155,7 @@ impl Dma for GuestDma<'_> {
 pub(crate) struct PlatformBus<'a> {
     pub platform: &'a mut Platform,
     pub disks: &'a mut [Attached],
-    pub vram: Vram,
+    pub lent: Lent,
     pub messages: &'a mut Vec<Message>,
     /// Time at which the slice ends.
     pub until: u64,
@@ -154,7 +177,7 @@ impl PlatformBus<'_> {
     /// The platform at `now`, and what it is lent.
     fn lend<'b>(&'b mut self, mmu: &'b mut Mmu, now: u64) -> (&'b mut Platform, GuestDma<'b>) {
         self.at(now);
-        (self.platform, GuestDma { mmu, disks: self.disks, vram: self.vram })
+        (self.platform, GuestDma { mmu, disks: self.disks, lent: self.lent })
     }
 }
 
@@ -214,7 +237,7 @@ impl Bus for PlatformBus<'_> {
 impl Machine {
     /// Runs something of the platform's that may touch RAM.
     pub(crate) fn with_dma<R>(&mut self, act: impl FnOnce(&mut Platform, &mut dyn Dma) -> R) -> R {
-        let vram = self.vram();
-        act(&mut self.platform, &mut GuestDma { mmu: &mut self.mmu, disks: &mut self.disks, vram })
+        let lent = self.lent();
+        act(&mut self.platform, &mut GuestDma { mmu: &mut self.mmu, disks: &mut self.disks, lent })
     }
 }

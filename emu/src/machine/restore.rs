@@ -1,6 +1,7 @@
 //! A machine from sections and regions read from elsewhere.
 
 use super::disks::DISK_NAMES;
+use super::spec::FW_CFG_MAX;
 use super::{
     DiskSpec, Equipment, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH,
 };
@@ -48,8 +49,12 @@ pub enum RestoreError {
 
 /// Every upgrade from a section's older version, by which snapshots of earlier builds are loaded. A section's types
 /// of earlier versions, with `From` them for the next one, stay beside its present one.
-const UPGRADES: &[Upgrade] =
-    &[super::spec::SPEC_UPGRADE, amber_devices::VGA_UPGRADE, amber_devices::I8042_UPGRADE];
+const UPGRADES: &[Upgrade] = &[
+    super::spec::SPEC_UPGRADES[0],
+    super::spec::SPEC_UPGRADES[1],
+    amber_devices::VGA_UPGRADE,
+    amber_devices::I8042_UPGRADE,
+];
 
 /// Most bytes from the host that a state read from a file may have waiting.
 const SERIAL_QUEUE_MAX: u64 = 1 << 16;
@@ -257,6 +262,9 @@ fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
     }
     if spec.option_rom_len > OPTION_ROM_MAX {
         return value("option_rom_len", spec.option_rom_len.to_string());
+    }
+    if spec.fw_cfg.iter().map(|file| file.content.len() as u64).sum::<u64>() > FW_CFG_MAX {
+        return value("fw_cfg", format!("more than {FW_CFG_MAX} bytes"));
     }
     let odd = |disk: &&DiskSpec| !disk.is_known() || !(1..=disk::MAX_LEN).contains(&disk.len);
     match spec.disks.iter().find(odd) {

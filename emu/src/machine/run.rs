@@ -238,11 +238,11 @@ impl Machine {
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires()).min().unwrap_or(u64::MAX);
         let end = slice.min(self.position.poll_at).min(timers);
         let processor = self.vcpus[current].apic.id();
-        let vram = self.vram();
+        let lent = self.lent();
         let mut bus = PlatformBus {
             platform: &mut self.platform,
             disks: &mut self.disks,
-            vram,
+            lent,
             messages: &mut self.messages,
             until: end,
             processor,

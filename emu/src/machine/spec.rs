@@ -1,12 +1,15 @@
 //! What a machine is built from.
 
+mod upgrade;
+
 use super::MachineError;
 use crate::disk;
 use amber_cpu::CpuModel;
 use amber_devices::{DiskConfig, DiskInterface, DisplayKind, PlatformConfig};
 use amber_mmu::PAGE;
-use amber_snapshot::{Schema, Section, Upgrade};
+use amber_snapshot::{Schema, Section};
 use serde::{Deserialize, Serialize};
+pub(super) use upgrade::SPEC_UPGRADES;
 
 /// What a machine is built from. The section `config`: it never changes while the machine lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -35,6 +38,20 @@ pub struct MachineSpec {
     pub display: String,
     /// Bytes of the display's option ROM, behind the firmware; set when the machine is built.
     pub option_rom_len: u64,
+    /// Bytes of the firmware that are a flash chip for its variables; set when the machine is built.
+    pub variables_len: u64,
+    /// Files for firmware, beside those every machine has.
+    pub fw_cfg: Vec<FwCfgFile>,
+}
+
+/// Most bytes of all files for firmware: they are copied with the configuration.
+pub const FW_CFG_MAX: u64 = 1 << 20;
+
+/// A file in fw_cfg.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct FwCfgFile {
+    pub name: String,
+    pub content: Vec<u8>,
 }
 
 /// A disk. Its image is known by its contents: where it is does not matter.
@@ -52,62 +69,11 @@ pub struct DiskSpec {
 
 impl Section for MachineSpec {
     const KIND: &'static str = "config";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 }
 
 /// The display adapters by name.
 const DISPLAYS: [(&str, DisplayKind); 2] = [("std", DisplayKind::Std), ("text", DisplayKind::Text)];
-
-/// A schema has the names of types: these are those of their time.
-mod v2 {
-    use super::DiskSpec;
-    use amber_snapshot::Schema;
-    use serde::{Deserialize, Serialize};
-
-    /// As it was when a display had no more than text.
-    #[derive(Serialize, Deserialize, Schema)]
-    pub(super) struct MachineSpec {
-        pub(super) machine: String,
-        pub(super) cpu: String,
-        pub(super) features: Vec<(String, bool)>,
-        pub(super) cpus: u32,
-        pub(super) memory: u64,
-        pub(super) seed: u64,
-        pub(super) rtc_start: i64,
-        pub(super) quantum: u64,
-        pub(super) firmware_len: u64,
-        pub(super) boot_len: u64,
-        pub(super) disks: Vec<DiskSpec>,
-    }
-}
-
-impl Section for v2::MachineSpec {
-    const KIND: &'static str = MachineSpec::KIND;
-    const VERSION: u32 = 2;
-}
-
-impl From<v2::MachineSpec> for MachineSpec {
-    fn from(old: v2::MachineSpec) -> Self {
-        Self {
-            machine: old.machine,
-            cpu: old.cpu,
-            features: old.features,
-            cpus: old.cpus,
-            memory: old.memory,
-            seed: old.seed,
-            rtc_start: old.rtc_start,
-            quantum: old.quantum,
-            firmware_len: old.firmware_len,
-            boot_len: old.boot_len,
-            disks: old.disks,
-            display: "text".to_owned(),
-            option_rom_len: 0,
-        }
-    }
-}
-
-/// From version 2.
-pub(super) const SPEC_UPGRADE: Upgrade = Upgrade::of::<v2::MachineSpec, MachineSpec>();
 
 impl MachineSpec {
     /// The CPU model with its feature changes.
@@ -137,6 +103,8 @@ impl MachineSpec {
             disks: self.disks.iter().map(DiskSpec::device).collect(),
             display: self.display(),
             option_rom_len: self.option_rom_len,
+            variables_len: self.variables_len,
+            fw_cfg_files: self.fw_cfg.iter().map(|file| (file.name.clone(), file.content.clone())).collect(),
             ..PlatformConfig::default()
         }
     }

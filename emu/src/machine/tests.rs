@@ -63,6 +63,8 @@ fn spec(cpus: u32) -> MachineSpec {
         disks: Vec::new(),
         display: "std".into(),
         option_rom_len: 0,
+        variables_len: 0,
+        fw_cfg: Vec::new(),
     }
 }
 

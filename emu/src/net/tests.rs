@@ -72,6 +72,8 @@ fn machine(n: u8) -> Machine {
         rtc_start: 0,
         quantum: 20_000,
         firmware_len: 0,
+        variables_len: 0,
+        fw_cfg: Vec::new(),
         boot_len: 0,
         disks: Vec::new(),
         display: "text".into(),

@@ -1,7 +1,9 @@
 //! A test: a machine, its input, and what is expected of it. The form of `test.toml`.
 
 use crate::boot::read_file;
-use crate::config::{CpuChoice, DiskChoice, Firmware, FlatImage, MachineConfig, MemorySize, RtcDate, Seed};
+use crate::config::{
+    Bios, CpuChoice, DiskChoice, Firmware, FlatImage, MachineConfig, MemorySize, RtcDate, Seed, Uefi,
+};
 use crate::files::read_text;
 use anyhow::{Context, Result, anyhow, bail};
 use regex_lite::Regex;
@@ -45,7 +47,8 @@ struct TestFile {
     kernel: Option<PathBuf>,
     initrd: Option<PathBuf>,
     append: Option<String>,
-    bios: Option<PathBuf>,
+    bios: Option<Bios>,
+    uefi: Option<Uefi>,
     rom: Option<PathBuf>,
     flat: Option<FlatImage>,
     cpu: Option<CpuChoice>,
@@ -165,7 +168,8 @@ impl TestFile {
             kernel: rebased(&self.kernel),
             initrd: rebased(&self.initrd),
             append: self.append.clone(),
-            bios: rebased(&self.bios),
+            bios: self.bios.clone(),
+            uefi: self.uefi.clone(),
             rom: rebased(&self.rom),
             flat: self.flat.clone().map(|flat| FlatImage { file: folder.join(flat.file), ..flat }),
             cpu: self.cpu.clone().unwrap_or(default.cpu.clone()),
@@ -180,14 +184,21 @@ impl TestFile {
                 .collect(),
             ..default
         };
+        let firmware = config.bios.iter_mut().filter_map(Bios::file_mut);
+        for file in firmware.chain(config.uefi.iter_mut().flat_map(Uefi::files_mut)) {
+            *file = folder.join(&*file);
+        }
         if let Some(image) = &self.image {
             name_image(&mut config, &folder.join(image))?;
         }
-        let guests = [&config.kernel, &config.bios, &config.rom];
-        let named =
-            guests.iter().any(|path| path.is_some()) || config.flat.is_some() || config.firmware.is_some();
+        let guests = [&config.kernel, &config.rom];
+        let firmware = config.bios.is_some() || config.uefi.is_some();
+        let named = guests.iter().any(|path| path.is_some())
+            || firmware
+            || config.flat.is_some()
+            || config.firmware.is_some();
         if !named {
-            bail!("names no guest: give image, kernel, rom, bios, flat or firmware");
+            bail!("names no guest: give image, kernel, rom, bios, uefi, flat or firmware");
         }
         Ok(config)
     }
