@@ -141,7 +141,8 @@ INIT
 # In the order they are loaded.
 ext4="crc16 mbcache jbd2 crc32c_generic ext4"
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk $ext4"
-nvme_modules="crc64 crc64-rocksoft crct10dif_common crc-t10dif t10-pi nvme-core nvme $ext4"
+nvme_only="crc64 crc64-rocksoft crct10dif_common crc-t10dif t10-pi nvme-core nvme"
+nvme_modules="$nvme_only $ext4"
 
 scsi_disks="crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod cdrom sr_mod $ext4 isofs"
 ahci_modules="scsi_common scsi_mod libata libahci ahci $scsi_disks"
@@ -338,6 +339,38 @@ echo PASS
 poweroff -f
 INIT
 
+# Takes what is plugged in, and says what is there whenever that changes. The kernel gives back what is asked for by itself.
+pack hotplug.gz $modules $nvme_only <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $(echo $modules $nvme_only); do insmod /modules/\$module.ko; done
+$(cat <<'LOOP'
+cd /sys/devices/system
+while true; do
+    for cpu in cpu/cpu*/online; do
+        if [ "$(cat $cpu 2>/dev/null)" = 0 ]; then echo 1 2>/dev/null >$cpu; fi
+    done
+    for block in memory/memory*/state; do
+        if [ "$(cat $block 2>/dev/null)" = offline ]; then echo online_movable 2>/dev/null >$block; fi
+    done
+    online=$(grep -l '^online' memory/memory*/state 2>/dev/null | wc -l)
+    now="cpus $(cat cpu/online) blocks $online disks $(ls /sys/block | grep -E '^(vd|nvme)' | tr '\n' ' ')"
+    if [ "$now" != "$last" ]; then
+        for disk in $(ls /sys/block | grep -E '^(vd|nvme)'); do
+            echo "READ $disk $(head -c 65536 /dev/$disk | md5sum)"
+        done
+        echo "NOW $now."
+        last=$now
+    fi
+    usleep 20000
+done
+LOOP
+)
+INIT
+
 if [ ! -e System.map ]; then
     pack symbols.gz <<'INIT'
 #!/bin/busybox sh
@@ -362,4 +395,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"

@@ -1,5 +1,6 @@
 //! What leaves a platform, in order: the machine drains it after every access and timer.
 
+use crate::hotplug::Part;
 use crate::sound::Sound;
 use std::collections::VecDeque;
 
@@ -32,6 +33,10 @@ pub enum Effect {
     Frame(Vec<u8>),
     /// A byte for the firmware's debug console (0xE9 or 0x402).
     DebugConsole(u8),
+    /// The guest let go of a part, and the platform has it no more.
+    Ejected(Part),
+    /// The guest said something about a part: see [`crate::Platform::part_state`].
+    Reported(Part),
     /// Sound is played.
     Sound(Sound),
 }

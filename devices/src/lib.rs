@@ -9,6 +9,7 @@ pub mod clock;
 pub mod device;
 pub mod display;
 pub mod effects;
+pub mod hotplug;
 pub mod irq;
 pub mod map;
 pub mod pci;
@@ -61,6 +62,9 @@ pub use disk::{DiskConfig, DiskInterface, SECTOR};
 pub use effects::{Effect, Effects};
 pub use flash::VARIABLES_MAX;
 pub use floppy::{FLOPPY_DRIVES, is_diskette};
+pub use hotplug::{
+    CpuSlots, DIMM_ALIGN, DIMMS_MAX, Dimm, HotplugConfig, HotplugError, MemorySlots, Part, PartState, Report,
+};
 pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
 pub use ide::IDE_DRIVES;
 pub use map::{Backing, MapRange, RegionId};

@@ -9,6 +9,8 @@ pub enum RegionId {
     Firmware,
     /// Video memory.
     Vram,
+    /// The memory module in this slot.
+    Dimm(u8),
 }
 
 /// Bytes of video memory of a display that shows text alone: 0xB8000-0xBFFFF.

@@ -10,6 +10,7 @@ use crate::effects::{Effect, Effects};
 use crate::flash::{BLOCK, FLASH, Flash, VARIABLES_MAX};
 use crate::floppy::{self, FLOPPY, FLOPPY_DRIVES, Floppy, Medium};
 use crate::fw_cfg::{FwCfg, Items};
+use crate::hotplug::{Hotplug, HotplugConfig};
 use crate::hpet::{HPET_BASE, Hpet};
 use crate::i8042::{I8042, Key, MouseEvent};
 use crate::ide::IDE_DRIVES;
@@ -72,6 +73,8 @@ pub struct PlatformConfig {
     /// Bytes of the display's option ROM, which follows the firmware image in its region: a multiple of 4 KiB up to
     /// 256 KiB, 0 without.
     pub option_rom_len: u64,
+    /// What can be plugged in and out.
+    pub hotplug: HotplugConfig,
 }
 
 impl Default for PlatformConfig {
@@ -89,6 +92,7 @@ impl Default for PlatformConfig {
             nic: None,
             display: DisplayKind::Std,
             option_rom_len: 0,
+            hotplug: HotplugConfig::default(),
         }
     }
 }
@@ -145,6 +149,9 @@ pub enum ConfigError {
     /// The address of the network adapter.
     #[error("{0} is no address of one network adapter")]
     Mac(NicConfig),
+    /// What can be plugged in and out.
+    #[error(transparent)]
+    Hotplug(#[from] crate::hotplug::HotplugError),
 }
 
 /// Most sectors of a disk: their bytes can be counted.
@@ -205,7 +212,7 @@ impl PlatformConfig {
         if let Some(nic) = self.nic.as_ref().filter(|nic| !nic.is_unicast()) {
             return Err(ConfigError::Mac(nic.clone()));
         }
-        Ok(())
+        Ok(self.hotplug.check(self)?)
     }
 }
 
@@ -237,7 +244,7 @@ pub struct Platform {
     /// Virtual time. The run loop advances it before each access.
     pub clock: Clock,
     pub(crate) irqs: IrqLines,
-    effects: Effects,
+    pub(crate) effects: Effects,
     pub(crate) pic: Pic,
     pub(crate) pit: Pit,
     pub(crate) rtc: Rtc,
@@ -250,6 +257,7 @@ pub struct Platform {
     pub(crate) pci: Pci,
     pub(crate) fw_cfg: FwCfg,
     pub(crate) coprocessor: Coprocessor,
+    pub(crate) hotplug: Hotplug,
     pub(crate) floppy: Option<Floppy>,
     /// The chip with firmware's variables.
     pub(crate) flash: Option<Flash>,
@@ -275,7 +283,8 @@ impl Platform {
         config.check()?;
         let ram = RamLayout::new(config.memory_size);
         let floppies = floppy::drive_types(&config.disks);
-        let cmos = CmosLayout { low_ram: ram.low, high_ram: ram.high, cpus: config.cpus, floppies };
+        let cpus = config.cpus_present();
+        let cmos = CmosLayout { low_ram: ram.low, high_ram: ram.high, cpus, floppies };
         let mut platform = Self {
             clock: Clock::default(),
             irqs: IrqLines::new(),
@@ -292,11 +301,13 @@ impl Platform {
             pci: Pci::new(config),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             coprocessor: Coprocessor::default(),
+            hotplug: Hotplug::new(&config.hotplug),
             floppy: Floppy::new(&config.disks),
             flash: (config.variables_len != 0).then(|| Flash::new(config.variables_len)),
             ram,
             firmware_len: config.firmware_len,
         };
+        platform.count_cpus();
         platform.reset(&mut NoMemory);
         platform.effects = Effects::default();
         Ok(platform)
@@ -305,6 +316,9 @@ impl Platform {
     /// Reads `size` (1, 2 or 4) bytes at I/O port `port`, at the time the clock shows.
     pub fn pio_read(&mut self, dma: &mut dyn Dma, port: u16, size: u8) -> u32 {
         let ones = size_mask(size.min(4)) as u32;
+        if let Some(value) = self.hotplug.read(port, size.min(4)) {
+            return value;
+        }
         match self.route(port, size) {
             Some(route) if route.wide || size == 1 => {
                 let value =
@@ -321,6 +335,9 @@ impl Platform {
     /// Writes `size` (1, 2 or 4) bytes at I/O port `port`, at the time the clock shows.
     pub fn pio_write(&mut self, dma: &mut dyn Dma, port: u16, size: u8, value: u32) {
         let value = value & size_mask(size.min(4)) as u32;
+        if self.hotplug.claims(port) {
+            return self.write_hotplug(port, size.min(4), value);
+        }
         match self.route(port, size) {
             Some(route) if route.wide || size == 1 => {
                 self.with(dma, route.device, |device, cx| {
@@ -520,6 +537,7 @@ impl Platform {
         for device in ALL.into_iter().chain([FLOPPY, FLASH]) {
             self.with(dma, device, |device, cx| device.reset(cx));
         }
+        self.hotplug.reset();
         if self.firmware_len == 0 {
             self.set_up_as_firmware(dma);
         }
@@ -556,6 +574,10 @@ impl Platform {
             MapRange::ram(4 * GIB, self.ram.high, self.ram.low),
             MapRange::new(0xa_0000, 0x2_0000, Backing::Open),
         ]);
+        layers.extend(self.hotplug.memory.iter().flat_map(|memory| memory.dimms()).map(|dimm| {
+            let region = RegionId::Dimm(dimm.slot);
+            MapRange::new(dimm.base, dimm.len, Backing::Region { region, offset: 0 })
+        }));
         layers.extend(self.pci.vga.aperture().range());
         layers.extend(self.pci.host_bridge.layers(smm, self.firmware_len));
         layers.extend(self.pci.host_bridge.ecam().map(|(base, len)| device(base, len)));
@@ -622,7 +644,7 @@ impl Platform {
     }
 
     /// Brings changes of lines to the interrupt controllers, in the order they happened.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while let Some(change) = self.irqs.take_change() {
             match change {
                 Change::Pic { irq, level } => self.pic.set_irq(irq, level),

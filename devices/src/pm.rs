@@ -105,6 +105,12 @@ impl Pm {
         self.update_sci(cx);
     }
 
+    /// A general-purpose event (ACPI 6.5, 4.8.5.1), of the 64 there are.
+    pub(crate) fn raise_gpe(&mut self, cx: &mut DeviceCtx, event: u8) {
+        self.gpe0_sts |= 1 << (event & 63);
+        self.update_sci(cx);
+    }
+
     /// ACPI mode on, as firmware that has no SMM handler leaves it.
     pub(crate) fn set_up_as_firmware(&mut self) {
         self.pm1_cnt |= SCI_EN;
@@ -299,6 +305,20 @@ mod tests {
         bench.effects.processor = 3;
         pm.pio_write(&mut bench.cx(), 0xb2, 1, 0);
         assert_eq!(bench.effects.pop(), Some(Effect::Smi { processor: 3 }));
+    }
+
+    #[test]
+    fn a_general_purpose_event_interrupts_until_it_is_cleared() {
+        let (mut pm, mut bench) = (Pm::new(true), Bench::new());
+        pm.pio_write(&mut bench.cx(), PM1_CNT, 2, 1);
+        pm.raise_gpe(&mut bench.cx(), 2);
+        let sci = |bench: &Bench| bench.irqs.level(Line::Isa(9), IrqSource::Sci);
+        assert!(!sci(&bench), "it is not enabled");
+        pm.pio_write(&mut bench.cx(), GPE0_EN, 1, 1 << 2);
+        assert!(sci(&bench));
+        assert_eq!(pm.pio_read(&mut bench.cx(), GPE0_STS, 4), 1 << 2);
+        pm.pio_write(&mut bench.cx(), GPE0_STS, 1, 1 << 2);
+        assert!(!sci(&bench));
     }
 
     #[test]

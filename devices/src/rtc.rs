@@ -58,6 +58,9 @@ pub(crate) const SECONDS_MAX: u64 = 1 << 46;
 const TIMER_PERIODIC: u16 = 0;
 const TIMER_UPDATE: u16 = 1;
 
+/// The number of processors, less one, in CMOS.
+const LAST_CPU: usize = 0x5f;
+
 /// Sizes and counts firmware reads from CMOS.
 #[derive(Clone, Copy, Debug)]
 pub struct CmosLayout {
@@ -112,6 +115,11 @@ impl Rtc {
             settled_ns: 0,
             periodic_ns: 0,
         }
+    }
+
+    /// Firmware is told how many processors there are.
+    pub(crate) fn set_cpus(&mut self, cpus: u32) {
+        self.cmos[LAST_CPU] = last_cpu(cpus);
     }
 
     fn runs(&self) -> bool {
@@ -374,6 +382,11 @@ impl Rtc {
     }
 }
 
+/// One less than the number of processors.
+fn last_cpu(cpus: u32) -> u8 {
+    cpus.saturating_sub(1).min(255) as u8
+}
+
 /// The sizes SeaBIOS and memory testers read, in the layout of AMI's and QEMU's CMOS.
 fn fill(cmos: &mut [u8], layout: &CmosLayout) {
     let mut word = |index: usize, value: u64| {
@@ -386,7 +399,7 @@ fn fill(cmos: &mut [u8], layout: &CmosLayout) {
     word(0x34, layout.low_ram.saturating_sub(16 << 20) >> 16);
     word(0x5b, layout.high_ram >> 16 & 0xffff);
     cmos[0x5d] = (layout.high_ram >> 32) as u8;
-    cmos[0x5f] = layout.cpus.saturating_sub(1).min(255) as u8;
+    cmos[LAST_CPU] = last_cpu(layout.cpus);
     // Equipment: mathematics coprocessor and pointing device; floppy disk drives, and how many more than one.
     cmos[0x14] = 0x06;
     cmos[0x10] = layout.floppies;

@@ -157,6 +157,7 @@ impl Platform {
         sections.extend(self.floppy.iter().flat_map(|floppy| floppy.sections(path)));
         sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
         sections.extend(self.flash.iter().map(|flash| flash.to_section(&at(FLASH))));
+        sections.extend(self.hotplug.sections(path));
         sections
     }
 
@@ -170,6 +171,7 @@ impl Platform {
         let mut attached: Vec<_> = self.pci.attached().map(Function::section_name).collect();
         attached.extend(self.floppy.iter().flat_map(|_| SECTIONS.map(str::to_owned)));
         attached.extend(self.flash.iter().map(|_| FLASH.to_owned()));
+        attached.extend(self.hotplug.section_names().map(str::to_owned));
         saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
@@ -194,6 +196,7 @@ impl Platform {
         let (i8042, debug_ports) = (saved.device("i8042")?, saved.device("debug-ports")?);
         let pci = saved.pci(&self.pci)?;
         let coprocessor = saved.device("coprocessor")?;
+        let hotplug = self.hotplug.restored(path, sections)?;
         let floppy = saved.floppy(self.floppy.as_ref())?;
         let flash = self.flash.as_ref().map(|own| saved.flash(own)).transpose()?;
         self.clock = clock;
@@ -204,6 +207,7 @@ impl Platform {
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
         (self.pci, self.coprocessor, self.floppy) = (pci, coprocessor, floppy);
         self.flash = flash;
+        self.hotplug = hotplug;
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
 use amber_devices::{
-    DiskConfig, DiskInterface, Dma, Effect, Key, MediumError, MouseEvent, Peripheral, Platform,
-    PlatformConfig,
+    CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, HotplugConfig, Key, MediumError,
+    MemorySlots, MouseEvent, Part, Peripheral, Platform, PlatformConfig,
 };
 use proptest::prelude::*;
 
@@ -37,6 +37,9 @@ const AHCI: u64 = ECAM + 0xf_a000;
 /// The IDE controller's configuration space and bus masters.
 const IDE: u64 = ECAM + 0x9_8000;
 const BUS_MASTERS: u16 = 0xc000;
+/// The hot-plug blocks of processors and memory.
+const CPU_HOTPLUG: u16 = 0xcd8;
+const MEMORY_HOTPLUG: u16 = 0xa00;
 /// The sound card's registers and configuration space.
 const HDA: u64 = 0xfe01_8000;
 const HDA_CONFIG: u64 = ECAM + 0xa_0000;
@@ -171,6 +174,18 @@ fn ide_is_busy() -> Vec<Op> {
     ops
 }
 
+/// Events are on, a processor came, and another is asked for.
+fn a_processor_came() -> Vec<Op> {
+    let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
+    [event.to_vec(), vec![Op::PlugCpu(2), Op::AskForCpu(1)]].concat()
+}
+
+/// Events are on, a memory module came and another is asked for.
+fn a_module_came() -> Vec<Op> {
+    let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
+    [event.to_vec(), vec![Op::PlugDimm(2), Op::PlugDimm(1), Op::AskForDimm(1)]].concat()
+}
+
 /// The codec plays the first stream out from two buffers, and a stream in runs.
 fn sound_is_played() -> Vec<Op> {
     let set = |at: u64, size: u8, value: u64| Op::Write { gpa: HDA + at, size, value };
@@ -212,7 +227,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 28] = [
+const TARGETS: [Target; 30] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -348,6 +363,18 @@ const TARGETS: [Target; 28] = [
         prelude: ide_is_busy,
     },
     Target {
+        name: "cpu hot-plug",
+        ports: &[(CPU_HOTPLUG, 12), (CPU_HOTPLUG + 4, 2), (0x620, 16)],
+        windows: &[],
+        prelude: a_processor_came,
+    },
+    Target {
+        name: "memory hot-plug",
+        ports: &[(MEMORY_HOTPLUG, 24), (MEMORY_HOTPLUG + 0x14, 1)],
+        windows: &[],
+        prelude: a_module_came,
+    },
+    Target {
         name: "hda registers",
         ports: &[(0xcf8, 8)],
         windows: &[(HDA_CONFIG, 0x100), (HDA, 0x80), (HDA + 0x100, 0x20), (HDA + 0x2030, 4)],
@@ -396,6 +423,10 @@ enum Op {
     Eoi(u8),
     Intack,
     PowerButton,
+    PlugCpu(u32),
+    AskForCpu(u32),
+    PlugDimm(u8),
+    AskForDimm(u8),
 }
 
 /// Disks: two of virtio, one of NVMe, a disk and a CD each at the AHCI and the IDE controller, and a diskette.
@@ -465,8 +496,39 @@ fn config() -> PlatformConfig {
         disk(DiskInterface::IdeCdrom, true),
         DiskConfig { sectors: DISKETTE, ..disk(DiskInterface::Floppy, false) },
     ];
-    let peripherals = Peripheral::all().collect::<Vec<_>>();
-    PlatformConfig { cpus: 2, rtc_start: 1_700_000_000, disks, peripherals, ..PlatformConfig::default() }
+    let cpus = Some(CpuSlots { max: CPUS_MAX, present: vec![0, 1] });
+    let hotplug = HotplugConfig { cpus, memory: Some(slots(Vec::new())) };
+    let peripherals = Peripheral::all().collect();
+    PlatformConfig {
+        cpus: 2,
+        rtc_start: 1_700_000_000,
+        disks,
+        peripherals,
+        hotplug,
+        ..PlatformConfig::default()
+    }
+}
+
+/// Slots for memory modules.
+fn slots(dimms: Vec<Dimm>) -> MemorySlots {
+    MemorySlots { count: 3, max: 2 << 30, dimms }
+}
+
+fn dimm(slot: u8) -> Dimm {
+    Dimm { slot, base: 0x1_4000_0000 + DIMM_ALIGN * u64::from(slot), len: DIMM_ALIGN }
+}
+
+/// Places for processors.
+const CPUS_MAX: u32 = 4;
+
+/// What a platform that has the parts of `platform` is built from.
+fn config_of(platform: &Platform) -> PlatformConfig {
+    let mut config = config();
+    let present = (0..CPUS_MAX).filter(|id| platform.part_state(Part::Cpu(*id)).present).collect();
+    config.hotplug.cpus = Some(CpuSlots { max: CPUS_MAX, present });
+    let there = (0..3).filter(|slot| platform.part_state(Part::Dimm(*slot)).present);
+    config.hotplug.memory = Some(slots(there.map(dimm).collect()));
+    config
 }
 
 /// Bytes of RAM, which repeats.
@@ -515,6 +577,12 @@ fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::Eoi(vector) => platform.eoi_broadcast(*vector),
         Op::Intack => return u64::from(platform.intack()),
         Op::PowerButton => platform.power_button(memory),
+        Op::PlugCpu(id) if platform.part_state(Part::Cpu(*id)).present => {}
+        Op::PlugCpu(id) => platform.plug_cpu(memory, *id),
+        Op::AskForCpu(id) => platform.ask_for(memory, Part::Cpu(*id)),
+        Op::PlugDimm(slot) if platform.part_state(Part::Dimm(*slot)).present => {}
+        Op::PlugDimm(slot) => platform.plug_dimm(memory, &dimm(*slot)),
+        Op::AskForDimm(slot) => platform.ask_for(memory, Part::Dimm(*slot)),
     }
     0
 }
@@ -577,6 +645,10 @@ fn outside_op() -> impl Strategy<Value = Op> {
         1 => any::<u8>().prop_map(Op::Eoi),
         1 => Just(Op::Intack),
         1 => Just(Op::PowerButton),
+        1 => (1..CPUS_MAX).prop_map(Op::PlugCpu),
+        1 => (0..CPUS_MAX).prop_map(Op::AskForCpu),
+        1 => (0u8..3).prop_map(Op::PlugDimm),
+        1 => (0u8..3).prop_map(Op::AskForDimm),
     ]
 }
 
@@ -607,10 +679,11 @@ proptest! {
         let (mut platform, mut memory) = machine();
         run(&mut platform, &mut memory, &before);
         let saved = platform.sections("platform0");
+        let same = config_of(&platform);
         let mut memory_too = Memory(memory.0.clone());
         let log = run(&mut platform, &mut memory, &after);
 
-        let mut restored = Platform::new(&config()).unwrap();
+        let mut restored = Platform::new(&same).unwrap();
         restored.restore("platform0", &saved).unwrap();
         prop_assert_eq!(&restored.sections("platform0"), &saved);
         let map = restored.memory_map(false);
@@ -725,7 +798,7 @@ fn missing_and_unknown_sections_are_refused_by_name() {
     let mut more = saved.clone();
     more.push(amber_snapshot::OwnedSection { path: "platform0/teapot".into(), ..saved[0].clone() });
     assert!(platform.restore("platform0", &more).unwrap_err().to_string().contains("platform0/teapot"));
-    let other = PlatformConfig { memory_size: 64 << 20, ..config() };
+    let other = PlatformConfig { memory_size: 384 << 20, ..config() };
     assert!(Platform::new(&other).unwrap().restore("platform0", &saved).is_err());
 }
 
@@ -820,6 +893,49 @@ fn the_prelude_of_the_ports_has_commands_in_flight_that_land() {
     damaged.retain(|section| section.path != "platform0/ahci");
     let missing = platform.restore("platform0", &damaged).unwrap_err().to_string();
     assert!(missing.contains("platform0/ahci is missing"), "{missing}");
+}
+
+#[test]
+fn a_processor_that_came_is_a_general_purpose_event_and_ejected_by_the_guest() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &a_processor_came());
+    assert_eq!(platform.pio_read(&mut memory, 0x620, 4), 1 << 2);
+    let out = |port, size, value| Op::Out { port, size, value };
+    let next = [out(CPU_HOTPLUG, 4, 0), out(CPU_HOTPLUG + 5, 1, 0)];
+    run(&mut platform, &mut memory, &next);
+    assert_eq!(platform.pio_read(&mut memory, CPU_HOTPLUG + 8, 4), 1);
+    assert_eq!(platform.pio_read(&mut memory, CPU_HOTPLUG + 4, 1), 5, "it is asked for");
+    let log = run(&mut platform, &mut memory, &[out(CPU_HOTPLUG + 4, 1, 8)]);
+    assert_eq!(log.effects, [Effect::Ejected(Part::Cpu(1))]);
+    run(&mut platform, &mut memory, &next);
+    assert_eq!(platform.pio_read(&mut memory, CPU_HOTPLUG + 4, 1), 3, "the other came");
+    run(&mut platform, &mut memory, &[out(0x70, 1, 0x5f)]);
+    assert_eq!(platform.pio_read(&mut memory, 0x71, 1), 1, "firmware finds two");
+    let saved = platform.sections("platform0");
+    let other = Platform::new(&config()).unwrap().restore("platform0", &saved).unwrap_err();
+    assert!(other.to_string().contains("platform0/cpu-hotplug: field cpus"), "{other}");
+    let without = PlatformConfig { hotplug: HotplugConfig::default(), ..config() };
+    assert_eq!(Platform::new(&without).unwrap().pio_read(&mut memory, CPU_HOTPLUG, 4), u32::MAX);
+}
+
+#[test]
+fn a_module_that_came_is_mapped_and_ejected_by_the_guest() {
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &a_module_came());
+    assert_eq!(platform.pio_read(&mut memory, 0x620, 4), 1 << 3);
+    let mapped = |platform: &Platform, slot: u8| {
+        let map = platform.memory_map(false);
+        map.iter().any(|range| range.base <= dimm(slot).base && dimm(slot).base < range.end())
+    };
+    assert_eq!([0, 1, 2].map(|slot| mapped(&platform, slot)), [false, true, true]);
+    let out = |port, size, value| Op::Out { port, size, value };
+    let select = out(MEMORY_HOTPLUG, 4, 1);
+    let log = run(&mut platform, &mut memory, &[select, out(MEMORY_HOTPLUG + 0x14, 1, 8)]);
+    assert_eq!(log.effects, [Effect::MapChanged, Effect::Ejected(Part::Dimm(1))]);
+    assert_eq!([0, 1, 2].map(|slot| mapped(&platform, slot)), [false, false, true]);
+    let two = MemorySlots { dimms: vec![dimm(1), Dimm { slot: 2, ..dimm(1) }], ..slots(Vec::new()) };
+    let overlapping = HotplugConfig { memory: Some(two), ..config().hotplug };
+    assert!(Platform::new(&PlatformConfig { hotplug: overlapping, ..config() }).is_err());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod display;
 mod firmware;
 mod floppy;
 mod network;
+mod places;
 mod values;
 
 use crate::checkpoints::Policy;
@@ -20,6 +21,7 @@ pub use display::{Screenshot, VgaBios, VgaChoice};
 pub use firmware::{Bios, BootOrder, FwCfgChoice, Uefi};
 pub use floppy::FloppyChoice;
 pub use network::{Mac, NetChoice, NicChoice};
+pub use places::{CpuCount, MemoryChoice};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use values::{
@@ -82,7 +84,16 @@ pub struct MachineConfig {
     pub cpu: CpuChoice,
     /// Number of vCPUs, 1 to [`CPUS_MAX`].
     pub cpus: u32,
+    /// Most vCPUs, of which more come and go while the machine runs. Unset: none do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus_max: Option<u32>,
     pub memory: MemorySize,
+    /// Slots for memory modules that come and go while the machine runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_slots: Option<u8>,
+    /// Most memory, with modules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_max: Option<MemorySize>,
     pub seed: Seed,
     /// What the RTC shows at reset (UTC).
     pub rtc: RtcDate,
@@ -169,7 +180,10 @@ impl Default for MachineConfig {
             machine: MachineType::default(),
             cpu: CpuChoice::default(),
             cpus: 1,
+            cpus_max: None,
             memory: MemorySize::default(),
+            memory_slots: None,
+            memory_max: None,
             seed: Seed::default(),
             rtc: RtcDate::default(),
             quantum: DEFAULT_QUANTUM,
@@ -238,6 +252,8 @@ pub enum ConfigError {
     WriteThrough { disk: String, option: &'static str },
     #[error("{key} is {value}; it must be between {min} and {max}")]
     OutOfRange { key: &'static str, value: u64, min: u64, max: u64 },
+    #[error("memory-slots and memory-max go together; one of them is missing")]
+    MemorySlots,
     #[error("the configuration cannot be written as TOML: {0}")]
     Write(#[from] toml::ser::Error),
 }
@@ -363,6 +379,10 @@ impl MachineConfig {
             }
         };
         range("cpus", self.cpus.into(), 1, CPUS_MAX.into())?;
+        range("cpus-max", self.cpus_max.unwrap_or(CPUS_MAX).into(), self.cpus.into(), CPUS_MAX.into())?;
+        if self.memory_slots.is_some() != self.memory_max.is_some() {
+            return Err(ConfigError::MemorySlots);
+        }
         let media = self.media();
         range("number of disks", media.len() as u64, 0, DISKS_MAX as u64)?;
         let ported = media.iter().filter(|disk| disk.interface.is_at_ahci()).count();

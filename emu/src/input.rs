@@ -1,7 +1,8 @@
 //! The input log: everything that came into a machine from outside, by the step at which it did.
 
 use crate::machine::request::Answer;
-use crate::machine::{Gesture, SEMANTICS_EPOCH};
+use crate::machine::{Gesture, Plug, SEMANTICS_EPOCH};
+use amber_devices::Part;
 use amber_snapshot::StateHash;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -35,6 +36,10 @@ pub enum Input {
     Frame(Vec<u8>),
     /// Its cable was plugged in, or pulled out.
     Link(bool),
+    /// A part came.
+    Plug(Plug),
+    /// The guest was asked to let go of a part.
+    Unplug(Part),
 }
 
 /// An input and when it came.

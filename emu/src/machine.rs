@@ -5,6 +5,7 @@ mod disks;
 mod equipment;
 mod frozen;
 mod gestures;
+mod hotplug;
 mod layout;
 mod nic;
 pub mod request;
@@ -23,6 +24,7 @@ pub use disks::DiskImage;
 pub use equipment::{Equipment, Peripherals};
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
+pub use hotplug::{CpuParts, Hotplug, MemoryParts, Plug, PlugError};
 pub use layout::RamLayout;
 pub use nic::NicSpec;
 pub use restore::{RegionSource, RestoreError};
@@ -35,11 +37,12 @@ use crate::boot::{BootError, BootImage};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Engine, Vcpu};
 use amber_devices::Platform;
-use amber_mmu::{FrameId, FramesError, Mmu, PAGE};
+use amber_mmu::{FrameId, FramesError, GROUP, Mmu, PAGE};
 use amber_snapshot::{RegionTree, Schema, Section};
 use disks::Attached;
 use serde::{Deserialize, Serialize};
 use start::Start;
+use std::sync::Arc;
 
 /// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
 /// cost, how often the host is asked for input, how fast serial characters and the TSC go.
@@ -128,6 +131,28 @@ pub(crate) struct Region {
     pub pages: u32,
     /// Its hash tree as of the last time it was asked for.
     pub tree: RegionTree,
+    life: Life,
+}
+
+/// Tells regions apart that follow each other at one place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Life(Arc<()>);
+
+impl PartialEq for Life {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Region {
+    pub fn new(name: &'static str, first: FrameId, pages: u32) -> Self {
+        Self { name, first, pages, tree: RegionTree::default(), life: Life::default() }
+    }
+
+    /// Whether it is the same region, maybe at another time.
+    pub fn is(&self, other: &Self) -> bool {
+        self.life == other.life
+    }
 }
 
 /// A whole machine.
@@ -200,25 +225,30 @@ impl Machine {
         let model = spec.model()?;
         let chipset = equipment.chipset(spec.chipset());
         let platform = Platform::new(&chipset).map_err(|e| MachineError::Platform(e.to_string()))?;
+        let memory = spec.memory;
         let too_large = || {
             let cause = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-            MachineError::Frames(FramesError::Reserve { bytes: spec.memory, cause })
+            MachineError::Frames(FramesError::Reserve { bytes: memory, cause })
         };
         let sizes = spec.region_pages();
-        let total = sizes.iter().try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));
+        let sizes = sizes.map(|pages| pages.next_multiple_of(GROUP as u64));
+        let room = equipment.hotplug.room(&spec) / PAGE;
+        let total = sizes
+            .iter()
+            .chain([&room])
+            .try_fold(0u32, |all, pages| all.checked_add(u32::try_from(*pages).ok()?));
         let mut mmu = Mmu::new(total.ok_or_else(too_large)?)?;
         let mut regions = Vec::new();
-        for (name, pages) in REGION_NAMES.into_iter().zip(sizes) {
+        for (name, pages) in REGION_NAMES.into_iter().zip(spec.region_pages()) {
             let pages = pages as u32;
             let first = mmu.allocate(pages).ok_or_else(too_large)?;
-            regions.push(Region { name, first, pages, tree: RegionTree::default() });
+            regions.push(Region::new(name, first, pages));
         }
-        let vcpus = (0..spec.cpus).map(|id| Vcpu::new(model, id, spec.cpus, spec.seed)).collect();
         let position = Position {
             step: 0,
             epoch: SEMANTICS_EPOCH,
             current: 0,
-            slice_end: if spec.cpus == 1 { 0 } else { spec.quantum },
+            slice_end: 0,
             poll_at: POLL_NS,
             serial_queue: Vec::new(),
             input_ended: false,
@@ -226,11 +256,11 @@ impl Machine {
             inputs: 0,
             ended: None,
         };
-        Ok(Self {
+        let mut machine = Self {
             spec,
             equipment,
             model,
-            vcpus,
+            vcpus: Vec::new(),
             mmu,
             code: CodeCache::new(),
             platform,
@@ -239,7 +269,15 @@ impl Machine {
             disks: Vec::new(),
             messages: Vec::new(),
             asking: None,
-        })
+        };
+        for dimm in machine.equipment.hotplug.dimms() {
+            machine.allocate_dimm(&dimm).ok_or_else(too_large)?;
+        }
+        let (ids, max) = machine.processor_ids();
+        let MachineSpec { seed, quantum, .. } = machine.spec;
+        machine.vcpus = ids.into_iter().map(|id| Vcpu::new(model, id, max, seed)).collect();
+        machine.position.slice_end = if machine.vcpus.len() == 1 { 0 } else { quantum };
+        Ok(machine)
     }
 
     /// Whether there is something at the reset vector.
@@ -271,10 +309,12 @@ impl Machine {
     pub(crate) fn reset(&mut self) {
         let now = self.now();
         tracing::info!(target: "reset", "platform reset at step {} ({now} ns)", self.position.step);
-        for (id, vcpu) in self.vcpus.iter_mut().enumerate() {
+        let (ids, max) = self.processor_ids();
+        self.note_reset();
+        for (id, vcpu) in ids.into_iter().zip(&mut self.vcpus) {
             let (random, retired) = (vcpu.system.random, vcpu.system.retired);
             let watch = vcpu.watch().clone();
-            *vcpu = Vcpu::new(self.model, id as u32, self.spec.cpus, self.spec.seed);
+            *vcpu = Vcpu::new(self.model, id, max, self.spec.seed);
             vcpu.system.random = random;
             vcpu.system.retired = retired;
             // The TSC restarts at 0 (SDM table 9-1).

@@ -23,7 +23,7 @@ pub(crate) struct Group {
 
 impl Group {
     fn fresh(pool: &Arc<Pool>) -> Option<Self> {
-        let first = pool.take_run(GROUP as u32)?.0;
+        let first = pool.take_group()?.0;
         let frames = std::array::from_fn(|i| HostFrame(first + i as u32));
         Some(Self { pool: Arc::clone(pool), frames, generations: [0; GROUP], newest: 0, pending: None })
     }
@@ -63,10 +63,20 @@ impl Drop for Group {
     }
 }
 
+/// Groups by index; `None` where frames were given back and nobody has them now.
+type Groups = Vec<Option<Arc<Group>>>;
+
+/// The group a frame is in. Frames that are asked for belong to a region that is there.
+#[inline]
+fn group_of(groups: &[Option<Arc<Group>>], frame: FrameId) -> &Arc<Group> {
+    let group = groups[frame.0 as usize / GROUP].as_ref();
+    group.unwrap_or_else(|| unreachable!("frame {} was given back", frame.0))
+}
+
 /// Guest frames as they were at one moment; they stay so while the machine goes on.
 #[derive(Clone)]
 pub struct FrozenFrames {
-    groups: Arc<[Arc<Group>]>,
+    groups: Arc<[Option<Arc<Group>>]>,
     epoch: u64,
     moment: Moment,
     health: Health,
@@ -85,19 +95,19 @@ impl PartialEq for Moment {
 impl FrozenFrames {
     /// The bytes of a frame.
     pub fn bytes(&self, frame: FrameId) -> &[u8] {
-        let group = &self.groups[frame.0 as usize / GROUP];
+        let group = group_of(&self.groups, frame);
         group.pool.bytes(group.host(frame.0 as usize % GROUP))
     }
 
     /// Generation of the last write to `frame` before the moment, `None` while it was never written.
     pub fn generation(&self, frame: FrameId) -> Option<u64> {
-        let generation = self.groups[frame.0 as usize / GROUP].generations[frame.0 as usize % GROUP];
+        let generation = group_of(&self.groups, frame).generations[frame.0 as usize % GROUP];
         (generation != 0).then_some(generation)
     }
 
     /// The latest generation among the 512 frames from `first` on, which starts a group.
     pub fn newest(&self, first: FrameId) -> u64 {
-        self.groups[first.0 as usize / GROUP].newest
+        group_of(&self.groups, first).newest
     }
 }
 
@@ -111,7 +121,7 @@ pub(crate) struct Owned {
 /// The frames.
 pub(crate) struct Frames {
     pool: Arc<Pool>,
-    groups: Vec<Arc<Group>>,
+    groups: Groups,
     /// The epoch that writes belong to now.
     epoch: u64,
     /// The frozen state that `written` is relative to.
@@ -141,11 +151,41 @@ impl Frames {
 
     /// Takes `count` consecutive zero frames, from a multiple of 512 on; `None` when the host has no more.
     pub fn allocate(&mut self, count: u32) -> Option<FrameId> {
-        let first = self.groups.len();
-        for _ in 0..(count as usize).div_ceil(GROUP) {
-            self.groups.push(Arc::new(Group::fresh(&self.pool)?));
+        let wanted = (count as usize).div_ceil(GROUP);
+        let first = self.room_for(wanted);
+        let frame = u32::try_from((first + wanted) * GROUP).ok().map(|_| FrameId((first * GROUP) as u32))?;
+        let fresh: Option<Groups> =
+            (0..wanted).map(|_| Some(Some(Arc::new(Group::fresh(&self.pool)?)))).collect();
+        let fresh = fresh?;
+        self.groups.resize(self.groups.len().max(first + wanted), None);
+        self.groups[first..first + wanted].clone_from_slice(&fresh);
+        self.differ_in_groups();
+        Some(frame)
+    }
+
+    /// The first of so many groups in a row that nobody has.
+    fn room_for(&self, wanted: usize) -> usize {
+        let mut first = 0;
+        for (n, group) in self.groups.iter().enumerate() {
+            if group.is_some() {
+                first = n + 1;
+            } else if n + 1 - first == wanted {
+                break;
+            }
         }
-        u32::try_from(first * GROUP).ok().map(FrameId)
+        first
+    }
+
+    /// Gives back what [`Self::allocate`] gave.
+    pub fn release(&mut self, first: FrameId, count: u32) {
+        let first = first.0 as usize / GROUP;
+        self.groups[first..first + (count as usize).div_ceil(GROUP)].fill(None);
+        self.differ_in_groups();
+    }
+
+    /// No list of written frames says how this one differs from any frozen state.
+    fn differ_in_groups(&mut self) {
+        self.base = Moment::default();
     }
 
     /// Has the contents of the 512 frames from `first` on (untouched since [`Self::allocate`]) come from `source`
@@ -159,7 +199,8 @@ impl Frames {
     ) {
         // What is written from now on is newer than what comes.
         self.epoch = self.epoch.max(FIRST_EPOCH + 1);
-        let Some(group) = Arc::get_mut(&mut self.groups[first.0 as usize / GROUP]) else {
+        let group = self.groups[first.0 as usize / GROUP].as_mut().and_then(Arc::get_mut);
+        let Some(group) = group else {
             unreachable!("a group that was just allocated is shared with nobody")
         };
         for (index, generation) in group.generations.iter_mut().enumerate() {
@@ -175,7 +216,7 @@ impl Frames {
 
     /// What is still to come, for a thread that fetches it ahead of need.
     pub fn pending(&self) -> Vec<Arc<Pending>> {
-        self.groups.iter().filter_map(|group| group.pending.clone()).collect()
+        self.groups.iter().flatten().filter_map(|group| group.pending.clone()).collect()
     }
 
     /// The state now. Every address given out before may become stale by the next write.
@@ -200,7 +241,7 @@ impl Frames {
 
     /// Frames of their own that start as `frozen`.
     pub fn fork(frozen: &FrozenFrames) -> Option<Self> {
-        let pool = Arc::clone(&frozen.groups.first()?.pool);
+        let pool = Arc::clone(&frozen.groups.iter().flatten().next()?.pool);
         Some(Self {
             pool,
             groups: frozen.groups.to_vec(),
@@ -219,7 +260,8 @@ impl Frames {
             return std::mem::take(&mut self.written);
         }
         let mut differing = Vec::new();
-        for (n, (own, then)) in self.groups.iter().zip(&*frozen.groups).enumerate() {
+        for (n, pair) in self.groups.iter().zip(&*frozen.groups).enumerate() {
+            let (Some(own), Some(then)) = pair else { continue };
             let comparable = Arc::ptr_eq(&own.pool, &then.pool);
             if !Arc::ptr_eq(own, then) {
                 // A host frame that both name has not been written since: it would have been copied.
@@ -232,9 +274,23 @@ impl Frames {
 
     /// Begins to bring `frozen` back: the frames to be written again. [`Self::rewound`] ends it.
     pub fn begin_rewind(&mut self, frozen: &FrozenFrames) -> Vec<FrameId> {
+        self.take_groups(frozen);
         let changed = self.written_since(frozen);
         self.epoch = self.epoch.max(frozen.epoch) + 1;
         changed
+    }
+
+    /// Has the groups `frozen` has: those that came since go, and those that went since are shared with it.
+    fn take_groups(&mut self, frozen: &FrozenFrames) {
+        if frozen.moment == self.base {
+            return;
+        }
+        self.groups.resize(frozen.groups.len(), None);
+        for (own, then) in self.groups.iter_mut().zip(&*frozen.groups) {
+            if own.is_none() || then.is_none() {
+                own.clone_from(then);
+            }
+        }
     }
 
     /// The frames hold what `frozen` does.
@@ -256,7 +312,7 @@ impl Frames {
 
     #[inline]
     fn host(&self, frame: FrameId) -> HostFrame {
-        self.groups[frame.0 as usize / GROUP].host(frame.0 as usize % GROUP)
+        group_of(&self.groups, frame).host(frame.0 as usize % GROUP)
     }
 
     /// Host address of the first byte of `frame`, to read.
@@ -274,7 +330,7 @@ impl Frames {
     /// Whether a write would give `frame` another address.
     #[inline]
     pub fn shared(&self, frame: FrameId) -> bool {
-        let group = &self.groups[frame.0 as usize / GROUP];
+        let group = group_of(&self.groups, frame);
         Arc::strong_count(group) > 1 || self.pool.shared(group.frames[frame.0 as usize % GROUP])
     }
 
@@ -282,12 +338,11 @@ impl Frames {
     /// copy.
     pub fn own(&mut self, frame: FrameId) -> Option<Owned> {
         let (n, index) = (frame.0 as usize / GROUP, frame.0 as usize % GROUP);
-        if Arc::get_mut(&mut self.groups[n]).is_none() {
-            self.groups[n] = Arc::new(self.groups[n].share());
+        let Some(slot) = self.groups[n].as_mut() else { unreachable!("frame {} was given back", frame.0) };
+        if Arc::get_mut(slot).is_none() {
+            *slot = Arc::new(slot.share());
         }
-        let Some(group) = Arc::get_mut(&mut self.groups[n]) else {
-            unreachable!("a group made here has one owner")
-        };
+        let Some(group) = Arc::get_mut(slot) else { unreachable!("a group made here has one owner") };
         let mut host = group.host(index);
         let moved = self.pool.shared(host);
         if moved {
@@ -312,13 +367,13 @@ impl Frames {
 
     /// Generation of the last write to `frame`, `None` while it was never written.
     pub fn generation(&self, frame: FrameId) -> Option<u64> {
-        let generation = self.groups[frame.0 as usize / GROUP].generations[frame.0 as usize % GROUP];
+        let generation = group_of(&self.groups, frame).generations[frame.0 as usize % GROUP];
         (generation != 0).then_some(generation)
     }
 
     /// The latest generation among the 512 frames from `first` on, which starts a group.
     pub fn newest(&self, first: FrameId) -> u64 {
-        self.groups[first.0 as usize / GROUP].newest
+        group_of(&self.groups, first).newest
     }
 
     /// Notes that the memory is not what it should be.
@@ -333,7 +388,7 @@ impl Frames {
 
     /// Guest memory there is, bytes.
     pub fn guest_bytes(&self) -> u64 {
-        (self.groups.len() * GROUP) as u64 * PAGE
+        (self.groups.iter().flatten().count() * GROUP) as u64 * PAGE
     }
 
     /// Host memory behind the frames, with those of forks and frozen states, bytes.
@@ -399,6 +454,46 @@ mod tests {
         }
         assert_eq!(frames.host_bytes(), 512 * PAGE);
         assert!(used <= 612 * PAGE, "{used}");
+    }
+
+    #[test]
+    fn frames_come_and_go_and_are_there_again_after_a_rewind() {
+        let mut frames = Frames::new(4096).expect("pool");
+        frames.allocate(600);
+        let one = frames.freeze();
+        let module = frames.allocate(1000).expect("host memory");
+        assert_eq!(module, FrameId(1024));
+        write(&mut frames, 1030, 1);
+        let two = frames.freeze();
+        let used = frames.host_bytes();
+        frames.release(module, 1000);
+        assert_eq!(frames.guest_bytes(), 1024 * PAGE);
+        assert_eq!(frames.allocate(400), Some(FrameId(1024)), "there is room again");
+        write(&mut frames, 1031, 2);
+        let rewound = |frames: &mut Frames, to: &FrozenFrames| {
+            for frame in frames.begin_rewind(to) {
+                let host = frames.own(frame).expect("host memory").host;
+                frames.memory().write(host, 0, to.bytes(frame));
+            }
+            frames.rewound(to);
+        };
+        rewound(&mut frames, &two);
+        assert_eq!(
+            (frames.guest_bytes(), first_byte(&frames, 1030), first_byte(&frames, 1031)),
+            (2048 * PAGE, 1, 0)
+        );
+        write(&mut frames, 1030, 3);
+        assert_eq!(two.bytes(FrameId(1030))[0], 1);
+        rewound(&mut frames, &one);
+        assert_eq!(frames.guest_bytes(), 1024 * PAGE);
+        drop((one, two));
+        for _ in 0..100 {
+            let module = frames.allocate(1024).expect("host memory");
+            assert_eq!(frames.bytes(FrameId(module.0 + 7))[0], 0);
+            write(&mut frames, module.0 + 7, 9);
+            frames.release(module, 1024);
+        }
+        assert!(frames.host_bytes() <= used + 1024 * PAGE, "{}", frames.host_bytes());
     }
 
     #[test]

@@ -144,6 +144,13 @@ impl Mmu {
         self.frames.allocate(count)
     }
 
+    /// Gives back what [`Self::allocate`] gave. No map leads there any more, and nothing is cached of it: see
+    /// [`Self::drop_translations`] and [`Self::drop_code_marks`].
+    pub fn release(&mut self, first: FrameId, count: u32) {
+        debug_assert!((first.0..first.0 + count).all(|frame| self.info.traps(FrameId(frame)) == 0));
+        self.frames.release(first, count);
+    }
+
     /// Replaces the address map of a view. Every translation goes.
     pub fn set_map(&mut self, view: ViewId, map: AddressMap) {
         let slot = &mut self.maps[usize::from(view.0 & 1)];

@@ -93,6 +93,8 @@ struct Room {
     used: u32,
     /// Frames given back, to be given out again before fresh ones.
     free: Vec<u32>,
+    /// First frames of groups given back whole.
+    free_groups: Vec<u32>,
 }
 
 type Counts = Box<[AtomicU32]>;
@@ -131,7 +133,7 @@ impl Pool {
 
     fn reserve(capacity: u32) -> std::io::Result<Self> {
         let reservation = Reservation::new(capacity as usize * PAGE as usize + HUGE)?;
-        let room = Room { huge: false, committed: 0, used: 0, free: Vec::new() };
+        let room = Room { huge: false, committed: 0, used: 0, free: Vec::new(), free_groups: Vec::new() };
         Ok(Self {
             base: reservation.start().next_multiple_of(HUGE),
             reservation,
@@ -178,8 +180,19 @@ impl Pool {
         }
     }
 
+    /// Takes a group of consecutive zero frames from a huge-page boundary on. Each has one owner.
+    pub fn take_group(&self) -> Option<HostFrame> {
+        let freed = self.room().free_groups.pop();
+        let Some(first) = freed else { return self.take_run(GROUP as u32) };
+        for frame in first..first + GROUP as u32 {
+            self.count(HostFrame(frame)).store(1, Ordering::Relaxed);
+            self.write(HostFrame(frame), 0, &[0; PAGE as usize]);
+        }
+        Some(HostFrame(first))
+    }
+
     /// Takes `count` consecutive fresh zero frames from a huge-page boundary on. Each has one owner.
-    pub fn take_run(&self, count: u32) -> Option<HostFrame> {
+    fn take_run(&self, count: u32) -> Option<HostFrame> {
         let mut room = self.room();
         let first = room.used.checked_next_multiple_of(GROUP as u32)?;
         let end = first.checked_add(count)?;
@@ -197,6 +210,11 @@ impl Pool {
     /// Takes one frame with one owner and any contents.
     pub fn take(&self) -> Option<HostFrame> {
         let mut room = self.room();
+        if room.free.is_empty()
+            && let Some(first) = room.free_groups.pop()
+        {
+            room.free.extend((first..first + GROUP as u32).rev());
+        }
         let frame = match room.free.pop() {
             Some(frame) => frame,
             None => {
@@ -235,16 +253,22 @@ impl Pool {
     /// Takes owners away; frames without any go back to the pool.
     pub fn release(&self, frames: impl Iterator<Item = HostFrame>) {
         let last = |frame: &HostFrame| self.count(*frame).fetch_sub(1, Ordering::AcqRel) == 1;
-        let mut freed = frames.filter(last).map(|frame| frame.0).peekable();
-        if freed.peek().is_some() {
-            self.room().free.extend(freed);
+        let freed: Vec<u32> = frames.filter(last).map(|frame| frame.0).collect();
+        let whole = freed.len() == GROUP
+            && freed[0].is_multiple_of(GROUP as u32)
+            && freed.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        match freed.first() {
+            Some(first) if whole => self.room().free_groups.push(*first),
+            Some(_) => self.room().free.extend(freed),
+            None => {}
         }
     }
 
     /// Host memory in frames that were given out and not given back, bytes.
     pub fn in_use(&self) -> u64 {
         let room = self.room();
-        (u64::from(room.used) - room.free.len() as u64) * PAGE
+        let free = room.free.len() + room.free_groups.len() * GROUP;
+        (u64::from(room.used) - free as u64) * PAGE
     }
 
     /// Host address of the first byte of `frame`.

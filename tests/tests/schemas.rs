@@ -1,9 +1,12 @@
 //! A section's schema does not change without its version: a state saved before would be read as something else.
 
 use amber_cpu::state::CpuSection;
-use amber_devices::{DiskConfig, DiskInterface, NicConfig, NicModel, Peripheral, Platform, PlatformConfig};
+use amber_devices::{
+    CpuSlots, DiskConfig, DiskInterface, HotplugConfig, MemorySlots, NicConfig, NicModel, Peripheral,
+    Platform, PlatformConfig,
+};
 use amber_emu::config::Firmware;
-use amber_emu::machine::{NicSpec, Peripherals};
+use amber_emu::machine::{CpuParts, MemoryParts, NicSpec, Peripherals};
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -24,6 +27,10 @@ fn schemas_change_with_their_versions() {
     let diskette = DiskConfig { sectors: 2880, ..disk(DiskInterface::Floppy) };
     let disks =
         vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide), diskette];
+    let hotplug = HotplugConfig {
+        cpus: Some(CpuSlots { max: 2, present: vec![0] }),
+        memory: Some(MemorySlots { count: 1, max: 1 << 30, dimms: Vec::new() }),
+    };
     let mac = [2, 0, 0, 0, 0, 1];
     let chipset = PlatformConfig {
         disks,
@@ -31,6 +38,7 @@ fn schemas_change_with_their_versions() {
         firmware_len: 0x2000,
         variables_len: 0x1000,
         nic: Some(NicConfig { model: NicModel::Virtio, mac }),
+        hotplug,
         ..PlatformConfig::default()
     };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
@@ -39,7 +47,12 @@ fn schemas_change_with_their_versions() {
     let other = Platform::new(&other).expect("it can be built").sections("platform0");
     let peripherals: Peripherals = Peripheral::all().collect();
     let nic = NicSpec::new(NicModel::Virtio, mac).to_section("nic0");
-    let own = [Section::to_section(&peripherals, "peripherals"), nic];
+    let own = [
+        Section::to_section(&peripherals, "peripherals"),
+        nic,
+        CpuParts::new(1, 2).to_section("hotplug/cpus"),
+        MemoryParts::new(1, 1 << 30).to_section("hotplug/memory"),
+    ];
     let machine = disk_rom(&scratch.0).sections();
     let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&other).chain(&own).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();

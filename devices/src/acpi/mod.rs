@@ -3,6 +3,7 @@
 
 mod dsdt;
 mod tables;
+mod terms;
 
 use crate::platform::PlatformConfig;
 use crate::smbios;

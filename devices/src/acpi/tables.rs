@@ -4,7 +4,7 @@ use super::dsdt;
 use crate::hpet::{GCAP_ID_LOW, HPET_BASE};
 use crate::ioapic::IOAPIC_BASE;
 use crate::pci::{PCIEXBAR_BASE, PMBASE_FIRMWARE};
-use crate::platform::PlatformConfig;
+use crate::platform::{PlatformConfig, RamLayout};
 use crate::pm::{ACPI_DISABLE, ACPI_ENABLE, GPE0_STS, SCI_IRQ};
 use acpi_tables::fadt::{FADT, FADTBuilder, Flags};
 use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
@@ -15,6 +15,10 @@ pub(super) const OEM_TABLE_ID: [u8; 8] = *b"Q35     ";
 const LAPIC_BASE: u32 = 0xfee0_0000;
 const RSDP_LEN: usize = 36;
 const TABLE_CHECKSUM: usize = 9;
+
+/// Flags of a processor (ACPI 6.5, table 5.22).
+const ENABLED: u8 = 1;
+const ONLINE_CAPABLE: u8 = 2;
 
 /// A field that holds an offset into the block and becomes an address.
 pub(super) struct Pointer {
@@ -61,7 +65,10 @@ impl Tables {
         let madt = tables.append(madt(config).as_slice());
         let hpet = tables.append(hpet().as_slice());
         let mcfg = tables.append(&mcfg());
-        let listed = [fadt, madt, hpet, mcfg];
+        let mut listed = vec![fadt, madt, hpet, mcfg];
+        if let Some(srat) = srat(config) {
+            listed.push(tables.append(srat.as_slice()));
+        }
         let rsdt = tables.append_root(*b"RSDT", &listed, 4);
         let xsdt = tables.append_root(*b"XSDT", &listed, 8);
         tables.rsdp = rsdp(rsdt, xsdt);
@@ -147,12 +154,15 @@ fn fadt(dsdt: usize) -> Vec<u8> {
 
 /// Multiple APIC description table (ACPI 6.5, 5.2.12).
 fn madt(config: &PlatformConfig) -> Sdt {
-    let mut madt = Sdt::new(*b"APIC", 36, 1, OEM_ID, OEM_TABLE_ID, 1);
+    // The fifth revision knows processors that are not there yet (ACPI 6.3).
+    let revision = if config.hotplug.cpus.is_some() { 5 } else { 1 };
+    let mut madt = Sdt::new(*b"APIC", 36, revision, OEM_ID, OEM_TABLE_ID, 1);
     madt.append_slice(&LAPIC_BASE.to_le_bytes());
     // PCAT_COMPAT: a pair of 8259As is there.
     madt.append_slice(&1u32.to_le_bytes());
-    for cpu in 0..config.cpus.min(255) as u8 {
-        madt.append_slice(&[0, 8, cpu, cpu, 1, 0, 0, 0]);
+    for cpu in 0..config.cpus_max().min(255) as u8 {
+        let flags = if u32::from(cpu) < config.cpus { ENABLED } else { ONLINE_CAPABLE };
+        madt.append_slice(&[0, 8, cpu, cpu, flags, 0, 0, 0]);
     }
     madt.append_slice(&[1, 12, 0, 0]);
     madt.append_slice(&(IOAPIC_BASE as u32).to_le_bytes());
@@ -164,6 +174,30 @@ fn madt(config: &PlatformConfig) -> Sdt {
     // NMI is LINT1 of every processor.
     madt.append_slice(&[4, 6, 0xff, 0, 0, 1]);
     madt
+}
+
+/// System resource affinity table (ACPI 6.5, 5.2.16), of platforms with memory slots: it tells systems how far memory may
+/// come to reach, before any is there. All is in one domain.
+fn srat(config: &PlatformConfig) -> Option<Sdt> {
+    const HOT_PLUGGABLE: u32 = 2;
+    let (start, end) = config.dimms()?;
+    let mut srat = Sdt::new(*b"SRAT", 36, 3, OEM_ID, OEM_TABLE_ID, 1);
+    srat.append_slice(&1u32.to_le_bytes());
+    srat.append_slice(&[0; 8]);
+    for cpu in 0..config.cpus_max().min(255) as u8 {
+        srat.append_slice(&[0, 16, 0, cpu, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    let layout = RamLayout::new(config.memory_size);
+    let ranges = [(0, layout.low, 0), (1 << 32, layout.high, 0), (start, end - start, HOT_PLUGGABLE)];
+    for (base, len, flags) in ranges.into_iter().filter(|(_, len, _)| *len != 0) {
+        srat.append_slice(&[1, 40, 0, 0, 0, 0, 0, 0]);
+        srat.append_slice(&u64::to_le_bytes(base));
+        srat.append_slice(&u64::to_le_bytes(len));
+        srat.append_slice(&[0; 4]);
+        srat.append_slice(&(flags | 1).to_le_bytes());
+        srat.append_slice(&[0; 8]);
+    }
+    Some(srat)
 }
 
 /// HPET description table (IA-PC HPET 1.0a, 3.2.4).

@@ -48,7 +48,7 @@ impl Items {
         items.set(NUMA, &[0; 8]);
         let menu = config.fw_cfg_files.iter().any(|(name, _)| name == BOOT_MENU_WAIT);
         items.set(BOOT_MENU, &u16::from(menu).to_le_bytes());
-        items.set(MAX_CPUS, &cpus.to_le_bytes());
+        items.set(MAX_CPUS, &(config.cpus_max() as u16).to_le_bytes());
         items.set(IRQ0_OVERRIDE, &[1]);
         let mut files = BTreeMap::from([
             ("bootorder".to_owned(), Vec::new()),
@@ -56,11 +56,23 @@ impl Items {
             // SLP_TYP of S0 to S5; bit 7 says that the state is there. S3 and S4 are not.
             ("etc/system-states".to_owned(), vec![0x80, 0, 0, 0x01, 0x02, 0x80]),
         ]);
+        if let Some((_, end)) = config.dimms() {
+            // Where firmware may have PCI's 64-bit BARs begin.
+            files.insert(
+                "etc/reserved-memory-end".to_owned(),
+                end.next_multiple_of(1 << 30).to_le_bytes().to_vec(),
+            );
+        }
         files.extend(acpi::files(config));
         files.extend(smbios::files(config));
         files.extend(config.fw_cfg_files.iter().cloned());
         items.add_files(files);
         items
+    }
+
+    /// How many processors are there now.
+    pub fn set_cpus(&mut self, cpus: u32) {
+        self.set(NB_CPUS, &(cpus as u16).to_le_bytes());
     }
 
     pub fn set(&mut self, key: u16, bytes: &[u8]) {

@@ -34,7 +34,7 @@ pub(crate) struct FwCfgRegisters {
     offset: u32,
     /// High half of the DMA address, written first.
     dma_high: u32,
-    /// blake3 of all items.
+    /// blake3 of all items, as the platform starts with them.
     items_digest: [u8; 32],
 }
 
@@ -47,7 +47,7 @@ impl Section for FwCfgRegisters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FwCfg {
     pub(crate) registers: FwCfgRegisters,
-    /// Shared by all copies: it never changes.
+    /// Shared by copies. It changes only with the number of processors, which follows from what is there.
     items: Arc<Items>,
     /// First address behind RAM: nothing is written beyond. Configuration.
     ram_end: u64,
@@ -61,6 +61,11 @@ impl FwCfg {
             items: Arc::new(items),
             ram_end,
         }
+    }
+
+    /// Firmware is told how many processors there are. That is no part of the digest.
+    pub(crate) fn set_cpus(&mut self, cpus: u32) {
+        Arc::make_mut(&mut self.items).set_cpus(cpus);
     }
 
     /// The registers of a saved state belong to the items this platform has.

@@ -5,11 +5,10 @@ use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    AudioChoice, Bios, BootOrder, CdChoice, ConfigError, CpuChoice, Debugcon, DeviceChoice, DiskChoice,
-    Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory, MachineConfig, MachineType,
-    MemorySize, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi, VgaBios, VgaChoice,
+    AudioChoice, Bios, BootOrder, CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DeviceChoice,
+    DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory, MachineConfig,
+    MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi, VgaBios, VgaChoice,
 };
-use amber_devices::CPUS_MAX;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -152,12 +151,13 @@ pub struct MachineArgs {
     /// CPU model with features added or removed: MODEL[,+f,-f].
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<CpuChoice>,
-    /// Number of vCPUs, 1 to 255 [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CPUS_MAX)))]
-    pub cpus: Option<u32>,
-    /// RAM, 2M to 64G: 512M, 1G [default: 512M].
-    #[arg(long, value_name = "SIZE")]
-    pub memory: Option<MemorySize>,
+    /// Number of vCPUs, 1 to 255; with max=M as many can be there while the machine runs, by `amber ctl` [default: 1].
+    #[arg(long, value_name = "N[,max=M]")]
+    pub cpus: Option<CpuCount>,
+    /// RAM, 2M to 64G: 512M, 1G; with slots=K,max=SIZE up to K modules can be there besides while the machine runs, by
+    /// `amber ctl` [default: 512M].
+    #[arg(long, value_name = "SIZE[,slots=K,max=SIZE]")]
+    pub memory: Option<MemoryChoice>,
     /// Seed of all the machine's randomness [default: 0].
     #[arg(long, value_name = "N")]
     pub seed: Option<Seed>,
@@ -381,8 +381,13 @@ impl MachineArgs {
         }
         set(&mut config.machine, machine);
         set(&mut config.cpu, cpu);
-        set(&mut config.cpus, cpus);
-        set(&mut config.memory, memory);
+        if let Some(CpuCount { count, max }) = *cpus {
+            (config.cpus, config.cpus_max) = (count, max);
+        }
+        if let Some(MemoryChoice { size, modules }) = *memory {
+            config.memory = size;
+            (config.memory_slots, config.memory_max) = modules.unzip();
+        }
         set(&mut config.seed, seed);
         set(&mut config.rtc, rtc);
         set(&mut config.quantum, quantum);

@@ -3,7 +3,10 @@
 use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, FwCfgChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
-use crate::machine::{DiskImage, Equipment, FW_CFG_MAX, FwCfgFile, Machine, MachineSpec, NicSpec};
+use crate::machine::{
+    CpuParts, DiskImage, Equipment, FW_CFG_MAX, FwCfgFile, Hotplug, Machine, MachineSpec, MemoryParts,
+    NicSpec,
+};
 use amber_devices::{
     DiskConfig, DiskInterface, DisplayKind, RamLayout, boot_order, is_diskette, place_tables,
 };
@@ -34,20 +37,29 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         variables_len: 0,
         fw_cfg: fw_cfg(config)?,
     };
+    let peripherals = config.device.iter().map(|device| device.0).collect();
+    let nic = config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0));
+    let equipment = Equipment { peripherals, nic, hotplug: hotplug(config) };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
     if let Some(rom) = &mut image.rom {
         rom.option_rom = option_rom(config, &guest)?;
     }
     // Without firmware nobody else places the tables.
-    let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&spec.chipset()) };
-    let equipment = Equipment {
-        peripherals: config.device.iter().map(|device| device.0).collect(),
-        nic: config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0)),
-    };
+    let chipset = equipment.chipset(spec.chipset());
+    let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&chipset) };
     let mut machine = Machine::equipped(spec, image, tables, &images, equipment)?;
     machine.set_engine(config.engine.into());
     Ok(machine)
+}
+
+/// What may come and go.
+fn hotplug(config: &MachineConfig) -> Hotplug {
+    let modules = config.memory_slots.zip(config.memory_max);
+    Hotplug {
+        cpus: config.cpus_max.map(|max| CpuParts::new(config.cpus, max)),
+        memory: modules.map(|(slots, max)| MemoryParts::new(slots, max.bytes())),
+    }
 }
 
 /// The display's option ROM: the one named, else the one of SeaBIOS that lies beside the BIOS. Only a BIOS runs it.

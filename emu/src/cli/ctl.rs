@@ -22,13 +22,17 @@ enum Kind {
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 11] = [
+const PARAMETERS: [Parameters; 15] = [
     ("step", &[("count", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),
     ("load", &[("snapshot", Kind::Snapshot)], 1),
     ("serial", &[("text", Kind::Text)], 1),
     ("read", &[("address", Kind::Number), ("len", Kind::Number)], 2),
     ("screenshot", &[("file", Kind::File)], 1),
+    ("cpu-add", &[("id", Kind::Number)], 0),
+    ("cpu-remove", &[("id", Kind::Number)], 1),
+    ("memory-add", &[("size", Kind::Text)], 1),
+    ("memory-remove", &[("slot", Kind::Number)], 1),
     ("type", &[("text", Kind::Text)], 1),
     ("key", &[("keys", Kind::Text)], 1),
     ("net-link", &[("state", Kind::Text)], 1),
@@ -49,8 +53,9 @@ const PARAMETERS: [Parameters; 11] = [
 /// # Errors
 /// When nobody listens, or the machine says why not.
 pub fn run(args: &CtlArgs) -> Result<i32> {
-    let result = ask(&args.socket, &args.method, params(args)?)?;
-    match (&*args.method, &result["text"]) {
+    let (method, given) = method(args);
+    let result = ask(&args.socket, &method, params(&method, given)?)?;
+    match (&*method, &result["text"]) {
         ("text", Value::String(text)) => write_out(text),
         _ => write_out(&format!("{result:#}\n")),
     }
@@ -93,14 +98,25 @@ pub(super) fn absolute(snapshot: &str) -> String {
     absolute.and_then(|file| file.into_os_string().into_string().ok()).unwrap_or_else(|| snapshot.to_owned())
 }
 
-fn params(args: &CtlArgs) -> Result<Value> {
-    let known = PARAMETERS.iter().find(|(method, ..)| *method == args.method);
+/// What comes and goes: `cpu add` is the method `cpu-add`.
+const PARTS: [&str; 2] = ["cpu", "memory"];
+
+/// The method and its parameters.
+fn method(args: &CtlArgs) -> (String, &[String]) {
+    match args.params.split_first() {
+        Some((verb, rest)) if PARTS.contains(&&*args.method) => (format!("{}-{verb}", args.method), rest),
+        _ => (args.method.clone(), &args.params),
+    }
+}
+
+fn params(method: &str, given: &[String]) -> Result<Value> {
+    let known = PARAMETERS.iter().find(|(known, ..)| *known == method);
     let (names, least) = known.map_or((&[][..], 0), |(_, names, least)| (names, *least));
-    if !(least..=names.len()).contains(&args.params.len()) {
-        bail!("{} takes {} parameters, {} are given", args.method, names.len(), args.params.len());
+    if !(least..=names.len()).contains(&given.len()) {
+        bail!("{method} takes {} parameters, {} are given", names.len(), given.len());
     }
     let mut params = Map::new();
-    for ((name, kind), text) in names.iter().zip(&args.params) {
+    for ((name, kind), text) in names.iter().zip(given) {
         let value = match kind {
             Kind::Number => json!(parse(text).with_context(|| format!("{name} {text}: no number"))?),
             Kind::Signed => json!(text.parse::<i64>().with_context(|| format!("{name} {text}: no number"))?),

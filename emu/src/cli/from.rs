@@ -3,9 +3,10 @@
 use super::args::MachineArgs;
 use super::stores::{self, Found};
 use crate::config::{
-    CpuChoice, DeviceChoice, DiskChoice, Mac, MachineConfig, MemorySize, NetChoice, RtcDate,
+    CpuChoice, CpuCount, DeviceChoice, DiskChoice, Mac, MachineConfig, MemoryChoice, MemorySize, NetChoice,
+    RtcDate,
 };
-use crate::machine::{DiskSpec, Equipment, Machine, MachineSpec, NicSpec};
+use crate::machine::{DiskSpec, Equipment, Hotplug, Machine, MachineSpec, NicSpec};
 use amber_snapshot::SnapshotId;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -23,8 +24,8 @@ pub struct Origin {
 pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<Origin> {
     let Found { id, snapshot, .. } = stores::find(config.store.as_deref(), text)?;
     let spec = Machine::spec_in(&snapshot.manifest.sections)?;
-    let mut differences = contradictions(asked, &spec);
     let equipment = Machine::equipment_in(&snapshot.manifest.sections)?;
+    let mut differences = contradictions(asked, &spec, &equipment.hotplug);
     differences.extend(other_devices(&asked.device, &equipment));
     let media = config.media();
     differences.extend(other_disks(&media, &spec.disks));
@@ -40,19 +41,17 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
 }
 
 /// Every option that asks for another machine than the snapshot holds, field by field.
-fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
+fn contradictions(asked: &MachineArgs, spec: &MachineSpec, hotplug: &Hotplug) -> Vec<String> {
     // What is in the option ROM is part of the snapshot. Disks and the network in a file beside --from count as well:
     // they say where the images are, and where the cable leads.
     let MachineArgs { machine, cpu, cpus, memory, seed, rtc, quantum, vga, boot, fw_cfg, .. } = asked;
     let have = CpuChoice { model: spec.cpu.clone(), features: spec.features.clone() };
+    let count = CpuCount { count: spec.cpus, max: hotplug.cpus.as_ref().map(|cpus| cpus.max()) };
     let fields = [
         ("--machine", machine.map(|asked| (asked.to_string(), spec.machine.clone()))),
         ("--cpu", cpu.as_ref().map(|asked| (asked.to_string(), have.to_string()))),
-        ("--cpus", cpus.map(|asked| (asked.to_string(), spec.cpus.to_string()))),
-        (
-            "--memory",
-            memory.map(|asked| (asked.to_string(), MemorySize::from_bytes(spec.memory).to_string())),
-        ),
+        ("--cpus", cpus.map(|asked| (asked.to_string(), count.to_string()))),
+        ("--memory", memory.map(|asked| (asked.to_string(), memory_of(spec, hotplug).to_string()))),
         ("--seed", seed.map(|asked| (asked.0.to_string(), spec.seed.to_string()))),
         ("--rtc", rtc.map(|asked| (asked.to_string(), date(spec.rtc_start)))),
         ("--vga", vga.map(|asked| (asked.to_string(), spec.display.clone()))),
@@ -66,6 +65,13 @@ fn contradictions(asked: &MachineArgs, spec: &MachineSpec) -> Vec<String> {
     let told = told.into_iter().filter(|(_, given)| *given);
     let told = told.map(|(option, _)| format!("{option} is told a machine when it is built"));
     fields.into_iter().filter_map(differs).chain(told).collect()
+}
+
+/// The memory as a person asks for it.
+fn memory_of(spec: &MachineSpec, hotplug: &Hotplug) -> MemoryChoice {
+    let modules =
+        hotplug.memory.as_ref().map(|memory| (memory.slots(), MemorySize::from_bytes(memory.max())));
+    MemoryChoice { size: MemorySize::from_bytes(spec.memory), modules }
 }
 
 /// Devices the snapshot does not have.

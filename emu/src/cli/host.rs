@@ -32,6 +32,8 @@ pub struct SessionHost {
     pub deaf: bool,
     /// Somebody does what the guest asks for.
     pub serves: bool,
+    /// Parts came or went, or the guest said something of one, since this was last looked at.
+    pub parts_changed: bool,
 }
 
 impl SessionHost {
@@ -48,6 +50,7 @@ impl SessionHost {
             hands: Hands::default(),
             deaf: false,
             serves: false,
+            parts_changed: false,
         }
     }
 
@@ -155,8 +158,12 @@ impl HostIo for SessionHost {
         self.serves
     }
 
+    fn part_changed(&mut self) {
+        self.parts_changed = true;
+    }
+
     fn stop_requested(&self) -> bool {
         let called = || self.control.as_ref().is_some_and(|(_, calls)| calls.any());
-        !self.deaf && (self.console.stop_requested() || called())
+        !self.deaf && (self.parts_changed || self.console.stop_requested() || called())
     }
 }

@@ -20,6 +20,7 @@ mod host;
 mod log;
 mod overlays;
 pub mod pace;
+mod parts;
 pub mod replay;
 pub mod report;
 pub mod run;

@@ -8,10 +8,11 @@ use crate::checkpoints::{Checkpoints, Policy, Shelf};
 use crate::config::{Guest, MachineConfig};
 use crate::input::{self, Input, Record};
 use crate::machine::request::{Answer, Refusal};
-use crate::machine::{Frozen, Gesture, HostIo, Machine, Ready, Stop};
+use crate::machine::{Frozen, Gesture, HostIo, Machine, Plug, Ready, Stop};
 use crate::sound::Recording;
+use amber_devices::Part;
 use amber_devices::sound::Sound;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -36,8 +37,33 @@ impl Player {
         }
     }
 
+    fn next_part(&self, step: u64) -> Option<Change> {
+        let next = self.left.front().filter(|next| next.step == step)?;
+        match &next.input {
+            Input::Plug(plug) => Some(Change::Plug(plug.clone())),
+            Input::Unplug(part) => Some(Change::Unplug(*part)),
+            _ => None,
+        }
+    }
+
     fn next_is(&self, step: u64, fits: impl Fn(&Input) -> bool) -> bool {
         self.left.front().is_some_and(|next| next.step == step && fits(&next.input))
+    }
+}
+
+/// A part that comes or is asked to go.
+enum Change {
+    Plug(Plug),
+    Unplug(Part),
+}
+
+impl Change {
+    fn come_or_go(self, machine: &mut Machine, player: &mut Player) -> Result<()> {
+        let done = match self {
+            Self::Plug(plug) => machine.plug(player, plug).map(drop),
+            Self::Unplug(part) => machine.unplug(player, part),
+        };
+        done.map_err(|why| anyhow!("the run is another one: {why}"))
     }
 }
 
@@ -177,7 +203,8 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
     loop {
         // What is done to the machine between two runs of it.
         let done = |input: &Input| {
-            matches!(input, Input::Reset | Input::PowerButton | Input::Link(_) | Input::Stop(_))
+            let parts = matches!(input, Input::Plug(_) | Input::Unplug(_) | Input::Link(_));
+            parts || matches!(input, Input::Reset | Input::PowerButton | Input::Stop(_))
         };
         // Beyond an answer the steps may be those of another branch: the guest may have gone back.
         let answered = |input: &Input| matches!(input, Input::Answer(_));
@@ -200,6 +227,8 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
         {
             let up = *up;
             machine.set_link(player, up);
+        } else if let Some(part) = player.next_part(here) {
+            part.come_or_go(machine, player)?;
         } else if let Some(Record { input: Input::Stop(hash), .. }) =
             player.left.front().filter(|r| r.step == here)
         {

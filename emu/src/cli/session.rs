@@ -1,6 +1,7 @@
 //! A run as its person sees it: the machine, what it is saved to, and what is asked of it while it runs.
 
 use super::host::SessionHost;
+use super::parts::Leaving;
 use super::saving::{Saver, now};
 use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
@@ -28,6 +29,8 @@ pub struct Session<'a> {
     /// Made when something is first saved.
     saver: Option<Saver>,
     checkpoints: Checkpoints,
+    /// Parts the guest was asked to let go of, and who waits for that.
+    pub(super) leaving: Leaving,
     paused: bool,
     quit: bool,
 }
@@ -79,8 +82,9 @@ impl<'a> Session<'a> {
         parent: Option<SnapshotId>,
     ) -> Result<Self> {
         let checkpoints = Checkpoints::new(config.guest_checkpoints);
+        let leaving = Leaving::default();
         let mut session =
-            Self { machine, config, parent, saver: None, checkpoints, paused: false, quit: false };
+            Self { machine, config, parent, saver: None, checkpoints, leaving, paused: false, quit: false };
         session.check_names()?;
         Ok(session)
     }
@@ -173,7 +177,10 @@ impl<'a> Session<'a> {
             self.save_or_say(&name);
             eprintln!("amber: saving {name}");
         }
+        host.parts_changed = false;
+        self.leaving.look(self.machine);
         while let Some(call) = host.next_call(self.paused) {
+            let Some(call) = self.ask_to_leave(call, host) else { continue };
             let outcome = self.answer(&call.method, host);
             call.answer(outcome.map_err(|e| format!("{e:#}")));
             if self.quit {
@@ -213,6 +220,13 @@ impl<'a> Session<'a> {
                 if !self.machine.set_link(host, *state == LinkState::Up) {
                     bail!("net-link: the machine has no network adapter");
                 }
+            }
+            Method::CpuAdd(place) => return self.add_cpu(place.map(|place| place.id), host),
+            Method::CpuList => return Ok(self.cpus()),
+            Method::MemoryAdd { size } => return self.add_memory(size, host),
+            Method::MemoryList => return Ok(self.memory()),
+            Method::CpuRemove { .. } | Method::MemoryRemove { .. } => {
+                bail!("this is answered when the guest has let go of the part")
             }
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,
@@ -282,6 +296,7 @@ impl<'a> Session<'a> {
         }
         machine.fetch_ahead();
         *self.machine = machine;
+        self.leaving.forget();
         host.hands.rest();
         self.parent = Some(found.id);
         Ok(())

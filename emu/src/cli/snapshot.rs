@@ -4,7 +4,8 @@ use super::snapshot_args::{Print, SnapshotArgs, SnapshotCommand};
 use super::{ctl, diff, edit, export, show, stores};
 use crate::machine::Machine;
 use crate::progress::{bar, moving};
-use amber_snapshot::{Archive, Label, Manifest, SnapshotId, Store};
+use amber_cpu::state::CpuSection;
+use amber_snapshot::{Archive, Label, Manifest, Section, SnapshotId, Store};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
@@ -105,7 +106,7 @@ pub(super) fn row(id: SnapshotId, manifest: &Manifest, labels: &[Label]) -> Row 
         time_ns: manifest.time,
         machine: spec.as_ref().map_or_else(|| "?".into(), |spec| format!("{}, {}", spec.machine, spec.cpu)),
         memory: spec.as_ref().map_or(0, |spec| spec.memory),
-        cpus: spec.as_ref().map_or(0, |spec| spec.cpus),
+        cpus: manifest.sections.iter().filter(|section| section.kind == CpuSection::KIND).count() as u32,
         state_hash: manifest.state_hash.to_string(),
     }
 }

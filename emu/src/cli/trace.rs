@@ -4,6 +4,7 @@ use super::report::read_linear;
 use crate::machine::{HostIo, Machine, Stop};
 use anyhow::{Context, Result};
 use iced_x86::{Decoder, DecoderOptions, FastFormatter};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -22,19 +23,20 @@ pub fn run(
 ) -> Result<Stop> {
     let name = || format!("--trace {}", file.display());
     let mut out = std::io::BufWriter::new(std::fs::File::create(file).with_context(name)?);
-    let mut last = vec![[0u64; 16]; machine.vcpus().len()];
+    let mut last = BTreeMap::new();
     // What is due at the first step comes first.
     let mut stop = machine.run(machine.step(), host, no_reboot);
     while stop == Stop::Step && machine.step() < until {
         let (step, processor) = (machine.step(), machine.next_processor());
         let retired = processor.map_or(0, |n| machine.vcpus()[n].system.retired);
         let text = match processor {
-            Some(n) => line(machine, n, &mut last[n]),
+            Some(n) => line(machine, n, last.entry(machine.vcpus()[n].apic.id()).or_insert([0; 16])),
             None => format!("{step} idle {}", machine.now()),
         };
         stop = machine.run(step + 1, host, no_reboot);
-        // The processor is a new one after a reset.
-        let event = processor.is_some_and(|n| machine.vcpus()[n].system.retired == retired);
+        // The processor is a new one after a reset, and may be gone.
+        let after = processor.and_then(|n| machine.vcpus().get(n));
+        let event = after.is_some_and(|cpu| cpu.system.retired == retired);
         if machine.step() != step {
             writeln!(out, "{text}{}", if event { " (event)" } else { "" }).with_context(name)?;
         }
@@ -58,7 +60,8 @@ pub(super) fn line(machine: &Machine, n: usize, last: &mut [u64; 16]) -> String 
         FastFormatter::new().format(&instr, &mut text);
     }
     let cs = cpu.system.seg[1].selector;
-    let mut line = format!("{} cpu{n} {} {cs:04x}:{:x} {text}", machine.step(), machine.now(), cpu.rip);
+    let mut line =
+        format!("{} cpu{} {} {cs:04x}:{:x} {text}", machine.step(), cpu.apic.id(), machine.now(), cpu.rip);
     for (r, name) in super::report::GPR.iter().enumerate() {
         if cpu.gpr[r] != last[r] {
             let _ = write!(line, " {name}={:x}", cpu.gpr[r]);

@@ -100,6 +100,24 @@ pub enum Method {
     NetLink {
         state: LinkState,
     },
+    /// A processor comes, the one with the lowest free id unless it is named.
+    CpuAdd(Option<CpuPlace>),
+    /// The guest is asked to let go of a processor; answered when it has, or refuses.
+    CpuRemove {
+        id: u32,
+    },
+    /// The processors and their places.
+    CpuList,
+    /// A memory module of this size comes, in the first free slot.
+    MemoryAdd {
+        size: String,
+    },
+    /// The guest is asked to let go of a memory module; answered when it has, or refuses.
+    MemoryRemove {
+        slot: u8,
+    },
+    /// The slots for memory modules.
+    MemoryList,
     /// Bytes of physical memory, as hexadecimal digits.
     Read {
         address: u64,
@@ -115,6 +133,13 @@ pub enum Method {
 pub enum LinkState {
     Up,
     Down,
+}
+
+/// A place for a processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuPlace {
+    pub id: u32,
 }
 
 impl Request {
@@ -155,6 +180,9 @@ mod tests {
     fn requests_are_understood_or_refused_by_name() {
         assert_eq!(method(r#"{"id":1,"method":"status"}"#), Ok(Method::Status));
         assert_eq!(method(r#"{"id":1,"method":"status","params":{}}"#), Ok(Method::Status));
+        assert_eq!(method(r#"{"id":1,"method":"cpu-add"}"#), Ok(Method::CpuAdd(None)));
+        let named = method(r#"{"id":1,"method":"cpu-add","params":{"id":2}}"#);
+        assert_eq!(named, Ok(Method::CpuAdd(Some(CpuPlace { id: 2 }))));
         let save = method(r#"{"id":"a","method":"save","params":{"name":"x"}}"#);
         assert_eq!(save, Ok(Method::Save { name: "x".into() }));
         for bad in [

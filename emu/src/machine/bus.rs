@@ -58,6 +58,8 @@ pub trait HostIo {
     fn takes_requests(&self) -> bool {
         false
     }
+    /// The guest let go of a part, or said something of one.
+    fn part_changed(&mut self) {}
     /// Whether the run shall stop where it is: the person at the console, or another program, wants something.
     fn stop_requested(&self) -> bool {
         false

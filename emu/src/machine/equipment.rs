@@ -1,7 +1,7 @@
 //! What a machine has beside what every machine has. Each kind is a section of its own, which machines without it do not
 //! have.
 
-use super::NicSpec;
+use super::{Hotplug, NicSpec};
 use amber_devices::{Peripheral, PlatformConfig};
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ pub struct Equipment {
     pub peripherals: Peripherals,
     /// The network adapter.
     pub nic: Option<NicSpec>,
+    /// What may come and go.
+    pub hotplug: Hotplug,
 }
 
 /// Devices, by [`Peripheral::name`]. The section `peripherals`.
@@ -64,7 +66,7 @@ impl Equipment {
     /// Its sections.
     pub(super) fn sections(&self) -> impl Iterator<Item = OwnedSection> {
         let nic = self.nic.as_ref().map(|nic| nic.to_section(NicSpec::PATH));
-        self.peripherals.to_section().into_iter().chain(nic)
+        self.peripherals.to_section().into_iter().chain(nic).chain(self.hotplug.sections())
     }
 
     /// What the sections of a machine say it has.
@@ -72,7 +74,11 @@ impl Equipment {
     /// # Errors
     /// Names the section that is not one this build reads, or asks for what it does not have.
     pub fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
-        Ok(Self { peripherals: Peripherals::of(sections)?, nic: NicSpec::of(sections)? })
+        Ok(Self {
+            peripherals: Peripherals::of(sections)?,
+            nic: NicSpec::of(sections)?,
+            hotplug: Hotplug::of(sections)?,
+        })
     }
 
     /// Whether a section of that path is one of its.
@@ -81,8 +87,9 @@ impl Equipment {
     }
 
     /// The chipset with it.
-    pub(super) fn chipset(&self, chipset: PlatformConfig) -> PlatformConfig {
+    pub fn chipset(&self, chipset: PlatformConfig) -> PlatformConfig {
+        let (peripherals, hotplug) = (self.peripherals.all().collect(), self.hotplug.chipset());
         let nic = self.nic.as_ref().and_then(NicSpec::device);
-        PlatformConfig { peripherals: self.peripherals.all().collect(), nic, ..chipset }
+        PlatformConfig { peripherals, nic, hotplug, ..chipset }
     }
 }

@@ -1,7 +1,8 @@
 //! A machine as a value: its whole state at one moment, to hash, save, fork from or go back to.
 
 use super::disks::Attached;
-use super::{Equipment, Machine, MachineError, MachineSpec, Position, RAM, Region};
+use super::hotplug::DIMM_NAMES;
+use super::{Equipment, Machine, MachineError, MachineSpec, Position, RAM, REGION_NAMES, Region};
 use crate::disk::Disk;
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
 use amber_devices::Platform;
@@ -110,7 +111,7 @@ impl Frozen {
     }
 
     fn cpu_sections(&self) -> impl Iterator<Item = OwnedSection> {
-        self.vcpus.iter().enumerate().map(|(n, vcpu)| vcpu.save(&format!("cpu{n}")))
+        self.vcpus.iter().map(|vcpu| vcpu.save(&format!("cpu{}", vcpu.apic.id())))
     }
 
     /// Every region, in a fixed order.
@@ -198,9 +199,9 @@ impl Machine {
     /// Goes back to a state this machine was frozen as or forked from. Costs what was written since; decoded code of
     /// unwritten pages stays.
     pub fn rewind(&mut self, frozen: &Frozen) {
-        for (own, then) in self.vcpus.iter_mut().zip(&frozen.vcpus) {
-            own.rewind(then);
-        }
+        self.rewind_processors(&frozen.vcpus);
+        self.equipment.clone_from(&frozen.equipment);
+        self.rewind_regions(&frozen.regions);
         self.platform.clone_from(&frozen.platform);
         self.position.clone_from(&frozen.position);
         for (own, then) in self.disks.iter_mut().zip(&frozen.disks) {
@@ -238,7 +239,9 @@ impl Machine {
     pub fn architectural_hash(&mut self) -> StateHash {
         let mut frozen = self.freeze();
         let cpus: Vec<_> = frozen.cpu_sections().collect();
-        let hash = hash_sections(&cpus, &frozen.roots()[RAM..=RAM]);
+        let mut roots = frozen.roots();
+        roots.retain(|(name, _)| *name == REGION_NAMES[RAM] || DIMM_NAMES.contains(name));
+        let hash = hash_sections(&cpus, &roots);
         self.adopt_trees(frozen);
         hash
     }

@@ -1,5 +1,6 @@
 //! From the chipset's map of guest-physical memory to frames.
 
+use super::hotplug::DIMM_NAMES;
 use super::{Machine, MachineError, MachineSpec};
 use amber_devices::Platform;
 use amber_devices::map::{Backing as From, RegionId};
@@ -45,6 +46,9 @@ impl Machine {
             RegionId::Ram => super::RAM,
             RegionId::Firmware => super::FIRMWARE,
             RegionId::Vram => super::VRAM,
+            RegionId::Dimm(slot) => {
+                return Some((*DIMM_NAMES.get(usize::from(slot))?, offset + (gpa - range.base)));
+            }
         };
         Some((super::REGION_NAMES[index], offset + (gpa - range.base)))
     }
@@ -75,6 +79,10 @@ impl Machine {
                     RegionId::Ram => self.region(super::RAM),
                     RegionId::Firmware => self.region(super::FIRMWARE),
                     RegionId::Vram => self.region(super::VRAM),
+                    RegionId::Dimm(slot) => match self.dimm(slot) {
+                        Some(region) => region,
+                        None => return Backing::Open,
+                    },
                 };
                 debug_assert!(
                     offset / PAGE < u64::from(region.pages),

@@ -3,7 +3,7 @@
 use super::disks::DISK_NAMES;
 use super::spec::FW_CFG_MAX;
 use super::{
-    DiskSpec, Equipment, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH,
+    DiskSpec, Equipment, Hotplug, Machine, MachineError, MachineSpec, Position, REGION_NAMES, SEMANTICS_EPOCH,
 };
 use crate::disk::{self, Base, Disk};
 use amber_devices::{OPTION_ROM_MAX, TIME_MAX};
@@ -93,14 +93,22 @@ impl Machine {
         let sections = &*upgraded(sections, upgrades)?;
         let spec: MachineSpec = take(sections, "config")?;
         check_spec(&spec)?;
-        check_paths(sections, &spec)?;
-        check_regions(regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)), &spec)?;
+        let equipment = Equipment::of(sections)?;
+        let hotplug = &equipment.hotplug;
+        hotplug.check(&spec)?;
+        check_paths(sections, &spec, hotplug)?;
+        check_regions(
+            regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)),
+            &spec,
+            hotplug,
+        )?;
         let position: Position = take(sections, "machine")?;
-        check_position(&position, &spec)?;
-        let mut machine = Self::powered_up(spec, Equipment::of(sections)?)?;
+        let mut machine = Self::powered_up(spec, equipment)?;
+        check_position(&position, machine.vcpus.len())?;
         machine.position = position;
-        for (n, vcpu) in machine.vcpus.iter_mut().enumerate() {
-            vcpu.restore(find(sections, &format!("cpu{n}"))?)?;
+        let (ids, _) = machine.processor_ids();
+        for (id, vcpu) in ids.into_iter().zip(&mut machine.vcpus) {
+            vcpu.restore(find(sections, &format!("cpu{id}"))?)?;
         }
         machine.platform.restore("platform0", sections)?;
         machine.attach(disks(&regions, &machine.spec)?)?;
@@ -142,7 +150,11 @@ fn take<T: Section>(sections: &[OwnedSection], path: &str) -> Result<T, SectionE
 }
 
 /// Every section belongs to somebody, and to one alone. The platform looks at what is below its own path.
-fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), RestoreError> {
+fn check_paths(sections: &[OwnedSection], spec: &MachineSpec, hotplug: &Hotplug) -> Result<(), RestoreError> {
+    let present = |id: u32| match &hotplug.cpus {
+        Some(cpus) => cpus.present().contains(&id),
+        None => id < spec.cpus,
+    };
     let mut seen = BTreeSet::new();
     for section in sections {
         let path = section.path.as_str();
@@ -151,7 +163,8 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), Rest
         let known = matches!(path, "config" | "machine")
             || Equipment::owns(path)
             || path.starts_with("platform0/")
-            || cpu.is_some_and(|n| n < spec.cpus);
+            || cpu.is_some_and(present)
+            || hotplug.owns(path);
         if !known {
             let (path, kind) = (section.path.clone(), section.kind.clone());
             return Err(SectionError::Unknown { path, kind }.into());
@@ -167,17 +180,20 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec) -> Result<(), Rest
 pub(super) fn check_tables(manifest: &Manifest) -> Result<(), RestoreError> {
     let spec = Machine::spec_in(&manifest.sections)?;
     check_spec(&spec)?;
-    check_regions(manifest.regions.iter().map(|table| (&*table.name, table.pages)), &spec)
+    let hotplug = Hotplug::of(&manifest.sections)?;
+    hotplug.check(&spec)?;
+    check_regions(manifest.regions.iter().map(|table| (&*table.name, table.pages)), &spec, &hotplug)
 }
 
 /// `regions` by name, with the number of their pages.
 fn check_regions<'a>(
     regions: impl Iterator<Item = (&'a str, u64)>,
     spec: &MachineSpec,
+    hotplug: &Hotplug,
 ) -> Result<(), RestoreError> {
     let frames = REGION_NAMES.into_iter().zip(spec.region_pages());
     let disks = DISK_NAMES.into_iter().zip(spec.disks.iter().map(|disk| disk::pages(disk.len) as u64));
-    let mut wanted: BTreeMap<_, _> = frames.chain(disks).collect();
+    let mut wanted: BTreeMap<_, _> = frames.chain(disks).chain(hotplug.regions()).collect();
     let mut seen = BTreeSet::new();
     for (region, found) in regions {
         if !seen.insert(region) {
@@ -217,7 +233,7 @@ fn disks(regions: &[RegionSource], spec: &MachineSpec) -> Result<Vec<Disk>, Rest
     Ok(disks.into_iter().map(|(_, disk)| disk).collect())
 }
 
-fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), RestoreError> {
+fn check_position(position: &Position, cpus: usize) -> Result<(), RestoreError> {
     let value = |field, value: u64| SectionError::Value {
         path: "machine".to_owned(),
         field,
@@ -226,7 +242,7 @@ fn check_position(position: &Position, spec: &MachineSpec) -> Result<(), Restore
     if position.epoch > SEMANTICS_EPOCH {
         return Err(RestoreError::Epoch { found: position.epoch });
     }
-    if position.current >= spec.cpus {
+    if position.current as usize >= cpus {
         return Err(value("current", position.current.into()).into());
     }
     // Sums of these and of what is added to them must not overflow: no run comes so far.

@@ -60,6 +60,11 @@ impl Machine {
             Effect::Serial { port, byte } => host.serial_output(port, byte),
             Effect::Frame(frame) => host.frame_output(self.now(), &frame),
             Effect::DebugConsole(byte) => host.debug_output(byte),
+            Effect::Ejected(part) => {
+                self.ejected(part);
+                host.part_changed();
+            }
+            Effect::Reported(_) => host.part_changed(),
             Effect::Sound(sound) => host.sound(sound),
         }
     }

@@ -68,8 +68,7 @@ impl Machine {
             self.mmu.write_physical(ViewId(0), *gpa, bytes);
         }
         if start.entry != BootEntry::Reset {
-            self.vcpus.iter_mut().for_each(set_mtrrs);
-            self.vcpus.iter_mut().for_each(wire_interrupts);
+            self.vcpus.iter_mut().for_each(set_up_as_firmware);
         }
         enter(&mut self.vcpus[0], &start.entry);
     }
@@ -89,6 +88,12 @@ impl Machine {
             false => Err(MachineError::Start("more of its memory is zero than there is".to_owned())),
         }
     }
+}
+
+/// A processor as firmware leaves it.
+pub(super) fn set_up_as_firmware(vcpu: &mut Vcpu) {
+    set_mtrrs(vcpu);
+    wire_interrupts(vcpu);
 }
 
 /// Memory types as firmware leaves them: write-back, but for the last GiB below 4 GiB, where devices are. A kernel

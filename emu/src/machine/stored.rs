@@ -171,7 +171,12 @@ impl Machine {
 
     /// Takes over the hash trees that were brought up to date with a frozen state of this machine.
     pub fn adopt_trees(&mut self, frozen: Frozen) {
-        self.regions = frozen.regions;
+        for then in frozen.regions {
+            // Modules may have come and gone since.
+            if let Some(own) = self.regions.iter_mut().find(|own| own.is(&then)) {
+                own.tree = then.tree;
+            }
+        }
         for (own, then) in self.disks.iter_mut().zip(frozen.disks) {
             own.tree = then.tree;
         }

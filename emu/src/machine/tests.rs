@@ -1,5 +1,7 @@
 //! Small programs on whole machines.
 
+mod parts;
+
 use super::*;
 use crate::boot::{BootFile, BootMemory, flat, multiboot, rom};
 use amber_devices::{NicModel, RamLayout, place_tables};

@@ -72,12 +72,12 @@ fn machine(n: u8) -> Machine {
         rtc_start: 0,
         quantum: 20_000,
         firmware_len: 0,
-        variables_len: 0,
-        fw_cfg: Vec::new(),
         boot_len: 0,
         disks: Vec::new(),
         display: "text".into(),
         option_rom_len: 0,
+        variables_len: 0,
+        fw_cfg: Vec::new(),
     };
     let memory = BootMemory::pc(MEMORY, RamLayout::new(MEMORY).low, None);
     let image = flat::load(BootFile { name: "test", bytes: &PAUSE_FOREVER }, 0x10_0000, &memory).unwrap();

@@ -1,0 +1,262 @@
+//! Parts that come and go.
+
+use super::*;
+use amber_cpu::Engine;
+use amber_devices::Part;
+
+const CPUS: u16 = 0xcd8;
+
+/// `again: inc rax; jmp again` on one processor, with room for three.
+fn counting() -> Machine {
+    let spec = spec(1);
+    let modules = MemoryParts::new(3, MEMORY + (1 << 30));
+    let hotplug = Hotplug { cpus: Some(CpuParts::new(1, 3)), memory: Some(modules) };
+    let equipment = Equipment { hotplug, ..Equipment::default() };
+    let tables = place_tables(&equipment.chipset(spec.chipset()));
+    let image = flat::load(file(&[0x48, 0xFF, 0xC0, 0xEB, 0xFB]), 0x10_0000, &memory()).unwrap();
+    Machine::equipped(spec, image, tables, &[], equipment).unwrap()
+}
+
+/// What the guest's AML writes to let go of a processor.
+fn eject(machine: &mut Machine, id: u32) {
+    machine.with_dma(|platform, dma| {
+        platform.pio_write(dma, CPUS, 4, id);
+        platform.pio_write(dma, CPUS + 4, 1, 8);
+    });
+    assert_eq!(machine.settle(&mut Host::default(), true), None);
+}
+
+fn plug(machine: &mut Machine, id: u32) {
+    machine.plug(&mut Host::default(), Plug::Cpu(id)).unwrap();
+}
+
+fn go(machine: &mut Machine, steps: u64) {
+    let to = machine.step() + steps;
+    assert_eq!(machine.run(to, &mut Host::default(), true), Stop::Step);
+}
+
+fn ids(machine: &Machine) -> Vec<u32> {
+    machine.vcpus().iter().map(|vcpu| vcpu.apic.id()).collect()
+}
+
+/// Starts the processor at an index, in memory that is zero: it adds to it for ever.
+fn start(machine: &mut Machine, n: usize) {
+    machine.vcpu_mut(n).accept_init();
+    machine.vcpu_mut(n).accept_sipi(0x20);
+}
+
+#[test]
+fn a_processor_comes_runs_and_goes() {
+    let mut machine = counting();
+    go(&mut machine, 1000);
+    plug(&mut machine, 2);
+    assert_eq!((ids(&machine), machine.current()), (vec![0, 2], 0));
+    go(&mut machine, 100_000);
+    assert_eq!(machine.vcpus()[1].system.retired, 0, "it waits to be started");
+    start(&mut machine, 1);
+    plug(&mut machine, 1);
+    go(&mut machine, 100_000);
+    assert!(machine.vcpus()[2].system.retired > 10_000);
+    let paths: Vec<_> = machine.sections().iter().map(|section| section.path.clone()).collect();
+    assert!(["cpu0", "cpu1", "cpu2", "hotplug/cpus"].iter().all(|path| paths.contains(&(*path).to_owned())));
+    eject(&mut machine, 2);
+    assert_eq!(ids(&machine), [0, 1]);
+    eject(&mut machine, 1);
+    eject(&mut machine, 0);
+    assert_eq!((ids(&machine), machine.current(), machine.position.slice_end), (vec![0], 0, 0));
+    go(&mut machine, 100_000);
+    let tsc = |machine: &Machine| machine.vcpus()[0].system.msrs.tsc_offset;
+    machine.reset();
+    plug(&mut machine, 1);
+    assert_eq!(machine.vcpus()[1].system.msrs.tsc_offset, tsc(&machine));
+}
+
+#[test]
+fn the_processor_that_runs_may_go() {
+    let mut machine = counting();
+    (1..3).for_each(|id| plug(&mut machine, id));
+    (1..3).for_each(|n| start(&mut machine, n));
+    while machine.current() != 1 {
+        go(&mut machine, 1000);
+    }
+    eject(&mut machine, 1);
+    assert_eq!(machine.next_processor(), Some(1));
+    go(&mut machine, 1);
+    assert_eq!(machine.vcpus()[machine.current()].apic.id(), 2, "the one behind it is next");
+}
+
+#[test]
+fn what_cannot_come_or_go_is_said() {
+    let (mut machine, mut host) = (counting(), Host::default());
+    let inputs = machine.inputs();
+    assert_eq!(machine.plug(&mut host, Plug::Cpu(3)), Err(PlugError::NoPlace { id: 3, last: 2 }));
+    assert_eq!(machine.plug(&mut host, Plug::Cpu(0)), Err(PlugError::CpuThere(0)));
+    assert_eq!(machine.unplug(&mut host, Part::Cpu(0)), Err(PlugError::BootCpu));
+    assert_eq!(machine.unplug(&mut host, Part::Cpu(1)), Err(PlugError::NoCpu(1)));
+    let mut plain = flat_machine(1, &[0xEB, 0xFE]);
+    assert_eq!(plain.plug(&mut host, Plug::Cpu(1)), Err(PlugError::NoCpus));
+    assert_eq!(machine.inputs(), inputs);
+    (1..3).for_each(|id| plug(&mut machine, id));
+    assert_eq!((machine.free_cpu(), machine.inputs()), (Err(PlugError::CpusFull(3)), inputs + 2));
+}
+
+/// A machine, and the steps of its life so far that matter: before anything came, with two more, with one of them gone.
+fn lives(machine: &mut Machine) -> Vec<Frozen> {
+    go(machine, 5000);
+    let mut frozen = vec![machine.freeze()];
+    plug(machine, 1);
+    plug(machine, 2);
+    (1..3).for_each(|n| start(machine, n));
+    go(machine, 50_000);
+    frozen.push(machine.freeze());
+    eject(machine, 1);
+    go(machine, 50_000);
+    frozen.push(machine.freeze());
+    frozen
+}
+
+/// Has a machine go back to frozen states, in an order in which each is followed by others, and on from there.
+fn go_back_and_on(machine: &mut Machine, frozen: &mut [Frozen]) {
+    let on = |frozen: &Frozen| {
+        let mut fork = Machine::fork(frozen).unwrap();
+        go(&mut fork, 30_000);
+        fork.state_hash()
+    };
+    let after: Vec<_> = frozen.iter().map(on).collect();
+    let there: Vec<_> = frozen.iter_mut().map(Frozen::hash).collect();
+    let all = 0..frozen.len();
+    for n in all.clone().chain(all.clone().rev()).chain(all.clone().step_by(2)).chain(all) {
+        machine.rewind(&frozen[n]);
+        assert_eq!(machine.state_hash(), there[n], "{n}");
+        machine.drop_caches();
+        go(machine, 30_000);
+        assert_eq!(machine.state_hash(), after[n], "{n}");
+    }
+}
+
+#[test]
+fn a_machine_goes_back_across_processors_that_came_and_went() {
+    let mut machine = counting();
+    let mut frozen = lives(&mut machine);
+    go_back_and_on(&mut machine, &mut frozen);
+}
+
+const MODULE: u64 = 128 << 20;
+const FIRST: u64 = 1 << 32;
+
+fn add_module(machine: &mut Machine, modules: u64) -> Part {
+    machine.plug(&mut Host::default(), Plug::Dimm(modules * MODULE)).unwrap()
+}
+
+fn eject_module(machine: &mut Machine, slot: u32) {
+    machine.with_dma(|platform, dma| {
+        platform.pio_write(dma, 0xa00, 4, slot);
+        platform.pio_write(dma, 0xa14, 1, 8);
+    });
+    assert_eq!(machine.settle(&mut Host::default(), true), None);
+}
+
+fn poke(machine: &mut Machine, gpa: u64, byte: u8) {
+    machine.mmu_mut().write_physical(amber_mmu::ViewId(0), gpa, &[byte]);
+}
+
+fn peek(machine: &Machine, gpa: u64) -> u8 {
+    let mut byte = [0];
+    machine.mmu().read_physical(amber_mmu::ViewId(0), gpa, &mut byte);
+    byte[0]
+}
+
+/// Nothing; a module; another, the first being gone; the first again, and new.
+fn lives_of_modules(machine: &mut Machine) -> Vec<Frozen> {
+    go(machine, 5000);
+    let mut frozen = vec![machine.freeze()];
+    assert_eq!(add_module(machine, 1), Part::Dimm(0));
+    poke(machine, FIRST + 5000, 1);
+    go(machine, 5000);
+    frozen.push(machine.freeze());
+    assert_eq!(add_module(machine, 2), Part::Dimm(1));
+    poke(machine, FIRST + MODULE, 2);
+    eject_module(machine, 0);
+    go(machine, 5000);
+    frozen.push(machine.freeze());
+    assert_eq!(add_module(machine, 1), Part::Dimm(0));
+    assert_eq!(peek(machine, FIRST + 5000), 0, "it is a new one");
+    go(machine, 5000);
+    frozen.push(machine.freeze());
+    frozen
+}
+
+#[test]
+fn a_machine_goes_back_across_modules_that_came_and_went() {
+    let mut machine = counting();
+    let mut frozen = lives_of_modules(&mut machine);
+    let hashes: std::collections::BTreeSet<_> = frozen.iter_mut().map(|frozen| frozen.hash().0).collect();
+    assert_eq!(hashes.len(), frozen.len());
+    go_back_and_on(&mut machine, &mut frozen);
+    machine.rewind(&frozen[2]);
+    assert_eq!(
+        [FIRST + 5000, FIRST + MODULE, FIRST + 3 * MODULE].map(|at| peek(&machine, at)),
+        [255, 2, 255]
+    );
+    for frozen in &mut frozen {
+        let mut stored = stored(frozen);
+        assert_eq!(stored.state_hash(), frozen.hash());
+        let second = stored.hotplug().dimms().iter().any(|dimm| dimm.slot == 1);
+        assert_eq!(stored.region_pages("dimm1"), second.then_some(2 * MODULE / 4096));
+    }
+}
+
+#[test]
+fn modules_have_room_or_it_is_said() {
+    let mut machine = counting();
+    let mut add = |modules: u64| machine.plug(&mut Host::default(), Plug::Dimm(modules * MODULE));
+    assert_eq!(add(9), Err(PlugError::MemoryFull { len: 9 * MODULE, max: MEMORY + 8 * MODULE }));
+    assert_eq!(add(0), Err(PlugError::DimmLen(0)));
+    assert_eq!([2, 1, 2].map(&mut add), [0, 1, 2].map(|slot| Ok(Part::Dimm(slot))));
+    assert_eq!(add(1), Err(PlugError::SlotsFull(3)));
+    eject_module(&mut machine, 1);
+    add_module(&mut machine, 3);
+    let base = |slot| machine.hotplug().dimms().iter().find(|dimm| dimm.slot == slot).unwrap().base;
+    assert_eq!(base(1), FIRST + 5 * MODULE, "the gap is too small");
+}
+
+/// The machine that a frozen one is when it comes out of a store.
+fn stored(frozen: &mut Frozen) -> Machine {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Arc::new(amber_snapshot::Store::open(folder.path()).unwrap());
+    let id = frozen.save(&open(), None).unwrap().id;
+    Machine::load(open().load(id).unwrap()).unwrap()
+}
+
+#[test]
+fn a_machine_whose_parts_changed_is_stored_and_goes_on() {
+    let mut machine = counting();
+    for mut frozen in lives(&mut machine) {
+        let mut own = Machine::fork(&frozen).unwrap();
+        let mut stored = stored(&mut frozen);
+        assert_eq!(stored.state_hash(), frozen.hash());
+        for machine in [&mut own, &mut stored] {
+            go(machine, 10_000);
+            if let Ok(id) = machine.free_cpu() {
+                plug(machine, id);
+            }
+            go(machine, 10_000);
+        }
+        assert_eq!(stored.state_hash(), own.state_hash());
+    }
+    machine.state_hash();
+    let mut sections = machine.sections();
+    sections.retain(|section| section.path != "cpu2");
+    let missing = Machine::restore(&sections, sources(&machine)).map(drop).unwrap_err().to_string();
+    assert_eq!(missing, "section cpu2 is missing");
+}
+
+#[test]
+fn both_engines_agree_on_what_comes_and_goes() {
+    let hashes = [Engine::Interpreter, Engine::Jit].map(|engine| {
+        let mut machine = counting();
+        machine.set_engine(engine);
+        lives(&mut machine).into_iter().map(|mut frozen| frozen.hash()).collect::<Vec<_>>()
+    });
+    assert_eq!(hashes[0], hashes[1]);
+}
