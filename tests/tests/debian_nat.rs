@@ -76,14 +76,23 @@ fn name_server() -> u16 {
     port
 }
 
-/// Calls the guest, once it listens.
+/// Calls the guest, again and again until it listens.
 fn call(port: u16) -> Vec<u8> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the port is forwarded");
-    stream.write_all(b"hello guest\n").expect("the guest takes it");
-    stream.shutdown(Shutdown::Write).expect("that was all");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("the guest answers");
-    answer
+    let once = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.write_all(b"hello guest\n")?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    for _ in 0..600 {
+        match once() {
+            Ok(answer) => return answer,
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+    panic!("the guest does not answer");
 }
 
 fn state_hash(stderr: &str) -> &str {
