@@ -35,6 +35,7 @@ mod pm;
 mod rtc;
 mod smbios;
 mod state;
+mod suspend;
 #[cfg(test)]
 mod testing;
 mod uart;
@@ -54,4 +55,5 @@ pub use ide::IDE_DRIVES;
 pub use map::{Backing, MapRange, RegionId};
 pub use pci::DISKS_MAX;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
+pub use suspend::{SYSTEM_STATES, system_states};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};

@@ -18,8 +18,9 @@ use crate::map::{Backing, MapRange, RegionId, flatten};
 use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
 use crate::pic::Pic;
 use crate::pit::Pit;
-use crate::pm::{PM_LEN, Pm};
+use crate::pm::{PM_LEN, PWRBTN_STS, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
+use crate::suspend::Suspend;
 use crate::uart::Uart;
 use crate::vga::{DisplayKind, OPTION_ROM_MAX, Vga};
 
@@ -198,7 +199,7 @@ pub struct Platform {
     /// Virtual time. The run loop advances it before each access.
     pub clock: Clock,
     pub(crate) irqs: IrqLines,
-    effects: Effects,
+    pub(crate) effects: Effects,
     pub(crate) pic: Pic,
     pub(crate) pit: Pit,
     pub(crate) rtc: Rtc,
@@ -213,6 +214,8 @@ pub struct Platform {
     pub(crate) coprocessor: Coprocessor,
     /// The chip with firmware's variables.
     pub(crate) flash: Option<Flash>,
+    /// Where it can suspend to RAM.
+    pub(crate) suspend: Option<Suspend>,
     pub(crate) ram: RamLayout,
     firmware_len: u64,
 }
@@ -252,6 +255,7 @@ impl Platform {
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             coprocessor: Coprocessor::default(),
             flash: (config.variables_len != 0).then(|| Flash::new(config.variables_len)),
+            suspend: config.offers_s3().then(Suspend::default),
             ram,
             firmware_len: config.firmware_len,
         };
@@ -318,6 +322,7 @@ impl Platform {
         while let Some((_, timer)) = self.clock.pop_due() {
             self.with(dma, timer.device, |device, cx| device.timer(cx, timer.timer));
         }
+        self.wake_by_alarm();
     }
 
     /// When the next timer is due, in ns.
@@ -367,8 +372,14 @@ impl Platform {
         taken
     }
 
-    /// A key goes down or up; whether the keyboard took it.
+    /// A key goes down or up; whether the keyboard took it. One that wakes the platform does nothing else.
     pub fn key(&mut self, dma: &mut dyn Dma, key: Key, pressed: bool) -> bool {
+        if self.asleep() {
+            if pressed {
+                self.wake(0);
+            }
+            return true;
+        }
         let Self { clock, irqs, effects, i8042, .. } = self;
         let taken = i8042.key(&mut DeviceCtx { clock, irqs, effects, dma }, key, pressed);
         self.settle();
@@ -377,7 +388,7 @@ impl Platform {
 
     /// Whether the guest has taken every key stroke so far, and listens for more.
     pub fn keyboard_is_ready(&self) -> bool {
-        self.i8042.keyboard_is_ready()
+        self.asleep() || self.i8042.keyboard_is_ready()
     }
 
     /// Whether the guest has taken every motion of the mouse so far.
@@ -406,6 +417,10 @@ impl Platform {
 
     /// Presses the power button.
     pub fn power_button(&mut self, dma: &mut dyn Dma) {
+        if self.asleep() {
+            self.wake(PWRBTN_STS);
+            return;
+        }
         let Self { clock, irqs, effects, pm, .. } = self;
         pm.press_power_button(&mut DeviceCtx { clock, irqs, effects, dma });
         self.settle();
@@ -431,20 +446,27 @@ impl Platform {
 
     /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.
     pub fn reset(&mut self, dma: &mut dyn Dma) {
-        self.irqs = IrqLines::new();
-        for device in ALL.into_iter().chain((1..=SLOT_MAX).chain([AHCI_SLOT]).map(DeviceId::Slot)) {
-            for timer in 0..crate::clock::TIMERS {
-                self.clock.cancel(crate::clock::Timer { device, timer });
-            }
-        }
-        for device in ALL.into_iter().chain([FLASH]) {
-            self.with(dma, device, |device, cx| device.reset(cx));
-        }
+        self.suspend.iter_mut().for_each(|suspend| suspend.asleep = false);
+        self.reset_devices(dma, |_| true);
         if self.firmware_len == 0 {
             self.set_up_as_firmware(dma);
         }
         self.effects.push(Effect::A20(self.irqs.a20()));
         self.effects.push(Effect::MapChanged);
+    }
+
+    /// Resets the devices that are `reached`, and all interrupt lines.
+    pub(crate) fn reset_devices(&mut self, dma: &mut dyn Dma, reached: impl Fn(DeviceId) -> bool) {
+        self.irqs = IrqLines::new();
+        let slots = (1..=SLOT_MAX).chain([AHCI_SLOT]).map(DeviceId::Slot);
+        for device in ALL.into_iter().chain(slots).filter(|device| reached(*device)) {
+            for timer in 0..crate::clock::TIMERS {
+                self.clock.cancel(crate::clock::Timer { device, timer });
+            }
+        }
+        for device in ALL.into_iter().chain([FLASH]).filter(|device| reached(*device)) {
+            self.with(dma, device, |device, cx| device.reset(cx));
+        }
     }
 
     /// Leaves the chipset as firmware would, for a kernel that is booted without.
@@ -540,7 +562,7 @@ impl Platform {
     }
 
     /// Brings changes of lines to the interrupt controllers, in the order they happened.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while let Some(change) = self.irqs.take_change() {
             match change {
                 Change::Pic { irq, level } => self.pic.set_irq(irq, level),

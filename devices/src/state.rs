@@ -9,6 +9,7 @@ use crate::pci::function::Function;
 use crate::pci::{ConfigAddress, HostBridge, Lpc, Pci, Smbus};
 use crate::platform::Platform;
 use crate::pm::Pm;
+use crate::suspend::Suspend;
 use crate::uart::Uart;
 use amber_snapshot::{OwnedSection, Section, SectionError};
 
@@ -37,6 +38,8 @@ const NAMES: [&str; 19] = [
 
 /// The section of the chip with firmware's variables, where there is one.
 const FLASH: &str = "flash";
+/// The section of a platform that can suspend to RAM.
+const SUSPEND: &str = "s3";
 
 /// The sections of one platform in a list of many.
 struct Saved<'a> {
@@ -152,6 +155,7 @@ impl Platform {
         ];
         sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
         sections.extend(self.flash.iter().map(|flash| flash.to_section(&at(FLASH))));
+        sections.extend(self.suspend.iter().map(|suspend| suspend.to_section(&at(SUSPEND))));
         sections
     }
 
@@ -163,6 +167,7 @@ impl Platform {
     pub fn restore(&mut self, path: &str, sections: &[OwnedSection]) -> Result<(), SectionError> {
         let saved = Saved { path, sections };
         let chip = self.flash.iter().map(|_| FLASH.to_owned());
+        let chip = chip.chain(self.suspend.iter().map(|_| SUSPEND.to_owned()));
         let attached: Vec<_> = self.pci.attached().map(Function::section_name).chain(chip).collect();
         saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
@@ -189,13 +194,15 @@ impl Platform {
         let pci = saved.pci(&self.pci)?;
         let coprocessor = saved.device("coprocessor")?;
         let flash = self.flash.as_ref().map(|own| saved.flash(own)).transpose()?;
+        let suspend = self.suspend.as_ref().map(|_| saved.take::<Suspend>(SUSPEND)).transpose()?;
         self.clock = clock;
         self.irqs.levels = levels;
         self.fw_cfg.registers = registers;
         (self.pic, self.pit, self.rtc) = (pic, pit, rtc);
         (self.ioapic, self.hpet, self.pm) = (ioapic, hpet, pm);
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
-        (self.pci, self.coprocessor, self.flash) = (pci, coprocessor, flash);
+        (self.pci, self.coprocessor) = (pci, coprocessor);
+        (self.flash, self.suspend) = (flash, suspend);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! A section's schema does not change without its version: a state saved before would be read as something else.
 
 use amber_cpu::state::CpuSection;
-use amber_devices::{DiskConfig, DiskInterface, Platform, PlatformConfig};
+use amber_devices::{DiskConfig, DiskInterface, Platform, PlatformConfig, SYSTEM_STATES, system_states};
 use amber_emu::config::Firmware;
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
@@ -22,7 +22,9 @@ fn schemas_change_with_their_versions() {
     let disk = |interface| DiskConfig { interface, sectors: 8, read_only: false };
     let disks = vec![disk(DiskInterface::Nvme), disk(DiskInterface::Ahci), disk(DiskInterface::Ide)];
     let (firmware_len, variables_len) = (0x2000, 0x1000);
-    let chipset = PlatformConfig { disks, firmware_len, variables_len, ..PlatformConfig::default() };
+    let fw_cfg_files = vec![(SYSTEM_STATES.to_owned(), system_states(true))];
+    let chipset =
+        PlatformConfig { disks, firmware_len, variables_len, fw_cfg_files, ..PlatformConfig::default() };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");
     let now: BTreeSet<String> = disk_rom(&scratch.0).sections().iter().chain(&chipset).map(line).collect();
     let pinned: BTreeSet<String> = PINNED.lines().map(str::to_owned).collect();

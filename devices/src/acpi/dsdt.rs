@@ -4,7 +4,7 @@ use super::tables::{OEM_ID, OEM_TABLE_ID};
 use crate::hpet::{HPET_BASE, HPET_LEN};
 use crate::pci::{Lpc, PCIEXBAR_BASE, PMBASE_FIRMWARE};
 use crate::platform::{PlatformConfig, RamLayout};
-use crate::pm::{PM_LEN, SLP_TYP_S5};
+use crate::pm::{PM_LEN, SLP_TYP_S3, SLP_TYP_S5};
 use acpi_tables::aml::*;
 use acpi_tables::sdt::Sdt;
 use acpi_tables::{Aml, AmlSink};
@@ -93,6 +93,10 @@ pub(super) fn dsdt(config: &PlatformConfig) -> Vec<u8> {
         aml(&Scope::new("_SB_".into(), all(&[processors(config.cpus)]))),
     ];
     let mut body = Vec::new();
+    if config.offers_s3() {
+        let s3 = Package::new(vec![&SLP_TYP_S3, &SLP_TYP_S3, &ZERO, &ZERO]);
+        name("_S3_", &s3).to_aml_bytes(&mut body);
+    }
     terms.iter().for_each(|term| term.to_aml_bytes(&mut body));
     // Revision 2: integers have 64 bits.
     let mut table = Sdt::new(*b"DSDT", 36, 2, OEM_ID, OEM_TABLE_ID, 1);

@@ -199,6 +199,13 @@ impl HostBridge {
         (high && smm).then(|| MapRange::ram(0xfeda_0000, CSEG_LEN, CSEG_BASE))
     }
 
+    /// In S3: everything but PAM is as after a reset.
+    pub(crate) fn suspend(&mut self) {
+        let pam: Vec<u8> = (PAM0..PAM0 + 7).map(|at| self.config.u8(at)).collect();
+        self.reset();
+        (PAM0..).zip(pam).for_each(|(at, value)| self.config.set_u8(at, value));
+    }
+
     pub(crate) fn reset(&mut self) {
         *self = Self::new(self.low_ram);
     }

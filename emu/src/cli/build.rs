@@ -4,7 +4,9 @@ use crate::boot::{self, BootFile, BootMemory};
 use crate::config::{DiskChoice, FwCfgChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose};
 use crate::machine::{DiskImage, FW_CFG_MAX, FwCfgFile, Machine, MachineSpec};
-use amber_devices::{DiskConfig, DisplayKind, RamLayout, boot_order, place_tables};
+use amber_devices::{
+    DiskConfig, DisplayKind, RamLayout, SYSTEM_STATES, boot_order, place_tables, system_states,
+};
 use anyhow::{Result, bail};
 
 /// Builds the machine a configuration describes, ready to run.
@@ -29,7 +31,7 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         display: config.vga.to_string(),
         option_rom_len: 0,
         variables_len: 0,
-        fw_cfg: fw_cfg(config)?,
+        fw_cfg: fw_cfg(config, &guest)?,
     };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
@@ -71,7 +73,7 @@ fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
 }
 
 /// Files for firmware: those the user has, and what it is told of the boot.
-fn fw_cfg(config: &MachineConfig) -> Result<Vec<FwCfgFile>> {
+fn fw_cfg(config: &MachineConfig, guest: &Guest) -> Result<Vec<FwCfgFile>> {
     let mut files = config
         .fw_cfg
         .iter()
@@ -79,6 +81,11 @@ fn fw_cfg(config: &MachineConfig) -> Result<Vec<FwCfgFile>> {
             Ok(FwCfgFile { name: name.clone(), content: boot::read_file(file)? })
         })
         .collect::<Result<Vec<_>>>()?;
+    // Only firmware that knows how to resume is told that there is something to resume from.
+    let resumes = matches!(guest, Guest::Bios(_) | Guest::Uefi(_));
+    if resumes && !files.iter().any(|file| file.name == SYSTEM_STATES) {
+        files.push(FwCfgFile { name: SYSTEM_STATES.to_owned(), content: system_states(true) });
+    }
     if let Some(boot) = &config.boot {
         let device = |disk: &DiskChoice| DiskConfig {
             interface: disk.interface,
