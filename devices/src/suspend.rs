@@ -45,8 +45,8 @@ impl Platform {
         self.suspend.as_ref().is_some_and(|suspend| suspend.asleep)
     }
 
-    /// Goes to sleep, if it can; whether it did. The host bridge keeps its PAM registers, as QEMU's does: by the BIOS in RAM
-    /// below 1 MiB SeaBIOS knows that it has run before.
+    /// Goes to sleep, if it can; whether it did. The host bridge keeps PAM and PCIEXBAR: by its copy in RAM below 1 MiB SeaBIOS knows
+    /// that it has run before, and to set up the chipset again it uses ECAM where it had set that up.
     pub fn suspend(&mut self, dma: &mut dyn Dma) -> bool {
         let Some(suspend) = &mut self.suspend else { return false };
         suspend.asleep = true;

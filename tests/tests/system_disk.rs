@@ -120,8 +120,10 @@ fn ovmf_ahci() {
 }
 
 /// Suspended to RAM and woken by the clock, by a key and by the power button, the same shell goes on.
-fn suspends(uefi: bool) {
-    let Some(mut sitting) = machine(uefi, DiskInterface::Virtio) else { return };
+#[test]
+#[ignore = "run by name"]
+fn ovmf_suspends() {
+    let Some(mut sitting) = machine(true, DiskInterface::Virtio) else { return };
     log_in(&mut sitting);
     sitting.send("touch /run/before; rtcwake -m mem -s 20; echo woken-$?\r");
     sitting.until("sleep", 60, |sitting| sitting.machine.platform().asleep());
@@ -145,16 +147,4 @@ fn suspends(uefi: bool) {
     sitting.until_said("root@amber:~#", 60);
     sitting.press_power();
     assert_eq!(sitting.until_end(600), Stop::PowerOff, "{}", sitting.said());
-}
-
-#[test]
-#[ignore = "run by name"]
-fn seabios_suspends() {
-    suspends(false);
-}
-
-#[test]
-#[ignore = "run by name"]
-fn ovmf_suspends() {
-    suspends(true);
 }

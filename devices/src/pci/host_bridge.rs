@@ -199,11 +199,12 @@ impl HostBridge {
         (high && smm).then(|| MapRange::ram(0xfeda_0000, CSEG_LEN, CSEG_BASE))
     }
 
-    /// In S3: everything but PAM is as after a reset.
+    /// In S3: everything but PAM and PCIEXBAR is as after a reset.
     pub(crate) fn suspend(&mut self) {
-        let pam: Vec<u8> = (PAM0..PAM0 + 7).map(|at| self.config.u8(at)).collect();
+        let kept = (PAM0..PAM0 + 7).chain(PCIEXBAR..PCIEXBAR + 8);
+        let kept: Vec<(u16, u8)> = kept.map(|at| (at, self.config.u8(at))).collect();
         self.reset();
-        (PAM0..).zip(pam).for_each(|(at, value)| self.config.set_u8(at, value));
+        kept.into_iter().for_each(|(at, value)| self.config.set_u8(at, value));
     }
 
     pub(crate) fn reset(&mut self) {

@@ -81,9 +81,8 @@ fn fw_cfg(config: &MachineConfig, guest: &Guest) -> Result<Vec<FwCfgFile>> {
             Ok(FwCfgFile { name: name.clone(), content: boot::read_file(file)? })
         })
         .collect::<Result<Vec<_>>>()?;
-    // Only firmware that knows how to resume is told that there is something to resume from.
-    let resumes = matches!(guest, Guest::Bios(_) | Guest::Uefi(_));
-    if resumes && !files.iter().any(|file| file.name == SYSTEM_STATES) {
+    // SeaBIOS turns ECAM off while it resumes, and uses it to set up power management: the next sleep finds none.
+    if matches!(guest, Guest::Uefi(_)) && !files.iter().any(|file| file.name == SYSTEM_STATES) {
         files.push(FwCfgFile { name: SYSTEM_STATES.to_owned(), content: system_states(true) });
     }
     if let Some(boot) = &config.boot {
