@@ -23,6 +23,8 @@ pub enum Effect {
     MapChanged,
     /// The platform asks for PLTRST#. The machine answers with [`crate::Platform::reset`].
     Reset,
+    /// Suspend to RAM (S3). The machine answers with [`crate::Platform::suspend`].
+    Suspend,
     /// Soft off (S5), or suspended to disk (S4).
     PowerOff,
     /// The guest wrote this value to isa-debug-exit.

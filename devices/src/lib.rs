@@ -45,6 +45,7 @@ mod rtc;
 mod segment;
 mod smbios;
 mod state;
+mod suspend;
 #[cfg(test)]
 mod testing;
 mod uart;
@@ -73,6 +74,7 @@ pub use nic::{FRAME_MAX, FRAME_MIN, NicConfig, NicModel};
 pub use pci::{DISKS_MAX, disk_slot};
 pub use peripheral::Peripheral;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
+pub use suspend::{SYSTEM_STATES, system_states};
 pub use usb::{POINTER_MAX, PointerEvent};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
 pub use xhci::USB_DISKS;

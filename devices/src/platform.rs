@@ -22,8 +22,9 @@ use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
 use crate::peripheral::Peripheral;
 use crate::pic::Pic;
 use crate::pit::Pit;
-use crate::pm::{PM_LEN, Pm};
+use crate::pm::{PM_LEN, PWRBTN_STS, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
+use crate::suspend::Suspend;
 use crate::uart::Uart;
 use crate::usb::{Model, PointerEvent};
 use crate::vga::{DisplayKind, OPTION_ROM_MAX};
@@ -258,6 +259,8 @@ pub struct Platform {
     pub(crate) floppy: Option<Floppy>,
     /// The chip with firmware's variables.
     pub(crate) flash: Option<Flash>,
+    /// Where it can suspend to RAM.
+    pub(crate) suspend: Option<Suspend>,
     pub(crate) ram: RamLayout,
     firmware_len: u64,
 }
@@ -301,6 +304,7 @@ impl Platform {
             hotplug: Hotplug::new(&config.hotplug),
             floppy: Floppy::new(&config.disks),
             flash: (config.variables_len != 0).then(|| Flash::new(config.variables_len)),
+            suspend: config.offers_s3().then(Suspend::default),
             ram,
             firmware_len: config.firmware_len,
         };
@@ -374,6 +378,7 @@ impl Platform {
         while let Some((_, timer)) = self.clock.pop_due() {
             self.with(dma, timer.device, |device, cx| device.timer(cx, timer.timer));
         }
+        self.wake_by_alarm();
     }
 
     /// When the next timer is due, in ns.
@@ -423,8 +428,14 @@ impl Platform {
         taken
     }
 
-    /// A key goes down or up; whether the keyboard took it.
+    /// A key goes down or up; whether the keyboard took it. One that wakes the platform does nothing else.
     pub fn key(&mut self, dma: &mut dyn Dma, key: Key, pressed: bool) -> bool {
+        if self.asleep() {
+            if pressed {
+                self.wake(0);
+            }
+            return true;
+        }
         let Self { clock, irqs, effects, i8042, pci, .. } = self;
         let cx = &mut DeviceCtx { clock, irqs, effects, dma };
         let at_usb = pci.xhci_mut().and_then(|xhci| xhci.key(cx, key, pressed));
@@ -437,7 +448,7 @@ impl Platform {
     /// used once a driver listens to it.
     pub fn keyboard_is_ready(&self) -> bool {
         let at_usb = self.pci.xhci().and_then(|xhci| xhci.is_ready(Model::Keyboard));
-        at_usb.unwrap_or_else(|| self.i8042.keyboard_is_ready())
+        self.asleep() || at_usb.unwrap_or_else(|| self.i8042.keyboard_is_ready())
     }
 
     /// Whether the guest has an absolute pointer that a driver listens to, and has taken every place it was at.
@@ -504,6 +515,10 @@ impl Platform {
 
     /// Presses the power button.
     pub fn power_button(&mut self, dma: &mut dyn Dma) {
+        if self.asleep() {
+            self.wake(PWRBTN_STS);
+            return;
+        }
         let Self { clock, irqs, effects, pm, .. } = self;
         pm.press_power_button(&mut DeviceCtx { clock, irqs, effects, dma });
         self.settle();
@@ -524,22 +539,28 @@ impl Platform {
 
     /// Pulses PLTRST#: everything the reset line reaches. RAM, the clock and CMOS stay.
     pub fn reset(&mut self, dma: &mut dyn Dma) {
-        self.irqs = IrqLines::new();
-        let slots = (1..=SLOT_MAX).chain([AHCI_SLOT]).map(DeviceId::Slot);
-        for device in ALL.into_iter().chain(slots).chain([FLOPPY]) {
-            for timer in 0..crate::clock::TIMERS {
-                self.clock.cancel(crate::clock::Timer { device, timer });
-            }
-        }
-        for device in ALL.into_iter().chain([FLOPPY, FLASH]) {
-            self.with(dma, device, |device, cx| device.reset(cx));
-        }
-        self.hotplug.reset();
+        self.suspend.iter_mut().for_each(|suspend| suspend.asleep = false);
+        self.reset_devices(dma, |_| true);
         if self.firmware_len == 0 {
             self.set_up_as_firmware(dma);
         }
         self.effects.push(Effect::A20(self.irqs.a20()));
         self.effects.push(Effect::MapChanged);
+    }
+
+    /// Resets the devices that are `reached`, and all interrupt lines.
+    pub(crate) fn reset_devices(&mut self, dma: &mut dyn Dma, reached: impl Fn(DeviceId) -> bool) {
+        self.irqs = IrqLines::new();
+        let slots = (1..=SLOT_MAX).chain([AHCI_SLOT]).map(DeviceId::Slot);
+        for device in ALL.into_iter().chain(slots).chain([FLOPPY]).filter(|device| reached(*device)) {
+            for timer in 0..crate::clock::TIMERS {
+                self.clock.cancel(crate::clock::Timer { device, timer });
+            }
+        }
+        for device in ALL.into_iter().chain([FLOPPY, FLASH]).filter(|device| reached(*device)) {
+            self.with(dma, device, |device, cx| device.reset(cx));
+        }
+        self.hotplug.reset();
     }
 
     /// Leaves the chipset as firmware would, for a kernel that is booted without.

@@ -15,6 +15,7 @@ pub(crate) const ACPI_ENABLE: u8 = 2;
 pub(crate) const ACPI_DISABLE: u8 = 3;
 /// SLP_TYP of the sleep states in the DSDT, as QEMU numbers them.
 pub(crate) const SLP_TYP_S5: u16 = 0;
+pub(crate) const SLP_TYP_S3: u16 = 1;
 const SLP_TYP_S4: u16 = 2;
 /// ISA IRQ of the system control interrupt.
 pub(crate) const SCI_IRQ: u8 = 9;
@@ -30,7 +31,9 @@ pub(crate) const SMI_EN: u16 = 0x30;
 const SMI_STS: u16 = 0x34;
 
 const TMROF_STS: u16 = 1 << 0;
-const PWRBTN_STS: u16 = 1 << 8;
+pub(crate) const PWRBTN_STS: u16 = 1 << 8;
+pub(crate) const RTC_STS: u16 = 1 << 10;
+const WAK_STS: u16 = 1 << 15;
 const PM1_STS_MASK: u16 = 0x8d31;
 const PM1_EN_MASK: u16 = 0x4521;
 const SCI_EN: u16 = 1 << 0;
@@ -111,6 +114,27 @@ impl Pm {
         self.update_sci(cx);
     }
 
+    /// Whether RTC_EN lets the clock's alarm wake the platform.
+    pub(crate) fn wakes_by_alarm(&self) -> bool {
+        self.pm1_en & RTC_STS != 0
+    }
+
+    /// What lies in the well that keeps its power in S3 stays: status and enables of events (ICH9, 13.8.3).
+    pub(crate) fn suspend(&mut self) {
+        let Self { pm1_sts, pm1_en, gpe0_sts, gpe0_en, halves_seen, .. } = *self;
+        *self = Self { pm1_sts, pm1_en, gpe0_sts, gpe0_en, halves_seen, ..Self::new(self.smm) };
+    }
+
+    /// Says what woke the platform.
+    pub(crate) fn wake(&mut self, cause: u16) {
+        self.pm1_sts |= WAK_STS | cause;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn enable_alarm(&mut self, on: bool) {
+        self.pm1_en = if on { RTC_STS } else { 0 };
+    }
+
     /// ACPI mode on, as firmware that has no SMM handler leaves it.
     pub(crate) fn set_up_as_firmware(&mut self) {
         self.pm1_cnt |= SCI_EN;
@@ -188,7 +212,7 @@ impl Pm {
         }
         match value >> 10 & 7 {
             SLP_TYP_S5 | SLP_TYP_S4 => cx.effects.push(Effect::PowerOff),
-            // S3 is not offered: whoever tries it goes on.
+            SLP_TYP_S3 => cx.effects.push(Effect::Suspend),
             _ => {}
         }
     }
@@ -288,12 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn suspending_to_disk_is_off_and_to_ram_nothing() {
+    fn suspending_to_disk_is_off_and_to_ram_is_asked_for() {
         let (mut pm, mut bench) = (Pm::new(true), Bench::new());
         pm.pio_write(&mut bench.cx(), PM1_CNT, 2, 0x2001 | SLP_TYP_S4 as u32 * 0x400);
         assert_eq!(bench.effects.pop(), Some(Effect::PowerOff));
         pm.pio_write(&mut bench.cx(), PM1_CNT, 2, 0x2401);
-        assert!(bench.effects.is_empty());
+        assert_eq!(bench.effects.pop(), Some(Effect::Suspend));
     }
 
     #[test]

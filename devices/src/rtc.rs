@@ -245,6 +245,24 @@ impl Rtc {
         self.next_second_ns(now).saturating_add(ahead * NS_PER_SECOND)
     }
 
+    /// Whether it asks for an interrupt.
+    pub(crate) fn interrupts(&self) -> bool {
+        self.cmos[REGISTER_C] & C_IRQF != 0
+    }
+
+    /// Drives its line again, after the interrupt controllers were reset and it was not.
+    pub(crate) fn drive_irq(&mut self, cx: &mut DeviceCtx) {
+        self.settle(cx.now());
+        self.update_irq(cx);
+    }
+
+    /// Leaves word for firmware that it is to resume, as QEMU does.
+    pub(crate) fn mark_resume(&mut self) {
+        const SHUTDOWN_STATUS: usize = 0x0f;
+        const RESUME: u8 = 0xfe;
+        self.cmos[SHUTDOWN_STATUS] = RESUME;
+    }
+
     fn encode(&self, value: u8) -> u8 {
         if self.cmos[REGISTER_B] & B_DM != 0 { value } else { ((value / 10) << 4) | (value % 10) }
     }

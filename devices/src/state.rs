@@ -10,6 +10,7 @@ use crate::pci::function::Function;
 use crate::pci::{Attached, ConfigAddress, HostBridge, Lpc, Pci, Smbus};
 use crate::platform::Platform;
 use crate::pm::Pm;
+use crate::suspend::Suspend;
 use crate::uart::Uart;
 use amber_snapshot::{OwnedSection, Section, SectionError};
 
@@ -38,6 +39,8 @@ const NAMES: [&str; 19] = [
 
 /// The section of the chip with firmware's variables, where there is one.
 const FLASH: &str = "flash";
+/// The section of a platform that can suspend to RAM.
+const SUSPEND: &str = "s3";
 
 /// The sections of one platform in a list of many.
 struct Saved<'a> {
@@ -158,6 +161,7 @@ impl Platform {
         sections.extend(self.pci.attached().map(|own| own.to_section(&at(&own.section_name()))));
         sections.extend(self.hotplug.sections(path));
         sections.extend(self.flash.iter().map(|flash| flash.to_section(&at(FLASH))));
+        sections.extend(self.suspend.iter().map(|suspend| suspend.to_section(&at(SUSPEND))));
         sections
     }
 
@@ -172,6 +176,7 @@ impl Platform {
         attached.extend(self.floppy.iter().flat_map(|_| SECTIONS.map(str::to_owned)));
         attached.extend(self.hotplug.section_names().map(str::to_owned));
         attached.extend(self.flash.iter().map(|_| FLASH.to_owned()));
+        attached.extend(self.suspend.iter().map(|_| SUSPEND.to_owned()));
         saved.refuse_unknown(&attached)?;
         let clock: Clock = saved.take("clock")?;
         if let Some((field, value)) = clock.impossible() {
@@ -199,6 +204,7 @@ impl Platform {
         let hotplug = self.hotplug.restored(path, sections)?;
         let floppy = saved.floppy(self.floppy.as_ref())?;
         let flash = self.flash.as_ref().map(|own| saved.flash(own)).transpose()?;
+        let suspend = self.suspend.as_ref().map(|_| saved.take::<Suspend>(SUSPEND)).transpose()?;
         self.clock = clock;
         self.irqs.levels = levels;
         self.fw_cfg.registers = registers;
@@ -207,7 +213,7 @@ impl Platform {
         (self.uarts, self.i8042, self.debug_ports) = (uarts, i8042, debug_ports);
         (self.pci, self.coprocessor, self.floppy) = (pci, coprocessor, floppy);
         self.hotplug = hotplug;
-        self.flash = flash;
+        (self.flash, self.suspend) = (flash, suspend);
         Ok(())
     }
 }

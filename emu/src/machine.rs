@@ -309,8 +309,39 @@ impl Machine {
     pub(crate) fn reset(&mut self) {
         let now = self.now();
         tracing::info!(target: "reset", "platform reset at step {} ({now} ns)", self.position.step);
-        let (ids, max) = self.processor_ids();
         self.note_reset();
+        self.reset_processors();
+        // Whatever the life before still wanted is void.
+        self.messages.clear();
+        self.platform.effects().drain().for_each(drop);
+        self.position.ended = None;
+        self.with_dma(|platform, dma| platform.reset(dma));
+        self.platform.effects().drain().for_each(drop);
+        self.mmu.set_a20(self.platform.a20());
+        self.map_changed();
+        self.end_monitors();
+        match self.saved_start() {
+            Ok(start) if start.starts_anew() => {
+                self.clear(&start);
+                self.start(&start);
+            }
+            Ok(_) => {}
+            Err(error) => self.mmu.damage(error.to_string()),
+        }
+    }
+
+    /// Suspends to RAM, if the chipset can: the processors lose their power, and are at the reset vector when it comes back.
+    pub(crate) fn suspend(&mut self) {
+        if self.with_dma(|platform, dma| platform.suspend(dma)) {
+            tracing::info!(target: "reset", "suspended to RAM at step {} ({} ns)", self.position.step, self.now());
+            self.reset_processors();
+            self.messages.clear();
+        }
+    }
+
+    fn reset_processors(&mut self) {
+        let now = self.now();
+        let (ids, max) = self.processor_ids();
         for (id, vcpu) in ids.into_iter().zip(&mut self.vcpus) {
             let (random, retired) = (vcpu.system.random, vcpu.system.retired);
             let watch = vcpu.watch().clone();
@@ -322,25 +353,8 @@ impl Machine {
             // The debugger's, not the machine's.
             vcpu.set_watch(watch);
         }
-        // Whatever the life before still wanted is void.
-        self.messages.clear();
-        self.platform.effects().drain().for_each(drop);
-        self.position.ended = None;
-        self.with_dma(|platform, dma| platform.reset(dma));
-        self.platform.effects().drain().for_each(drop);
-        self.mmu.set_a20(self.platform.a20());
-        self.map_changed();
-        self.end_monitors();
         self.position.current = 0;
         self.position.slice_end = if self.vcpus.len() == 1 { 0 } else { now + self.spec.quantum };
-        match self.saved_start() {
-            Ok(start) if start.starts_anew() => {
-                self.clear(&start);
-                self.start(&start);
-            }
-            Ok(_) => {}
-            Err(error) => self.mmu.damage(error.to_string()),
-        }
     }
 
     /// Step the machine stands at.

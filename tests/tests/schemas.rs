@@ -3,7 +3,7 @@
 use amber_cpu::state::CpuSection;
 use amber_devices::{
     CpuSlots, DiskConfig, DiskInterface, FunctionSlots, HotplugConfig, MemorySlots, NicConfig, NicModel,
-    Peripheral, Platform, PlatformConfig,
+    Peripheral, Platform, PlatformConfig, SYSTEM_STATES, system_states,
 };
 use amber_emu::config::Firmware;
 use amber_emu::machine::{CpuParts, FunctionParts, MemoryParts, NicSpec, Peripherals};
@@ -40,6 +40,7 @@ fn schemas_change_with_their_versions() {
         variables_len: 0x1000,
         nic: Some(NicConfig { model: NicModel::Virtio, mac }),
         hotplug,
+        fw_cfg_files: vec![(SYSTEM_STATES.to_owned(), system_states(true))],
         ..PlatformConfig::default()
     };
     let chipset = Platform::new(&chipset).expect("it can be built").sections("platform0");

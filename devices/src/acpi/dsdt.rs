@@ -9,7 +9,7 @@ mod slots;
 use super::tables::{OEM_ID, OEM_TABLE_ID};
 use super::terms::*;
 use crate::platform::PlatformConfig;
-use crate::pm::SLP_TYP_S5;
+use crate::pm::{SLP_TYP_S3, SLP_TYP_S5};
 use acpi_tables::Aml;
 use acpi_tables::aml::*;
 use acpi_tables::sdt::Sdt;
@@ -34,6 +34,10 @@ pub(super) fn dsdt(config: &PlatformConfig) -> Vec<u8> {
         terms.push(aml(&Scope::new("_GPE".into(), all(&events))));
     }
     let mut body = Vec::new();
+    if config.offers_s3() {
+        let s3 = Package::new(vec![&SLP_TYP_S3, &SLP_TYP_S3, &ZERO, &ZERO]);
+        name("_S3_", &s3).to_aml_bytes(&mut body);
+    }
     terms.iter().for_each(|term| term.to_aml_bytes(&mut body));
     // Revision 2: integers have 64 bits.
     let mut table = Sdt::new(*b"DSDT", 36, 2, OEM_ID, OEM_TABLE_ID, 1);

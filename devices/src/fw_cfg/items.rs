@@ -3,6 +3,7 @@
 use crate::acpi;
 use crate::platform::{PlatformConfig, RamLayout};
 use crate::smbios;
+use crate::suspend::{SYSTEM_STATES, system_states};
 use std::collections::BTreeMap;
 
 const SIGNATURE: u16 = 0x00;
@@ -53,8 +54,7 @@ impl Items {
         let mut files = BTreeMap::from([
             ("bootorder".to_owned(), Vec::new()),
             ("etc/e820".to_owned(), e820(config)),
-            // SLP_TYP of S0 to S5; bit 7 says that the state is there. S3 and S4 are not.
-            ("etc/system-states".to_owned(), vec![0x80, 0, 0, 0x01, 0x02, 0x80]),
+            (SYSTEM_STATES.to_owned(), system_states(false)),
         ]);
         if let Some((_, end)) = config.dimms() {
             // Where firmware may have PCI's 64-bit BARs begin.

@@ -199,6 +199,14 @@ impl HostBridge {
         (high && smm).then(|| MapRange::ram(0xfeda_0000, CSEG_LEN, CSEG_BASE))
     }
 
+    /// In S3: everything but PAM and PCIEXBAR is as after a reset.
+    pub(crate) fn suspend(&mut self) {
+        let kept = (PAM0..PAM0 + 7).chain(PCIEXBAR..PCIEXBAR + 8);
+        let kept: Vec<(u16, u8)> = kept.map(|at| (at, self.config.u8(at))).collect();
+        self.reset();
+        kept.into_iter().for_each(|(at, value)| self.config.set_u8(at, value));
+    }
+
     pub(crate) fn reset(&mut self) {
         *self = Self::new(self.low_ram);
     }

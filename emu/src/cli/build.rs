@@ -8,7 +8,8 @@ use crate::machine::{
     MachineSpec, MemoryParts, NicSpec,
 };
 use amber_devices::{
-    DiskConfig, DiskInterface, DisplayKind, RamLayout, boot_order, is_diskette, place_tables,
+    DiskConfig, DiskInterface, DisplayKind, RamLayout, SYSTEM_STATES, boot_order, is_diskette, place_tables,
+    system_states,
 };
 use anyhow::{Result, bail};
 
@@ -35,7 +36,7 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         display: config.vga.to_string(),
         option_rom_len: 0,
         variables_len: 0,
-        fw_cfg: fw_cfg(config)?,
+        fw_cfg: fw_cfg(config, &guest)?,
     };
     let peripherals = config.device.iter().map(|device| device.0).collect();
     let nic = config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0));
@@ -98,7 +99,7 @@ fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
 }
 
 /// Files for firmware: those the user has, and what it is told of the boot.
-fn fw_cfg(config: &MachineConfig) -> Result<Vec<FwCfgFile>> {
+fn fw_cfg(config: &MachineConfig, guest: &Guest) -> Result<Vec<FwCfgFile>> {
     let mut files = config
         .fw_cfg
         .iter()
@@ -106,6 +107,10 @@ fn fw_cfg(config: &MachineConfig) -> Result<Vec<FwCfgFile>> {
             Ok(FwCfgFile { name: name.clone(), content: boot::read_file(file)? })
         })
         .collect::<Result<Vec<_>>>()?;
+    // SeaBIOS turns ECAM off while it resumes, and uses it to set up power management: the next sleep finds none.
+    if matches!(guest, Guest::Uefi(_)) && !files.iter().any(|file| file.name == SYSTEM_STATES) {
+        files.push(FwCfgFile { name: SYSTEM_STATES.to_owned(), content: system_states(true) });
+    }
     if let Some(boot) = &config.boot {
         let device = |disk: &DiskChoice| DiskConfig {
             interface: disk.interface,

@@ -172,9 +172,10 @@ impl HostIo for Console {
     }
 
     fn attend(&mut self) {
+        // A prompt has no end of line, and whoever reads it may wait for it before they answer.
+        self.flush();
         // Nothing else may be read before the guest asks for it: when it does so is part of the run.
         if self.interactive {
-            self.flush();
             self.listen(0);
         }
     }

@@ -55,6 +55,7 @@ impl Machine {
                 self.end_monitors();
             }
             Effect::Reset => self.end(Ending::Reset),
+            Effect::Suspend => self.suspend(),
             Effect::PowerOff => self.end(Ending::PowerOff),
             Effect::DebugExit(value) => self.end(Ending::DebugExit(value)),
             Effect::Serial { port, byte } => host.serial_output(port, byte),

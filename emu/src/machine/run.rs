@@ -202,6 +202,9 @@ impl Machine {
     /// The processor that runs next: the current one while its slice lasts, else the next that has something to do.
     /// None if all wait. Meaningful where [`Machine::run`] stops.
     pub fn next_processor(&self) -> Option<usize> {
+        if self.platform.asleep() {
+            return None;
+        }
         let external = self.platform.intr();
         let count = self.vcpus.len();
         let current = self.position.current as usize;
@@ -294,7 +297,8 @@ impl Machine {
             return Some(Stop::TripleFault(down));
         }
         // With interrupts off everywhere no timer and no input can wake a processor, unless by an NMI, SMI or INIT.
-        if !self.vcpus.iter().any(Vcpu::interruptible) && !self.platform.unmaskable_pins() {
+        let deaf = !self.vcpus.iter().any(Vcpu::interruptible) && !self.platform.unmaskable_pins();
+        if deaf && !self.platform.asleep() {
             return Some(Stop::Hung);
         }
         let next = self.next_deadline();
