@@ -62,6 +62,8 @@ impl Machine {
         if has_nic {
             self.note(host, Input::Link(up));
             self.with_dma(|platform, dma| platform.set_link(dma, up));
+            // Nothing waits outside the sections: the machine may be saved now.
+            self.settle(host, true);
         }
         has_nic
     }

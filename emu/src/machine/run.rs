@@ -187,6 +187,8 @@ impl Machine {
     pub fn press_power(&mut self, host: &mut dyn HostIo) {
         self.note(host, Input::PowerButton);
         self.with_dma(|platform, dma| platform.power_button(dma));
+        // Nothing waits outside the sections: the machine may be saved now.
+        self.settle(host, true);
     }
 
     /// Says how many inputs there were, after the machine went back and the log did not.
