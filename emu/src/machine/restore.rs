@@ -7,7 +7,7 @@ use super::{
     SEMANTICS_EPOCH,
 };
 use crate::disk::{self, Base, Disk};
-use amber_devices::{OPTION_ROM_MAX, TIME_MAX};
+use amber_devices::{DISKS_MAX, OPTION_ROM_MAX, TIME_MAX};
 use amber_mmu::{FrameId, GROUP, PageSource};
 use amber_snapshot::{
     Manifest, ObjectId, OwnedSection, RegionTree, Section, SectionError, Upgrade, upgraded,
@@ -287,6 +287,9 @@ fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
     }
     if spec.fw_cfg.iter().map(|file| file.content.len() as u64).sum::<u64>() > FW_CFG_MAX {
         return value("fw_cfg", format!("more than {FW_CFG_MAX} bytes"));
+    }
+    if spec.disks.len() > DISKS_MAX {
+        return value("disks", format!("{} of them", spec.disks.len()));
     }
     let start: Vec<_> =
         (0..).zip(&spec.disks).map(|(n, spec)| PlacedDisk { n, spec: spec.clone() }).collect();
