@@ -223,7 +223,7 @@ fn cut_in_the_middle(machine: impl Fn() -> Machine, end: u64, cuts: u64) {
 fn a_post_of_seabios_is_cut() {
     if all_there(&[SEABIOS], "seabios") {
         let config = seabios(MachineConfig::default());
-        cut_in_the_middle(|| build::machine(&config).expect("it is there"), 40_000_000, 40);
+        cut_in_the_middle(|| build::machine(&config).expect("it is there"), 5_000_000, 40);
     }
 }
 
