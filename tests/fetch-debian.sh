@@ -93,7 +93,8 @@ if [ \$host = 2 ]; then
 else
     until ping -c 1 -W 1 10.0.0.2; do :; done
     ping -c 3 -s 1400 10.0.0.2
-    until nc 10.0.0.2 5000 </dev/null >/copy; do sleep 1; done
+    # Its side stays open: at the end of it the other nc would end, too, with all that it has not sent.
+    until sleep 5 | nc 10.0.0.2 5000 >/copy; do sleep 1; done
     cmp /bin/busybox /copy && echo PASS
 fi
 poweroff -f
