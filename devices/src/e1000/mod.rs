@@ -237,11 +237,7 @@ impl Function for E1000 {
     }
 
     fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
-        for index in 0..u16::from(size) {
-            let byte = (value >> (index * 8)) as u8;
-            self.registers.endpoint.write(&LAYOUT, offset.wrapping_add(index), byte);
-        }
-        self.registers.endpoint.changed(cx, self.slot);
+        self.registers.endpoint.write_bytes(cx, &LAYOUT, self.slot, offset, size, value);
         self.go_on(cx);
     }
 

@@ -296,10 +296,7 @@ impl Function for Hda {
     }
 
     fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
-        for (at, byte) in (offset..).zip(value.to_le_bytes()).take(usize::from(size)) {
-            self.registers.endpoint.write(&LAYOUT, at, byte);
-        }
-        self.registers.endpoint.changed(cx, self.slot);
+        self.registers.endpoint.write_bytes(cx, &LAYOUT, self.slot, offset, size, value);
         self.go_on(cx);
     }
 

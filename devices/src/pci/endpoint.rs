@@ -196,6 +196,22 @@ impl Endpoint {
         self.config.write(offset, value, writable);
     }
 
+    /// Writes `size` bytes of the header or of the MSI-X capability, and has interrupts go where they belong then.
+    pub fn write_bytes(
+        &mut self,
+        cx: &mut DeviceCtx,
+        layout: &Layout,
+        slot: u8,
+        offset: u16,
+        size: u8,
+        value: u64,
+    ) {
+        for (index, byte) in (0..u16::from(size)).zip(value.to_le_bytes()) {
+            self.write(layout, offset.wrapping_add(index), byte);
+        }
+        self.changed(cx, slot);
+    }
+
     /// After a write of configuration space: interrupts go where they belong now.
     pub fn changed(&mut self, cx: &mut DeviceCtx, slot: u8) {
         let open = self.open();
