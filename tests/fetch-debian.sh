@@ -340,15 +340,22 @@ echo PASS
 poweroff -f
 INIT
 
-# Takes what is plugged in, and says what is there whenever that changes. The kernel gives back what is asked for by itself.
-pack hotplug.gz $modules $nvme_only <<INIT
+# Takes what is plugged in, and says what is there whenever that changes: adapters have their address by DHCP, and ask the
+# gateway. The kernel gives back what is asked for by itself.
+hotplug="$modules $nvme_only failover net_failover virtio_net e1000"
+pack hotplug.gz $hotplug <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for module in $(echo $modules $nvme_only); do insmod /modules/\$module.ko; done
+for module in $(echo $hotplug); do insmod /modules/\$module.ko; done
 $(cat <<'LOOP'
+cat >/lease <<'LEASE'
+#!/bin/busybox sh
+[ "$1" = bound ] && ifconfig $interface $ip netmask $subnet && echo "LEASE $ip"
+LEASE
+chmod +x /lease
 cd /sys/devices/system
 while true; do
     for cpu in cpu/cpu*/online; do
@@ -359,9 +366,17 @@ while true; do
     done
     online=$(grep -l '^online' memory/memory*/state 2>/dev/null | wc -l)
     now="cpus $(cat cpu/online) blocks $online disks $(ls /sys/block | grep -E '^(vd|nvme)' | tr '\n' ' ')"
+    now="${now}nics $(ls /sys/class/net | grep eth | tr '\n' ' ')"
     if [ "$now" != "$last" ]; then
         for disk in $(ls /sys/block | grep -E '^(vd|nvme)'); do
             echo "READ $disk $(head -c 65536 /dev/$disk | md5sum)"
+        done
+        for nic in $(ls /sys/class/net | grep eth); do
+            driver=$(basename "$(readlink /sys/class/net/$nic/device/driver)")
+            echo "NIC $nic $(cat /sys/class/net/$nic/address) $driver $(readlink -f /sys/class/net/$nic/device)"
+            ifconfig $nic up
+            udhcpc -i $nic -n -q -t 4 -T 1 -s /lease 2>/dev/null
+            ping -c 2 -s 1400 -W 1 10.0.2.2 | grep received
         done
         echo "NOW $now."
         last=$now
