@@ -2,6 +2,7 @@
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
 mod drivers;
+mod hostile;
 mod machine;
 mod memory;
 mod operation;

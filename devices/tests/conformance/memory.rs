@@ -21,15 +21,23 @@ pub struct Memory(pub Vec<u8>);
 
 impl Dma for Memory {
     fn read(&mut self, gpa: u64, into: &mut [u8]) {
-        for (index, byte) in into.iter_mut().enumerate() {
-            *byte = self.0[(gpa as usize).wrapping_add(index) % RAM];
+        let mut at = gpa as usize % RAM;
+        for piece in into.chunks_mut(RAM) {
+            let first = piece.len().min(RAM - at);
+            piece[..first].copy_from_slice(&self.0[at..at + first]);
+            let rest = piece.len() - first;
+            piece[first..].copy_from_slice(&self.0[..rest]);
+            at = (at + piece.len()) % RAM;
         }
     }
 
     fn write(&mut self, gpa: u64, from: &[u8]) {
-        // A fw_cfg command may ask for 4 GiB of padding; a megabyte of it shows all there is to see.
-        for (index, byte) in from.iter().enumerate() {
-            self.0[(gpa as usize).wrapping_add(index) % RAM] = *byte;
+        let mut at = gpa as usize % RAM;
+        for piece in from.chunks(RAM) {
+            let first = piece.len().min(RAM - at);
+            self.0[at..at + first].copy_from_slice(&piece[..first]);
+            self.0[..piece.len() - first].copy_from_slice(&piece[first..]);
+            at = (at + piece.len()) % RAM;
         }
     }
 

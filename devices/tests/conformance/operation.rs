@@ -33,6 +33,7 @@ pub enum Op {
     Eoi(u8),
     Intack,
     PowerButton,
+    Ferr(bool),
     PlugCpu(u32),
     AskForCpu(u32),
     PlugDimm(u8),
@@ -79,6 +80,7 @@ pub fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         }
         Op::Eoi(vector) => platform.eoi_broadcast(*vector),
         Op::Intack => return u64::from(platform.intack()),
+        Op::Ferr(asserted) => platform.ferr(memory, *asserted),
         Op::PowerButton => platform.power_button(memory),
         Op::PlugCpu(id) if platform.part_state(Part::Cpu(*id)).present => {}
         Op::PlugCpu(id) => platform.plug_cpu(memory, *id),

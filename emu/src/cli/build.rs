@@ -107,8 +107,8 @@ fn fw_cfg(config: &MachineConfig, guest: &Guest) -> Result<Vec<FwCfgFile>> {
             Ok(FwCfgFile { name: name.clone(), content: boot::read_file(file)? })
         })
         .collect::<Result<Vec<_>>>()?;
-    // SeaBIOS turns ECAM off while it resumes, and uses it to set up power management: the next sleep finds none.
-    if matches!(guest, Guest::Uefi(_)) && !files.iter().any(|file| file.name == SYSTEM_STATES) {
+    let has_firmware = matches!(guest, Guest::Bios(_) | Guest::Uefi(_));
+    if has_firmware && !files.iter().any(|file| file.name == SYSTEM_STATES) {
         files.push(FwCfgFile { name: SYSTEM_STATES.to_owned(), content: system_states(true) });
     }
     if let Some(boot) = &config.boot {
