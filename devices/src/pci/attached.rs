@@ -15,7 +15,7 @@ use crate::virtio::net::VirtioNet;
 use crate::xhci::Xhci;
 
 /// Slot of the network adapter, where QEMU's q35 has its own.
-const NIC: u8 = 2;
+pub(crate) const NIC_SLOT: u8 = 2;
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
 pub(crate) const FIRST_DISK: u8 = 3;
 /// Slot of the sound card, behind the disks and the IDE controller.
@@ -68,7 +68,7 @@ impl Attached {
         all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
         let xhci = Xhci::new(&config.peripherals, &config.disks);
         all.extend(xhci.map(|controller| Self::Xhci(Box::new(controller))));
-        all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC, nic)));
+        all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC_SLOT, nic)));
         all.sort_by_key(Self::order);
         all
     }

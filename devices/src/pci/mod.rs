@@ -21,7 +21,7 @@ use crate::xhci::Xhci;
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
 pub use attached::{DISKS_MAX, disk_slot};
-pub(crate) use attached::{FIRST_DISK, PLUGGABLE_SLOTS};
+pub(crate) use attached::{FIRST_DISK, NIC_SLOT, PLUGGABLE_SLOTS};
 use config::ConfigSpace;
 use function::Function;
 pub use host_bridge::{HostBridge, PCIEXBAR_BASE};
