@@ -4,7 +4,7 @@
 use crate::disk::{DiskConfig, DiskInterface};
 use crate::ide;
 use crate::nvme;
-use crate::pci::{FIRST_DISK, NIC_SLOT};
+use crate::pci::{ADAPTER_SLOT, FIRST_DISK};
 use crate::xhci;
 
 /// Something to boot from.
@@ -57,7 +57,7 @@ pub fn boot_order(disks: &[DiskConfig], order: &[BootDevice]) -> Vec<u8> {
             BootDevice::Network => Vec::new(),
         };
         let network = (*device == BootDevice::Network)
-            .then(|| format!("/pci@i0cf8/ethernet@{NIC_SLOT:x}/ethernet-phy@0"));
+            .then(|| format!("/pci@i0cf8/ethernet@{ADAPTER_SLOT:x}/ethernet-phy@0"));
         for line in wanted.into_iter().map(|n| path(disks, n)).chain(network) {
             if !lines.contains(&line) {
                 lines.push(line);

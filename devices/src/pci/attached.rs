@@ -15,7 +15,7 @@ use crate::virtio::net::VirtioNet;
 use crate::xhci::Xhci;
 
 /// Slot of the network adapter, where QEMU's q35 has its own.
-pub(crate) const NIC_SLOT: u8 = 2;
+pub const ADAPTER_SLOT: u8 = 2;
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
 pub(crate) const FIRST_DISK: u8 = 3;
 /// Slot of the sound card, behind the disks and the IDE controller.
@@ -23,9 +23,8 @@ const HDA: u8 = 20;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 
-/// Slots of disks: what is in them may come and go.
-pub(crate) const PLUGGABLE_SLOTS: std::ops::RangeInclusive<u8> =
-    FIRST_DISK..=FIRST_DISK + DISKS_MAX as u8 - 1;
+/// Slot of the last disk.
+pub(crate) const LAST_DISK: u8 = FIRST_DISK + DISKS_MAX as u8 - 1;
 
 /// Slot of disk `n`, if it is a function of its own.
 pub fn disk_slot(n: u8) -> u8 {
@@ -68,7 +67,7 @@ impl Attached {
         all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
         let xhci = Xhci::new(&config.peripherals, &config.disks);
         all.extend(xhci.map(|controller| Self::Xhci(Box::new(controller))));
-        all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC_SLOT, nic)));
+        all.extend(config.nic.as_ref().map(|nic| Self::nic(ADAPTER_SLOT, nic)));
         all.sort_by_key(Self::order);
         all
     }

@@ -2,8 +2,8 @@
 
 use crate::memory::*;
 use amber_devices::{
-    CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, FunctionSlots, HotplugConfig, MemorySlots, Part,
-    Peripheral, Platform, PlatformConfig, disk_slot,
+    ADAPTER_SLOT, CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, FunctionSlots, HotplugConfig,
+    MemorySlots, NicConfig, NicModel, Part, Peripheral, Platform, PlatformConfig, disk_slot,
 };
 
 /// Disks that come and go.
@@ -37,7 +37,13 @@ pub fn config() -> PlatformConfig {
 
 /// Disks, of which those with these numbers are there.
 pub fn functions(there: &[u8]) -> FunctionSlots {
-    FunctionSlots { disks: there.iter().map(|n| (*n, pluggable(*n))).collect() }
+    FunctionSlots { disks: there.iter().map(|n| (*n, pluggable(*n))).collect(), adapter: true }
+}
+
+pub const ADAPTER: Part = Part::Function(ADAPTER_SLOT);
+
+pub fn nic() -> NicConfig {
+    NicConfig { model: NicModel::E1000, mac: [2, 0, 0, 0, 0, 1] }
 }
 
 pub fn pluggable(n: u8) -> DiskConfig {
@@ -71,6 +77,7 @@ pub fn config_of(platform: &Platform) -> PlatformConfig {
     let there: Vec<u8> =
         PLUGGABLE.into_iter().filter(|n| platform.part_state(function(*n)).present).collect();
     config.hotplug.functions = Some(functions(&there));
+    config.nic = platform.part_state(ADAPTER).present.then(nic);
     config
 }
 

@@ -39,6 +39,8 @@ pub enum Op {
     PlugDimm(u8),
     PlugDisk(u8),
     AskForDisk(u8),
+    PlugNic,
+    AskForNic,
     AskForDimm(u8),
 }
 
@@ -88,6 +90,9 @@ pub fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::PlugDisk(n) if platform.part_state(function(*n)).present => {}
         Op::PlugDisk(n) => platform.plug_disk(memory, *n, &pluggable(*n)),
         Op::AskForDisk(n) => platform.ask_for(memory, function(*n)),
+        Op::PlugNic if platform.part_state(ADAPTER).present => {}
+        Op::PlugNic => platform.plug_nic(memory, &nic()),
+        Op::AskForNic => platform.ask_for(memory, ADAPTER),
         Op::PlugDimm(slot) if platform.part_state(Part::Dimm(*slot)).present => {}
         Op::PlugDimm(slot) => platform.plug_dimm(memory, &dimm(*slot)),
         Op::AskForDimm(slot) => platform.ask_for(memory, Part::Dimm(*slot)),

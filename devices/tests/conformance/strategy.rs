@@ -54,6 +54,8 @@ pub fn outside_op() -> impl Strategy<Value = Op> {
         1 => proptest::sample::select(&PLUGGABLE[..]).prop_map(Op::PlugDisk),
         1 => proptest::sample::select(&PLUGGABLE[..]).prop_map(Op::AskForDisk),
         1 => (0u8..3).prop_map(Op::AskForDimm),
+        1 => Just(Op::PlugNic),
+        1 => Just(Op::AskForNic),
     ]
 }
 

@@ -56,6 +56,7 @@ const UPGRADES: &[Upgrade] = &[
     amber_devices::VGA_UPGRADE,
     amber_devices::I8042_UPGRADES[0],
     amber_devices::I8042_UPGRADES[1],
+    super::hotplug::FUNCTIONS_UPGRADE,
 ];
 
 /// Most bytes from the host that a state read from a file may have waiting.
@@ -183,7 +184,7 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec, hotplug: &Hotplug)
 pub(super) fn check_tables(manifest: &Manifest) -> Result<(), RestoreError> {
     let spec = Machine::spec_in(&manifest.sections)?;
     check_spec(&spec)?;
-    let hotplug = Hotplug::of(&manifest.sections)?;
+    let hotplug = Machine::equipment_in(&manifest.sections)?.hotplug;
     hotplug.check(&spec)?;
     check_disks(&hotplug.disks(&spec.disks))?;
     check_regions(manifest.regions.iter().map(|table| (&*table.name, table.pages)), &spec, &hotplug)

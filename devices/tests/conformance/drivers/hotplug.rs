@@ -8,7 +8,7 @@ const CPU_HOTPLUG: u16 = 0xcd8;
 const MEMORY_HOTPLUG: u16 = 0xa00;
 const PCI_HOTPLUG: u16 = 0xae00;
 
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     Target {
         name: "cpu hot-plug",
         ports: &[(CPU_HOTPLUG, 12), (CPU_HOTPLUG + 4, 2), (0x620, 16)],
@@ -20,6 +20,12 @@ pub const TARGETS: [Target; 3] = [
         ports: &[(PCI_HOTPLUG, 24), (PCI_HOTPLUG + 8, 1)],
         windows: &[(ECAM + 0x1_8000, 0x100), (ECAM + 0x6_0000, 0x100)],
         prelude: a_disk_came,
+    },
+    Target {
+        name: "hot-plug of the adapter",
+        ports: &[(PCI_HOTPLUG, 24), (PCI_HOTPLUG + 8, 1)],
+        windows: &[(ECAM + 0x1_0000, 0x100)],
+        prelude: an_adapter_came,
     },
     Target {
         name: "memory hot-plug",
@@ -39,6 +45,12 @@ fn a_processor_came() -> Vec<Op> {
 fn a_disk_came() -> Vec<Op> {
     let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
     [disk_is_ready(), event.to_vec(), vec![Op::PlugDisk(9), Op::AskForDisk(0)]].concat()
+}
+
+/// Events are on, and a network adapter came and is asked for again.
+fn an_adapter_came() -> Vec<Op> {
+    let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
+    [&event[..], &[Op::PlugNic, Op::AskForNic]].concat()
 }
 
 /// Events are on, a memory module came and another is asked for.
