@@ -450,6 +450,53 @@ LOOP
 )
 INIT
 
+# Reads and writes a disk as fast as it can, for tests/bench/disks-beside-qemu.py. The command line says where the disk is (bus=)
+# and what program=disk-load is told (megabytes=, count=).
+gcc -O2 -static -o disk-load "$here/debian/disk-load.c"
+ata_disks="scsi_common scsi_mod libata crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod"
+usb_disks="usb-common usbcore xhci-hcd xhci-pci scsi_common scsi_mod usb-storage crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod"
+{
+    cat <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+case \$bus in
+    virtio) disk=vda modules="${modules%"$ext4"}" ;;
+    nvme) disk=nvme0n1 modules="$nvme_only" ;;
+    ahci) disk=sda modules="$ata_disks libahci ahci" ;;
+    ide) disk=sda modules="$ata_disks ata_piix" ;;
+    usb) disk=sda modules="$usb_disks" ;;
+    floppy) disk=fd0 modules=floppy ;;
+esac
+INIT
+    cat <<'INIT'
+for module in $modules; do insmod /modules/$module.ko; done
+n=0
+while [ ! -b /dev/$disk ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+/bin/disk-load /dev/$disk $megabytes $count && echo ALL-DONE
+poweroff -f
+INIT
+} | program=disk-load pack disk-load.gz ${modules%"$ext4"} $nvme_only $ata_disks libahci ahci ata_piix $usb_disks floppy
+
+# Draws whole screens as fast as it can, and lines of text, for tests/bench/screens-beside-qemu.py.
+gcc -O2 -static -o screen-load "$here/debian/screen-load.c"
+program=screen-load pack screen-load.gz <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+seq 100000 200000 >/lines
+echo BEGIN text-lines 100001
+cat /lines >/dev/tty1
+echo SUM text-lines $(md5sum </dev/vcs1)
+echo END text-lines
+/bin/screen-load && echo ALL-DONE
+poweroff -f
+INIT
+
 if [ ! -e System.map ]; then
     pack symbols.gz <<'INIT'
 #!/bin/busybox sh
@@ -474,4 +521,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, disk-load.gz, screen-load.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
