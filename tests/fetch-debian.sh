@@ -3,7 +3,7 @@
 # a System.map, which Debian ships as a stub and the guest's /proc/kallsyms makes up for.
 # usage: fetch-debian.sh [DIR]     DIR: $AMBER_DEBIAN, else ~/.cache/amber-debian
 #
-# Needs apt, cpio, gzip, gcc, mke2fs and an emulator that boots the kernel once: $AMBER (a path), else qemu-system-x86_64.
+# Needs apt, cpio, gzip, gcc, mke2fs, mkfs.fat (of dosfstools) and an emulator that boots the kernel once: $AMBER (a path), else qemu-system-x86_64.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-${AMBER_DEBIAN:-$HOME/.cache/amber-debian}}
@@ -75,6 +75,20 @@ if [ ! -e ext4.img ]; then
     E2FSPROGS_FAKE_TIME=1700000000 /sbin/mke2fs -q -t ext4 -b 4096 -U 5eed5eed-5eed-5eed-5eed-5eed5eed5eed \
         -E hash_seed=5eed5eed-5eed-5eed-5eed-5eed5eed5eed,lazy_itable_init=0,lazy_journal_init=0 ext4.new
     mv ext4.new ext4.img
+fi
+
+# Diskettes with file systems, the same every time.
+if [ ! -e diskette-ext2.img ]; then
+    rm -f diskette.new
+    truncate -s 1440K diskette.new
+    E2FSPROGS_FAKE_TIME=1700000000 /sbin/mke2fs -q -t ext2 -U 5eed5eed-5eed-5eed-5eed-5eed5eed5eed \
+        -E hash_seed=5eed5eed-5eed-5eed-5eed-5eed5eed5eed,lazy_itable_init=0 diskette.new
+    mv diskette.new diskette-ext2.img
+fi
+if [ ! -e diskette-fat.img ]; then
+    rm -f diskette.new
+    /sbin/mkfs.fat -C --invariant -i 5eed5eed -F 12 diskette.new 1440 >/dev/null
+    mv diskette.new diskette-fat.img
 fi
 
 # Two of these talk over a cable: one asks for a file, the other has it. The command line says host=1 or host=2.
@@ -149,7 +163,8 @@ scsi_disks="crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod cdrom
 ahci_modules="scsi_common scsi_mod libata libahci ahci $scsi_disks"
 ide_modules="scsi_common scsi_mod libata ata_piix $scsi_disks"
 
-# with_disk WORD DISK MODULES: an init script that mounts /dev/DISK, says WORD and goes on as standard input says.
+# with_disk WORD DISK MODULES: an init script that mounts /dev/DISK, says WORD and goes on as standard input says. What the
+# command line has as libata= is for that module.
 with_disk() {
     cat <<INIT
 #!/bin/busybox sh
@@ -157,7 +172,9 @@ with_disk() {
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for module in $(echo $3); do insmod /modules/\$module.ko; done
+for module in $(echo $3); do
+    if [ \$module = libata ]; then insmod /modules/libata.ko \$libata; else insmod /modules/\$module.ko; fi
+done
 disk=$2
 INIT
     cat <<'INIT'
@@ -225,6 +242,7 @@ n=0
 while [ ! -b /dev/sr0 ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
 cat /sys/block/$disk/device/queue_depth /sys/block/$disk/device/model /sys/block/sr0/device/model
 cat /sys/block/$disk/queue/write_cache /sys/block/$disk/queue/fua
+cat /sys/class/ata_device/dev1.0/xfer_mode
 INIT
     writing
     cat <<'INIT'
@@ -277,6 +295,51 @@ dd if=/dev/fd0 bs=5000 skip=100 count=60 2>/dev/null | cmp - /copy || exec power
 if echo 1 2>/dev/null >/dev/fd1; then exec poweroff -f; fi
 echo PASS
 poweroff -f
+INIT
+
+# Writes two diskettes in turns, an ext2 and a FAT, and reads them back.
+diskettes="floppy $ext4 fat vfat nls_cp437 nls_ascii"
+pack diskettes.gz $diskettes <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev
+for module in $(echo $diskettes); do insmod /modules/\$module.ko; done
+$(cat <<'WRITES'
+n=0
+while [ ! -b /dev/fd1 ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+mkdir /fat
+mounted() {
+    mount -t ext2 /dev/fd0 /mnt && mount -t vfat /dev/fd1 /fat || exec poweroff -f
+}
+mounted
+echo WRITING
+n=0
+while [ $n -lt 12 ]; do
+    for at in /mnt /fat; do
+        head -c $((n * 4001)) /bin/busybox >$at/new
+        mv $at/new "$at/A file with number $((n % 4))"
+        sync
+    done
+    n=$((n + 1))
+done
+umount /mnt
+umount /fat
+echo WRITTEN
+echo 3 >/proc/sys/vm/drop_caches
+mounted
+while [ $n -gt 8 ]; do
+    n=$((n - 1))
+    for at in /mnt /fat; do
+        head -c $((n * 4001)) /bin/busybox | cmp - "$at/A file with number $((n % 4))" || exec poweroff -f
+    done
+done
+umount /mnt
+umount /fat
+echo PASS
+poweroff -f
+WRITES
+)
 INIT
 
 # Plays a tone of 440 Hz on the sound card, and then one of 1000 Hz on the PC speaker.

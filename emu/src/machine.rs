@@ -324,6 +324,7 @@ impl Machine {
             Ok(start) if start.starts_anew() => {
                 self.clear(&start);
                 self.start(&start);
+                self.with_dma(|platform, dma| platform.update_placed_tables(dma));
             }
             Ok(_) => {}
             Err(error) => self.mmu.damage(error.to_string()),

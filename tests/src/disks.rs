@@ -2,7 +2,7 @@
 
 use amber_devices::DiskInterface;
 use amber_emu::cli::build;
-use amber_emu::config::{CdChoice, DiskChoice, MachineConfig};
+use amber_emu::config::{CdChoice, DiskChoice, FloppyChoice, MachineConfig};
 use amber_emu::machine::Machine;
 use amber_snapshot::{Value, decode};
 use std::path::Path;
@@ -38,6 +38,12 @@ pub fn debian_with(
     interface: DiskInterface,
     cpus: u32,
 ) -> Option<impl Fn() -> Machine + use<>> {
+    let config = debian_config(initrd, interface, cpus)?;
+    Some(move || build::machine(&config).expect("Debian's kernel can be loaded"))
+}
+
+/// What that machine is built from.
+pub fn debian_config(initrd: &str, interface: DiskInterface, cpus: u32) -> Option<MachineConfig> {
     let folder = crate::debian()?;
     let (initrd, file) = (folder.join(initrd), folder.join("ext4.img"));
     let is_at_ata = interface.is_at_ahci() || interface.is_at_ide();
@@ -53,7 +59,7 @@ pub fn debian_with(
         );
         return None;
     }
-    let config = MachineConfig {
+    Some(MachineConfig {
         kernel: Some(folder.join("vmlinuz")),
         initrd: Some(initrd),
         append: Some(std::env::var("AMBER_APPEND").unwrap_or("console=ttyS0 panic=-1".into())),
@@ -61,8 +67,26 @@ pub fn debian_with(
         cdrom,
         cpus,
         ..MachineConfig::default()
-    };
-    Some(move || build::machine(&config).expect("Debian's kernel can be loaded"))
+    })
+}
+
+/// A Debian guest that writes an ext2 on one diskette and a FAT on another, if that was fetched.
+pub fn debian_with_diskettes(cpus: u32) -> Option<MachineConfig> {
+    let folder = crate::debian()?;
+    let files = ["diskettes.gz", "diskette-ext2.img", "diskette-fat.img"].map(|file| folder.join(file));
+    if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+        eprintln!("skipped: no {}; tests/fetch-debian.sh makes it", missing.display());
+        return None;
+    }
+    let [initrd, ext2, fat] = files;
+    Some(MachineConfig {
+        kernel: Some(folder.join("vmlinuz")),
+        initrd: Some(initrd),
+        append: Some("console=ttyS0 panic=-1".into()),
+        floppy: [ext2, fat].map(|file| FloppyChoice { file, read_only: false }).to_vec(),
+        cpus,
+        ..MachineConfig::default()
+    })
 }
 
 /// Bytes of a disk as the guest sees it.
@@ -78,7 +102,7 @@ pub fn busy(machine: &Machine) -> bool {
     let sections = machine.platform().sections("platform0");
     let is_disk = |path: &str| {
         let name = path.strip_prefix("platform0/").unwrap_or("");
-        matches!(name, "virtio-blk0" | "nvme0" | "ahci" | "ide" | "xhci")
+        matches!(name, "virtio-blk0" | "nvme0" | "ahci" | "ide" | "xhci" | "floppy")
     };
     sections.iter().filter(|section| is_disk(&section.path)).any(|section| {
         let value = decode(section).expect("a device's section is what its schema says");
@@ -92,8 +116,10 @@ fn has_in_flight(value: &Value) -> bool {
             Value::List(requests) if *name == "in_flight" => !requests.is_empty(),
             // A channel has one command, and is done with what it does of it then.
             Value::Option(due) if *name == "due" => due.is_some(),
-            // A disk at USB does one command at a time, too.
-            Value::Variant { name: phase, .. } if *name == "phase" => *phase != "Command",
+            // A disk at USB does one command at a time, too, and so does the controller of diskettes.
+            Value::Variant { name: phase, .. } if *name == "phase" => {
+                !matches!(&**phase, "Command" | "Result")
+            }
             value => has_in_flight(value),
         }),
         Value::Variant { value, .. } => has_in_flight(value),
@@ -107,7 +133,19 @@ fn has_in_flight(value: &Value) -> bool {
 /// # Panics
 /// If there is no e2fsck.
 pub fn fsck(image: &Path, how: &str) -> (Option<i32>, String) {
-    let mut e2fsck = Command::new("/sbin/e2fsck");
-    let output = e2fsck.arg(how).arg(image).stdin(Stdio::null()).output().expect("e2fsck starts");
+    checked_by("/sbin/e2fsck", image, how)
+}
+
+/// The same of a FAT, by fsck.fat of dosfstools.
+///
+/// # Panics
+/// If there is none.
+pub fn fsck_fat(image: &Path, how: &str) -> (Option<i32>, String) {
+    checked_by("/sbin/fsck.fat", image, how)
+}
+
+fn checked_by(tool: &str, image: &Path, how: &str) -> (Option<i32>, String) {
+    let output = Command::new(tool).arg(how).arg(image).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{tool}: {error}"));
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }

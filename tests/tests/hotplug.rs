@@ -50,13 +50,17 @@ impl HostIo for Networked {
 
 /// The guest of `tests/fetch-debian.sh` that says what is there whenever that changes.
 fn guest() -> Option<Machine> {
+    guest_with(1)
+}
+
+fn guest_with(cpus: u32) -> Option<Machine> {
     let folder = debian()?;
     let (kernel, initrd) = (folder.join("vmlinuz"), folder.join("hotplug.gz"));
     let config = MachineConfig {
         kernel: Some(kernel),
         initrd: Some(initrd),
         append: Some("console=ttyS0 quiet panic=-1 mitigations=off".into()),
-        cpus: 1,
+        cpus,
         cpus_max: Some(4),
         memory: "512M".parse().expect("a size"),
         memory_slots: Some(4),
@@ -250,4 +254,26 @@ fn a_machine_cut_while_parts_and_a_virtio_net_go_comes_to_the_same_state() {
 #[ignore = "needs a kernel and minutes"]
 fn a_machine_cut_while_parts_and_an_82540em_go_comes_to_the_same_state() {
     cut_while_parts_go(3);
+}
+
+#[test]
+#[ignore = "needs a kernel and a minute"]
+fn a_guest_that_boots_anew_does_not_wait_for_a_processor_that_has_gone() {
+    /// A boot takes 7 s, and 10 more where it waits.
+    const BOOT: u64 = 10_000_000_000;
+    let Some(mut machine) = guest_with(2) else { return };
+    let mut host = Networked::default();
+    until(&mut machine, &mut host, "cpus 0-1 blocks 4 disks nics ");
+    unplug(&mut machine, &mut host, &[Part::Cpu(1)]);
+    until(&mut machine, &mut host, BARE);
+    for (came, there) in [(None, BARE), (Some(Plug::Cpu(3)), "cpus 0-1 blocks 4 disks nics ")] {
+        came.into_iter().for_each(|plug| drop(machine.plug(&mut host, plug).expect("there is room")));
+        host.quiet.serial.clear();
+        machine.press_reset(&mut host);
+        let start = machine.now();
+        until(&mut machine, &mut host, there);
+        let (took, said) = (machine.now() - start, said(&host));
+        assert!(took < BOOT && !said.contains("alive") && !said.contains("wakeup"), "{took} ns: {said}");
+        println!("{there}after {} ms", took / 1_000_000);
+    }
 }

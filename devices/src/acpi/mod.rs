@@ -2,6 +2,7 @@
 //! (QEMU's table loader), or at fixed addresses for a kernel that is booted without firmware.
 
 mod dsdt;
+pub(crate) mod present;
 mod tables;
 mod terms;
 
@@ -14,7 +15,7 @@ pub const RSDP_ADDRESS: u64 = 0xe_0000;
 /// Where [`place_tables`] puts the other tables.
 pub const TABLES_ADDRESS: u64 = 0xe_1000;
 
-const TABLES_FILE: &str = "etc/acpi/tables";
+pub(crate) const TABLES_FILE: &str = "etc/acpi/tables";
 const RSDP_FILE: &str = "etc/acpi/rsdp";
 
 /// Commands of the table loader, which firmware runs in order.

@@ -1,6 +1,7 @@
 //! The static tables (ACPI 6.5, 5.2), in one block with offsets where addresses will be.
 
 use super::dsdt;
+use super::present::{ENABLED, ONLINE_CAPABLE};
 use crate::hpet::{GCAP_ID_LOW, HPET_BASE};
 use crate::ioapic::IOAPIC_BASE;
 use crate::pci::{PCIEXBAR_BASE, PMBASE_FIRMWARE};
@@ -15,10 +16,6 @@ pub(super) const OEM_TABLE_ID: [u8; 8] = *b"Q35     ";
 const LAPIC_BASE: u32 = 0xfee0_0000;
 const RSDP_LEN: usize = 36;
 const TABLE_CHECKSUM: usize = 9;
-
-/// Flags of a processor (ACPI 6.5, table 5.22).
-const ENABLED: u8 = 1;
-const ONLINE_CAPABLE: u8 = 2;
 
 /// A field that holds an offset into the block and becomes an address.
 pub(super) struct Pointer {

@@ -70,9 +70,24 @@ impl Items {
         items
     }
 
-    /// How many processors are there now.
-    pub fn set_cpus(&mut self, cpus: u32) {
+    /// How many processors are there now, and which.
+    pub fn set_cpus(&mut self, cpus: u32, is_present: impl Fn(u32) -> bool) {
         self.set(NB_CPUS, &(cpus as u16).to_le_bytes());
+        if let Some(tables) = self.file_mut(acpi::TABLES_FILE) {
+            acpi::present::mark(tables, is_present);
+        }
+    }
+
+    /// The contents of a file.
+    fn file_mut(&mut self, name: &str) -> Option<&mut Vec<u8>> {
+        let directory = self.items.get(&FILE_DIR)?;
+        let mut entries = directory.get(4..)?.chunks_exact(8 + FILE_NAME_LEN);
+        let entry = entries.find(|entry| {
+            let padded = &entry[8..];
+            padded.starts_with(name.as_bytes()) && padded[name.len()..].iter().all(|byte| *byte == 0)
+        })?;
+        let key = u16::from_be_bytes([entry[4], entry[5]]);
+        self.items.get_mut(&key)
     }
 
     pub fn set(&mut self, key: u16, bytes: &[u8]) {

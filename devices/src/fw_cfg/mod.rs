@@ -63,9 +63,9 @@ impl FwCfg {
         }
     }
 
-    /// Firmware is told how many processors there are. That is no part of the digest.
-    pub(crate) fn set_cpus(&mut self, cpus: u32) {
-        Arc::make_mut(&mut self.items).set_cpus(cpus);
+    /// Firmware is told how many processors there are, and which. That is no part of the digest.
+    pub(crate) fn set_cpus(&mut self, cpus: u32, is_present: impl Fn(u32) -> bool) {
+        Arc::make_mut(&mut self.items).set_cpus(cpus, is_present);
     }
 
     /// The registers of a saved state belong to the items this platform has.

@@ -1,6 +1,7 @@
 //! Parts on their way into a platform and out of it.
 
 use super::{CPU_GPE, Dimm, FUNCTION_GPE, Hotplug, MEMORY_GPE, Outcome, Part, PartState};
+use crate::acpi::{TABLES_ADDRESS, present::mark_placed};
 use crate::clock::{TIMERS, Timer};
 use crate::device::{DeviceCtx, DeviceId, Dma};
 use crate::disk::DiskConfig;
@@ -9,6 +10,9 @@ use crate::irq::{IrqSource, Line};
 use crate::nic::NicConfig;
 use crate::pci::{ADAPTER_SLOT, disk_slot, endpoint::pirq_of};
 use crate::platform::Platform;
+
+/// End of the area that ACPI's tables lie in where there is no firmware.
+const AREA_END: u64 = 0x10_0000;
 
 impl Platform {
     /// Processor `id`, which has a place and was not there, is there from now on, and the guest is told.
@@ -105,7 +109,17 @@ impl Platform {
         if let Some(cpus) = &self.hotplug.cpus {
             let count = cpus.count();
             self.rtc.set_cpus(count);
-            self.fw_cfg.set_cpus(count);
+            self.fw_cfg.set_cpus(count, |id| cpus.state(id).present);
+        }
+    }
+
+    /// After a reset of a guest without firmware, whose tables were written anew: the MADT says which processors are there.
+    pub fn update_placed_tables(&self, dma: &mut dyn Dma) {
+        let Some(cpus) = &self.hotplug.cpus else { return };
+        let mut memory = vec![0; (AREA_END - TABLES_ADDRESS) as usize];
+        dma.read(TABLES_ADDRESS, &mut memory);
+        if let Some((at, madt)) = mark_placed(memory, |id| cpus.state(id).present) {
+            dma.write(at, &madt);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Bytes from outside, snapshots above all, and what becomes of them: refused by a sentence, or a machine that runs. The
 //! mutation test and the fuzz target both come in by [`Outside::check`].
 
+mod driver;
 pub mod mutate;
 pub mod parts;
 mod subjects;

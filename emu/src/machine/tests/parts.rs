@@ -386,3 +386,31 @@ fn a_function_that_is_not_let_go_of_stays_asked_for_and_can_be_asked_for_again()
     assert_eq!(machine.part_state(part), PartState::default());
     assert_eq!(machine.unplug(&mut host, part), Err(PlugError::NoFunction(ADAPTER_SLOT)));
 }
+
+/// Flags of the processors in the MADT, which lies behind the RSDP (ACPI 6.5, 5.2.12.2).
+fn enabled(machine: &Machine) -> Vec<u8> {
+    let mut area = vec![0; 0x1_0000];
+    machine.mmu().read_physical(amber_mmu::ViewId(0), amber_devices::acpi::RSDP_ADDRESS, &mut area);
+    let madt = area.windows(4).position(|bytes| bytes == b"APIC").expect("there is one");
+    let len = u32::from_le_bytes(area[madt + 4..madt + 8].try_into().unwrap()) as usize;
+    assert_eq!(area[madt..madt + len].iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)), 0);
+    (0..3).map(|id| area[madt + 44 + 8 * id + 4]).collect()
+}
+
+#[test]
+fn the_madt_has_the_processors_that_are_there_at_the_last_reset() {
+    let mut machine = counting();
+    assert_eq!(enabled(&machine), [1, 2, 2]);
+    plug(&mut machine, 1);
+    plug(&mut machine, 2);
+    assert_eq!(enabled(&machine), [1, 2, 2], "the guest's memory is its own");
+    machine.reset();
+    assert_eq!(enabled(&machine), [1, 1, 1]);
+    eject(&mut machine, 1);
+    let mut stored = stored(&mut machine.freeze());
+    for machine in [&mut machine, &mut stored] {
+        machine.reset();
+        assert_eq!(enabled(machine), [1, 2, 1]);
+    }
+    assert_eq!(stored.state_hash(), machine.state_hash());
+}
