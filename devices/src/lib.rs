@@ -60,6 +60,7 @@ pub use boot_order::{BootDevice, boot_order};
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use disk::{DiskConfig, DiskInterface, SECTOR};
+pub use e1000::E1000_UPGRADE;
 pub use effects::{Effect, Effects};
 pub use flash::VARIABLES_MAX;
 pub use floppy::{FLOPPY_DRIVES, is_diskette};

@@ -55,6 +55,7 @@ const UPGRADES: &[Upgrade] = &[
     super::spec::SPEC_UPGRADES[1],
     amber_devices::VGA_UPGRADE,
     amber_devices::I8042_UPGRADE,
+    amber_devices::E1000_UPGRADE,
 ];
 
 /// Most bytes from the host that a state read from a file may have waiting.
