@@ -78,4 +78,5 @@ pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, Plat
 pub use suspend::{SYSTEM_STATES, system_states};
 pub use usb::{POINTER_MAX, PointerEvent};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
+pub use virtio::console::{CHANNEL_NAME, CONSOLE_PORTS};
 pub use xhci::USB_DISKS;

@@ -51,6 +51,8 @@ pub struct PlatformConfig {
     pub memory_size: u64,
     /// Processors, 1 to 255. Their local APIC ids are 0 and up.
     pub cpus: u32,
+    /// What all randomness in it is made from.
+    pub seed: u64,
     /// What the real-time clock shows at power-on, in seconds since 1970.
     pub rtc_start: i64,
     /// Bytes of the firmware image that ends at 4 GiB, a multiple of 4 KiB up to 16 MiB. With 0 the chipset comes out
@@ -83,6 +85,7 @@ impl Default for PlatformConfig {
         Self {
             memory_size: 512 << 20,
             cpus: 1,
+            seed: 0,
             rtc_start: 0,
             firmware_len: 0,
             variables_len: 0,
@@ -502,6 +505,20 @@ impl Platform {
         let cx = &mut DeviceCtx { clock, irqs, effects, dma };
         if let Some(nic) = pci.nic() {
             nic.set_link(cx, up);
+        }
+        self.settle();
+    }
+
+    /// How many bytes the guest has room for at a port of the virtio console now.
+    pub fn console_room(&mut self, dma: &mut dyn Dma, port: u8) -> usize {
+        self.pci.console_mut().map_or(0, |console| console.room(dma, port))
+    }
+
+    /// Bytes come in at a port of the virtio console, no more than it has room for.
+    pub fn console_input(&mut self, dma: &mut dyn Dma, port: u8, bytes: &[u8]) {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        if let Some(console) = pci.console_mut() {
+            console.receive(&mut DeviceCtx { clock, irqs, effects, dma }, port, bytes);
         }
         self.settle();
     }

@@ -15,7 +15,7 @@ mod values;
 use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVES, IDE_DRIVES, USB_DISKS};
-pub use audio::{AudioChoice, DeviceChoice};
+pub use audio::{AudioChoice, ConsoleChoice, DeviceChoice};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 pub use firmware::{Bios, BootOrder, FwCfgChoice, Uefi};
@@ -132,6 +132,8 @@ pub struct MachineConfig {
     pub screenshot: Vec<Screenshot>,
     /// Where sound goes.
     pub audio: AudioChoice,
+    /// Where what is typed goes.
+    pub console: ConsoleChoice,
     /// Unset: real at a terminal, none when headless.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
@@ -202,6 +204,7 @@ impl Default for MachineConfig {
             fw_cfg: Vec::new(),
             screenshot: Vec::new(),
             audio: AudioChoice::None,
+            console: ConsoleChoice::Serial,
             pace: None,
             engine: Engine::default(),
             headless: false,

@@ -40,6 +40,8 @@ pub enum Input {
     Plug(Plug),
     /// The guest was asked to let go of a part.
     Unplug(Part),
+    /// Bytes for a port of the virtio console.
+    Console { port: u8, bytes: Vec<u8> },
 }
 
 /// An input and when it came.

@@ -1,6 +1,7 @@
 //! A machine: who owns what, power-up and reset, state and its hash.
 
 mod bus;
+mod console;
 mod disks;
 mod equipment;
 mod frozen;

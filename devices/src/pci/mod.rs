@@ -17,6 +17,7 @@ use crate::irq::{IrqSource, Line};
 use crate::nic::Nic;
 use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
+use crate::virtio::console::VirtioConsole;
 use crate::xhci::Xhci;
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
@@ -126,6 +127,14 @@ impl Pci {
     /// The network adapter.
     pub(crate) fn nic(&mut self) -> Option<&mut dyn Nic> {
         self.attached.iter_mut().find_map(Attached::as_nic)
+    }
+
+    /// The virtio console.
+    pub(crate) fn console_mut(&mut self) -> Option<&mut VirtioConsole> {
+        self.attached.iter_mut().find_map(|attached| match attached {
+            Attached::VirtioConsole(console) => Some(&mut **console),
+            _ => None,
+        })
     }
 
     /// What sits in slots.

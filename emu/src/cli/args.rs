@@ -5,9 +5,10 @@ use super::disk_args::DiskArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    AudioChoice, Bios, BootOrder, CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DeviceChoice,
-    DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory, MachineConfig,
-    MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi, VgaBios, VgaChoice,
+    AudioChoice, Bios, BootOrder, CdChoice, ConfigError, ConsoleChoice, CpuChoice, CpuCount, Debugcon,
+    DeviceChoice, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory,
+    MachineConfig, MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi,
+    VgaBios, VgaChoice,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -180,7 +181,7 @@ pub struct MachineArgs {
     /// A diskette, a raw image of 160K to 2880K: FILE[,ro]; may be given twice. The image is not written.
     #[arg(long, value_name = "FILE[,ro]")]
     pub floppy: Vec<FloppyChoice>,
-    /// Another device: hda (a sound card); may be given several times.
+    /// Another device: hda (a sound card), usb-keyboard, usb-tablet, virtio-console or virtio-rng; may be given several times.
     #[arg(long, value_name = "DEVICE")]
     pub device: Vec<DeviceChoice>,
     /// Network adapter: none; user[,hostfwd=tcp:HOSTADDR:PORT-:GUESTPORT][,dns=ADDR:PORT], behind the host's network;
@@ -214,6 +215,9 @@ pub struct RunningArgs {
     /// Where sound goes: none, or wav:FILE, a recording of the PC speaker and the sound card [default: none].
     #[arg(long, value_name = "none|wav:FILE")]
     pub audio: Option<AudioChoice>,
+    /// Where what is typed goes: serial (port 0), or virtio (the console of --device virtio-console) [default: serial].
+    #[arg(long, value_name = "serial|virtio")]
+    pub console: Option<ConsoleChoice>,
     /// What executes instructions: jit, or interp, the reference; the guest cannot tell [default: jit].
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Engine>,
@@ -407,6 +411,7 @@ impl RunningArgs {
         let Self {
             pace,
             audio,
+            console,
             engine,
             headless,
             no_reboot,
@@ -430,6 +435,7 @@ impl RunningArgs {
         } = self;
         set_some(&mut config.pace, pace);
         set(&mut config.audio, audio);
+        set(&mut config.console, console);
         set(&mut config.engine, engine);
         config.headless |= headless;
         config.no_reboot |= no_reboot;

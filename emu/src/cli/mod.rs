@@ -21,6 +21,7 @@ mod log;
 mod overlays;
 pub mod pace;
 mod parts;
+mod ports;
 pub mod replay;
 pub mod report;
 pub mod run;

@@ -125,6 +125,19 @@ impl HostIo for Player {
             _ => None,
         }
     }
+    fn console_output(&mut self, port: u8, bytes: &[u8]) {
+        self.console.console_output(port, bytes);
+    }
+    fn console_input(&mut self, step: u64, port: u8, _room: usize, _idle: Option<u64>) -> Vec<u8> {
+        match self.left.front() {
+            Some(Record { step: at, input: Input::Console { port: to, bytes } })
+                if (*at, *to) == (step, port) =>
+            {
+                bytes.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
     fn may_input(&self) -> bool {
         !self.left.is_empty() && !self.next_is(self.asked_at, |input| matches!(input, Input::End(_)))
     }

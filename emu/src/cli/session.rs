@@ -2,6 +2,7 @@
 
 use super::host::SessionHost;
 use super::parts::Leaving;
+use super::ports::Ports;
 use super::saving::{Saver, now};
 use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
@@ -199,6 +200,11 @@ impl<'a> Session<'a> {
             Method::Load { snapshot } => self.load(snapshot, host)?,
             Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
             Method::Serial { text } => host.type_in(text.as_bytes()),
+            Method::Console { text } => self.give_port(0, text, host)?,
+            Method::ChannelWrite { text } => self.give_port(Ports::CHANNEL, text, host)?,
+            Method::ChannelRead => {
+                return Ok(json!({ "text": String::from_utf8_lossy(&host.ports.read()) }));
+            }
             Method::Screenshot { file } => return self.screenshot(file),
             Method::Text => return self.text(),
             Method::Type { text } => host.hands.extend(keys::typing(text).map_err(|e| anyhow!(e))?),
@@ -236,6 +242,14 @@ impl<'a> Session<'a> {
         let mut status = self.status();
         status["gestures-waiting"] = json!(host.hands.waiting());
         Ok(status)
+    }
+
+    fn give_port(&self, port: u8, text: &str, host: &mut SessionHost) -> Result<()> {
+        if !self.machine.has_console() {
+            bail!("the machine has no virtio console");
+        }
+        host.ports.give(port, text.as_bytes());
+        Ok(())
     }
 
     fn status(&self) -> Value {

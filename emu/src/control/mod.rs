@@ -60,6 +60,16 @@ pub enum Method {
     Serial {
         text: String,
     },
+    /// Text typed at the virtio console.
+    Console {
+        text: String,
+    },
+    /// Text for the channel beside it.
+    ChannelWrite {
+        text: String,
+    },
+    /// What the guest wrote to the channel.
+    ChannelRead,
     /// A picture of the screen, as a PNG file.
     Screenshot {
         file: PathBuf,

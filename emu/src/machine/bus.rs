@@ -28,6 +28,13 @@ pub trait HostIo {
     fn gesture(&mut self, _step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
         None
     }
+    /// The guest wrote bytes to a port of the virtio console: 0 is the console, 1 the channel.
+    fn console_output(&mut self, _port: u8, _bytes: &[u8]) {}
+    /// Bytes for a port of the virtio console, at most `room`, if any are waiting at this step; with `idle` as for the serial
+    /// port.
+    fn console_input(&mut self, _step: u64, _port: u8, _room: usize, _idle: Option<u64>) -> Vec<u8> {
+        Vec::new()
+    }
     /// A frame leaves the network adapter at virtual time `now`, ns.
     fn frame_output(&mut self, _now: u64, _frame: &[u8]) {}
     /// The next frame for the network adapter, if one has arrived by this step and virtual time. Asked for while the guest

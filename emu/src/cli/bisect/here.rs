@@ -93,6 +93,16 @@ impl HostIo for Given {
             _ => None,
         }
     }
+    fn console_input(&mut self, step: u64, port: u8, _room: usize, _idle: Option<u64>) -> Vec<u8> {
+        match self.front() {
+            Some(Record { step: at, input: Input::Console { port: to, bytes } })
+                if (*at, *to) == (step, port) =>
+            {
+                bytes.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
     fn may_input(&self) -> bool {
         let ends = self.next_is(self.asked_at, |input| matches!(input, Input::End(_)));
         self.front().is_some() && !ends
