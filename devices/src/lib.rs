@@ -14,6 +14,7 @@ pub mod irq;
 pub mod map;
 pub mod pci;
 pub mod platform;
+pub mod share;
 pub mod sound;
 
 mod ahci;
@@ -79,4 +80,5 @@ pub use suspend::{SYSTEM_STATES, system_states};
 pub use usb::{POINTER_MAX, PointerEvent};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
 pub use virtio::console::{CHANNEL_NAME, CONSOLE_PORTS};
+pub use virtio::p9::{ShareConfig, TAG_MAX};
 pub use xhci::USB_DISKS;

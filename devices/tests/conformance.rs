@@ -1,9 +1,10 @@
 //! The battery every device passes: a saved state goes on like the original, every register can be touched
 //! with every width, reset is complete, and no state read from a file makes the platform panic.
 
+use amber_devices::share::{Attributes, FileTime, S_IFDIR, SHARE_MIN, ShareLayout, Tree, Volume};
 use amber_devices::{
     CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, FunctionSlots, HotplugConfig, Key,
-    MediumError, MemorySlots, MouseEvent, Part, Peripheral, Platform, PlatformConfig, disk_slot,
+    MediumError, MemorySlots, MouseEvent, Part, Peripheral, Platform, PlatformConfig, ShareConfig, disk_slot,
 };
 use proptest::prelude::*;
 
@@ -46,6 +47,13 @@ const PLUGGABLE: [u8; 4] = [0, 1, 2, 9];
 /// The sound card's registers and configuration space.
 const HDA: u64 = 0xfe01_8000;
 const HDA_CONFIG: u64 = ECAM + 0xa_0000;
+/// The registers of random numbers, console and share, where the chipset comes up with them, and their configuration spaces.
+const RNG: u64 = 0xfe02_4000;
+const CONSOLE: u64 = 0xfe02_c000;
+const SHARE: u64 = 0xfe03_4000;
+const RNG_CONFIG: u64 = ECAM + 0xb_0000;
+const CONSOLE_CONFIG: u64 = ECAM + 0xb_8000;
+const SHARE_CONFIG: u64 = ECAM + 0xc_0000;
 /// The disk's queue and buffers in memory.
 const TABLE: u64 = 0x1000;
 const DRIVER: u64 = 0x1800;
@@ -88,6 +96,82 @@ fn disk_is_ready() -> Vec<Op> {
     }
     poke(DRIVER + 2, &[2, 0]);
     ops.push(Op::Write { gpa: DISK + 0x3000, size: 2, value: 0 });
+    ops
+}
+
+/// The driver agreed, and these queues are on, all at one place: with 8 entries each, of which the first two are offered.
+fn virtio_is_ready(registers: u64, config: u64, features: u64, queues: &[u64]) -> Vec<Op> {
+    let mut ops = vec![Op::Write { gpa: config + 4, size: 2, value: 6 }];
+    let mut set = |at: u64, size: u8, value: u64| ops.push(Op::Write { gpa: registers + at, size, value });
+    for (at, size, value) in
+        [(0x14, 1, 3), (8, 4, 1), (12, 4, 1), (8, 4, 0), (12, 4, features), (0x14, 1, 0xb)]
+    {
+        set(at, size, value);
+    }
+    for queue in queues {
+        for (at, size, value) in [(0x16, 2, *queue), (0x20, 8, TABLE), (0x28, 8, DRIVER), (0x30, 8, USED)] {
+            set(at, size, value);
+        }
+        for (at, value) in [(0x18, 8), (0x1a, 1), (0x1c, 1)] {
+            set(at, 2, value);
+        }
+    }
+    set(0x14, 1, 0xf);
+    for n in 0..8u64 {
+        ops.push(Op::Poke(DRIVER + 4 + 2 * n, vec![n as u8, 0]));
+    }
+    ops
+}
+
+/// Two requests for random numbers are in flight.
+fn numbers_are_drawn() -> Vec<Op> {
+    let mut ops = virtio_is_ready(RNG, RNG_CONFIG, 0, &[0]);
+    for n in 0..8u64 {
+        let buffer = descriptor(BUFFERS + 0x100 * n, 64, 2, 0);
+        ops.push(Op::Poke(TABLE + 16 * n, buffer.to_vec()));
+    }
+    ops.push(Op::Poke(DRIVER + 2, vec![2, 0]));
+    ops.push(Op::Write { gpa: RNG + 0x3000, size: 2, value: 0 });
+    ops
+}
+
+/// Two writes to the console are in flight; the device answers what its messages say.
+fn console_is_written() -> Vec<Op> {
+    let mut ops = virtio_is_ready(CONSOLE, CONSOLE_CONFIG, 2, &[1, 3]);
+    for n in 0..8u64 {
+        ops.push(Op::Poke(TABLE + 16 * n, descriptor(BUFFERS + 8 * n, 8, 0, 0).to_vec()));
+        ops.push(Op::Poke(BUFFERS + 8 * n, vec![n as u8 & 1, 0, 0, 0, 3 * (n as u8 & 3), 0, 1, 0]));
+    }
+    ops.push(Op::Poke(DRIVER + 2, vec![2, 0]));
+    ops.push(Op::Write { gpa: CONSOLE + 0x3004, size: 2, value: 1 });
+    ops
+}
+
+/// Four messages for the share are offered, of which two are in flight: a fid for the root, a file by another one, what is
+/// written to it, and what it is then.
+fn share_is_used() -> Vec<Op> {
+    let mut ops = virtio_is_ready(SHARE, SHARE_CONFIG, 0, &[0]);
+    let text = |text: &[u8]| [&(text.len() as u16).to_le_bytes(), text].concat();
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let messages = [
+        (104, [words(&[0, !0]), text(b""), text(b""), words(&[5])].concat()),
+        (14, [words(&[0]), text(b"name"), words(&[2, 0o644, 0])].concat()),
+        (118, [words(&[0, 3, 0, 4]), b"text".to_vec()].concat()),
+        (24, words(&[0, 0x7ff, 0])),
+    ];
+    for (n, (kind, body)) in (0u64..).zip(messages) {
+        let mut message = (7 + body.len() as u32).to_le_bytes().to_vec();
+        message.extend([kind, n as u8, 0]);
+        message.extend(body);
+        let (buffer, next) = (BUFFERS + 0x400 * n, 2 * n + 1);
+        ops.push(Op::Poke(TABLE + 32 * n, descriptor(buffer, message.len() as u32, 1, next as u16).to_vec()));
+        ops.push(Op::Poke(TABLE + 16 * next, descriptor(buffer + 0x200, 0x200, 2, 0).to_vec()));
+        ops.push(Op::Poke(buffer, message));
+        ops.push(Op::Poke(DRIVER + 4 + 2 * n, vec![2 * n as u8, 0]));
+    }
+    ops.push(Op::Poke(DRIVER + 2, vec![2, 0]));
+    ops.push(Op::Write { gpa: SHARE + 0x3000, size: 2, value: 0 });
+    ops.push(Op::Poke(DRIVER + 2, vec![4, 0]));
     ops
 }
 
@@ -236,7 +320,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 31] = [
+const TARGETS: [Target; 34] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -407,6 +491,29 @@ const TARGETS: [Target; 31] = [
         ],
         prelude: sound_is_played,
     },
+    Target {
+        name: "virtio-rng",
+        ports: &[],
+        windows: &[(RNG, 0x40), (RNG + 0x3000, 4), (RNG_CONFIG, 0x80)],
+        prelude: numbers_are_drawn,
+    },
+    Target {
+        name: "virtio-console",
+        ports: &[],
+        windows: &[
+            (CONSOLE, 0x40),
+            (CONSOLE + 0x3000, 0x18),
+            (CONSOLE + 0x3000, 0x18),
+            (CONSOLE_CONFIG, 0x80),
+        ],
+        prelude: console_is_written,
+    },
+    Target {
+        name: "virtio-9p",
+        ports: &[],
+        windows: &[(SHARE + 0x14, 1), (SHARE + 0x3000, 4), (SHARE + 0x3000, 4), (SHARE_CONFIG + 4, 2)],
+        prelude: share_is_used,
+    },
 ];
 
 #[derive(Clone, Debug)]
@@ -433,6 +540,7 @@ enum Op {
     /// Bytes in memory: what a processor writes.
     Poke(u64, Vec<u8>),
     Serial(u8, Vec<u8>),
+    Console(u8, Vec<u8>),
     Key(u8, bool),
     Mouse(i8, i8),
     Eoi(u8),
@@ -458,7 +566,12 @@ const VRAM_LEN: usize = 0x2_0000;
 /// Where it begins in memory.
 const VRAM: usize = RAM + DISKS * DISK_LEN;
 
-/// RAM, behind it the disks, and behind these video memory.
+/// Where the share's pages begin in memory.
+const SHARE_AT: usize = VRAM + VRAM_LEN;
+/// Bytes of files of the share.
+const SHARE_LEN: u64 = SHARE_MIN;
+
+/// RAM, behind it the disks, behind these video memory, and then the pages of the share.
 struct Memory(Vec<u8>);
 
 impl Dma for Memory {
@@ -487,6 +600,18 @@ impl Dma for Memory {
         Ok(())
     }
 
+    fn read_share(&mut self, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        let bytes = self.0[SHARE_AT..].get(at as usize..at as usize + into.len());
+        into.copy_from_slice(bytes.ok_or(MediumError)?);
+        Ok(())
+    }
+
+    fn write_share(&mut self, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        let bytes = self.0[SHARE_AT..].get_mut(at as usize..at as usize + from.len());
+        bytes.ok_or(MediumError)?.copy_from_slice(from);
+        Ok(())
+    }
+
     fn read_vram(&mut self, at: u64, into: &mut [u8]) {
         for (index, byte) in into.iter_mut().enumerate() {
             *byte = self.0[VRAM + (at as usize + index) % VRAM_LEN];
@@ -497,6 +622,19 @@ impl Dma for Memory {
         for (index, byte) in from.iter().enumerate() {
             self.0[VRAM + (at as usize + index) % VRAM_LEN] = *byte;
         }
+    }
+}
+
+/// The share's pages.
+struct Pages<'a>(&'a mut Memory);
+
+impl Volume for Pages<'_> {
+    fn read(&mut self, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        self.0.read_share(at, into)
+    }
+
+    fn write(&mut self, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        self.0.write_share(at, from)
     }
 }
 
@@ -522,6 +660,7 @@ fn config() -> PlatformConfig {
         rtc_start: 1_700_000_000,
         disks,
         peripherals,
+        share: Some(ShareConfig { tag: "files".into(), size: SHARE_LEN, read_only: false }),
         hotplug,
         ..PlatformConfig::default()
     }
@@ -570,7 +709,12 @@ fn config_of(platform: &Platform) -> PlatformConfig {
 const RAM: usize = 0x4000;
 
 fn machine() -> (Platform, Memory) {
-    (Platform::new(&config()).unwrap(), Memory(vec![0; VRAM + VRAM_LEN]))
+    let layout = ShareLayout::new(SHARE_LEN);
+    let mut memory = Memory(vec![0; SHARE_AT + layout.pages() as usize * 0x1000]);
+    let time = FileTime { seconds: 0, nanoseconds: 0 };
+    let root = Attributes { mode: S_IFDIR | 0o755, uid: 0, gid: 0, device: 0, time };
+    Tree::format(&mut Pages(&mut memory), layout, &root).unwrap();
+    (Platform::new(&config()).unwrap(), memory)
 }
 
 /// What a guest and the world could tell: values read and effects, in order.
@@ -600,6 +744,11 @@ fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::Advance(ns) => advance(platform, memory, *ns),
         Op::Poke(gpa, bytes) => memory.write(*gpa, bytes),
         Op::Serial(port, bytes) => return platform.serial_input(memory, *port, bytes) as u64,
+        Op::Console(port, bytes) => {
+            let room = platform.console_room(memory, *port);
+            platform.console_input(memory, *port, &bytes[..bytes.len().min(room)]);
+            return room as u64;
+        }
         Op::Key(code, pressed) => {
             let key = Key { code: code & 0x7f, extended: code & 0x80 != 0 };
             return u64::from(platform.key(memory, key, *pressed));
@@ -678,6 +827,7 @@ fn outside_op() -> impl Strategy<Value = Op> {
         4 => (0u64..2_000_000).prop_map(Op::Advance),
         1 => (0u64..3_000_000_000).prop_map(Op::Advance),
         1 => (0u8..3, proptest::collection::vec(any::<u8>(), 0..40)).prop_map(|(port, bytes)| Op::Serial(port, bytes)),
+        1 => (0u8..3, proptest::collection::vec(any::<u8>(), 0..40)).prop_map(|(port, bytes)| Op::Console(port, bytes)),
         1 => any::<(u8, bool)>().prop_map(|(code, pressed)| Op::Key(code, pressed)),
         1 => any::<(i8, i8)>().prop_map(|(dx, dy)| Op::Mouse(dx, dy)),
         1 => any::<u8>().prop_map(Op::Eoi),
@@ -811,6 +961,12 @@ fn every_window_takes_every_width() {
         (NVME_CONFIG, 0x1000),
         (HDA, 0x4000),
         (HDA_CONFIG, 0x1000),
+        (RNG - 0x3000, 0x7000),
+        (RNG_CONFIG, 0x1000),
+        (CONSOLE - 0x4000, 0x8000),
+        (CONSOLE_CONFIG, 0x1000),
+        (SHARE - 0x4000, 0x8000),
+        (SHARE_CONFIG, 0x1000),
         (0xa_0000, 0x1000),
         (0xb_8000, 0x1000),
         (VGA, 0x1000),
@@ -887,6 +1043,34 @@ fn the_prelude_of_the_disk_has_requests_in_flight_that_land() {
     without.hotplug.functions = Some(functions(&[]));
     let unknown = Platform::new(&without).unwrap().restore("platform0", &platform.sections("platform0"));
     assert!(unknown.unwrap_err().to_string().contains("virtio-blk0"));
+}
+
+#[test]
+fn the_preludes_of_virtio_have_something_in_flight_that_lands() {
+    for (prelude, registers, count) in [
+        (numbers_are_drawn as fn() -> _, RNG, 2),
+        (console_is_written, CONSOLE, 2),
+        (share_is_used, SHARE, 2),
+    ] {
+        let (mut platform, mut memory) = machine();
+        run(&mut platform, &mut memory, &prelude());
+        assert_eq!(platform.mmio_read(&mut memory, registers + 0x14, 1), 0xf, "no reset is needed");
+        run(&mut platform, &mut memory, &[Op::Advance(1_000_000)]);
+        let mut used = [0; 4];
+        memory.read(USED, &mut used);
+        assert_eq!(used[2], count);
+    }
+    let (mut platform, mut memory) = machine();
+    run(&mut platform, &mut memory, &share_is_used());
+    let rest = [Op::Write { gpa: SHARE + 0x3000, size: 2, value: 0 }, Op::Advance(1_000_000)];
+    run(&mut platform, &mut memory, &rest);
+    let mut answer = [0; 64];
+    memory.read(BUFFERS + 0xe00, &mut answer);
+    assert_eq!(
+        (answer[4], answer[7 + 8 + 13 + 4 + 4 + 4 + 8 + 8]),
+        (25, 7),
+        "it has 3 bytes of nothing and 4 of text"
+    );
 }
 
 #[test]

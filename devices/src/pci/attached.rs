@@ -13,6 +13,7 @@ use crate::platform::PlatformConfig;
 use crate::virtio::blk::VirtioBlk;
 use crate::virtio::console::VirtioConsole;
 use crate::virtio::net::VirtioNet;
+use crate::virtio::p9::Virtio9p;
 use crate::virtio::rng::VirtioRng;
 use crate::xhci::Xhci;
 
@@ -26,6 +27,8 @@ const HDA: u8 = 20;
 const RNG: u8 = 22;
 /// Slot of the virtio console.
 const CONSOLE: u8 = 23;
+/// Slot of the share.
+const SHARE: u8 = 24;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 
@@ -61,6 +64,8 @@ pub(crate) enum Attached {
     VirtioRng(Box<VirtioRng>),
     /// The virtio console.
     VirtioConsole(Box<VirtioConsole>),
+    /// The share.
+    Virtio9p(Box<Virtio9p>),
 }
 
 impl Attached {
@@ -82,6 +87,8 @@ impl Attached {
         all.extend(rng.map(|rng| Self::VirtioRng(Box::new(rng))));
         let console = has(Peripheral::VirtioConsole).then(|| VirtioConsole::new(CONSOLE));
         all.extend(console.map(|console| Self::VirtioConsole(Box::new(console))));
+        let share = config.share.as_ref().map(|share| Virtio9p::new(SHARE, share, config.rtc_start));
+        all.extend(share.map(|share| Self::Virtio9p(Box::new(share))));
         all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC, nic)));
         all.sort_by_key(Self::order);
         all
@@ -108,6 +115,7 @@ impl Attached {
             Self::VirtioNet(_) | Self::E1000(_) => 6,
             Self::VirtioRng(_) => 7,
             Self::VirtioConsole(_) => 8,
+            Self::Virtio9p(_) => 9,
         };
         (kind, self.function().slot())
     }
@@ -142,6 +150,7 @@ impl Attached {
             Self::E1000(nic) => &**nic,
             Self::VirtioRng(rng) => &**rng,
             Self::VirtioConsole(console) => &**console,
+            Self::Virtio9p(share) => &**share,
         }
     }
 
@@ -158,6 +167,7 @@ impl Attached {
             Self::E1000(nic) => &mut **nic,
             Self::VirtioRng(rng) => &mut **rng,
             Self::VirtioConsole(console) => &mut **console,
+            Self::Virtio9p(share) => &mut **share,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::nic::Nic;
 use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
 use crate::virtio::console::VirtioConsole;
+use crate::virtio::p9::Virtio9p;
 use crate::xhci::Xhci;
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
@@ -133,6 +134,14 @@ impl Pci {
     pub(crate) fn console_mut(&mut self) -> Option<&mut VirtioConsole> {
         self.attached.iter_mut().find_map(|attached| match attached {
             Attached::VirtioConsole(console) => Some(&mut **console),
+            _ => None,
+        })
+    }
+
+    /// The share.
+    pub(crate) fn share_mut(&mut self) -> Option<&mut Virtio9p> {
+        self.attached.iter_mut().find_map(|attached| match attached {
+            Attached::Virtio9p(share) => Some(&mut **share),
             _ => None,
         })
     }

@@ -4,6 +4,7 @@ pub(crate) mod blk;
 pub(crate) mod console;
 mod in_flight;
 pub(crate) mod net;
+pub(crate) mod p9;
 mod queue;
 pub(crate) mod rng;
 #[cfg(test)]

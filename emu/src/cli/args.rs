@@ -2,13 +2,14 @@
 
 use super::bisect_args::{BisectArgs, SideArgs};
 use super::disk_args::DiskArgs;
+use super::share::ShareArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
     AudioChoice, Bios, BootOrder, CdChoice, ConfigError, ConsoleChoice, CpuChoice, CpuCount, Debugcon,
     DeviceChoice, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory,
-    MachineConfig, MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi,
-    VgaBios, VgaChoice,
+    MachineConfig, MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed,
+    ShareChoice, Uefi, VgaBios, VgaChoice,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Show disk images, and write snapshots' disks to them.
     Disk(DiskArgs),
+    /// Write the files of a snapshot's share to a folder.
+    Share(ShareArgs),
     /// Run a recorded run again, from its input log.
     Replay(ReplayArgs),
     /// Find the first step at which two runs differ.
@@ -189,6 +192,10 @@ pub struct MachineArgs {
     /// [default: none].
     #[arg(long, value_name = "none|user|link:FILE")]
     pub net: Option<NetChoice>,
+    /// A folder whose files the guest mounts by 9P: DIR, or dir=DIR[,tag=TAG][,size=SIZE][,readonly]. It is read when the
+    /// machine is made, and never written [default tag: share; default size: 2G].
+    #[arg(long, value_name = "DIR")]
+    pub share: Option<ShareChoice>,
     /// Display adapter: std (QEMU's stdvga, 16 MiB), or text, what machines had before [default: std].
     #[arg(long, value_name = "ADAPTER")]
     pub vga: Option<VgaChoice>,
@@ -365,6 +372,7 @@ impl MachineArgs {
             floppy,
             device,
             net,
+            share,
             vga,
             vga_bios,
             boot,
@@ -401,6 +409,7 @@ impl MachineArgs {
         set(&mut config.rtc, rtc);
         set(&mut config.quantum, quantum);
         set(&mut config.net, net);
+        set_some(&mut config.share, share);
         set(&mut config.vga, vga);
         set_some(&mut config.vga_bios, vga_bios);
     }

@@ -22,7 +22,9 @@ enum Kind {
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 19] = [
+const PARAMETERS: [Parameters; 21] = [
+    ("share-export", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
+    ("share-load", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
     ("step", &[("count", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),
     ("load", &[("snapshot", Kind::Snapshot)], 1),
@@ -103,7 +105,7 @@ pub(super) fn absolute(snapshot: &str) -> String {
 }
 
 /// What comes and goes: `cpu add` is the method `cpu-add`.
-const PARTS: [&str; 4] = ["cpu", "memory", "device", "channel"];
+const PARTS: [&str; 5] = ["cpu", "memory", "device", "channel", "share"];
 
 /// The method and its parameters.
 fn method(args: &CtlArgs) -> (String, &[String]) {

@@ -27,6 +27,7 @@ pub mod report;
 pub mod run;
 pub mod saving;
 pub mod session;
+pub mod share;
 mod show;
 pub mod snapshot;
 pub mod snapshot_args;

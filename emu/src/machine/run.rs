@@ -248,6 +248,7 @@ impl Machine {
         let mut bus = PlatformBus {
             platform: &mut self.platform,
             disks: &mut self.disks,
+            share: &mut self.share,
             lent,
             messages: &mut self.messages,
             until: end,
