@@ -433,15 +433,22 @@ echo PASS
 poweroff -f
 INIT
 
-# Takes what is plugged in, and says what is there whenever that changes. The kernel gives back what is asked for by itself.
-pack hotplug.gz $modules $nvme_only <<INIT
+# Takes what is plugged in, and says what is there whenever that changes: adapters have their address by DHCP, and ask the
+# gateway. The kernel gives back what is asked for by itself.
+hotplug="$modules $nvme_only failover net_failover virtio_net e1000"
+pack hotplug.gz $hotplug <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for module in $(echo $modules $nvme_only); do insmod /modules/\$module.ko; done
+for module in $(echo $hotplug); do insmod /modules/\$module.ko; done
 $(cat <<'LOOP'
+cat >/lease <<'LEASE'
+#!/bin/busybox sh
+[ "$1" = bound ] && ifconfig $interface $ip netmask $subnet && echo "LEASE $ip"
+LEASE
+chmod +x /lease
 cd /sys/devices/system
 while true; do
     for cpu in cpu/cpu*/online; do
@@ -452,9 +459,17 @@ while true; do
     done
     online=$(grep -l '^online' memory/memory*/state 2>/dev/null | wc -l)
     now="cpus $(cat cpu/online) blocks $online disks $(ls /sys/block | grep -E '^(vd|nvme)' | tr '\n' ' ')"
+    now="${now}nics $(ls /sys/class/net | grep eth | tr '\n' ' ')"
     if [ "$now" != "$last" ]; then
         for disk in $(ls /sys/block | grep -E '^(vd|nvme)'); do
             echo "READ $disk $(head -c 65536 /dev/$disk | md5sum)"
+        done
+        for nic in $(ls /sys/class/net | grep eth); do
+            driver=$(basename "$(readlink /sys/class/net/$nic/device/driver)")
+            echo "NIC $nic $(cat /sys/class/net/$nic/address) $driver $(readlink -f /sys/class/net/$nic/device)"
+            ifconfig $nic up
+            udhcpc -i $nic -n -q -t 4 -T 1 -s /lease 2>/dev/null
+            ping -c 2 -s 1400 -W 1 10.0.2.2 | grep received
         done
         echo "NOW $now."
         last=$now
@@ -463,6 +478,53 @@ while true; do
 done
 LOOP
 )
+INIT
+
+# Reads and writes a disk as fast as it can, for tests/bench/disks-beside-qemu.py. The command line says where the disk is (bus=)
+# and what program=disk-load is told (megabytes=, count=).
+gcc -O2 -static -o disk-load "$here/debian/disk-load.c"
+ata_disks="scsi_common scsi_mod libata crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod"
+usb_disks="usb-common usbcore xhci-hcd xhci-pci scsi_common scsi_mod usb-storage crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod"
+{
+    cat <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+case \$bus in
+    virtio) disk=vda modules="${modules%"$ext4"}" ;;
+    nvme) disk=nvme0n1 modules="$nvme_only" ;;
+    ahci) disk=sda modules="$ata_disks libahci ahci" ;;
+    ide) disk=sda modules="$ata_disks ata_piix" ;;
+    usb) disk=sda modules="$usb_disks" ;;
+    floppy) disk=fd0 modules=floppy ;;
+esac
+INIT
+    cat <<'INIT'
+for module in $modules; do insmod /modules/$module.ko; done
+n=0
+while [ ! -b /dev/$disk ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+/bin/disk-load /dev/$disk $megabytes $count && echo ALL-DONE
+poweroff -f
+INIT
+} | program=disk-load pack disk-load.gz ${modules%"$ext4"} $nvme_only $ata_disks libahci ahci ata_piix $usb_disks floppy
+
+# Draws whole screens as fast as it can, and lines of text, for tests/bench/screens-beside-qemu.py.
+gcc -O2 -static -o screen-load "$here/debian/screen-load.c"
+program=screen-load pack screen-load.gz <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+seq 100000 200000 >/lines
+echo BEGIN text-lines 100001
+cat /lines >/dev/tty1
+echo SUM text-lines $(md5sum </dev/vcs1)
+echo END text-lines
+/bin/screen-load && echo ALL-DONE
+poweroff -f
 INIT
 
 if [ ! -e System.map ]; then
@@ -489,4 +551,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, rng.gz, console.gz, share.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, rng.gz, console.gz, share.gz, disk-load.gz, screen-load.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"

@@ -94,6 +94,12 @@ pub struct Insn {
 
 const ADDRESS_MASKS: [u64; 4] = [!0, 0xFFFF_FFFF, 0xFFFF, 0];
 
+/// Memory stores to which are watched, because it holds decoded code or page tables.
+pub(crate) struct Trapped {
+    place: Place,
+    linear: u64,
+}
+
 /// Everything an instruction can touch.
 pub struct Cx<'a> {
     pub cpu: &'a mut Vcpu,
@@ -490,12 +496,17 @@ impl Cx<'_> {
         matches!(self.place(linear, access), Ok(Place::Frame(_)))
     }
 
-    /// Writes bytes that lie in one page of memory as one store. False if there is no memory or it faults.
-    pub(crate) fn store_trapped(&mut self, linear: u64, from: &[u8]) -> bool {
-        let Ok(linear) = self.canonical(linear, from.len(), 0) else { return false };
-        let Ok(place @ Place::Frame(_)) = self.place(linear, Access::Write) else { return false };
-        self.store_piece(place, linear, from);
-        true
+    /// Where stores to the page of `linear` go, if that is memory they are watched in.
+    pub(crate) fn trapped_memory(&mut self, linear: u64) -> Option<Trapped> {
+        let linear = self.canonical(linear, 1, 0).ok()?;
+        let place =
+            self.place(linear, Access::Write).ok().filter(|place| matches!(place, Place::Frame(_)))?;
+        Some(Trapped { place, linear })
+    }
+
+    /// Writes bytes that lie in one page as one store.
+    pub(crate) fn store_trapped(&mut self, to: &Trapped, from: &[u8]) {
+        self.store_piece(to.place, to.linear, from);
     }
 
     fn device_read(&mut self, gpa: u64, size: u8) -> u64 {

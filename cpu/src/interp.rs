@@ -19,6 +19,8 @@ pub struct Timing {
     pub(crate) at: u32,
     /// Instructions that the last one stood for besides itself.
     pub(crate) extra: u32,
+    /// Steps that the instruction being executed has taken, but for the last.
+    again: u32,
     /// Virtual time at the start of the block, ns.
     start: u64,
     /// Cost beyond one ns an instruction, in this block.
@@ -39,7 +41,7 @@ impl Timing {
     /// Virtual time of the instruction being executed, ns.
     #[inline]
     pub fn now(&self) -> u64 {
-        self.start + u64::from(self.at) + self.charged
+        self.start + u64::from(self.at) + u64::from(self.again) + self.charged
     }
     /// Adds to the cost of the instruction.
     pub fn charge(&mut self, ns: u64) {
@@ -66,12 +68,21 @@ impl Timing {
     pub(crate) fn room(&self) -> u64 {
         self.steps.min(self.deadline.saturating_sub(self.start))
     }
+    /// Begins another step of the instruction being executed, if there is room for one.
+    fn step_again(&mut self) -> bool {
+        let taken = u64::from(self.at) + u64::from(self.again) + 1;
+        let room =
+            taken < self.steps && self.start + taken + self.charged < self.deadline && self.again < u32::MAX;
+        self.again += u32::from(room);
+        room
+    }
     fn steps_taken(&self) -> bool {
         self.steps != self.given
     }
-    /// Accounts for `n` steps.
+    /// Accounts for `n` instructions, of which the last may have been several steps.
     #[inline(always)]
     pub(crate) fn commit(&mut self, n: u64) {
+        let n = n + u64::from(std::mem::take(&mut self.again));
         self.steps -= n;
         self.start += n;
         self.at = 0;
@@ -272,6 +283,29 @@ impl Cx<'_> {
                 Due::Leave(exit) => return Look::Leave(exit),
             }
         }
+    }
+
+    /// Begins another step of a REP instruction at once. False if it must be left first: there is no room, or a look would find
+    /// something due.
+    pub(crate) fn step_again(&mut self) -> bool {
+        let cpu = &self.cpu;
+        let seen = cpu.flags.has(bit::TF) || cpu.code_breakpoints() || !self.translatable();
+        let stale =
+            cpu.context_stale || self.mmu.context_epoch() != cpu.context_epoch || self.mmu.disturbed();
+        let due = cpu.init_due() || cpu.smi_due() || cpu.system.pending.nmi || cpu.system.pending.debug != 0;
+        !seen
+            && !stale
+            && !due
+            && !self.interrupt_deliverable()
+            && !self.bus.attention()
+            && self.cpu.timing.step_again()
+    }
+
+    /// Whether an interrupt is delivered at the next boundary, if the instruction before does not hold it off.
+    fn interrupt_deliverable(&self) -> bool {
+        self.cpu.flags.has(bit::IF)
+            && (self.cpu.apic.deliverable().is_some()
+                || self.cpu.apic.external_interrupts() && self.bus.intr())
     }
 
     /// Whether nobody wants to see each instruction, or each access to memory.

@@ -73,7 +73,7 @@ pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
 pub use ide::IDE_DRIVES;
 pub use map::{Backing, MapRange, RegionId};
 pub use nic::{FRAME_MAX, FRAME_MIN, NicConfig, NicModel};
-pub use pci::{DISKS_MAX, disk_slot};
+pub use pci::{ADAPTER_SLOT, DISKS_MAX, disk_slot};
 pub use peripheral::Peripheral;
 pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, PlatformConfig, RamLayout};
 pub use suspend::{SYSTEM_STATES, system_states};

@@ -47,7 +47,8 @@ pub struct NicConfig {
 }
 
 impl NicConfig {
-    pub(crate) fn is_unicast(&self) -> bool {
+    /// Whether the address is one of one station.
+    pub fn is_unicast(&self) -> bool {
         self.mac[0] & 1 == 0 && self.mac != [0; 6]
     }
 }

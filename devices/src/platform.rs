@@ -318,7 +318,7 @@ impl Platform {
             pci: Pci::new(config),
             fw_cfg: FwCfg::new(Items::new(config), ram.end()),
             coprocessor: Coprocessor::default(),
-            hotplug: Hotplug::new(&config.hotplug),
+            hotplug: Hotplug::new(config),
             floppy: Floppy::new(&config.disks),
             flash: (config.variables_len != 0).then(|| Flash::new(config.variables_len)),
             suspend: config.offers_s3().then(Suspend::default),

@@ -3,8 +3,9 @@
 
 use amber_devices::share::{Attributes, FileTime, S_IFDIR, SHARE_MIN, ShareLayout, Tree, Volume};
 use amber_devices::{
-    CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, FunctionSlots, HotplugConfig, Key,
-    MediumError, MemorySlots, MouseEvent, Part, Peripheral, Platform, PlatformConfig, ShareConfig, disk_slot,
+    ADAPTER_SLOT, CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, Dma, Effect, FunctionSlots,
+    HotplugConfig, Key, MediumError, MemorySlots, MouseEvent, NicConfig, NicModel, Part, Peripheral,
+    Platform, PlatformConfig, ShareConfig, disk_slot,
 };
 use proptest::prelude::*;
 
@@ -273,6 +274,12 @@ fn a_disk_came() -> Vec<Op> {
     [disk_is_ready(), event.to_vec(), vec![Op::PlugDisk(9), Op::AskForDisk(0)]].concat()
 }
 
+/// Events are on, and a network adapter came and is asked for again.
+fn an_adapter_came() -> Vec<Op> {
+    let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
+    [&event[..], &[Op::PlugNic, Op::AskForNic]].concat()
+}
+
 /// Events are on, a memory module came and another is asked for.
 fn a_module_came() -> Vec<Op> {
     let event = [(0x604, 2, 1), (0x628, 4, 0xe)].map(|(port, size, value)| Op::Out { port, size, value });
@@ -320,7 +327,7 @@ fn descriptor(address: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
 }
 
 /// Ports as (first, count) and memory as (base, bytes).
-const TARGETS: [Target; 34] = [
+const TARGETS: [Target; 35] = [
     Target { name: "pic", ports: &[(0x20, 2), (0xa0, 2), (0x4d0, 2)], windows: &[], prelude: none },
     Target { name: "pit", ports: &[(0x40, 4), (0x61, 1)], windows: &[], prelude: none },
     Target { name: "rtc", ports: &[(0x70, 4)], windows: &[], prelude: none },
@@ -468,6 +475,12 @@ const TARGETS: [Target; 34] = [
         prelude: a_disk_came,
     },
     Target {
+        name: "hot-plug of the adapter",
+        ports: &[(PCI_HOTPLUG, 24), (PCI_HOTPLUG + 8, 1)],
+        windows: &[(ECAM + 0x1_0000, 0x100)],
+        prelude: an_adapter_came,
+    },
+    Target {
         name: "memory hot-plug",
         ports: &[(MEMORY_HOTPLUG, 24), (MEMORY_HOTPLUG + 0x14, 1)],
         windows: &[],
@@ -551,6 +564,8 @@ enum Op {
     PlugDimm(u8),
     PlugDisk(u8),
     AskForDisk(u8),
+    PlugNic,
+    AskForNic,
     AskForDimm(u8),
 }
 
@@ -668,7 +683,13 @@ fn config() -> PlatformConfig {
 
 /// Disks, of which those with these numbers are there.
 fn functions(there: &[u8]) -> FunctionSlots {
-    FunctionSlots { disks: there.iter().map(|n| (*n, pluggable(*n))).collect() }
+    FunctionSlots { disks: there.iter().map(|n| (*n, pluggable(*n))).collect(), adapter: true }
+}
+
+const ADAPTER: Part = Part::Function(ADAPTER_SLOT);
+
+fn nic() -> NicConfig {
+    NicConfig { model: NicModel::E1000, mac: [2, 0, 0, 0, 0, 1] }
 }
 
 fn pluggable(n: u8) -> DiskConfig {
@@ -702,6 +723,7 @@ fn config_of(platform: &Platform) -> PlatformConfig {
     let there: Vec<u8> =
         PLUGGABLE.into_iter().filter(|n| platform.part_state(function(*n)).present).collect();
     config.hotplug.functions = Some(functions(&there));
+    config.nic = platform.part_state(ADAPTER).present.then(nic);
     config
 }
 
@@ -767,6 +789,9 @@ fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::PlugDisk(n) if platform.part_state(function(*n)).present => {}
         Op::PlugDisk(n) => platform.plug_disk(memory, *n, &pluggable(*n)),
         Op::AskForDisk(n) => platform.ask_for(memory, function(*n)),
+        Op::PlugNic if platform.part_state(ADAPTER).present => {}
+        Op::PlugNic => platform.plug_nic(memory, &nic()),
+        Op::AskForNic => platform.ask_for(memory, ADAPTER),
         Op::PlugDimm(slot) if platform.part_state(Part::Dimm(*slot)).present => {}
         Op::PlugDimm(slot) => platform.plug_dimm(memory, &dimm(*slot)),
         Op::AskForDimm(slot) => platform.ask_for(memory, Part::Dimm(*slot)),
@@ -839,6 +864,8 @@ fn outside_op() -> impl Strategy<Value = Op> {
         1 => proptest::sample::select(&PLUGGABLE[..]).prop_map(Op::PlugDisk),
         1 => proptest::sample::select(&PLUGGABLE[..]).prop_map(Op::AskForDisk),
         1 => (0u8..3).prop_map(Op::AskForDimm),
+        1 => Just(Op::PlugNic),
+        1 => Just(Op::AskForNic),
     ]
 }
 

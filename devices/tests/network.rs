@@ -2,8 +2,8 @@
 //! neither a mad driver nor a state read from a file makes the platform panic.
 
 use amber_devices::{
-    ConfigError, DisplayKind, Dma, Effect, FRAME_MAX, FRAME_MIN, NicConfig, NicModel, Platform,
-    PlatformConfig,
+    ADAPTER_SLOT, ConfigError, DisplayKind, Dma, Effect, FRAME_MAX, FRAME_MIN, FunctionSlots, HotplugConfig,
+    NicConfig, NicModel, Part, Platform, PlatformConfig,
 };
 use amber_snapshot::OwnedSection;
 use proptest::prelude::*;
@@ -382,5 +382,41 @@ fn an_adapter_and_none_are_two_machines() {
             ..config(NicModel::Virtio)
         };
         assert!(matches!(Platform::new(&config), Err(ConfigError::Mac(_))));
+    }
+}
+
+/// Ports of the hot-plug block: what came, and what the guest lets go of.
+const CAME: u16 = 0xae00;
+const EJECT: u16 = 0xae08;
+
+#[test]
+fn an_adapter_that_goes_takes_along_what_was_on_its_way() {
+    for subject in [VIRTIO, INTEL] {
+        let functions = Some(FunctionSlots { adapter: true, ..FunctionSlots::default() });
+        let hotplug = HotplugConfig { functions, ..HotplugConfig::default() };
+        let config = PlatformConfig { hotplug, ..config(subject.model) };
+        let (mut platform, mut memory) =
+            (Platform::new(&config).expect("it can be built"), Memory(vec![0; RAM]));
+        run(&mut platform, &mut memory, &(subject.ready)());
+        platform.pio_write(&mut memory, EJECT, 4, 1 << ADAPTER_SLOT);
+        let effects: Vec<_> = platform.effects().drain().collect();
+        assert_eq!(effects, [Effect::MapChanged, Effect::Ejected(Part::Function(ADAPTER_SLOT))]);
+        let before = memory.clone();
+        let after = [Op::Advance(1_000_000), Op::Frame(200), Op::Read { gpa: CONFIG, size: 4 }];
+        let (values, effects) = run(&mut platform, &mut memory, &after);
+        assert_eq!((effects, &values[2..], memory == before), (vec![], &[0, 0, 0xffff_ffff, 0][..], true));
+        assert!(platform.sections("p").iter().all(|section| section.path != subject.section));
+
+        platform.plug_nic(&mut memory, config.nic.as_ref().expect("there was one"));
+        assert_eq!(platform.pio_read(&mut memory, CAME, 4), 1 << ADAPTER_SLOT);
+        assert_eq!(platform.mmio_read(&mut memory, CONFIG + 4, 2), 0, "it is a new one");
+        assert!(!platform.takes_frames(&mut memory));
+        let saved = platform.sections("p");
+        let mut restored = Platform::new(&config).expect("it can be built");
+        restored.restore("p", &saved).expect("it was saved");
+        assert_eq!(restored.sections("p"), saved);
+        let without = PlatformConfig { nic: None, ..config };
+        let refused = Platform::new(&without).expect("it can be built").restore("p", &saved).unwrap_err();
+        assert!(refused.to_string().contains(subject.section), "{refused}");
     }
 }

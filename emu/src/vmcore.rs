@@ -1,7 +1,7 @@
 //! A snapshot's memory and processors as an ELF core, the form in which crash dumps of kernels are kept: gdb, crash,
 //! drgn and volatility read it.
 //!
-//! One PT_LOAD for each range of RAM, sparse where it is zero, at the linear addresses of the kernel's map of all memory; one
+//! One PT_LOAD for each range of RAM and each memory module, sparse where it is zero, at the linear addresses of the kernel's map of all memory; one
 //! for each piece of the kernel's image where that is mapped, of the same bytes of the file, for tools that know no page
 //! tables. An NT_PRSTATUS note for each processor; and the kernel's own VMCOREINFO note, from which tools learn its version,
 //! KASLR offset and page tables. It is found while the pages pass by, so room for the notes is left before them.
@@ -11,6 +11,7 @@ mod linux;
 use crate::machine::{LoadError, Machine};
 use amber_cpu::Vcpu;
 use amber_cpu::state::seg;
+use amber_devices::{DIMMS_MAX, Dimm};
 use amber_mmu::PAGE;
 use amber_snapshot::host_file::write_all_at;
 use amber_snapshot::{GROUP_PAGES, ObjectId, Objects, RegionTable, Snapshot, StoreError};
@@ -34,8 +35,8 @@ const PRSTATUS_PID: usize = 32;
 /// nothing where physical ranges overlap.
 const ELSEWHERE: u64 = u64::MAX;
 /// Where the notes are in the file: behind as many program headers as there may be.
-const NOTES: u64 = PAGE;
-const _: () = assert!(EHDR + (1 + 2 + PIECES as u64) * PHDR <= NOTES);
+const NOTES: u64 = 2 * PAGE;
+const _: () = assert!(EHDR + (1 + 2 + DIMMS_MAX as u64 + PIECES as u64) * PHDR <= NOTES);
 /// Header and name of a note, rounded up.
 const NOTE_HEAD: u64 = 32;
 
@@ -44,7 +45,13 @@ struct Load {
     linear: u64,
     gpa: u64,
     len: u64,
-    /// Offset in the region `ram`.
+    /// Offset in the file, from where memory begins.
+    at: u64,
+}
+
+/// A region of memory, and where it is in the file.
+struct Part<'a> {
+    table: &'a RegionTable,
     at: u64,
 }
 
@@ -78,13 +85,13 @@ pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64) + Send);
 pub fn write(snapshot: &Snapshot, out: &File, progress: Progress) -> Result<Written, CoreError> {
     // Its registers, and what its page tables say; pages are brought as they are looked at.
     let machine = Machine::load(snapshot.again())?;
-    let mut loads = ram_loads(&machine);
+    let mut loads = memory_loads(&machine);
     // Where nothing is written, the file has a hole.
     let first = after_notes(&machine);
     let end = first + loads.iter().map(|load| load.len).sum::<u64>();
     out.set_len(end)?;
-    let note_page = ram(out, snapshot, first, progress)?;
-    let kernel = note_page.and_then(|page| Kernel::new(&machine, address(&loads, page * PAGE)));
+    let note = memory(out, snapshot, &parts(snapshot, &machine, first), progress)?;
+    let kernel = note.and_then(|at| Kernel::new(&machine, address(&loads, at - first)));
     if let Some(kernel) = &kernel {
         let direct_map = kernel.direct_map(&machine).unwrap_or(0);
         loads.iter_mut().for_each(|load| load.linear = direct_map.wrapping_add(load.gpa));
@@ -104,7 +111,7 @@ pub fn write(snapshot: &Snapshot, out: &File, progress: Progress) -> Result<Writ
     Ok(Written { len: end, linux: kernel.is_some() })
 }
 
-/// Where RAM begins in the file: behind the longest notes there may be.
+/// Where memory begins in the file: behind the longest notes there may be.
 fn after_notes(machine: &Machine) -> u64 {
     let processors = machine.vcpus().len() as u64 * (NOTE_HEAD + PRSTATUS as u64);
     (NOTES + processors + NOTE_HEAD + linux::MAX as u64).next_multiple_of(PAGE)
@@ -121,22 +128,48 @@ fn notes(machine: &Machine, kernel: Option<&Kernel>) -> Vec<u8> {
     notes
 }
 
-/// The ranges of RAM. Where they are mapped is to be found out.
-fn ram_loads(machine: &Machine) -> Vec<Load> {
-    let (low, high) = machine.ram_layout();
-    let all =
-        [Load { linear: 0, gpa: 0, len: low, at: 0 }, Load { linear: 0, gpa: 1 << 32, len: high, at: low }];
-    all.into_iter().filter(|load| load.len != 0).collect()
+/// The memory modules, in the order of their addresses.
+fn modules(machine: &Machine) -> Vec<Dimm> {
+    let mut modules = machine.hotplug().dimms();
+    modules.sort_unstable_by_key(|dimm| dimm.base);
+    modules
 }
 
-/// A piece of the kernel's image that is wholly in one range of RAM.
+/// The ranges of RAM, and the memory modules. Where they are mapped is to be found out.
+fn memory_loads(machine: &Machine) -> Vec<Load> {
+    let (low, high) = machine.ram_layout();
+    let modules = modules(machine).into_iter().map(|dimm| (dimm.base, dimm.len));
+    let mut at = 0;
+    let all = [(0, low), (1 << 32, high)].into_iter().chain(modules).map(|(gpa, len)| {
+        let load = Load { linear: 0, gpa, len, at };
+        at += len;
+        load
+    });
+    all.filter(|load| load.len != 0).collect()
+}
+
+/// The regions those are, in the same order: RAM is one.
+fn parts<'a>(snapshot: &'a Snapshot, machine: &Machine, first: u64) -> Vec<Part<'a>> {
+    let modules = modules(machine).into_iter().map(|dimm| format!("dimm{}", dimm.slot));
+    let names: Vec<String> = ["ram".to_owned()].into_iter().chain(modules).collect();
+    let tables = names.iter().filter_map(|name| snapshot.manifest.regions.iter().find(|t| t.name == *name));
+    let mut at = first;
+    let part = |table: &'a RegionTable| {
+        let part = Part { table, at };
+        at += table.pages * PAGE;
+        part
+    };
+    tables.map(part).collect()
+}
+
+/// A piece of the kernel's image that is wholly in one range of memory.
 fn image_load(piece: &Mapping, ram: &[Load]) -> Option<Load> {
     let Mapping { linear, gpa, len } = *piece;
     let range = ram.iter().find(|load| load.gpa <= gpa && gpa + len <= load.gpa + load.len)?;
     Some(Load { linear, gpa: ELSEWHERE, len, at: range.at + (gpa - range.gpa) })
 }
 
-/// Guest-physical address of a byte of the region `ram`.
+/// Guest-physical address of a byte of memory in the file.
 fn address(loads: &[Load], at: u64) -> u64 {
     let range = loads.iter().find(|load| at >= load.at && at - load.at < load.len);
     range.map_or(u64::MAX, |load| load.gpa + (at - load.at))
@@ -145,26 +178,27 @@ fn address(loads: &[Load], at: u64) -> u64 {
 /// Most threads that write: decompressing pages takes longer than writing them.
 const MAX_THREADS: usize = 4;
 
-/// Writes the region `ram` from `first` on; the first of its pages that looks like the kernel's VMCOREINFO, if any.
-fn ram(out: &File, snapshot: &Snapshot, first: u64, progress: Progress) -> Result<Option<u64>, CoreError> {
-    let Snapshot { manifest, objects } = snapshot;
-    let Some(table) = manifest.regions.iter().find(|table| table.name == "ram") else { return Ok(None) };
-    let groups = table.groups.len();
+/// Writes regions; where in the file the first of their pages is that looks like the kernel's VMCOREINFO, if any does.
+fn memory(
+    out: &File,
+    snapshot: &Snapshot,
+    parts: &[Part],
+    progress: Progress,
+) -> Result<Option<u64>, CoreError> {
+    let groups: Vec<(&Part, usize)> =
+        parts.iter().flat_map(|part| (0..part.table.groups.len()).map(move |group| (part, group))).collect();
     let (next, done, progress) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::new(progress));
     let info = AtomicU64::new(u64::MAX);
     let work = || -> Result<(), CoreError> {
-        loop {
-            let group = next.fetch_add(1, Ordering::Relaxed);
-            if group >= groups {
-                return Ok(());
-            }
-            let found = write_group(out, table, objects, group, first)?;
+        while let Some((part, group)) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = write_group(out, &snapshot.objects, part, *group)?;
             info.fetch_min(found.unwrap_or(u64::MAX), Ordering::Relaxed);
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             if let Ok(mut progress) = progress.try_lock() {
-                progress(done, groups as u64);
+                progress(done, groups.len() as u64);
             }
         }
+        Ok(())
     };
     std::thread::scope(|scope| {
         let more = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS) - 1;
@@ -179,23 +213,16 @@ fn ram(out: &File, snapshot: &Snapshot, first: u64, progress: Progress) -> Resul
     Ok((info != u64::MAX).then_some(info))
 }
 
-/// Writes what is not zero of 512 pages, neighbours together; the first that looks like VMCOREINFO.
-fn write_group(
-    out: &File,
-    table: &RegionTable,
-    objects: &Objects,
-    group: usize,
-    first: u64,
-) -> Result<Option<u64>, CoreError> {
-    if table.groups[group].is_none() {
+/// Writes what is not zero of 512 pages, neighbours together; where the first is that looks like VMCOREINFO.
+fn write_group(out: &File, objects: &Objects, part: &Part, group: usize) -> Result<Option<u64>, CoreError> {
+    if part.table.groups[group].is_none() {
         return Ok(None);
     }
     let (mut run, mut start, mut info) = (Vec::new(), 0, None);
-    let ids = table.ids(objects, group)?;
+    let ids = part.table.ids(objects, group)?;
     for (i, id) in ids.into_iter().enumerate().filter(|(_, id)| *id != ObjectId::ZERO) {
-        let page = (group * GROUP_PAGES + i) as u64;
-        // The ranges lie one behind the other in the file as in the region.
-        let at = first + page * PAGE;
+        // Ranges lie one behind the other in the file as in the region.
+        let at = part.at + (group * GROUP_PAGES + i) as u64 * PAGE;
         if at != start + run.len() as u64 {
             write_all_at(out, &run, start)?;
             run.clear();
@@ -204,7 +231,7 @@ fn write_group(
         let mut bytes = [0; PAGE as usize];
         objects.page(id, &mut bytes)?;
         if info.is_none() && linux::is_vmcoreinfo(&bytes) {
-            info = Some(page);
+            info = Some(at);
         }
         run.extend_from_slice(&bytes);
     }

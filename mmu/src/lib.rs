@@ -5,6 +5,7 @@
 //! and dropping every cache at any moment changes nothing a guest can see.
 
 mod aliases;
+mod device_pages;
 mod executed;
 mod frames;
 mod info;

@@ -1,6 +1,7 @@
 //! The soft TLB: direct-mapped entries in a bounded number of contexts, one per (address space, privilege, view).
 
-use crate::paging::{AddressSpace, Step};
+use crate::device_pages::DevicePages;
+use crate::paging::{Access, AddressSpace, Step};
 use crate::pool::FrameId;
 use crate::structures::Structures;
 use std::mem::offset_of;
@@ -129,6 +130,7 @@ struct Entries {
     data: Box<[TlbEntry]>,
     exec: [ExecEntry; EXEC_ENTRIES],
     structures: Structures,
+    devices: DevicePages,
     population: Population,
     /// Translations of late that others had to go for.
     pressure: usize,
@@ -147,6 +149,7 @@ impl Entries {
             data,
             exec: [EXEC_EMPTY; EXEC_ENTRIES],
             structures: Structures::EMPTY,
+            devices: DevicePages::EMPTY,
             population: Population::EMPTY,
             pressure: 0,
             filled: Vec::with_capacity(FILLED),
@@ -167,6 +170,7 @@ impl Entries {
     }
 
     fn clear_data(&mut self) {
+        self.devices = DevicePages::EMPTY;
         if self.filled.len() < FILLED {
             self.filled.iter().for_each(|slot| self.data[*slot as usize] = empty(*slot as usize));
         } else {
@@ -184,12 +188,13 @@ impl Entries {
         self.pressure = 0;
     }
 
-    /// Counts what is left when all data translations have gone.
+    /// Counts what is left when the data translations have gone.
     fn count_anew(&mut self) {
         self.population = Population::EMPTY;
         for entry in self.exec.iter().filter(|entry| entry.page != EXEC_EMPTY.page) {
             self.population.add(entry.page);
         }
+        self.devices.pages().for_each(|page| self.population.add(page));
     }
 
     /// Empties an entry that is about some page.
@@ -227,6 +232,10 @@ impl Entries {
                 dropped += 1;
             }
         }
+        self.devices.drop_range(base, pages << 12, |page| {
+            self.population.remove(page);
+            dropped += 1;
+        });
         dropped
     }
 
@@ -403,6 +412,26 @@ impl Tlb {
         }
         entries.population.add(page);
         *entry = ExecEntry { page, frame };
+    }
+
+    /// Where an access to the linear `page` leads if that is known to be a device.
+    #[inline]
+    pub fn device(&self, context: ContextId, page: u64, access: Access) -> Option<u64> {
+        let id = context.0 as usize % CONTEXTS;
+        let entries = if id == self.active_id { &self.active } else { self.others[id].as_ref()? };
+        entries.devices.get(page, access)
+    }
+
+    /// Notes that an access to the linear `page` leads to a device at the page `gpa`.
+    pub fn fill_device(&mut self, context: ContextId, page: u64, access: Access, gpa: u64) {
+        let entries = self.filling(context);
+        let (forgotten, new) = entries.devices.note(page, access, gpa);
+        if let Some(forgotten) = forgotten {
+            entries.population.remove(forgotten);
+        }
+        if new {
+            entries.population.add(page);
+        }
     }
 
     /// Removes the write permission of `page` in the contexts of `set`.

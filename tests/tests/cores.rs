@@ -1,11 +1,12 @@
 //! gdb, crash, drgn and volatility3 read an exported core of a Debian guest, and say of it what the guest said of itself.
-//! Run by name, after `tests/fetch-debian.sh` and `tests/fetch-cores.sh`:
+//! That is run by name, after `tests/fetch-debian.sh` and `tests/fetch-cores.sh`:
 //!
 //!     cargo test --release -p amber-tests --test cores -- --ignored
 
 use amber_emu::cli::build;
-use amber_emu::config::MachineConfig;
-use amber_emu::machine::{Machine, Stop};
+use amber_emu::config::{Firmware, MachineConfig};
+use amber_emu::machine::{Machine, Plug, Stop};
+use amber_mmu::ViewId;
 use amber_snapshot::Store;
 use amber_tests::Quiet;
 use amber_tests::program::{Scratch, run};
@@ -17,6 +18,8 @@ use std::process::{Command, Stdio};
 const BOUND: u64 = 20_000_000_000;
 /// Steps from the guest's last word to the snapshot.
 const ON: u64 = 50_000_000;
+
+const MODULE: u64 = 128 << 20;
 
 /// Walks the list of tasks by the kernel's types.
 const GDB: &str = "set $task = &init_task
@@ -51,6 +54,8 @@ impl Guest {
             // The kernel chooses where it lies, from a seed.
             append: Some("console=ttyS0 quiet panic=-1".into()),
             cpus: 2,
+            memory_slots: Some(2),
+            memory_max: Some("1G".parse().expect("a size")),
             ..MachineConfig::default()
         };
         let mut machine = build::machine(&config).expect("Debian's kernel can be loaded");
@@ -60,8 +65,10 @@ impl Guest {
             let next = machine.step() + 10_000_000;
             assert_eq!(machine.run(next, &mut host, true), Stop::Step);
         }
+        machine.plug(&mut host, Plug::Dimm(MODULE)).expect("there is room");
         let to = machine.step() + ON;
         machine.run(to, &mut host, true);
+        machine.mmu_mut().write_physical(ViewId(0), (1 << 32) + 0x5000, b"in a module\0");
         let said = String::from_utf8_lossy(&host.serial).replace('\r', "");
         let banner = said.lines().find(|line| line.starts_with("Linux version")).expect("/proc/version");
         let tasks =
@@ -97,6 +104,65 @@ fn tools() -> Option<PathBuf> {
             eprintln!("skipped: no {file} in {}; tests/fetch-cores.sh fetches it", folder.display());
             None
         }
+    }
+}
+
+/// A range of memory in a core: guest-physical address, offset in the file, length.
+type Range = (u64, u64, u64);
+
+/// The PT_LOADs of a core that are memory (ELF-64 object file format, 8).
+fn ranges(core: &[u8]) -> Vec<Range> {
+    let number = |at: usize, len: usize| {
+        let mut bytes = [0; 8];
+        bytes[..len].copy_from_slice(&core[at..at + len]);
+        u64::from_le_bytes(bytes)
+    };
+    let headers = (0..number(56, 2)).map(|n| (number(32, 8) + 56 * n) as usize);
+    let loads = headers.filter(|at| number(*at, 4) == 1);
+    let range = |at: usize| (number(at + 24, 8), number(at + 8, 8), number(at + 32, 8));
+    loads.map(range).filter(|(gpa, ..)| *gpa != u64::MAX).collect()
+}
+
+#[test]
+fn a_core_has_the_memory_modules_too() {
+    let config = MachineConfig {
+        firmware: Some(Firmware::Monitor),
+        memory: "64M".parse().expect("a size"),
+        memory_slots: Some(32),
+        memory_max: Some("8256M".parse().expect("a size")),
+        ..MachineConfig::default()
+    };
+    let mut machine = build::machine(&config).expect("embedded images can be built");
+    let mut host = Quiet::default();
+    let first = 1u64 << 32;
+    let mut wanted = vec![(0, 64 << 20)];
+    // All slots have one.
+    for slot in 0..32 {
+        let len = MODULE * (1 + slot % 3);
+        let at = wanted.last().map_or(first, |(base, len): &(u64, u64)| (base + len).max(first));
+        machine.plug(&mut host, Plug::Dimm(len)).expect("there is room");
+        machine.mmu_mut().write_physical(ViewId(0), at + MODULE - 3, &[0x77, slot as u8, 0x77]);
+        wanted.push((at, len));
+    }
+    machine.mmu_mut().write_physical(ViewId(0), 0x5_0000, b"amber");
+    let scratch = Scratch::new("cores-modules");
+    let store = std::sync::Arc::new(Store::open(&scratch.0).expect("a store"));
+    let id = machine.freeze().save(&store, None).expect("saved").id;
+    let file = std::fs::File::create(scratch.0.join("core")).expect("the folder is writable");
+    let snapshot = store.load(id).expect("it was saved");
+    let written = amber_emu::vmcore::write(&snapshot, &file, &mut |_, _| {}).expect("written");
+    let core = std::fs::File::open(scratch.0.join("core")).expect("it was written");
+    let read = |at: u64, len: usize| {
+        let mut bytes = vec![0; len];
+        std::os::unix::fs::FileExt::read_exact_at(&core, &mut bytes, at).expect("it is in the file");
+        bytes
+    };
+    let ranges = ranges(&read(0, 0x3000));
+    assert_eq!(ranges.iter().map(|(gpa, _, len)| (*gpa, *len)).collect::<Vec<_>>(), wanted);
+    assert_eq!(ranges.last().map(|(_, at, len)| at + len), Some(written.len));
+    assert_eq!(read(ranges[0].1 + 0x5_0000, 5), b"amber");
+    for (slot, (_, at, _)) in ranges[1..].iter().enumerate() {
+        assert_eq!(read(at + MODULE - 4, 5), [0, 0x77, slot as u8, 0x77, 0], "module {slot}");
     }
 }
 
@@ -139,9 +205,11 @@ fn tools_read_the_core_of_a_debian_guest() {
     gdb.args(["-nx", "-batch", "-ex", "set print elements 0"]);
     // Without an executable file: whatever gdb shows of memory it has from the core.
     gdb.args(["-ex", &format!("core-file {}", text(&core)), "-ex", &symbols, "-ex", "x/s linux_banner"]);
+    gdb.args(["-ex", "x/s page_offset_base + 0x100005000"]);
     gdb.args(["-ex", "thread apply all p/x $rip", "-x"]).arg(&script);
     let said = output(&mut gdb);
     guest.check("gdb", &said);
+    assert!(said.contains("\"in a module\""), "gdb does not show what is in the memory module: {said}");
     for cpu in guest.machine.vcpus() {
         assert!(said.contains(&format!("{:#x}", cpu.rip)), "gdb does not show RIP {:#x}: {said}", cpu.rip);
     }

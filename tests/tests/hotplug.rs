@@ -4,11 +4,12 @@
 //!     cargo test --release -p amber-tests --test hotplug -- --ignored --nocapture
 
 use amber_cpu::Engine;
-use amber_devices::{DiskInterface, Part};
+use amber_devices::{DiskInterface, NicModel, Part};
 use amber_emu::cli::build;
 use amber_emu::config::MachineConfig;
 use amber_emu::disk::Base;
-use amber_emu::machine::{DiskImage, Machine, Plug, Stop};
+use amber_emu::machine::{DiskImage, HostIo, Machine, NicSpec, Plug, Stop};
+use amber_emu::net::{Link, Nat, Setup};
 use amber_snapshot::{StateHash, Store};
 use amber_tests::program::Scratch;
 use amber_tests::{Quiet, Random, debian};
@@ -19,6 +20,33 @@ const STRIDE: u64 = 500_000;
 /// The guest does what is asked of it within this virtual time, ns.
 const PATIENCE: u64 = 20_000_000_000;
 const MODULE: u64 = 128 << 20;
+const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+
+/// A quiet host with a network, or without.
+#[derive(Default)]
+struct Networked {
+    quiet: Quiet,
+    link: Option<Nat>,
+}
+
+impl HostIo for Networked {
+    fn serial_output(&mut self, port: u8, byte: u8) {
+        self.quiet.serial_output(port, byte);
+    }
+    fn debug_output(&mut self, _byte: u8) {}
+    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
+        Vec::new()
+    }
+    fn may_input(&self) -> bool {
+        false
+    }
+    fn frame_output(&mut self, now: u64, frame: &[u8]) {
+        self.link.iter_mut().for_each(|link| link.send(now, frame));
+    }
+    fn frame_input(&mut self, _step: u64, now: u64) -> Option<Vec<u8>> {
+        self.link.as_mut()?.receive(now)
+    }
+}
 
 /// The guest of `tests/fetch-debian.sh` that says what is there whenever that changes.
 fn guest() -> Option<Machine> {
@@ -39,17 +67,17 @@ fn guest() -> Option<Machine> {
     Some(build::machine(&config).expect("the folder has all of it"))
 }
 
-fn go(machine: &mut Machine, host: &mut Quiet, steps: u64) {
+fn go(machine: &mut Machine, host: &mut Networked, steps: u64) {
     let to = machine.step() + steps;
     assert_eq!(machine.run(to, host, true), Stop::Step, "{}", said(host));
 }
 
-fn said(host: &Quiet) -> String {
-    String::from_utf8_lossy(&host.serial).into_owned()
+fn said(host: &Networked) -> String {
+    String::from_utf8_lossy(&host.quiet.serial).into_owned()
 }
 
 /// Runs until the guest says that this is there, and nothing else.
-fn until(machine: &mut Machine, host: &mut Quiet, what: &str) {
+fn until(machine: &mut Machine, host: &mut Networked, what: &str) {
     let (line, end) = (format!("NOW {what}."), machine.now() + PATIENCE);
     loop {
         let said = said(host);
@@ -64,7 +92,8 @@ fn until(machine: &mut Machine, host: &mut Quiet, what: &str) {
 /// What is in a machine.
 fn parts(machine: &Machine) -> usize {
     let modules = machine.hotplug().memory.as_ref().map_or(0, |memory| memory.dimms().len());
-    machine.vcpus().len() + modules + machine.placed_disks().len()
+    let nics = usize::from(machine.equipment().nic.is_some());
+    machine.vcpus().len() + modules + machine.placed_disks().len() + nics
 }
 
 /// The disk that comes and goes.
@@ -73,18 +102,45 @@ fn disk(interface: DiskInterface) -> DiskImage {
     DiskImage { base, interface, read_only: false }
 }
 
-/// A processor, a memory module and a disk come; what the guest says then.
-fn plug(machine: &mut Machine, host: &mut Quiet, interface: DiskInterface) -> ([Part; 3], String) {
+/// What comes and goes together: a disk, an adapter, and whether that has a network.
+#[derive(Clone, Copy)]
+struct Kinds {
+    disk: DiskInterface,
+    nic: NicModel,
+    network: bool,
+}
+
+impl Kinds {
+    /// All of them have their turn.
+    fn of_round(n: usize) -> Self {
+        let disk = [DiskInterface::Virtio, DiskInterface::Nvme][n % 2];
+        Self { disk, nic: NicModel::ALL[n / 2 % 2], network: n % 5 != 4 }
+    }
+
+    fn driver(self) -> &'static str {
+        match self.nic {
+            NicModel::Virtio => "virtio_net",
+            NicModel::E1000 => "e1000",
+        }
+    }
+}
+
+/// A processor, a memory module, a disk and a network adapter come; what the guest says then.
+fn plug(machine: &mut Machine, host: &mut Networked, kinds: Kinds) -> ([Part; 4], String) {
     let id = machine.free_cpu().expect("there is room");
-    let [cpu, module] =
-        [Plug::Cpu(id), Plug::Dimm(MODULE)].map(|plug| machine.plug(host, plug).expect("there is room"));
-    let function = machine.plug_disk(host, &disk(interface)).expect("there is room");
-    let name = if interface == DiskInterface::Nvme { "nvme0n1" } else { "vda" };
-    ([cpu, module, function], format!("cpus 0-1 blocks 5 disks {name} "))
+    let nic = Plug::Nic(NicSpec::new(kinds.nic, MAC));
+    let [cpu, module, adapter] =
+        [Plug::Cpu(id), Plug::Dimm(MODULE), nic].map(|plug| machine.plug(host, plug).expect("there is room"));
+    let function = machine.plug_disk(host, &disk(kinds.disk)).expect("there is room");
+    let setup = Setup { mac: MAC, ..Setup::default() };
+    host.link =
+        kinds.network.then(|| Nat::new(&setup).map_err(|(_, error)| error).expect("no port is asked for"));
+    let name = if kinds.disk == DiskInterface::Nvme { "nvme0n1" } else { "vda" };
+    ([cpu, module, function, adapter], format!("cpus 0-1 blocks 5 disks {name} nics eth0 "))
 }
 
 /// Asks for parts, and runs until they have gone.
-fn unplug(machine: &mut Machine, host: &mut Quiet, leaving: &[Part]) {
+fn unplug(machine: &mut Machine, host: &mut Networked, leaving: &[Part]) {
     leaving.iter().for_each(|part| machine.unplug(host, *part).expect("it is there"));
     let end = machine.now() + PATIENCE;
     while leaving.iter().any(|part| machine.part_state(*part).present) {
@@ -95,12 +151,22 @@ fn unplug(machine: &mut Machine, host: &mut Quiet, leaving: &[Part]) {
     }
 }
 
-fn round(machine: &mut Machine, host: &mut Quiet, n: usize) {
-    let interface = [DiskInterface::Virtio, DiskInterface::Nvme][n % 2];
-    let (came, said) = plug(machine, host, interface);
-    until(machine, host, &said);
+/// What the guest says when nothing is there that may go.
+const BARE: &str = "cpus 0 blocks 4 disks nics ";
+
+fn round(machine: &mut Machine, host: &mut Networked, n: usize) {
+    let kinds = Kinds::of_round(n);
+    let before = host.quiet.serial.len();
+    let (came, there) = plug(machine, host, kinds);
+    until(machine, host, &there);
+    let said = String::from_utf8_lossy(&host.quiet.serial[before..]).into_owned();
+    let adapter = format!("NIC eth0 52:54:00:12:34:56 {} ", kinds.driver());
+    assert!(said.contains(&adapter), "no {adapter}: {said}");
+    let answers = [said.contains("LEASE 10.0.2.15"), said.contains("2 packets received")];
+    assert_eq!(answers, [kinds.network; 2], "{said}");
     unplug(machine, host, &came);
-    until(machine, host, "cpus 0 blocks 4 disks ");
+    until(machine, host, BARE);
+    host.link = None;
 }
 
 /// As md5sum says it.
@@ -114,9 +180,9 @@ fn md5(file: &std::path::Path) -> String {
 fn debian_takes_and_gives_back_parts_for_50_rounds() {
     let rounds = std::env::var("AMBER_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(50);
     let run = |engine| -> Option<(u64, StateHash)> {
-        let (mut machine, mut host) = (guest()?, Quiet::default());
+        let (mut machine, mut host) = (guest()?, Networked::default());
         machine.set_engine(engine);
-        until(&mut machine, &mut host, "cpus 0 blocks 4 disks ");
+        until(&mut machine, &mut host, BARE);
         (0..rounds).for_each(|n| round(&mut machine, &mut host, n));
         let said = said(&host);
         assert!(!said.contains("BUG") && !said.contains("WARNING"), "{said}");
@@ -132,16 +198,16 @@ fn debian_takes_and_gives_back_parts_for_50_rounds() {
     assert_eq!(run(Engine::Jit), run(Engine::Interpreter), "the engines differ");
 }
 
-#[test]
-#[ignore = "needs a kernel and minutes"]
-fn a_machine_cut_while_parts_go_comes_to_the_same_state() {
+fn cut_while_parts_go(round_n: usize) {
     const CUTS: usize = 20;
     let Some(mut machine) = guest() else { return };
-    let (mut host, scratch) = (Quiet::default(), Scratch::new("hotplug"));
-    until(&mut machine, &mut host, "cpus 0 blocks 4 disks ");
+    let (mut host, scratch) = (Networked::default(), Scratch::new(&format!("hotplug{round_n}")));
+    until(&mut machine, &mut host, BARE);
     let before = machine.freeze();
-    let (came, there) = plug(&mut machine, &mut host, DiskInterface::Virtio);
+    let (came, there) = plug(&mut machine, &mut host, Kinds::of_round(round_n));
     until(&mut machine, &mut host, &there);
+    // What comes from there would not come again.
+    host.link = None;
     came.iter().for_each(|part| machine.unplug(&mut host, *part).expect("it is there"));
     let asked = machine.freeze();
     // How long that lasts.
@@ -164,12 +230,24 @@ fn a_machine_cut_while_parts_go_comes_to_the_same_state() {
         let id = machine.freeze().save(&open(), None).expect("saved").id;
         let mut loaded = Machine::load(open().load(id).expect("there")).expect("a machine");
         assert_eq!(parts(&loaded), parts(&machine));
-        assert_eq!(loaded.run(end, &mut Quiet::default(), true), Stop::Step);
+        assert_eq!(loaded.run(end, &mut Networked::default(), true), Stop::Step);
         assert_eq!(loaded.state_hash(), hash, "cut at {at}");
     }
     assert_eq!(machine.run(end, &mut host, true), Stop::Step);
     assert_eq!(machine.state_hash(), hash);
     machine.rewind(&before);
-    round(&mut machine, &mut Quiet::default(), 1);
-    println!("{CUTS} cuts between steps {start} and {gone}");
+    round(&mut machine, &mut Networked::default(), round_n + 1);
+    println!("round {round_n}: {CUTS} cuts between steps {start} and {gone}");
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn a_machine_cut_while_parts_and_a_virtio_net_go_comes_to_the_same_state() {
+    cut_while_parts_go(0);
+}
+
+#[test]
+#[ignore = "needs a kernel and minutes"]
+fn a_machine_cut_while_parts_and_an_82540em_go_comes_to_the_same_state() {
+    cut_while_parts_go(3);
 }

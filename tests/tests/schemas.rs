@@ -31,7 +31,7 @@ fn schemas_change_with_their_versions() {
     let hotplug = HotplugConfig {
         cpus: Some(CpuSlots { max: 2, present: vec![0] }),
         memory: Some(MemorySlots { count: 1, max: 1 << 30, dimms: Vec::new() }),
-        functions: Some(FunctionSlots { disks: vec![(0, disk(DiskInterface::Nvme))] }),
+        functions: Some(FunctionSlots { disks: vec![(0, disk(DiskInterface::Nvme))], adapter: true }),
     };
     let chipset = PlatformConfig {
         disks,

@@ -1,10 +1,11 @@
 //! MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS and their REP forms (SDM Vol. 2).
 //!
 //! One step of a REP form is a chunk: as many elements as stay in one page each of source and destination, or up to
-//! the first that reaches a device. The chunk is a function of the state alone, never of what caches hold.
+//! the first that reaches a device. The chunk is a function of the state alone, never of what caches hold. Steps follow each other
+//! without a look in between where it would find nothing.
 
 use crate::decode::by_size;
-use crate::exec::{Cx, Exec, Fault, Handler, Insn, PIO_NS, Width, iflag};
+use crate::exec::{Cx, Exec, Fault, Handler, Insn, PIO_NS, Trapped, Width, iflag};
 use crate::flags::bit;
 use crate::semantics::arith::{Binary, Cmp};
 use crate::state::seg;
@@ -40,14 +41,23 @@ impl Cx<'_> {
     fn readable_memory(&mut self, linear: u64) -> bool {
         self.mmu.read_fast::<u8>(linear).is_some() || self.touch(linear, false)
     }
-    /// Brings the page into the TLB for writing. False if it cannot be there.
-    fn writable_memory(&mut self, linear: u64) -> bool {
+    /// What stores to a page reach, whose page is brought into the TLB if that can be. None if it is no memory, or a store faults.
+    fn target(&mut self, linear: u64) -> Option<Target> {
         let present = |cx: &Self| cx.mmu.modify_fast::<u8>(linear).is_some();
-        present(self) || self.touch(linear, true) && present(self)
+        if present(self) {
+            return Some(Target::Present);
+        }
+        let trapped = self.trapped_memory(linear)?;
+        Some(if present(self) { Target::Present } else { Target::Trapped(trapped) })
     }
 
-    /// Fills memory whose stores are watched because it holds decoded code or page tables, in one store.
-    fn fill_trapped<T: Width>(&mut self, to: u64, value: T, count: usize) -> bool {
+    /// Fills memory that lies in one page, in one store. False if there is none.
+    fn fill<T: Width>(&mut self, to: u64, value: T, count: usize) -> bool {
+        let trapped = match self.target(to) {
+            None => return false,
+            Some(Target::Present) => return self.mmu.fill_fast(to, value, count),
+            Some(Target::Trapped(trapped)) => trapped,
+        };
         let mut bytes = [0; 4096];
         let len = count * T::SIZE;
         bytes[..T::SIZE].copy_from_slice(&value.to_le()[..T::SIZE]);
@@ -57,16 +67,29 @@ impl Cx<'_> {
             bytes.copy_within(..more, filled);
             filled += more;
         }
-        self.store_trapped(to, &bytes[..len])
+        self.store_trapped(&trapped, &bytes[..len]);
+        true
     }
 
-    /// Copies into such memory from memory whose page is in the TLB.
-    fn copy_trapped(&mut self, from: u64, to: u64, len: usize) -> bool {
+    /// Copies between memory that lies in one page each. False if there is none, or the copy overlaps itself.
+    fn copy(&mut self, from: u64, to: u64, len: usize) -> bool {
+        if !self.readable_memory(from) {
+            return false;
+        }
+        let trapped = match self.target(to) {
+            None => return false,
+            // A forward copy into its own source repeats a pattern: element by element.
+            Some(Target::Present) => {
+                return !self.mmu.overlap_fast(from, to, len) && self.mmu.copy_fast(from, to, len);
+            }
+            Some(Target::Trapped(trapped)) => trapped,
+        };
         let mut bytes = [0; 4096];
         if self.mmu.overlaps_frame(from, to, len) || !self.mmu.read_span(from, &mut bytes[..len]) {
             return false;
         }
-        self.store_trapped(to, &bytes[..len])
+        self.store_trapped(&trapped, &bytes[..len]);
+        true
     }
 
     /// +SIZE or -SIZE by DF.
@@ -85,6 +108,14 @@ impl Cx<'_> {
         let offset = self.cpu.gpr[RDI] & self.address_mask(i);
         self.linear(i, ES, offset, T::SIZE as u64, write)
     }
+}
+
+/// What stores to a page reach.
+enum Target {
+    /// Memory whose page is in the TLB for writing.
+    Present,
+    /// Memory stores to which are watched.
+    Trapped(Trapped),
 }
 
 /// One element of a string instruction.
@@ -162,16 +193,7 @@ impl Element for Movs {
             return false;
         };
         let bytes = count * T::SIZE as u64;
-        if !cx.readable_memory(from) {
-            return false;
-        }
-        let done = if cx.writable_memory(to) {
-            // A forward copy into its own source repeats a pattern: element by element.
-            !cx.mmu.overlap_fast(from, to, bytes as usize) && cx.mmu.copy_fast(from, to, bytes as usize)
-        } else {
-            cx.copy_trapped(from, to, bytes as usize)
-        };
-        if !done {
+        if !cx.copy(from, to, bytes as usize) {
             return false;
         }
         cx.advance(i, RSI, bytes);
@@ -194,12 +216,7 @@ impl Element for Stos {
     fn span<T: Width>(cx: &mut Cx, i: &Insn, count: u64) -> bool {
         let Ok(to) = cx.target_linear::<T>(i, true) else { return false };
         let value = cx.get::<T>(RAX);
-        let done = if cx.writable_memory(to) {
-            cx.mmu.fill_fast(to, value, count as usize)
-        } else {
-            cx.fill_trapped(to, value, count as usize)
-        };
-        if !done {
+        if !cx.fill(to, value, count as usize) {
             return false;
         }
         cx.advance(i, RDI, count * T::SIZE as u64);
@@ -292,12 +309,26 @@ fn once<E: Element, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
     E::step::<T>(cx, i)
 }
 
-/// A string instruction with REP, REPE or REPNE: one chunk.
+/// A string instruction with REP, REPE or REPNE: as many chunks as nothing comes between.
 fn repeat<E: Element, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
+    while !repeat_once::<E, T>(cx, i)? {
+        if !cx.step_again() {
+            cx.cpu.rip = cx.this_rip(i);
+            // Until the last iteration no code breakpoint hits, not even on the way back from an interrupt (SDM 18.3.1.1).
+            cx.cpu.flags.set(bit::RF, true);
+            cx.recheck();
+            return Ok(());
+        }
+    }
+    cx.cpu.rip = cx.next_rip(i);
+    Ok(())
+}
+
+/// One chunk: one step. Whether the instruction is complete.
+fn repeat_once<E: Element, T: Width>(cx: &mut Cx, i: &Insn) -> Result<bool, Fault> {
     let count = cx.cpu.gpr[RCX] & cx.address_mask(i);
     if count == 0 {
-        cx.cpu.rip = cx.next_rip(i);
-        return Ok(());
+        return Ok(true);
     }
     let elements = chunk::<E, T>(cx, i, count);
     let fast = elements > 1 && !cx.cpu.watched && !cx.cpu.flags.has(bit::DF) && E::span::<T>(cx, i, elements);
@@ -308,13 +339,7 @@ fn repeat<E: Element, T: Width>(cx: &mut Cx, i: &Insn) -> Exec {
         one_by_one::<E, T>(cx, i, count, elements)?
     };
     cx.charge(done * T::SIZE as u64 / 32);
-    cx.cpu.rip = if finished { cx.next_rip(i) } else { cx.this_rip(i) };
-    if !finished {
-        // Until the last iteration no code breakpoint hits, not even on the way back from an interrupt (SDM 18.3.1.1).
-        cx.cpu.flags.set(bit::RF, true);
-        cx.recheck();
-    }
-    Ok(())
+    Ok(finished)
 }
 
 /// The elements of a chunk one at a time; a device access ends it early. Returns how many were done, and whether

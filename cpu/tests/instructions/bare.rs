@@ -3,7 +3,7 @@
 use amber_cpu::apic::Message;
 use amber_cpu::cpuid::MODELS;
 use amber_cpu::state::{Activity, CodeSize, Segment, cr, seg};
-use amber_cpu::{Bus, CodeCache, Exit, Vcpu};
+use amber_cpu::{Bus, CodeCache, Exit, Ran, Vcpu};
 use amber_mmu::{AddressMap, Backing, MapRange, Mmu, ViewId};
 
 pub const MEMORY: ViewId = ViewId(0);
@@ -37,22 +37,38 @@ pub struct NoBus {
     pub intr: bool,
     /// Reads of device memory.
     pub accesses: u32,
+    /// Writes of device memory and of ports: when, and where.
+    pub writes: Vec<(u64, u64)>,
+    /// The write after which INTR is asserted.
+    pub interrupts_after: Option<usize>,
+}
+
+impl NoBus {
+    fn write(&mut self, now: u64, at: u64) {
+        self.writes.push((now, at));
+        self.intr |= self.interrupts_after == Some(self.writes.len());
+    }
 }
 
 impl Bus for NoBus {
     fn pio_read(&mut self, _: &mut Mmu, _: u64, port: u16, _: u8) -> u32 {
         u32::from(port) * 0x10001
     }
-    fn pio_write(&mut self, _: &mut Mmu, _: u64, _: u16, _: u8, _: u32) {}
+    fn pio_write(&mut self, _: &mut Mmu, now: u64, port: u16, _: u8, _: u32) {
+        self.write(now, port.into());
+    }
     fn mmio_read(&mut self, _: &mut Mmu, _: u64, _: u64, _: u8) -> u64 {
         self.accesses += 1;
         !0
     }
-    fn mmio_write(&mut self, _: &mut Mmu, _: u64, _: u64, _: u8, _: u64) {}
+    fn mmio_write(&mut self, _: &mut Mmu, now: u64, gpa: u64, _: u8, _: u64) {
+        self.write(now, gpa);
+    }
     fn intr(&self) -> bool {
         self.intr
     }
     fn intack(&mut self, _: &mut Mmu, _: u64) -> u8 {
+        self.intr = false;
         0
     }
     fn eoi(&mut self, _: &mut Mmu, _: u64, _: u8) {}
@@ -209,7 +225,12 @@ impl Machine {
 
     /// Runs on for some steps.
     pub fn run(&mut self, steps: u64) -> Exit {
-        self.cpu.run(&mut self.code, &mut self.mmu, &mut self.bus, 0, u64::MAX, steps).exit
+        self.run_from(0, u64::MAX, steps).exit
+    }
+
+    /// Runs on from virtual time `now` for some steps, not past `deadline`.
+    pub fn run_from(&mut self, now: u64, deadline: u64, steps: u64) -> Ran {
+        self.cpu.run(&mut self.code, &mut self.mmu, &mut self.bus, now, deadline, steps)
     }
 
     /// Runs one instruction, or one chunk of a repeated one.

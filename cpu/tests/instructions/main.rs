@@ -8,5 +8,6 @@ mod events;
 mod host;
 mod monitor;
 mod msr;
+mod repeated;
 mod system;
 mod table;

@@ -4,6 +4,7 @@ use super::{
     CPU_PORTS, CpuHotplug, FUNCTION_PORTS, FunctionHotplug, HotplugConfig, MEMORY_PORTS, MemoryHotplug,
     Outcome,
 };
+use crate::platform::PlatformConfig;
 use amber_snapshot::{OwnedSection, Section, SectionError};
 
 const CPUS: &str = "cpu-hotplug";
@@ -24,11 +25,13 @@ fn within(port: u16, (first, count): (u16, u16)) -> Option<u16> {
 }
 
 impl Hotplug {
-    pub fn new(config: &HotplugConfig) -> Self {
+    pub fn new(platform: &PlatformConfig) -> Self {
+        let HotplugConfig { cpus, memory, functions } = &platform.hotplug;
+        let has_adapter = platform.nic.is_some();
         Self {
-            cpus: config.cpus.as_ref().map(CpuHotplug::new),
-            memory: config.memory.as_ref().map(MemoryHotplug::new),
-            functions: config.functions.as_ref().map(FunctionHotplug::new),
+            cpus: cpus.as_ref().map(CpuHotplug::new),
+            memory: memory.as_ref().map(MemoryHotplug::new),
+            functions: functions.as_ref().map(|slots| FunctionHotplug::new(slots, has_adapter)),
         }
     }
 

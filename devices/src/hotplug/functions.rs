@@ -34,8 +34,9 @@ fn bit(slot: u8) -> u32 {
 }
 
 impl FunctionHotplug {
-    pub fn new(slots: &FunctionSlots) -> Self {
-        let present = slots.occupied().fold(0, |bits, slot| bits | bit(slot));
+    /// Those of a platform that has a network adapter or not.
+    pub fn new(slots: &FunctionSlots, has_adapter: bool) -> Self {
+        let present = slots.occupied(has_adapter).fold(0, |bits, slot| bits | bit(slot));
         Self { up: 0, down: 0, present, bus: 0 }
     }
 
@@ -112,7 +113,7 @@ mod tests {
 
     fn block() -> FunctionHotplug {
         let disk = DiskConfig { interface: DiskInterface::Virtio, sectors: 8, read_only: false };
-        FunctionHotplug::new(&FunctionSlots { disks: vec![(1, disk)] })
+        FunctionHotplug::new(&FunctionSlots { disks: vec![(1, disk)], adapter: true }, false)
     }
 
     #[test]

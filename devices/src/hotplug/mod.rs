@@ -10,7 +10,7 @@ mod plug;
 
 use crate::device::size_mask;
 use crate::disk::DiskConfig;
-use crate::pci::{DISKS_MAX, disk_slot};
+use crate::pci::{ADAPTER_SLOT, DISKS_MAX, FIRST_DISK, LAST_DISK, disk_slot};
 use crate::platform::{CPUS_MAX, MEMORY_MAX, PlatformConfig, RamLayout};
 use amber_snapshot::Schema;
 pub(crate) use blocks::Hotplug;
@@ -19,6 +19,7 @@ pub(crate) use functions::FunctionHotplug;
 pub use memory::Dimm;
 pub(crate) use memory::MemoryHotplug;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 /// First port of the processors' block, and how many it has.
 pub(crate) const CPU_PORTS: (u16, u16) = (0xcd8, 12);
@@ -60,17 +61,27 @@ pub struct CpuSlots {
     pub present: Vec<u32>,
 }
 
-/// The functions on PCI bus 0 that are there and may go: disks, which the platform's own list has as it starts.
+/// The functions on PCI bus 0 that may come and go: disks, which the platform's own list has as it starts, and the network
+/// adapter, which [`PlatformConfig::nic`] is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FunctionSlots {
     /// Disks by number.
     pub disks: Vec<(u8, DiskConfig)>,
+    /// The network adapter may come and go, too.
+    pub adapter: bool,
 }
 
 impl FunctionSlots {
-    /// The slots that are occupied.
-    pub(crate) fn occupied(&self) -> impl Iterator<Item = u8> {
-        self.disks.iter().map(|(n, _)| disk_slot(*n))
+    /// All of them.
+    pub(crate) fn slots(&self) -> RangeInclusive<u8> {
+        let first = if self.adapter { ADAPTER_SLOT } else { FIRST_DISK };
+        first..=LAST_DISK
+    }
+
+    /// The slots that are occupied, in a platform that has a network adapter or not.
+    pub(crate) fn occupied(&self, has_adapter: bool) -> impl Iterator<Item = u8> {
+        let adapter = (self.adapter && has_adapter).then_some(ADAPTER_SLOT);
+        adapter.into_iter().chain(self.disks.iter().map(|(n, _)| disk_slot(*n)))
     }
 
     fn check(&self) -> Result<(), HotplugError> {
@@ -238,7 +249,7 @@ pub struct PartState {
     pub present: bool,
     /// The guest has not heard yet that it came.
     pub inserting: bool,
-    /// The guest has not heard yet that it is to go.
+    /// The guest has not heard yet that it is to go. Of a function it is not known whether the guest has: it is asked for.
     pub removing: bool,
     pub report: Option<Report>,
 }

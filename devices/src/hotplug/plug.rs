@@ -6,7 +6,8 @@ use crate::device::{DeviceCtx, DeviceId, Dma};
 use crate::disk::DiskConfig;
 use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
-use crate::pci::{disk_slot, endpoint::pirq_of};
+use crate::nic::NicConfig;
+use crate::pci::{ADAPTER_SLOT, disk_slot, endpoint::pirq_of};
 use crate::platform::Platform;
 
 impl Platform {
@@ -33,6 +34,15 @@ impl Platform {
         if let Some(functions) = &mut self.hotplug.functions {
             functions.insert(disk_slot(n));
             self.pci.plug_disk(n, disk);
+            self.tell(dma, FUNCTION_GPE);
+        }
+    }
+
+    /// The network adapter, which was not there, is there from now on, and the guest is told.
+    pub fn plug_nic(&mut self, dma: &mut dyn Dma, nic: &NicConfig) {
+        if let Some(functions) = &mut self.hotplug.functions {
+            functions.insert(ADAPTER_SLOT);
+            self.pci.plug_nic(nic);
             self.tell(dma, FUNCTION_GPE);
         }
     }

@@ -18,7 +18,7 @@ use crate::virtio::rng::VirtioRng;
 use crate::xhci::Xhci;
 
 /// Slot of the network adapter, where QEMU's q35 has its own.
-const NIC: u8 = 2;
+pub const ADAPTER_SLOT: u8 = 2;
 /// Slot of the first disk; the others follow. QEMU's q35 has its display and its network adapter in front.
 pub(crate) const FIRST_DISK: u8 = 3;
 /// Slot of the sound card, behind the disks and the IDE controller.
@@ -32,9 +32,8 @@ const SHARE: u8 = 24;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 
-/// Slots of disks: what is in them may come and go.
-pub(crate) const PLUGGABLE_SLOTS: std::ops::RangeInclusive<u8> =
-    FIRST_DISK..=FIRST_DISK + DISKS_MAX as u8 - 1;
+/// Slot of the last disk.
+pub(crate) const LAST_DISK: u8 = FIRST_DISK + DISKS_MAX as u8 - 1;
 
 /// Slot of disk `n`, if it is a function of its own.
 pub fn disk_slot(n: u8) -> u8 {
@@ -89,7 +88,7 @@ impl Attached {
         all.extend(console.map(|console| Self::VirtioConsole(Box::new(console))));
         let share = config.share.as_ref().map(|share| Virtio9p::new(SHARE, share, config.rtc_start));
         all.extend(share.map(|share| Self::Virtio9p(Box::new(share))));
-        all.extend(config.nic.as_ref().map(|nic| Self::nic(NIC, nic)));
+        all.extend(config.nic.as_ref().map(|nic| Self::nic(ADAPTER_SLOT, nic)));
         all.sort_by_key(Self::order);
         all
     }

@@ -14,7 +14,7 @@ use crate::device::{Device, DeviceCtx, size_mask};
 use crate::disk::DiskConfig;
 use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
-use crate::nic::Nic;
+use crate::nic::{Nic, NicConfig};
 use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
 use crate::virtio::console::VirtioConsole;
@@ -22,8 +22,8 @@ use crate::virtio::p9::Virtio9p;
 use crate::xhci::Xhci;
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
-pub use attached::{DISKS_MAX, disk_slot};
-pub(crate) use attached::{FIRST_DISK, PLUGGABLE_SLOTS};
+pub use attached::{ADAPTER_SLOT, DISKS_MAX, disk_slot};
+pub(crate) use attached::{FIRST_DISK, LAST_DISK};
 use config::ConfigSpace;
 use function::Function;
 pub use host_bridge::{HostBridge, PCIEXBAR_BASE};
@@ -91,6 +91,12 @@ impl Pci {
     /// Disk `n` comes, as a function of its own.
     pub(crate) fn plug_disk(&mut self, n: u8, disk: &DiskConfig) {
         self.attached.extend(Attached::disk(n, disk));
+        self.attached.sort_by_key(Attached::order);
+    }
+
+    /// The network adapter comes.
+    pub(crate) fn plug_nic(&mut self, nic: &NicConfig) {
+        self.attached.push(Attached::nic(ADAPTER_SLOT, nic));
         self.attached.sort_by_key(Attached::order);
     }
 

@@ -37,6 +37,16 @@ impl Aperture {
     }
 }
 
+/// A window onto the planes.
+struct Window {
+    base: u64,
+    len: u64,
+    /// Address in the planes of its first byte.
+    bank: u64,
+    /// Addresses in the planes, less one.
+    last: u64,
+}
+
 /// What a byte in the window is.
 struct Place {
     /// The same address in each plane.
@@ -45,6 +55,16 @@ struct Place {
     planes: u8,
     /// Plane a read in mode 0 is of.
     plane: u8,
+}
+
+/// FFh in the byte of each plane that has its bit in `planes`.
+fn of_planes(planes: u8) -> u32 {
+    (u32::from(planes & 0x0f) * 0x0020_4081 & 0x0101_0101) * 0xff
+}
+
+/// The same byte in all planes.
+fn in_all(byte: u8) -> u32 {
+    u32::from(byte) * 0x0101_0101
 }
 
 impl Vga {
@@ -80,20 +100,23 @@ impl Vga {
         }
     }
 
-    fn place(&self, gpa: u64) -> Option<Place> {
+    fn window(&self) -> Option<Window> {
         let Aperture::Planar { base, len } = self.aperture() else { return None };
-        let at = gpa.checked_sub(base).filter(|at| *at < len)?;
-        let mut place = self.registers.place(at);
-        place.address += self.registers.dispi.bank_offset();
         // A window beyond the planes shows their beginning again.
         let planes = if self.registers.dispi.mode().is_some() { self.kind.vram_len() } else { PLANES_LEN };
-        place.address &= planes / 4 - 1;
+        Some(Window { base, len, bank: self.registers.dispi.bank_offset(), last: planes / 4 - 1 })
+    }
+
+    fn place(&self, window: &Window, gpa: u64) -> Option<Place> {
+        let at = gpa.checked_sub(window.base).filter(|at| *at < window.len)?;
+        let mut place = self.registers.place(at);
+        place.address = (place.address + window.bank) & window.last;
         Some(place)
     }
 
     /// Reads a byte of the window: the latches take all four planes.
     pub(super) fn memory_read(&mut self, cx: &mut DeviceCtx, gpa: u64) -> u8 {
-        let Some(place) = self.place(gpa) else { return 0xff };
+        let Some(place) = self.window().and_then(|window| self.place(&window, gpa)) else { return 0xff };
         let registers = &mut self.registers;
         cx.dma.read_vram(place.address * 4, &mut registers.latches);
         if registers.graphics[5] & GR5_READ_MODE_1 == 0 {
@@ -102,18 +125,33 @@ impl Vga {
         registers.compare()
     }
 
-    /// Writes a byte of the window.
-    pub(super) fn memory_write(&mut self, cx: &mut DeviceCtx, gpa: u64, value: u8) {
-        let Some(place) = self.place(gpa) else { return };
-        let at = place.address * 4;
-        let written = self.registers.written(value);
-        let mut bytes = [0; 4];
-        cx.dma.read_vram(at, &mut bytes);
-        for (plane, byte) in bytes.iter_mut().enumerate().filter(|(plane, _)| place.planes >> plane & 1 != 0)
-        {
-            *byte = written[plane];
+    /// Writes at most 8 bytes of the window.
+    pub(super) fn memory_write(&mut self, cx: &mut DeviceCtx, gpa: u64, value: &[u8]) {
+        let Some(window) = self.window() else { return };
+        let last = gpa.wrapping_add(value.len() as u64).wrapping_sub(1);
+        let ends = self.place(&window, gpa).zip(self.place(&window, last));
+        let count =
+            ends.as_ref().map_or(0, |(first, last)| last.address.wrapping_sub(first.address).wrapping_add(1));
+        let mut row = [[0; 4]; 8];
+        let (Some((first, _)), Some(row @ [_, ..])) = (ends, row.get_mut(..count as usize)) else {
+            return self.memory_write_apart(cx, gpa, value);
+        };
+        cx.dma.read_vram(first.address * 4, row.as_flattened_mut());
+        for (n, byte) in (0..).zip(value) {
+            let Some(place) = self.place(&window, gpa.wrapping_add(n)) else { continue };
+            let Some(at) = row.get_mut(place.address.wrapping_sub(first.address) as usize) else { continue };
+            let reached = of_planes(place.planes);
+            *at =
+                (u32::from_le_bytes(*at) & !reached | self.registers.written(*byte) & reached).to_le_bytes();
         }
-        cx.dma.write_vram(at, &bytes);
+        cx.dma.write_vram(first.address * 4, row.as_flattened());
+    }
+
+    /// Writes bytes that do not lie in a row in the planes, as some of an access across the window's end do not.
+    fn memory_write_apart(&mut self, cx: &mut DeviceCtx, gpa: u64, value: &[u8]) {
+        if value.len() > 1 {
+            (0..).zip(value).for_each(|(n, byte)| self.memory_write(cx, gpa.wrapping_add(n), &[*byte]));
+        }
     }
 }
 
@@ -166,28 +204,29 @@ impl Registers {
         !differing
     }
 
-    /// What the graphics controller makes of a byte, for each plane: write modes 0 to 3.
-    fn written(&self, value: u8) -> [u8; 4] {
+    /// What the graphics controller makes of a byte, a byte for each plane: write modes 0 to 3.
+    fn written(&self, value: u8) -> u32 {
         let graphics = &self.graphics;
+        let latches = u32::from_le_bytes(self.latches);
         let rotated = value.rotate_right(u32::from(graphics[3] & 7));
-        let all = |bits: u8, plane: usize| if bits >> plane & 1 != 0 { 0xff } else { 0 };
+        let set = of_planes(graphics[0]);
         let mode = graphics[5] & 3;
-        let mask = if mode == 3 { graphics[8] & rotated } else { graphics[8] };
-        std::array::from_fn(|plane| {
-            let latch = self.latches[plane];
-            let data = match mode {
-                1 => return latch,
-                0 if graphics[1] >> plane & 1 == 0 => rotated,
-                0 | 3 => all(graphics[0], plane),
-                _ => all(value, plane),
-            };
-            let data = match graphics[3] >> 3 & 3 {
-                0 => data,
-                1 => data & latch,
-                2 => data | latch,
-                _ => data ^ latch,
-            };
-            data & mask | latch & !mask
-        })
+        let data = match mode {
+            0 => {
+                let enabled = of_planes(graphics[1]);
+                set & enabled | in_all(rotated) & !enabled
+            }
+            1 => return latches,
+            2 => of_planes(value),
+            _ => set,
+        };
+        let data = match graphics[3] >> 3 & 3 {
+            0 => data,
+            1 => data & latches,
+            2 => data | latches,
+            _ => data ^ latches,
+        };
+        let mask = in_all(if mode == 3 { graphics[8] & rotated } else { graphics[8] });
+        data & mask | latches & !mask
     }
 }

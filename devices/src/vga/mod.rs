@@ -169,8 +169,8 @@ impl Device for Vga {
     }
 
     fn mmio_write(&mut self, cx: &mut DeviceCtx, offset: u64, size: u8, value: u64) {
-        for at in 0..u64::from(size) {
-            self.memory_write(cx, offset.wrapping_add(at), (value >> (at * 8)) as u8);
+        if let Some(value) = value.to_le_bytes().get(..usize::from(size)) {
+            self.memory_write(cx, offset, value);
         }
     }
 

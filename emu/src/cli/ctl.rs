@@ -17,6 +17,8 @@ enum Kind {
     /// A snapshot's name, or a file.
     Snapshot,
     File,
+    /// A disk or a network, by the parameter before it.
+    Device,
 }
 
 /// A method, its parameters in order, and how many of them must be given.
@@ -35,7 +37,7 @@ const PARAMETERS: [Parameters; 21] = [
     ("screenshot", &[("file", Kind::File)], 1),
     ("cpu-add", &[("id", Kind::Number)], 0),
     ("cpu-remove", &[("id", Kind::Number)], 1),
-    ("device-add", &[("kind", Kind::Text), ("device", Kind::File)], 2),
+    ("device-add", &[("kind", Kind::Text), ("device", Kind::Device)], 2),
     ("device-remove", &[("id", Kind::Text)], 1),
     ("memory-add", &[("size", Kind::Text)], 1),
     ("memory-remove", &[("slot", Kind::Number)], 1),
@@ -128,11 +130,24 @@ fn params(method: &str, given: &[String]) -> Result<Value> {
             Kind::Signed => json!(text.parse::<i64>().with_context(|| format!("{name} {text}: no number"))?),
             Kind::Snapshot => json!(absolute(text)),
             Kind::File => json!(std::path::absolute(text)?),
+            Kind::Device => json!(device(&params, text)?),
             Kind::Text => json!(text),
         };
         params.insert((*name).to_owned(), value);
     }
     Ok(Value::Object(params))
+}
+
+/// A device as the machine's process finds it: the file it names may be relative to this one's folder.
+fn device(before: &Map<String, Value>, text: &str) -> Result<String> {
+    let is_net = before.get("kind").is_some_and(|kind| kind == "net");
+    let (scheme, file) = match text.strip_prefix("link:") {
+        Some(socket) if is_net => ("link:", socket),
+        _ if is_net => return Ok(text.to_owned()),
+        _ => ("", text),
+    };
+    let file = std::path::absolute(file)?;
+    Ok(format!("{scheme}{}", file.to_str().with_context(|| format!("{text}: no UTF-8"))?))
 }
 
 fn parse(text: &str) -> Option<u64> {

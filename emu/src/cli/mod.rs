@@ -5,6 +5,7 @@ pub mod bench;
 pub mod bisect;
 pub mod bisect_args;
 pub mod build;
+mod cable;
 pub mod console;
 pub mod ctl;
 mod diff;

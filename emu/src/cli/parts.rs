@@ -1,14 +1,18 @@
 //! Parts that other programs have come and go.
 
+use super::cable;
 use super::host::SessionHost;
 use super::session::Session;
-use crate::config::{DiskChoice, MemorySize};
+use crate::config::{DiskChoice, Mac, MemorySize, NetChoice};
 use crate::control::{Call, Method};
 use crate::disk::{Access, Base, Purpose};
-use crate::machine::{DiskImage, Machine, PlacedDisk, Plug, PlugError};
-use amber_devices::{Part, PartState, disk_slot};
+use crate::machine::{DiskImage, Machine, NicSpec, PlacedDisk, Plug, PlugError};
+use amber_devices::{ADAPTER_SLOT, Part, PartState, disk_slot};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
+
+/// Name of the network adapter.
+const NIC: &str = "nic0";
 
 /// Parts the guest was asked to let go of, each with the program that waits for it.
 #[derive(Default)]
@@ -109,9 +113,32 @@ impl Session<'_> {
         Ok(json!({ "id": id, "slot": slot, "step": self.machine.step() }))
     }
 
+    pub(super) fn add_nic(&mut self, device: &str, host: &mut SessionHost) -> Result<Value> {
+        let net: NetChoice = device.parse()?;
+        let Some(asked) = net.nic() else {
+            bail!("net none is no adapter; `nowhere` is one without a network")
+        };
+        let nic = NicSpec::new(asked.model(), asked.mac().0);
+        self.machine.check_plug_nic(&nic)?;
+        let link = cable::lay(&net, Some(&nic))?;
+        self.machine.plug(host, Plug::Nic(nic))?;
+        host.link = link;
+        Ok(json!({ "id": NIC, "slot": ADAPTER_SLOT, "step": self.machine.step() }))
+    }
+
+    /// What the cable led to is closed when the adapter has gone.
+    pub(super) fn let_go_of_cable(&self, host: &mut SessionHost) {
+        if self.machine.has_adapter_slot() && self.machine.equipment().nic.is_none() {
+            host.link = None;
+        }
+    }
+
     /// The device of that name, if it can go.
     fn device(&self, id: &str) -> Result<Part> {
         let Some(functions) = &self.machine.hotplug().functions else { bail!(PlugError::NoFunctions) };
+        if id == NIC && self.pluggable_nic().is_some() {
+            return Ok(Part::Function(ADAPTER_SLOT));
+        }
         let disk = functions.disks().iter().find(|disk| format!("disk{}", disk.n) == id);
         match disk {
             Some(disk) => Ok(Part::Function(disk_slot(disk.n))),
@@ -121,13 +148,28 @@ impl Session<'_> {
 
     pub(super) fn devices(&self) -> Value {
         let Some(functions) = &self.machine.hotplug().functions else { return json!({ "devices": [] }) };
-        let list = functions.disks().iter().map(|PlacedDisk { n, spec }| {
-            let slot = disk_slot(*n);
-            let id = format!("disk{n}");
-            let what = json!({ "id": id, "slot": slot, "interface": spec.interface, "bytes": spec.len });
-            described(what, self.machine.part_state(Part::Function(slot)))
+        let nic = self.pluggable_nic().map(|NicSpec { model, mac }| {
+            (ADAPTER_SLOT, json!({ "id": NIC, "model": model, "mac": Mac(*mac).to_string() }))
+        });
+        let disks = functions.disks().iter().map(|PlacedDisk { n, spec }| {
+            let what = json!({ "id": format!("disk{n}"), "interface": spec.interface, "bytes": spec.len });
+            (disk_slot(*n), what)
+        });
+        let list = nic.into_iter().chain(disks).map(|(slot, mut what)| {
+            let state = self.machine.part_state(Part::Function(slot));
+            what["slot"] = json!(slot);
+            what["present"] = json!(state.present);
+            what["insert-pending"] = json!(state.inserting);
+            // A guest says nowhere whether it has heard of that.
+            what["removal-asked"] = json!(state.removing);
+            what
         });
         json!({ "devices": list.collect::<Vec<_>>() })
+    }
+
+    /// The network adapter, if it can go.
+    fn pluggable_nic(&self) -> Option<&NicSpec> {
+        self.machine.equipment().nic.as_ref().filter(|_| self.machine.has_adapter_slot())
     }
 
     pub(super) fn memory(&self) -> Value {

@@ -5,18 +5,17 @@ use super::console::Console;
 use super::host::SessionHost;
 use super::pace::Pacer;
 use super::session::Session;
-use super::{build, fault, from, log, overlays, report, trace};
-use crate::config::{ConsoleChoice, Debugcon, Firmware, Guest, MachineConfig, NetChoice, Pace};
+use super::{build, cable, fault, from, log, overlays, report, trace};
+use crate::config::{ConsoleChoice, Debugcon, Firmware, Guest, MachineConfig, Pace};
 use crate::control::Server;
 use crate::gdb;
 use crate::input::{Input, Record, Recorder, Start};
-use crate::machine::{Machine, NicSpec, Stop};
-use crate::net::{Forward, Link, Nat, Setup, SocketLink};
+use crate::machine::{Machine, Stop};
 use crate::screenshot;
 use crate::sound::Recording;
 use crate::symbols::Symbols;
 use amber_snapshot::SnapshotId;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
@@ -153,28 +152,8 @@ fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Resu
     if host.ports.has_terminal && !machine.has_console() {
         bail!("--console virtio: the machine has no such console; it has one with --device virtio-console");
     }
-    host.link = link(&config.net, machine.equipment().nic.as_ref())?;
+    host.link = cable::lay(&config.net, machine.equipment().nic.as_ref())?;
     Ok(host)
-}
-
-/// What the network adapter's cable leads to.
-fn link(net: &NetChoice, nic: Option<&NicSpec>) -> Result<Option<Box<dyn Link>>> {
-    Ok(match net {
-        NetChoice::None => None,
-        NetChoice::Link { socket, .. } => {
-            let link = SocketLink::open(socket);
-            let said = || format!("--net link:{}: cannot be connected to", socket.display());
-            Some(Box::new(link.with_context(said)?))
-        }
-        NetChoice::User { forwards, resolver, nic: asked } => {
-            let mac = nic.map_or(asked.mac().0, |nic| nic.mac);
-            let setup = Setup { mac, forwards: forwards.clone(), resolver: *resolver };
-            let said = |(forward, error): (Forward, std::io::Error)| {
-                anyhow!("--net user,hostfwd={forward}: cannot be listened on: {error}")
-            };
-            Some(Box::new(Nat::new(&setup).map_err(said)?))
-        }
-    })
 }
 
 /// Ends the recording with the state the run ended in.

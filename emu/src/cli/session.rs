@@ -184,6 +184,7 @@ impl<'a> Session<'a> {
         }
         host.parts_changed = false;
         self.leaving.look(self.machine);
+        self.let_go_of_cable(host);
         while let Some(call) = host.next_call(self.paused) {
             let Some(call) = self.ask_to_leave(call, host) else { continue };
             let outcome = self.answer(&call.method, host);
@@ -238,6 +239,7 @@ impl<'a> Session<'a> {
             Method::MemoryAdd { size } => return self.add_memory(size, host),
             Method::MemoryList => return Ok(self.memory()),
             Method::DeviceAdd { kind: DeviceKind::Disk, device } => return self.add_disk(device, host),
+            Method::DeviceAdd { kind: DeviceKind::Net, device } => return self.add_nic(device, host),
             Method::DeviceList => return Ok(self.devices()),
             Method::CpuRemove { .. } | Method::MemoryRemove { .. } | Method::DeviceRemove { .. } => {
                 bail!("this is answered when the guest has let go of the part")

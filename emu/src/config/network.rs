@@ -11,7 +11,7 @@ use std::str::FromStr;
 /// The address of an adapter for which none is given. Machines on one cable need addresses of their own.
 const DEFAULT_MAC: Mac = Mac([0x52, 0x54, 0x00, 0x12, 0x34, 0x56]);
 /// What there is, for who asks for something else.
-const KNOWN: &str = "none, user, link:FILE";
+const KNOWN: &str = "none, user, link:FILE, nowhere";
 
 /// An Ethernet address of one station: `52:54:00:12:34:56`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,8 @@ impl Display for NicChoice {
     }
 }
 
-/// `none`, an adapter whose cable leads to a Unix socket, or one on a network of its own with the host as its gateway.
+/// `none`, an adapter whose cable leads to a Unix socket, one on a network of its own with the host as its gateway, or one
+/// whose cable leads nowhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NetChoice {
     /// There is no adapter.
@@ -95,6 +96,8 @@ pub enum NetChoice {
     Link { socket: PathBuf, nic: NicChoice },
     /// `user[,hostfwd=FORWARD][,dns=ADDRESS:PORT][,mac=ADDRESS][,model=MODEL]`
     User { forwards: Vec<Forward>, resolver: Option<SocketAddrV4>, nic: NicChoice },
+    /// `nowhere[,mac=ADDRESS][,model=MODEL]`
+    Nowhere { nic: NicChoice },
 }
 
 impl NetChoice {
@@ -102,7 +105,7 @@ impl NetChoice {
     pub fn nic(&self) -> Option<NicChoice> {
         match self {
             Self::None => None,
-            Self::Link { nic, .. } | Self::User { nic, .. } => Some(*nic),
+            Self::Link { nic, .. } | Self::User { nic, .. } | Self::Nowhere { nic } => Some(*nic),
         }
     }
 
@@ -110,7 +113,7 @@ impl NetChoice {
     pub fn socket_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::Link { socket, .. } => Some(socket),
-            Self::None | Self::User { .. } => None,
+            Self::None | Self::User { .. } | Self::Nowhere { .. } => None,
         }
     }
 }
@@ -122,6 +125,7 @@ impl FromStr for NetChoice {
         match kind {
             "none" if options.is_none() => Ok(Self::None),
             "user" => user(options),
+            "nowhere" => nowhere(options),
             _ => match text.strip_prefix("link:") {
                 Some(link) => self::link(text, link),
                 None => wrong(format!("unknown network `{text}`; known: {KNOWN}")),
@@ -142,6 +146,16 @@ fn link(text: &str, link: &str) -> Result<NetChoice, ValueError> {
         return wrong(format!("net `{text}` names no socket; write link:FILE"));
     }
     Ok(NetChoice::Link { socket: socket.into(), nic })
+}
+
+fn nowhere(options: Option<&str>) -> Result<NetChoice, ValueError> {
+    let mut nic = NicChoice::default();
+    for option in options.iter().flat_map(|options| options.split(',')) {
+        if !nic.take(option)? {
+            return wrong(format!("net nowhere has no option `{option}`; known: mac, model"));
+        }
+    }
+    Ok(NetChoice::Nowhere { nic })
 }
 
 fn user(options: Option<&str>) -> Result<NetChoice, ValueError> {
@@ -190,6 +204,7 @@ impl Display for NetChoice {
                 resolver.map_or(Ok(()), |resolver| write!(f, ",dns={resolver}"))?;
                 write!(f, "{nic}")
             }
+            Self::Nowhere { nic } => write!(f, "nowhere{nic}"),
         }
     }
 }
@@ -209,6 +224,8 @@ mod tests {
             "link:a,mac=02:00:00:0a:ff:01,model=e1000",
             "user",
             "user,model=virtio",
+            "nowhere",
+            "nowhere,mac=02:00:00:0a:ff:01,model=e1000",
             "user,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp:0.0.0.0:53-:5353,dns=127.0.0.1:5300,model=e1000",
         ] {
             assert_eq!(text.parse::<NetChoice>().map(|choice| choice.to_string()), Ok(text.to_owned()));
@@ -228,7 +245,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, said) in [
-            ("tap", "known: none, user, link:"),
+            ("tap", "known: none, user, link:FILE, nowhere"),
             ("none,mac=02:00:00:00:00:01", "unknown network"),
             ("link:", "names no socket"),
             ("link:x,mac=1:2:3:4:5:6", "six bytes"),
@@ -237,6 +254,7 @@ mod tests {
             ("link:x,mac=00:00:00:00:00:00", "one adapter"),
             ("link:x,model=ne2000", "known: virtio, e1000"),
             ("user,", "no option ``"),
+            ("nowhere,hostfwd=tcp::1-:2", "known: mac, model"),
             ("user,restrict=on", "known: hostfwd, dns, mac, model"),
             ("user,dns=example.org", "no address and port"),
             ("user,hostfwd=sctp:127.0.0.1:1-:2", "hostfwd"),

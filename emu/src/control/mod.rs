@@ -138,7 +138,7 @@ pub enum Method {
     },
     /// The slots for memory modules.
     MemoryList,
-    /// A device comes: a disk, as the option of a run describes one.
+    /// A device comes: a disk or a network adapter, as the option of a run describes one.
     DeviceAdd {
         kind: DeviceKind,
         device: String,
@@ -171,6 +171,7 @@ pub enum LinkState {
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceKind {
     Disk,
+    Net,
 }
 
 /// A place for a processor.

@@ -5,12 +5,13 @@ mod cpus;
 mod functions;
 mod memory;
 
-use super::{DiskImage, HostIo, Machine, MachineSpec};
+use super::{DiskImage, HostIo, Machine, MachineSpec, NicSpec};
 use crate::disk::Base;
 use crate::input::Input;
-use amber_devices::{Dimm, DiskInterface, HotplugConfig, Part, PartState};
+use amber_devices::{Dimm, DiskInterface, HotplugConfig, NicConfig, Part, PartState};
 use amber_snapshot::{BaseImage, OwnedSection, Section, SectionError};
 pub use cpus::CpuParts;
+pub(super) use functions::FUNCTIONS_UPGRADE;
 pub use functions::{FunctionParts, PlacedDisk};
 pub(super) use memory::DIMM_NAMES;
 pub use memory::MemoryParts;
@@ -40,6 +41,8 @@ pub enum Plug {
     Dimm(u64),
     /// A disk over this image, in the first free place.
     Disk { image: BaseImage, interface: String, read_only: bool },
+    /// The network adapter.
+    Nic(NicSpec),
 }
 
 /// Why a part cannot come or be asked to go.
@@ -79,6 +82,14 @@ pub enum PlugError {
         "write-through: what is written to an image cannot be taken back; leave it out for a disk that comes and goes"
     )]
     WrittenThrough,
+    #[error("this machine has no slot for a network adapter that comes; it was built by an earlier version")]
+    NoAdapters,
+    #[error("there is a network adapter already; it must go before another comes")]
+    AdapterThere,
+    #[error("there is no network adapter {0:?}")]
+    NoAdapter(String),
+    #[error("{0} is no address of one network adapter")]
+    Mac(NicConfig),
     #[error("all places for disks are taken")]
     SlotsTaken,
     #[error("there is no device in slot {0} that could go")]
@@ -144,7 +155,7 @@ impl Hotplug {
     }
 
     /// The memory modules that are there.
-    pub(super) fn dimms(&self) -> Vec<Dimm> {
+    pub fn dimms(&self) -> Vec<Dimm> {
         self.memory.as_ref().map_or_else(Vec::new, |memory| memory.dimms().to_vec())
     }
 }
@@ -182,6 +193,11 @@ impl Machine {
                     Base::of_snapshot(&image, None, "disk").map_err(|e| PlugError::Image(e.to_string()))?;
                 let interface = DiskInterface::named(&interface).unwrap_or_default();
                 return self.plug_disk(host, &DiskImage { base, interface, read_only });
+            }
+            Plug::Nic(ref nic) => {
+                let (config, nic) = (self.place_for_nic(nic)?, nic.clone());
+                self.note(host, Input::Plug(plug));
+                self.plug_nic(nic, &config)
             }
         };
         self.settle(host, true);

@@ -1,9 +1,10 @@
 //! The network adapter of a machine. Frames leave at once; they come in at the same looks at the host as other input, and
 //! are logged.
 
-use super::{HostIo, Machine};
+use super::hotplug::FunctionParts;
+use super::{HostIo, Machine, PlugError};
 use crate::input::Input;
-use amber_devices::{NicConfig, NicModel};
+use amber_devices::{ADAPTER_SLOT, NicConfig, NicModel, Part};
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,40 @@ impl Machine {
             self.settle(host, true);
         }
         has_nic
+    }
+
+    /// Whether the network adapter may come and go.
+    pub fn has_adapter_slot(&self) -> bool {
+        self.equipment.hotplug.functions.as_ref().is_some_and(FunctionParts::has_adapter_slot)
+    }
+
+    /// What an adapter that comes is built from, if it may.
+    pub(super) fn place_for_nic(&self, nic: &NicSpec) -> Result<NicConfig, PlugError> {
+        if self.equipment.hotplug.functions.is_none() {
+            return Err(PlugError::NoFunctions);
+        }
+        if !self.has_adapter_slot() {
+            return Err(PlugError::NoAdapters);
+        }
+        if self.equipment.nic.is_some() {
+            return Err(PlugError::AdapterThere);
+        }
+        let config = nic.device().ok_or_else(|| PlugError::NoAdapter(nic.model.clone()))?;
+        if config.is_unicast() { Ok(config) } else { Err(PlugError::Mac(config)) }
+    }
+
+    /// Whether this adapter may come now.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check_plug_nic(&self, nic: &NicSpec) -> Result<(), PlugError> {
+        self.place_for_nic(nic).map(drop)
+    }
+
+    pub(super) fn plug_nic(&mut self, nic: NicSpec, config: &NicConfig) -> Part {
+        self.equipment.nic = Some(nic);
+        self.with_dma(|platform, dma| platform.plug_nic(dma, config));
+        Part::Function(ADAPTER_SLOT)
     }
 
     /// Asks the host for frames while the adapter takes them; whether there were any.

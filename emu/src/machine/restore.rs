@@ -58,6 +58,7 @@ const UPGRADES: &[Upgrade] = &[
     amber_devices::VGA_UPGRADE,
     amber_devices::I8042_UPGRADE,
     amber_devices::E1000_UPGRADE,
+    super::hotplug::FUNCTIONS_UPGRADE,
 ];
 
 /// Most bytes from the host that a state read from a file may have waiting.
@@ -200,10 +201,9 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec, hotplug: &Hotplug)
 pub(super) fn check_tables(manifest: &Manifest) -> Result<(), RestoreError> {
     let spec = Machine::spec_in(&manifest.sections)?;
     check_spec(&spec)?;
-    let hotplug = Hotplug::of(&manifest.sections)?;
+    let Equipment { hotplug, share, .. } = Machine::equipment_in(&manifest.sections)?;
     hotplug.check(&spec)?;
     check_disks(&hotplug.disks(&spec.disks))?;
-    let share = ShareSpec::of(&manifest.sections)?;
     let regions = manifest.regions.iter().map(|table| (&*table.name, table.pages));
     check_regions(regions, &spec, &hotplug, share.as_ref())
 }

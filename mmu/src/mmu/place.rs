@@ -14,19 +14,24 @@ impl Mmu {
     /// # Errors
     /// The page fault the access causes.
     pub fn place(&mut self, context: ContextId, linear: u64, access: Access) -> Result<Place, PageFault> {
+        let page = linear & !0xFFF;
+        if let Some(gpa) = self.tlb.device(context, page, access) {
+            return Ok(Place::Device(gpa | linear & 0xFFF));
+        }
         let key = self.key(context);
         let from = self.tlb.structures(context).and_then(|structures| structures.get(linear));
         let walk = self.translate(&key, context, linear, from, access)?;
-        let page = linear & !0xFFF;
         let gpa = walk.page & self.a20_mask;
         let (read, write) = self.maps[usize::from(key.view & 1)].lookup(gpa);
         let backing = if access == Access::Write { write } else { read };
         let Backing::Frames(frame) = backing else {
-            return Ok(if backing == Backing::Device {
-                Place::Device(gpa | linear & 0xFFF)
-            } else {
-                Place::Open
-            });
+            if backing != Backing::Device {
+                return Ok(Place::Open);
+            }
+            if access != Access::Execute {
+                self.tlb.fill_device(context, page, access, gpa);
+            }
+            return Ok(Place::Device(gpa | linear & 0xFFF));
         };
         match access {
             Access::Execute => self.tlb.fill_exec(context, page, frame),

@@ -40,8 +40,8 @@ pub(super) fn pci_root(config: &PlatformConfig) -> Raw {
         ),
         board::lpc(config),
     ];
-    if config.hotplug.functions.is_some() {
-        children.extend(slots::slots());
+    if let Some(functions) = &config.hotplug.functions {
+        children.extend(slots::slots(functions));
     }
     device("PCI0", &children)
 }

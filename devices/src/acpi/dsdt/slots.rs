@@ -2,8 +2,7 @@
 
 use super::super::terms::*;
 use super::processors::{DEVICE_CHECK, EJECT_REQUEST};
-use crate::hotplug::FUNCTION_PORTS;
-use crate::pci::PLUGGABLE_SLOTS;
+use crate::hotplug::{FUNCTION_PORTS, FunctionSlots};
 use acpi_tables::aml::*;
 
 /// What general-purpose event 1 does.
@@ -16,12 +15,12 @@ fn path_of(slot: u8) -> String {
 }
 
 /// What the root has for them.
-pub(super) fn slots() -> Vec<Raw> {
+pub(super) fn slots(functions: &FunctionSlots) -> Vec<Raw> {
     let registers = [("PCUP", 32), ("PCDN", 32), ("PCEJ", 32), ("PCRM", 32), ("PSEL", 32)];
     let select = || store(&path("PSEL"), &int(0));
     let eject = vec![select(), store(&path("PCEJ"), &arg(0))];
     let mut scan = vec![select(), store(&local(0), &path("PCUP")), store(&local(1), &path("PCDN"))];
-    for slot in PLUGGABLE_SLOTS {
+    for slot in functions.slots() {
         for (local, event) in [(0, DEVICE_CHECK), (1, EJECT_REQUEST)] {
             let has = aml(&And::new(&ZERO, &Local(local), &(1u32 << slot)));
             scan.push(when(&has, &[notify(&path_of(slot), &int(event))]));
@@ -34,7 +33,7 @@ pub(super) fn slots() -> Vec<Raw> {
         method("PEJE", 1, true, &holding("PLCK", eject)),
         method("PSCN", 0, true, &holding("PLCK", scan)),
     ];
-    all.extend(PLUGGABLE_SLOTS.map(|slot| {
+    all.extend(functions.slots().map(|slot| {
         device(
             &path_of(slot),
             &[

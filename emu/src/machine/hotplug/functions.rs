@@ -1,12 +1,15 @@
-//! Disks that come and go as functions of PCI bus 0.
+//! Disks and the network adapter, which come and go as functions of PCI bus 0.
+
+mod upgrade;
 
 use super::super::disks::{Attached, DISK_NAMES};
 use super::super::{DiskImage, DiskSpec, Machine, MachineSpec};
 use super::{Hotplug, PlugError};
 use crate::disk::Disk;
-use amber_devices::{DISKS_MAX, DiskInterface, FunctionSlots, Part, disk_slot};
+use amber_devices::{ADAPTER_SLOT, DISKS_MAX, DiskInterface, FunctionSlots, Part, disk_slot};
 use amber_snapshot::{Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
+pub(in crate::machine) use upgrade::FUNCTIONS_UPGRADE;
 
 /// A disk in a place of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -16,16 +19,18 @@ pub struct PlacedDisk {
     pub spec: DiskSpec,
 }
 
-/// The disks that are functions of their own, and may go.
+/// The disks that are functions of their own, and may go, and whether the network adapter may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct FunctionParts {
     /// By number.
     disks: Vec<PlacedDisk>,
+    /// The network adapter's slot is one whose function comes and goes.
+    adapter: bool,
 }
 
 impl Section for FunctionParts {
     const KIND: &'static str = "hotplug-functions";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// Whether a disk is a function of its own.
@@ -37,7 +42,12 @@ impl FunctionParts {
     /// Those of a machine that starts with these disks.
     pub fn new(start: &[DiskSpec]) -> Self {
         let placed = (0..DISKS_MAX as u8).zip(start).map(|(n, spec)| PlacedDisk { n, spec: spec.clone() });
-        Self { disks: placed.filter(|disk| is_function(&disk.spec)).collect() }
+        Self { disks: placed.filter(|disk| is_function(&disk.spec)).collect(), adapter: true }
+    }
+
+    /// Whether the network adapter may come and go.
+    pub fn has_adapter_slot(&self) -> bool {
+        self.adapter
     }
 
     pub fn disks(&self) -> &[PlacedDisk] {
@@ -45,7 +55,8 @@ impl FunctionParts {
     }
 
     pub(super) fn chipset(&self) -> FunctionSlots {
-        FunctionSlots { disks: self.disks.iter().map(|disk| (disk.n, disk.spec.device())).collect() }
+        let disks = self.disks.iter().map(|disk| (disk.n, disk.spec.device())).collect();
+        FunctionSlots { disks, adapter: self.adapter }
     }
 
     /// What a stored machine cannot have. The disks themselves are looked at with all others.
@@ -123,6 +134,10 @@ impl Machine {
     }
 
     pub(super) fn remove_function(&mut self, slot: u8) {
+        if slot == ADAPTER_SLOT {
+            self.equipment.nic = None;
+            return;
+        }
         let Some(functions) = &mut self.equipment.hotplug.functions else { return };
         let Some(at) = functions.disks.iter().position(|disk| disk_slot(disk.n) == slot) else { return };
         let disk = functions.disks.remove(at);

@@ -2,7 +2,7 @@
 
 use super::*;
 use amber_cpu::Engine;
-use amber_devices::Part;
+use amber_devices::{ADAPTER_SLOT, NicModel, Part, PartState};
 
 const CPUS: u16 = 0xcd8;
 
@@ -314,4 +314,75 @@ fn a_machine_goes_back_across_disks_that_came_and_went() {
         assert_eq!(stored.state_hash(), frozen.hash());
         assert_eq!([0, 1].map(|n| first_byte(stored, n)), bytes);
     }
+}
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
+
+fn add_nic(machine: &mut Machine, model: NicModel) -> Result<Part, PlugError> {
+    machine.plug(&mut Host::default(), Plug::Nic(NicSpec::new(model, MAC)))
+}
+
+#[test]
+fn a_machine_goes_back_across_network_adapters_that_came_and_went() {
+    let mut machine = counting();
+    go(&mut machine, 5000);
+    let mut frozen = vec![machine.freeze()];
+    assert_eq!(add_nic(&mut machine, NicModel::Virtio), Ok(Part::Function(ADAPTER_SLOT)));
+    go(&mut machine, 5000);
+    frozen.push(machine.freeze());
+    assert_eq!(add_nic(&mut machine, NicModel::E1000), Err(PlugError::AdapterThere));
+    eject_function(&mut machine, ADAPTER_SLOT);
+    go(&mut machine, 5000);
+    frozen.push(machine.freeze());
+    assert_eq!(add_nic(&mut machine, NicModel::E1000), Ok(Part::Function(ADAPTER_SLOT)));
+    go(&mut machine, 5000);
+    frozen.push(machine.freeze());
+    go_back_and_on(&mut machine, &mut frozen);
+    for (frozen, model) in frozen.iter_mut().zip([None, Some("virtio"), None, Some("e1000")]) {
+        let mut stored = stored(frozen);
+        assert_eq!(stored.state_hash(), frozen.hash());
+        assert_eq!(stored.equipment().nic.as_ref().map(|nic| &*nic.model), model);
+        assert_eq!(stored.part_state(Part::Function(ADAPTER_SLOT)).present, model.is_some());
+    }
+}
+
+#[test]
+fn adapters_that_cannot_come_are_said() {
+    let (mut machine, mut host) = (counting(), Host::default());
+    let mut plug =
+        |model: &str, mac| machine.plug(&mut host, Plug::Nic(NicSpec { model: model.to_owned(), mac }));
+    assert_eq!(plug("ne2000", MAC), Err(PlugError::NoAdapter("ne2000".to_owned())));
+    assert!(matches!(plug("virtio", [1; 6]), Err(PlugError::Mac(_))));
+    assert!(matches!(plug("virtio", [0; 6]), Err(PlugError::Mac(_))));
+    assert_eq!(machine.inputs(), 0);
+    let mut plain = flat_machine(1, &[0xEB, 0xFE]);
+    assert_eq!(add_nic(&mut plain, NicModel::E1000), Err(PlugError::NoFunctions));
+}
+
+/// GPE0_STS, which the guest clears by writing ones.
+const EVENTS: u16 = 0x620;
+/// Slots whose functions are to go.
+const DOWN: u16 = 0xae04;
+
+#[test]
+fn a_function_that_is_not_let_go_of_stays_asked_for_and_can_be_asked_for_again() {
+    let (mut machine, mut host) = (counting(), Host::default());
+    let part = add_nic(&mut machine, NicModel::Virtio).unwrap();
+    let heard = |machine: &mut Machine| {
+        machine.with_dma(|platform, dma| {
+            let event = platform.pio_read(dma, EVENTS, 1);
+            platform.pio_write(dma, EVENTS, 1, event);
+            [event, platform.pio_read(dma, DOWN, 4)]
+        })
+    };
+    assert_eq!(heard(&mut machine), [1 << 1, 0], "it came");
+    for _ in 0..2 {
+        machine.unplug(&mut host, part).unwrap();
+        assert_eq!(heard(&mut machine), [1 << 1, 1 << ADAPTER_SLOT]);
+        assert_eq!(heard(&mut machine), [0, 1 << ADAPTER_SLOT], "looking at it is no answer");
+        assert!(machine.part_state(part).removing);
+    }
+    eject_function(&mut machine, ADAPTER_SLOT);
+    assert_eq!(machine.part_state(part), PartState::default());
+    assert_eq!(machine.unplug(&mut host, part), Err(PlugError::NoFunction(ADAPTER_SLOT)));
 }

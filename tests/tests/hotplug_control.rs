@@ -1,0 +1,182 @@
+//! `amber ctl` has a network adapter come and go in a Debian guest: with a network and without, in snapshots and in the input
+//! log, and from a guest that does not listen at first. Run by name:
+//!
+//!     cargo test --release -p amber-tests --test hotplug_control -- --ignored --nocapture
+
+use amber_tests::debian;
+use amber_tests::program::{Scratch, amber, run};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running amber, its control socket, and what its guest has said.
+struct Running {
+    child: Child,
+    socket: String,
+    said: Arc<Mutex<String>>,
+}
+
+impl Running {
+    fn start(scratch: &Scratch, socket: &str, args: &[&str]) -> Self {
+        let (socket, store) = (scratch.0.join(socket).display().to_string(), scratch.0.join("store"));
+        let mut child = Command::new(amber())
+            .args(["run", "--headless", "--hash", "--control", &socket])
+            .arg("--store")
+            .arg(&store)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("amber starts");
+        let said = Arc::new(Mutex::new(String::new()));
+        let (stdout, to) = (child.stdout.take().expect("it is piped"), Arc::clone(&said));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                *to.lock().expect("nobody panics with it") += &format!("{}\n", line.trim_end());
+            }
+        });
+        Self { child, socket, said }
+    }
+
+    /// A guest that says what is there.
+    fn guest(scratch: &Scratch, args: &[&str]) -> Option<Self> {
+        let folder = debian()?;
+        let [kernel, initrd] = ["vmlinuz", "hotplug.gz"].map(|file| folder.join(file).display().to_string());
+        let append = "console=ttyS0 quiet panic=-1 mitigations=off";
+        let own = [
+            "--kernel",
+            &kernel,
+            "--initrd",
+            &initrd,
+            "--append",
+            append,
+            "--memory",
+            "512M",
+            "--pci-hotplug",
+        ];
+        Some(Self::start(scratch, "socket", &[&own, args].concat()))
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Waits until the guest has said something so often.
+    fn until(&self, what: &str, times: usize) {
+        let start = Instant::now();
+        while self.said().matches(what).count() < times {
+            assert!(start.elapsed() < PATIENCE, "never {times} times {what}: {}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks, once there is somebody who listens.
+    fn ctl(&self, args: &[&str]) -> Result<Value, String> {
+        let start = Instant::now();
+        loop {
+            let output = run(&[&["ctl", &*self.socket], args].concat());
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() {
+                return Ok(serde_json::from_slice(&output.stdout).expect("an answer is JSON"));
+            }
+            if !error.contains("no machine listens") || start.elapsed() > PATIENCE {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How the adapter stands; `None` if there is none.
+    fn adapter(&self) -> Option<Value> {
+        let list = self.ctl(&["device", "list"]).expect("a list");
+        let devices = list["devices"].as_array().expect("it is a list").clone();
+        devices.into_iter().find(|device| device["id"] == "nic0")
+    }
+
+    /// Ends the run; its hash.
+    fn quit(self) -> String {
+        self.ctl(&["quit"]).expect("it ends");
+        let output = self.child.wait_with_output().expect("amber ends");
+        assert_eq!(output.status.code(), Some(0));
+        state_hash(&output.stderr)
+    }
+}
+
+fn state_hash(stderr: &[u8]) -> String {
+    let stderr = String::from_utf8_lossy(stderr).into_owned();
+    stderr.lines().find_map(|line| line.strip_prefix("state-hash ")).expect("a hash").to_owned()
+}
+
+#[test]
+#[ignore = "needs a kernel and a minute"]
+fn an_adapter_comes_and_goes_by_the_socket_and_the_log_repeats_it() {
+    let scratch = Scratch::new("hotplug-control");
+    let log = scratch.0.join("log").display().to_string();
+    let Some(running) = Running::guest(&scratch, &["--record", &log]) else { return };
+    running.until("NOW ", 1);
+    let none = running.ctl(&["device", "add", "net", "none"]).expect_err("no adapter");
+    assert!(none.contains("`nowhere`"), "{none}");
+    let mac = "52:54:00:0a:0b:0c";
+    let came = running.ctl(&["device", "add", "net", &format!("user,model=e1000,mac={mac}")]).expect("room");
+    assert_eq!((&came["id"], &came["slot"]), (&"nic0".into(), &2.into()));
+    running.until("2 packets received", 1);
+    assert!(running.said().contains(&format!("NIC eth0 {mac} e1000 ")), "{}", running.said());
+    let adapter = running.adapter().expect("it is there");
+    assert_eq!([&adapter["model"], &adapter["mac"]], ["e1000", mac]);
+    assert_eq!([&adapter["present"], &adapter["removal-asked"]], [true, false]);
+    let second = running.ctl(&["device", "add", "net", "user"]).expect_err("one is there");
+    assert!(second.contains("already"), "{second}");
+    running.ctl(&["save", "with"]).expect("saved");
+    running.ctl(&["device", "remove", "nic0"]).expect("the guest lets go of it");
+    assert_eq!(running.adapter(), None);
+    running.until("nics .", 2);
+    running.ctl(&["device", "add", "net", "nowhere"]).expect("room");
+    running.until("nics eth0 .", 2);
+    let said = running.said();
+    assert!(said.contains("NIC eth0 52:54:00:12:34:56 virtio_net "), "{said}");
+    assert_eq!(said.matches("LEASE 10.0.2.15").count(), 1, "{said}");
+    let hash = running.quit();
+
+    let replayed = run(&["replay", "--hash", &log]);
+    let stderr = String::from_utf8_lossy(&replayed.stderr).into_owned();
+    assert!(replayed.status.success() && stderr.contains("the same run"), "{stderr}");
+    assert_eq!(state_hash(&replayed.stderr), hash);
+
+    let restored = Running::start(&scratch, "restored", &["--from", "with", "--net", "user"]);
+    assert_eq!(restored.adapter(), Some(adapter), "it is in the snapshot");
+    restored.ctl(&["device", "remove", "nic0"]).expect("the guest lets go of it");
+    restored.ctl(&["device", "add", "net", "user"]).expect("room");
+    restored.until("2 packets received", 1);
+    restored.quit();
+}
+
+/// The kernel forgets what it is asked before it looks after events of ACPI, and nobody says so.
+#[test]
+#[ignore = "needs a kernel and a minute"]
+fn a_guest_that_did_not_listen_is_asked_again() {
+    let scratch = Scratch::new("hotplug-deaf");
+    let Some(running) = Running::guest(&scratch, &["--net", "nowhere"]) else { return };
+    running.ctl(&["pause"]).expect("it runs");
+    assert!(running.said().is_empty(), "the guest has begun already: {}", running.said());
+    let ask = ["ctl", &*running.socket, "device", "remove", "nic0"];
+    let first = Command::new(amber()).args(ask).stdout(Stdio::piped()).spawn().expect("amber starts");
+    let start = Instant::now();
+    while running.adapter().expect("it is there")["removal-asked"] == false {
+        assert!(start.elapsed() < PATIENCE, "it was asked for");
+    }
+    running.ctl(&["resume"]).expect("it was paused");
+    running.until("nics eth0 .", 1);
+    let adapter = running.adapter().expect("the guest did not let go of it");
+    assert_eq!([&adapter["present"], &adapter["removal-asked"]], [true, true]);
+    let second = running.ctl(&["device", "remove", "nic0"]).expect("the guest lets go of it");
+    let first = first.wait_with_output().expect("it ends");
+    let first: Value = serde_json::from_slice(&first.stdout).expect("it is answered, too");
+    assert_eq!(first, second);
+    assert_eq!(running.adapter(), None);
+    running.quit();
+}
