@@ -48,7 +48,7 @@ impl<F: Function + Clone + PartialEq + std::fmt::Debug, M: Dma> Driver<F, M> {
             let rings = Self::rings(n);
             self.memory.write(rings, &[0; QUEUE_LEN as usize]);
             // The device writes the buffers of even queues, and reads those of odd ones.
-            let flags = if n % 2 == 0 { 2 } else { 0 };
+            let flags = if n.is_multiple_of(2) { 2 } else { 0 };
             (0..SIZE).for_each(|index| {
                 let address = BUFFERS + 0x100 * u64::from(index);
                 self.describe(n, index, address, 64, flags, 0);
@@ -176,7 +176,7 @@ impl<F: Function + Clone + PartialEq + std::fmt::Debug, M: Dma> Driver<F, M> {
             0 | 1 => {
                 let address = if small & 0xf == 0 { any } else { BUFFERS + (any & 0x3fff) };
                 let len = if small < 4 { any as u32 } else { random.of(lengths) };
-                let good = if queue % 2 == 0 { 2 } else { 0 };
+                let good = if queue.is_multiple_of(2) { 2 } else { 0 };
                 let flags = if small & 0x3c == 0 { any as u16 } else { good | (any >> 32) as u16 & 1 };
                 let (index, next) = ((what >> 32) as u16 % SIZE, (what >> 40) as u16 % (SIZE + 1));
                 self.describe(queue, index, address, len, flags, next);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::device::{Dma, MediumError};
-use crate::share::{Attributes, S_IFDIR, Volume};
+use crate::share::{Attributes, S_IFDIR};
 use crate::testing::{Memory, Random};
 use crate::virtio::testing::{BUFFERS, Driver, operations};
 
