@@ -113,8 +113,8 @@ fn what_cannot_be_is_a_sentence() {
     };
     assert!(refused(&["--share", "/nowhere"]).contains("--share: /nowhere: cannot be read"));
     assert!(refused(&["--console", "virtio"]).contains("--device virtio-console"));
-    fs::write(scratch.0.join("long"), vec![1; 2 << 20]).expect("written");
-    let small = format!("dir={},size=1M", scratch.0.display());
+    fs::write(scratch.0.join("long"), vec![1; 3 << 20]).expect("written");
+    let small = format!("dir={},size=2M", scratch.0.display());
     assert!(refused(&["--share", &small]).contains("long: the share has no room for it"));
     let none = output(amber_with(&["share", "export", "nothing", "/nowhere"]).env("AMBER_STORE", &scratch.0));
     assert_eq!(none.status.code(), Some(2));

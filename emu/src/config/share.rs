@@ -47,7 +47,7 @@ impl FromStr for ShareChoice {
             return wrong(format!("share `{text}`: a tag has 1 to {TAG_MAX} bytes"));
         }
         if !(SHARE_MIN..=SHARE_MAX).contains(&size.bytes()) || !size.bytes().is_multiple_of(BLOCK) {
-            return wrong(format!("share `{text}`: its size must be a multiple of 4K from 1M to 64G"));
+            return wrong(format!("share `{text}`: its size must be a multiple of 4K from 2M to 64G"));
         }
         Ok(Self { folder, tag, size, read_only })
     }
