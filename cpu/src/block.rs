@@ -10,6 +10,7 @@ use crate::record::{Progress, Recorder, Step};
 use crate::semantics::fused::fuse;
 use crate::state::{CodeSize, Raised, seg};
 use amber_mmu::{ContextId, ExecPage, FrameId, GROUP, PAGE, Smc};
+use std::ops::Range;
 
 /// Instructions in a block at most.
 pub(crate) const BLOCK_INSNS: usize = 64;
@@ -47,6 +48,14 @@ impl Block {
         }
         self.more_slots |= self.slots[1] != NO_SLOT;
         self.slots = [slot, self.slots[0]];
+    }
+
+    /// Whether it has code in `bytes` of a frame it is listed in under `key`.
+    fn overlaps(&self, key: u16, bytes: &Range<usize>) -> bool {
+        let start = usize::from(self.home.1 >> 2);
+        let end = start + usize::from(self.span.bytes);
+        let (start, end) = if key == TAIL { (0, end - PAGE as usize) } else { (start, end) };
+        start < bytes.end && bytes.start < end
     }
 
     /// Removes the jump-cache entries that name block `id`.
@@ -574,19 +583,20 @@ impl CodeCache {
 
     /// Drops the blocks that stores have hit.
     pub(crate) fn invalidate(&mut self, cx: &mut Cx) {
-        for Smc { frame, granules } in cx.mmu.take_smc() {
+        for Smc { frame, bytes } in cx.mmu.take_smc() {
             let Some(page) = self.pages.get(frame.0) else {
                 // The code was dropped and its marks were not.
                 cx.mmu.set_code(frame, 0);
                 continue;
             };
-            let granules_of =
-                |key: u16, id: u32| if key == TAIL { 1 } else { self.blocks[id as usize].granules };
             let hit: Vec<u32> = page
                 .iter()
-                .filter(|(key, id)| granules_of(*key, *id) & granules != 0)
+                .filter(|(key, id)| self.blocks[*id as usize].overlaps(*key, &bytes))
                 .map(|(_, id)| *id)
                 .collect();
+            if hit.is_empty() && !page.is_empty() {
+                continue;
+            }
             for id in hit {
                 self.remove(id);
             }

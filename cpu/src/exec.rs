@@ -569,14 +569,10 @@ pub fn is_canonical(linear: u64) -> bool {
 fn bus_pieces(gpa: u64, len: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let left = len - at;
-        let aligned = 1usize << (gpa + at as u64).trailing_zeros().min(3);
-        let mut piece = aligned;
-        while piece > left {
-            piece /= 2;
-        }
+        let left = (len - at).checked_ilog2()?;
+        let piece = 1 << (gpa + at as u64).trailing_zeros().min(left).min(3);
         let here = at;
         at += piece;
-        (left != 0).then_some((here, piece))
+        Some((here, piece))
     })
 }

@@ -189,6 +189,11 @@ impl Vcpu {
     }
 }
 
+/// Whether code that is looked up by `tag` may become host code.
+fn is_translated(tag: u64) -> bool {
+    tag & 3 == CodeSize::Bits64 as u64
+}
+
 impl Cx<'_> {
     fn run_loop<const COVERAGE: bool>(&mut self, code: &mut CodeCache) -> Exit {
         let (mut tag, mut translate) = (0, false);
@@ -221,7 +226,9 @@ impl Cx<'_> {
                 Some(known) => {
                     let linear = self.cpu.linear_rip();
                     let whole = room >= BLOCK_INSNS as u64;
-                    if !COVERAGE && translate && !single && whole && !code.records(self, linear, tag, known) {
+                    let translates = translate && is_translated(tag);
+                    if !COVERAGE && translates && !single && whole && !code.records(self, linear, tag, known)
+                    {
                         let translation = match known.code {
                             jump::UNTRANSLATED => code.warm(self, linear, tag, known),
                             translation => translation,
@@ -236,7 +243,7 @@ impl Cx<'_> {
                 None => match code.find_slow(self) {
                     Ok(Found::Cached(span)) => {
                         tag = self.code_tag();
-                        if translate && !single && !stepping {
+                        if translate && is_translated(tag) && !single && !stepping {
                             // The jump cache knows it now, and its translation, if there is one.
                             continue;
                         }

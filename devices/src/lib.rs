@@ -69,7 +69,7 @@ pub use hotplug::{
     CpuSlots, DIMM_ALIGN, DIMMS_MAX, Dimm, FunctionSlots, HotplugConfig, HotplugError, MemorySlots, Part,
     PartState, Report,
 };
-pub use i8042::{I8042_UPGRADE, Key, MouseEvent};
+pub use i8042::{I8042_UPGRADES, Key, MouseEvent};
 pub use ide::IDE_DRIVES;
 pub use map::{Backing, MapRange, RegionId};
 pub use nic::{FRAME_MAX, FRAME_MIN, NicConfig, NicModel};

@@ -45,8 +45,9 @@ impl Platform {
         self.suspend.as_ref().is_some_and(|suspend| suspend.asleep)
     }
 
-    /// Goes to sleep, if it can; whether it did. The host bridge keeps PAM and PCIEXBAR: by its copy in RAM below 1 MiB SeaBIOS knows
-    /// that it has run before, and to set up the chipset again it uses ECAM where it had set that up.
+    /// Goes to sleep, if it can; whether it did. The host bridge, which would lose all (it is in the well without power), keeps PAM:
+    /// by its copy in RAM below 1 MiB SeaBIOS knows that it has run before. And it wakes with ECAM on: SeaBIOS takes that for granted
+    /// where it sets up SMM and power management again, and switches it off last, so that the next time would find it off.
     pub fn suspend(&mut self, dma: &mut dyn Dma) -> bool {
         let Some(suspend) = &mut self.suspend else { return false };
         suspend.asleep = true;
@@ -141,6 +142,21 @@ mod tests {
             platform.clock.advance_to(at);
             platform.run_due_timers(memory);
             assert_eq!(platform.asleep(), !may);
+        }
+    }
+
+    #[test]
+    fn ecam_is_on_at_each_wake_and_locked_smram_is_open_again() {
+        let (mut platform, memory) = (platform(), &mut Memory(Vec::new()));
+        for _ in 0..2 {
+            platform.suspend(memory);
+            platform.power_button(memory);
+            assert_eq!(platform.mmio_read(memory, 0xb000_0000, 4), 0x29c0_8086);
+            assert_eq!(platform.mmio_read(memory, 0xb000_009d, 1), 0x02);
+            // Locked, and then off by itself, as SeaBIOS leaves it.
+            platform.mmio_write(memory, 0xb000_009d, 1, 0x1a);
+            platform.mmio_write(memory, 0xb000_0060, 4, 0);
+            assert_eq!(platform.mmio_read(memory, 0xb000_0000, 4), 0xffff_ffff);
         }
     }
 

@@ -338,6 +338,12 @@ impl Frames {
     /// copy.
     pub fn own(&mut self, frame: FrameId) -> Option<Owned> {
         let (n, index) = (frame.0 as usize / GROUP, frame.0 as usize % GROUP);
+        let group = group_of(&self.groups, frame);
+        let host = group.host(index);
+        // Whoever shares a group ended the epoch.
+        if group.generations[index] == self.epoch && !self.pool.shared(host) {
+            return Some(Owned { host, moved: false });
+        }
         let Some(slot) = self.groups[n].as_mut() else { unreachable!("frame {} was given back", frame.0) };
         if Arc::get_mut(slot).is_none() {
             *slot = Arc::new(slot.share());

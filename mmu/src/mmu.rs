@@ -14,6 +14,7 @@ use crate::pool::{FrameId, FramesError, GROUP, PAGE, Word};
 use crate::tables::Tables;
 use crate::tlb::{Claim, ContextId, ContextKey, Tlb, TlbEntry};
 use fetch::Fetches;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Which of the platform's address maps a CPU sees: 0 ordinarily, 1 in SMM.
@@ -51,13 +52,13 @@ pub enum ExecPage {
     Device(u64),
 }
 
-/// A store hit bytes that were decoded as code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A store hit a 64-byte granule with bytes that were decoded as code.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Smc {
     /// The frame.
     pub frame: FrameId,
-    /// 64-byte granules of it, one bit each.
-    pub granules: u64,
+    /// The bytes of it that were stored to.
+    pub bytes: Range<usize>,
 }
 
 /// What coherence costs; printed by `--stats`.
@@ -354,13 +355,12 @@ impl Mmu {
 
     fn note_code_store(&mut self, frame: FrameId, offset: usize, len: usize) {
         let Some(code) = self.info.code(frame) else { return };
-        let granules = granules(offset, len) & code;
-        if granules == 0 {
+        if granules(offset, len) & code == 0 {
             self.counters.near_code_stores += 1;
         } else {
             self.counters.code_stores += 1;
             self.disturbed = true;
-            self.smc.push(Smc { frame, granules });
+            self.smc.push(Smc { frame, bytes: offset..offset + len });
         }
     }
 

@@ -78,7 +78,7 @@ fn rewinding_tells_decoded_code_of_bytes_that_change() {
     mmu.mark_code(FrameId(7), 0b11);
     mmu.take_smc();
     mmu.rewind(&frozen);
-    assert_eq!(mmu.take_smc(), [Smc { frame: FrameId(7), granules: 0b10 }]);
+    assert_eq!(mmu.take_smc(), [Smc { frame: FrameId(7), bytes: 64..128 }]);
 }
 
 #[test]

@@ -94,8 +94,8 @@ fn pictures_of_every_kind_of_mode_are_those_known() {
     for (name, ..) in known {
         person.await_line(&mut machine, &format!("shown {name}"));
         let picture = machine.changed_picture(&mut seen).expect("it is another one");
-        found.push((name, (picture.width, picture.height), hash(&picture)));
-        assert_eq!(machine.picture(), picture);
+        found.push((name, (picture.width, picture.height), hash(picture)));
+        assert_eq!(machine.picture(), *picture);
         assert_eq!(machine.changed_picture(&mut seen), None, "nothing was drawn");
         person.press(&["space"]);
     }

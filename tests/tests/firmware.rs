@@ -1,8 +1,8 @@
 //! SeaBIOS and OVMF, GRUB, the Debian installer and memtest86+, by keyboard. Those that take long are run by name.
 
-use amber_devices::BootDevice;
+use amber_devices::{BootDevice, DiskInterface};
 use amber_emu::cli::build;
-use amber_emu::config::{Bios, BootOrder, CdChoice, DiskChoice, MachineConfig, Uefi};
+use amber_emu::config::{Bios, BootOrder, CdChoice, DiskChoice, FloppyChoice, MachineConfig, Uefi};
 use amber_emu::machine::{Machine, Stop};
 use amber_tests::disks::GRUB_CD;
 use amber_tests::program::Scratch;
@@ -43,6 +43,9 @@ fn fat(scratch: &Scratch, files: &[(&str, &Path)]) -> Option<PathBuf> {
     let text = image.display().to_string();
     let mut made = run("/sbin/mkfs.vfat", &["-i", "5eed5eed", &text]);
     for (name, file) in files {
+        for (end, _) in name.match_indices('/') {
+            made = made && run("mmd", &["-D", "s", "-i", &text, &format!("::{}", &name[..end])]);
+        }
         made = made && run("mcopy", &["-i", &text, &file.display().to_string(), &format!("::{name}")]);
     }
     if !made {
@@ -123,6 +126,88 @@ fn both_firmwares_boot_in_the_order_they_are_told() {
             ..MachineConfig::default()
         }));
         sitting.until_shown(expected, 60);
+    }
+}
+
+#[test]
+fn seabios_boots_from_a_diskette_before_a_disk_if_it_is_told_to() {
+    if !all_there(&[SEABIOS], "seabios") {
+        return;
+    }
+    let scratch = Scratch::new("boot-floppy");
+    let image = |name: &str, letter: u8, len: usize| {
+        let mut image = vec![0xb8, letter, 0x0e, 0xcd, 0x10, 0xf4, 0xeb, 0xfd];
+        image.resize(510, 0);
+        image.extend([0x55, 0xaa]);
+        image.resize(len, 0);
+        scratch.file(name, &image)
+    };
+    let (disk, floppy) = (image("disk.img", b'D', 1 << 20), image("floppy.img", b'F', 1440 << 10));
+    for (order, expected) in [("floppy,disk", "\nF"), ("disk,floppy", "\nD")] {
+        let mut sitting = sitting(seabios(MachineConfig {
+            disk: vec![DiskChoice { file: disk.clone(), ..DiskChoice::default() }],
+            floppy: vec![FloppyChoice { file: floppy.clone(), read_only: false }],
+            boot: Some(order.parse().expect("an order")),
+            ..MachineConfig::default()
+        }));
+        sitting.until_shown(expected, 60);
+    }
+}
+
+/// A UEFI application that writes `value` to isa-debug-exit: a PE32+ image of one section (Microsoft PE, 3 and 4).
+fn application(value: u8) -> Vec<u8> {
+    const SECTION: u32 = 0x1000;
+    const HEADERS: u32 = 0x200;
+    let mut image = b"MZ".to_vec();
+    image.resize(0x3c, 0);
+    image.extend(0x40u32.to_le_bytes());
+    image.extend(b"PE\0\0");
+    let words =
+        |image: &mut Vec<u8>, words: &[u32]| words.iter().for_each(|word| image.extend(word.to_le_bytes()));
+    // x86-64, one section; an optional header of F0h bytes; executable, large addresses.
+    words(&mut image, &[0x0001_8664, 0, 0, 0, 0x0022_00f0]);
+    words(&mut image, &[0x020b, HEADERS, 0, 0, SECTION, SECTION]);
+    // Image base; alignments; versions; sizes; a UEFI application.
+    words(&mut image, &[0, 0, SECTION, HEADERS, 0, 0, 0, 0, 2 * SECTION, HEADERS, 0, 10]);
+    // Stack and heap; no directories.
+    words(&mut image, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 16]);
+    image.extend([0; 16 * 8]);
+    image.extend(b".text\0\0\0");
+    words(&mut image, &[HEADERS, SECTION, HEADERS, HEADERS, 0, 0, 0, 0x6000_0020]);
+    image.resize(HEADERS as usize, 0);
+    image.extend([0xb0, value, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd]);
+    image.resize(2 * HEADERS as usize, 0);
+    image
+}
+
+#[test]
+fn ovmf_boots_the_disk_it_is_told_to_be_it_the_second_and_nvme() {
+    if !all_there(&[OVMF], "ovmf") {
+        return;
+    }
+    let scratches = [Scratch::new("boot-first"), Scratch::new("boot-second")];
+    let values = [0x20, 0x30];
+    let images = scratches.each_ref().map(|scratch| {
+        let value = if scratch.0 == scratches[0].0 { values[0] } else { values[1] };
+        let file = scratch.file("app", &application(value));
+        fat(scratch, &[("EFI/BOOT/BOOTX64.EFI", &file)])
+    });
+    let [Some(first), Some(second)] = images else { return };
+    for interfaces in
+        [[DiskInterface::Virtio, DiskInterface::Nvme], [DiskInterface::Nvme, DiskInterface::Ahci]]
+    {
+        for (order, value) in [("disk0", values[0]), ("disk1", values[1]), ("disk1,disk0", values[1])] {
+            let disk = [&first, &second].into_iter().zip(interfaces);
+            let disk = disk.map(|(file, interface)| DiskChoice {
+                file: file.clone(),
+                interface,
+                ..DiskChoice::default()
+            });
+            let boot = Some(order.parse().expect("an order"));
+            let mut sitting =
+                sitting(ovmf(MachineConfig { disk: disk.collect(), boot, ..MachineConfig::default() }));
+            assert_eq!(sitting.until_end(120), Stop::DebugExit(value.into()), "{order} of {interfaces:?}");
+        }
     }
 }
 

@@ -119,32 +119,60 @@ fn ovmf_ahci() {
     boots(true, DiskInterface::Ahci, "/dev/sda3");
 }
 
-/// Suspended to RAM and woken by the clock, by a key and by the power button, the same shell goes on.
-#[test]
-#[ignore = "run by name"]
-fn ovmf_suspends() {
-    let Some(mut sitting) = machine(true, DiskInterface::Virtio) else { return };
-    log_in(&mut sitting);
-    sitting.send("touch /run/before; rtcwake -m mem -s 20; echo woken-$?\r");
+/// How a sleeping machine is woken.
+#[derive(Clone, Copy, Debug)]
+enum Waker {
+    Alarm,
+    Key,
+    PowerButton,
+}
+
+/// The shell suspends to RAM, is woken, and goes on.
+fn sleeps(sitting: &mut Sitting, waker: Waker) {
+    sitting.send(match waker {
+        Waker::Alarm => "test -e /run/before && rtcwake -m mem -s 20; echo woken-$?\r",
+        _ => "test -e /run/before && echo mem > /sys/power/state; echo woken-$?\r",
+    });
     sitting.until("sleep", 60, |sitting| sitting.machine.platform().asleep());
     let asleep = sitting.machine.now();
-    sitting.until_said("woken-0", 120);
-    assert!(sitting.machine.now() - asleep > 10_000_000_000, "it woke before the alarm");
-    for by_key in [true, false] {
-        sitting.send("echo mem > /sys/power/state; test -e /run/before; echo woken-$?\r");
-        sitting.until("sleep", 60, |sitting| sitting.machine.platform().asleep());
-        sitting.go_on();
-        match by_key {
-            true => sitting.press("a"),
-            false => sitting.press_power(),
+    match waker {
+        Waker::Alarm => {}
+        Waker::Key => sitting.press("a"),
+        Waker::PowerButton => {
+            sitting.go_on();
+            sitting.press_power();
         }
-        sitting.until_said("woken-0", 60);
     }
+    sitting.until_said("woken-0", 120);
+    let early = sitting.machine.now() - asleep < 10_000_000_000;
+    assert_eq!(early, !matches!(waker, Waker::Alarm), "when it woke by {waker:?}");
+}
+
+/// Suspended to RAM again and again and woken by the clock, by a key and by the power button, the same shell goes on.
+fn suspends(uefi: bool) {
+    let Some(mut sitting) = machine(uefi, DiskInterface::Virtio) else { return };
+    log_in(&mut sitting);
+    sitting.send("touch /run/before\r");
+    for waker in [Waker::Alarm, Waker::Key, Waker::PowerButton, Waker::Alarm, Waker::Key] {
+        sleeps(&mut sitting, waker);
+    }
+    sitting.send("dmesg | grep -c 'PM: suspend exit'; dd if=/dev/vda of=/dev/null count=9; echo read-$?\r");
+    sitting.until_said("read-0", 60);
+    assert!(sitting.said().lines().any(|line| line.trim() == "5"), "{}", sitting.said());
     // The power button of a system that is awake shuts it down.
-    sitting.send("echo mem > /sys/power/state; dmesg | grep -c 'PM: suspend exit'\r");
-    sitting.until("sleep", 60, |sitting| sitting.machine.platform().asleep());
-    sitting.press("a");
     sitting.until_said("root@amber:~#", 60);
     sitting.press_power();
     assert_eq!(sitting.until_end(600), Stop::PowerOff, "{}", sitting.said());
+}
+
+#[test]
+#[ignore = "run by name"]
+fn seabios_suspends() {
+    suspends(false);
+}
+
+#[test]
+#[ignore = "run by name"]
+fn ovmf_suspends() {
+    suspends(true);
 }

@@ -1,6 +1,6 @@
 //! Modes of DISPI: pixels of 8 to 32 bits one after the other, or four planes.
 
-use super::{Colour, Content, Picture, Scanout, VideoMemory, all_colours};
+use super::{Colour, Content, Drawn, Picture, Scanout, VideoMemory, all_colours, opaque};
 use crate::vga::Registers;
 use crate::vga::dispi::Mode;
 use std::ops::Range;
@@ -38,37 +38,67 @@ impl Linear {
         self.y * self.stride()..(self.y + u64::from(height)) * self.stride()
     }
 
-    pub fn render(&self, memory: &dyn VideoMemory, picture: &mut Picture) {
-        let mut line = vec![0; self.stride() as usize];
+    pub fn redraw(
+        &self,
+        memory: &dyn VideoMemory,
+        changed: &dyn Fn(Range<u64>) -> bool,
+        picture: &mut Picture,
+        drawn: &mut Drawn,
+    ) {
+        let shown = self.shown(picture.width);
+        let mut bytes = vec![0; (shown.end - shown.start) as usize];
         for y in 0..picture.height as usize {
-            memory.read((self.y + y as u64) * self.stride(), &mut line);
-            for x in 0..picture.width as usize {
-                picture.set(y, x, self.colour(&line, self.x as usize + x));
+            let line = (self.y + y as u64) * self.stride();
+            if changed(line + shown.start..line + shown.end) {
+                memory.read(line + shown.start, &mut bytes);
+                self.draw(&bytes, picture.line(y));
+                drawn.add(y);
             }
         }
     }
 
-    fn colour(&self, line: &[u8], x: usize) -> Colour {
-        let byte = |at: usize| line.get(at).copied().unwrap_or(0);
-        let word = |at: usize| u16::from_le_bytes([byte(at), byte(at + 1)]);
+    /// The bytes of a line that `width` pixels are in.
+    fn shown(&self, width: u32) -> Range<u64> {
+        let (first, end) = (self.x, self.x + u64::from(width));
         match self.bpp {
-            4 => {
-                let bit = 7 - x % 8;
-                let index =
-                    (0..4).fold(0, |index, plane| index | (byte(x / 8 * 4 + plane) >> bit & 1) << plane);
-                self.colours[usize::from(index)]
+            4 => first / 8 * 4..end.div_ceil(8) * 4,
+            bpp => {
+                let bytes = u64::from(bpp).div_ceil(8);
+                first * bytes..end * bytes
             }
-            8 => self.colours[usize::from(byte(x))],
-            15 => rgb(word(x * 2), 10, 5),
-            16 => rgb(word(x * 2), 11, 6),
-            24 => [byte(x * 3 + 2), byte(x * 3 + 1), byte(x * 3)],
-            _ => [byte(x * 4 + 2), byte(x * 4 + 1), byte(x * 4)],
         }
+    }
+
+    fn draw(&self, bytes: &[u8], line: &mut [[u8; 4]]) {
+        match self.bpp {
+            4 => line.iter_mut().enumerate().for_each(|(n, pixel)| *pixel = opaque(self.planar(bytes, n))),
+            8 => line
+                .iter_mut()
+                .zip(bytes)
+                .for_each(|(pixel, byte)| *pixel = opaque(self.colours[usize::from(*byte)])),
+            15 => convert(line, bytes, |word| rgb(u16::from_le_bytes(word), (10, 5))),
+            16 => convert(line, bytes, |word| rgb(u16::from_le_bytes(word), (11, 6))),
+            24 => convert(line, bytes, |[blue, green, red]| [red, green, blue]),
+            _ => convert(line, bytes, |[blue, green, red, _]| [red, green, blue]),
+        }
+    }
+
+    /// The `n`th pixel that is shown, of four planes.
+    fn planar(&self, bytes: &[u8], n: usize) -> Colour {
+        let x = self.x as usize % 8 + n;
+        let (byte, bit) = (x / 8 * 4, 7 - x % 8);
+        let index = (0..4).fold(0, |index, plane| index | (bytes[byte + plane] >> bit & 1) << plane);
+        self.colours[usize::from(index)]
     }
 }
 
+/// Makes pixels of `N` bytes each.
+fn convert<const N: usize>(line: &mut [[u8; 4]], bytes: &[u8], colour: impl Fn([u8; N]) -> Colour) {
+    line.iter_mut().zip(bytes.as_chunks().0).for_each(|(pixel, from)| *pixel = opaque(colour(*from)));
+}
+
 /// Five bits of red from `red` on, `green` bits of green, five of blue, each spread over 8 bits.
-fn rgb(word: u16, red: u16, green: u16) -> Colour {
+fn rgb(word: u16, (red, green): (u16, u16)) -> Colour {
     let five = |bits: u16| (bits << 3 | bits >> 2) as u8;
     let middle = word >> 5 & ((1 << green) - 1);
     let middle = if green == 6 { (middle << 2 | middle >> 4) as u8 } else { five(middle) };

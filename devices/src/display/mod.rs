@@ -30,7 +30,7 @@ pub trait VideoMemory {
 }
 
 /// Pixels of a screen, from the top left one on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
     /// Pixels of a line.
     pub width: u32,
@@ -38,6 +38,21 @@ pub struct Picture {
     pub height: u32,
     /// Red, green, blue and 255 for each pixel.
     pub pixels: Vec<u8>,
+}
+
+/// Lines that were drawn, from the first to the last.
+struct Drawn(Range<u32>);
+
+impl Drawn {
+    fn add(&mut self, y: usize) {
+        let y = y as u32;
+        self.0 = if self.0.is_empty() { y..y + 1 } else { self.0.start.min(y)..self.0.end.max(y + 1) };
+    }
+}
+
+/// A colour as a pixel.
+fn opaque([red, green, blue]: Colour) -> [u8; 4] {
+    [red, green, blue, 0xff]
 }
 
 /// All that decides what the screen shows, but for video memory.
@@ -62,11 +77,10 @@ impl Picture {
         Self { width, height, pixels }
     }
 
-    fn set(&mut self, line: usize, x: usize, [red, green, blue]: Colour) {
-        let at = (line * self.width as usize + x) * 4;
-        if let Some(pixel) = self.pixels.get_mut(at..at + 3) {
-            pixel.copy_from_slice(&[red, green, blue]);
-        }
+    /// The pixels of a line.
+    fn line(&mut self, y: usize) -> &mut [[u8; 4]] {
+        let len = self.width as usize;
+        self.pixels.as_chunks_mut().0.get_mut(y * len..(y + 1) * len).unwrap_or(&mut [])
     }
 
     /// The picture in half the width and height again and again, until it has at most `width` by `height` pixels.
@@ -123,13 +137,26 @@ impl Scanout {
     /// The picture.
     pub fn render(&self, memory: &dyn VideoMemory) -> Picture {
         let mut picture = Picture::dark(self.width, self.height);
+        self.redraw(memory, &|_| true, &mut picture);
+        picture
+    }
+
+    /// Draws the lines whose bytes of video memory may have changed, as `changed` says of a range of them, into the picture of
+    /// the same screen before; which lines these are, from the first to the last.
+    pub fn redraw(
+        &self,
+        memory: &dyn VideoMemory,
+        changed: &dyn Fn(Range<u64>) -> bool,
+        picture: &mut Picture,
+    ) -> Range<u32> {
+        let mut drawn = Drawn(0..0);
         match &self.content {
             Content::Dark => {}
-            Content::Text(text) => text.render(memory, &mut picture),
-            Content::Graphics(graphics) => graphics.render(memory, &mut picture),
-            Content::Linear(linear) => linear.render(memory, &mut picture),
+            Content::Text(text) => text.redraw(memory, changed, picture, &mut drawn),
+            Content::Graphics(graphics) => graphics.redraw(memory, changed, picture, &mut drawn),
+            Content::Linear(linear) => linear.redraw(memory, changed, picture, &mut drawn),
         }
-        picture
+        drawn.0
     }
 
     /// The characters of a text screen, line by line without the blanks at their ends. `None` when it shows graphics, or

@@ -2,7 +2,7 @@
 
 use super::font::character;
 use super::vga::{Addressing, Line, Planes};
-use super::{Colour, Content, Picture, Scanout, VideoMemory};
+use super::{Colour, Content, Drawn, Picture, Scanout, VideoMemory, opaque};
 use crate::vga::{DisplayKind, Registers};
 use std::ops::Range;
 
@@ -42,10 +42,10 @@ impl Text {
     /// The text screen these registers make.
     pub fn scanout(registers: &Registers, now: u64) -> Scanout {
         let frame = registers.timing().frame(now);
-        let (lines, times) = registers.lines();
-        let lines: Vec<Line> = lines.into_iter().step_by(times).collect();
         let mode = registers.attribute[0x10];
         let width = registers.character_width() as u16;
+        let (lines, times) = registers.lines(pan(registers.attribute[0x13], width));
+        let lines: Vec<Line> = lines.into_iter().step_by(times).collect();
         let columns = u16::from(registers.crtc[1]) + 1;
         let text = Self {
             lines,
@@ -86,21 +86,43 @@ impl Text {
         }
     }
 
-    pub fn render(&self, memory: &dyn VideoMemory, picture: &mut Picture) {
+    /// Glyphs lie among the characters, so that what changes one line may change all.
+    pub fn redraw(
+        &self,
+        memory: &dyn VideoMemory,
+        changed: &dyn Fn(Range<u64>) -> bool,
+        picture: &mut Picture,
+        drawn: &mut Drawn,
+    ) {
+        if !changed(self.memory()) {
+            return;
+        }
         let planes = self.planes(memory);
         for (y, line) in self.lines.iter().enumerate() {
-            for column in 0..self.columns {
-                self.render_character(&planes, picture, y, *line, column);
-            }
+            self.draw_line(&planes, picture.line(y), *line);
+            drawn.add(y);
         }
     }
 
-    /// One line of one character.
-    fn render_character(&self, planes: &Planes, picture: &mut Picture, y: usize, line: Line, column: u16) {
+    /// One line of a row of characters, of which the first and the last may be seen in part.
+    fn draw_line(&self, planes: &Planes, pixels: &mut [[u8; 4]], line: Line) {
+        let mut dots = pixels.iter_mut();
+        let mut skipped = u16::from(line.pan);
+        for column in 0..=self.columns {
+            let (bits, [back, front]) = self.character(planes, line, column);
+            for dot in skipped..self.width {
+                let Some(pixel) = dots.next() else { return };
+                *pixel = opaque(if bits >> (8 - dot) & 1 != 0 { front } else { back });
+            }
+            skipped = skipped.saturating_sub(self.width);
+        }
+    }
+
+    /// The nine dots of a character's line, the leftmost in bit 8, and the colours of dots that are clear and set.
+    fn character(&self, planes: &Planes, line: Line, column: u16) -> (u16, [Colour; 2]) {
         let [code, attribute, ..] = planes.at(self.addressing.address(line, column));
         let font = self.fonts[usize::from(attribute >> 3 & 1)];
         let glyph = font.wrapping_add(u16::from(code) * GLYPH_STRIDE + u16::from(line.row));
-        let mut dots = planes.at(glyph)[2];
         let (mut front, mut back) = (attribute & 0x0f, attribute >> 4);
         if let Some(shown) = self.blink {
             back &= 7;
@@ -111,15 +133,13 @@ impl Text {
         let count = line.start.wrapping_add(column);
         let under_cursor =
             self.cursor.is_some_and(|(at, first, last)| at == count && (first..=last).contains(&line.row));
-        let mut ninth = self.line_graphics && JOINED.contains(&code) && dots & 1 != 0;
-        if under_cursor || attribute & 0x77 == 1 && line.row == self.underline {
-            (dots, ninth) = (0xff, true);
-        }
-        for dot in 0..self.width {
-            let set = if dot < 8 { dots >> (7 - dot) & 1 != 0 } else { ninth };
-            let colour = self.colours[usize::from(if set { front } else { back })];
-            picture.set(y, usize::from(column * self.width + dot), colour);
-        }
+        let dots = if under_cursor || attribute & 0x77 == 1 && line.row == self.underline {
+            0x1ff
+        } else {
+            let dots = u16::from(planes.at(glyph)[2]);
+            dots << 1 | if self.line_graphics && JOINED.contains(&code) { dots & 1 } else { 0 }
+        };
+        (dots, [back, front].map(|colour| self.colours[usize::from(colour)]))
     }
 
     pub fn characters(&self, memory: &dyn VideoMemory) -> String {
@@ -137,6 +157,15 @@ impl Text {
             all.push('\n');
         }
         all
+    }
+}
+
+/// Dots that AR13 shifts characters of `width` dots to the left: of nine, 8 is none and 0 is one.
+fn pan(shift: u8, width: u16) -> u8 {
+    match (width, shift & 0x0f) {
+        (9, 0x08..) => 0,
+        (9, shift) => shift + 1,
+        (_, shift) => shift & 7,
     }
 }
 

@@ -2,7 +2,7 @@
 //! the four planes there.
 
 use super::text::Text;
-use super::{Colour, Content, DARK, Linear, Picture, Scanout, VideoMemory, all_colours};
+use super::{Colour, Content, DARK, Drawn, Linear, Picture, Scanout, VideoMemory, all_colours, opaque};
 use crate::vga::{DisplayKind, PALETTE_ON, PLANES_LEN, Registers, Vga};
 use std::ops::Range;
 
@@ -16,6 +16,8 @@ const CR17_ROW_BIT_0: u8 = 0x01;
 const CR17_ROW_BIT_1: u8 = 0x02;
 const CR17_WRAP_64K: u8 = 0x20;
 const CR17_BYTE: u8 = 0x40;
+/// Panning ends where the screen is split.
+const AR10_PAN_ABOVE: u8 = 0x20;
 const AR10_COLOUR_SELECT: u8 = 0x80;
 
 /// The bytes of the planes: four at each address.
@@ -60,6 +62,8 @@ pub(super) struct Line {
     pub start: u16,
     /// Which line of its row of characters it is.
     pub row: u8,
+    /// Dots left of the first one shown.
+    pub pan: u8,
 }
 
 /// How the CRTC makes addresses of its counts.
@@ -88,6 +92,14 @@ impl Addressing {
         }
         address
     }
+
+    /// The bytes of the planes in which the characters of a line up to the `last`th are.
+    fn bytes(self, line: Line, last: u16) -> Range<u64> {
+        let (from, to) = (self.address(line, 0), self.address(line, last));
+        // Counts that wrap are anywhere.
+        let wraps = to < from || to - from < last;
+        if wraps { Planes::MEMORY } else { u64::from(from) * 4..(u64::from(to) + 1) * 4 }
+    }
 }
 
 /// What the bits at an address are.
@@ -106,21 +118,34 @@ pub(super) struct Graphics {
     lines: Vec<Line>,
     addressing: Addressing,
     shift: Shift,
-    /// Pixels left of the first one shown.
-    pan: usize,
     colours: Vec<Colour>,
 }
 
 impl Graphics {
-    pub fn render(&self, memory: &dyn VideoMemory, picture: &mut Picture) {
+    pub fn redraw(
+        &self,
+        memory: &dyn VideoMemory,
+        changed: &dyn Fn(Range<u64>) -> bool,
+        picture: &mut Picture,
+        drawn: &mut Drawn,
+    ) {
+        if !changed(Planes::MEMORY) {
+            return;
+        }
         let planes = Planes::read(memory);
         let pixels = if self.shift == Shift::Eight { 4 } else { 8 };
         for (y, line) in self.lines.iter().enumerate() {
-            for x in 0..picture.width as usize {
-                let from = x + self.pan;
-                let bytes = planes.at(self.addressing.address(*line, (from / pixels) as u16));
-                picture.set(y, x, self.colours[usize::from(self.index(bytes, from % pixels))]);
+            let pan = usize::from(line.pan);
+            let last = (picture.width as usize - 1 + pan) / pixels;
+            if !changed(self.addressing.bytes(*line, last as u16)) {
+                continue;
             }
+            for (x, pixel) in picture.line(y).iter_mut().enumerate() {
+                let from = x + pan;
+                let bytes = planes.at(self.addressing.address(*line, (from / pixels) as u16));
+                *pixel = opaque(self.colours[usize::from(self.index(bytes, from % pixels))]);
+            }
+            drawn.add(y);
         }
     }
 
@@ -179,13 +204,20 @@ impl Registers {
         }
     }
 
-    /// The lines as the beam draws them, each as often as it does, and how many times each line is drawn at least.
-    pub(super) fn lines(&self) -> (Vec<Line>, usize) {
+    /// The lines as the beam draws them, each as often as it does, and how many times each line is drawn at least. `pan` is how
+    /// many dots the attribute controller shifts them by.
+    pub(super) fn lines(&self, pan: u8) -> (Vec<Line>, usize) {
         let double = self.crtc[9] & CR9_DOUBLE != 0;
         let last_row = self.crtc[9] & 0x1f;
         let pitch = u16::from(self.crtc[0x13]) * 2;
-        let start = u16::from_be_bytes([self.crtc[0x0c], self.crtc[0x0d]]);
-        let mut line = Line { start, row: (self.crtc[8] & 0x1f).min(last_row) };
+        // Panning by characters: CR8 bits 6:5.
+        let characters = u16::from(self.crtc[8] >> 5 & 3);
+        let start = u16::from_be_bytes([self.crtc[0x0c], self.crtc[0x0d]]).wrapping_add(characters);
+        let mut line = Line { start, row: (self.crtc[8] & 0x1f).min(last_row), pan };
+        let below = match self.attribute[0x10] & AR10_PAN_ABOVE {
+            0 => Line { start: characters, row: 0, pan },
+            _ => Line { start: 0, row: 0, pan: 0 },
+        };
         let (mut lines, mut again) = (Vec::new(), double);
         for y in 0..self.lines_shown() {
             lines.push(line);
@@ -194,13 +226,13 @@ impl Registers {
             } else {
                 again = double;
                 if line.row == last_row {
-                    line = Line { start: line.start.wrapping_add(pitch), row: 0 };
+                    line = Line { start: line.start.wrapping_add(pitch), row: 0, ..line };
                 } else {
                     line.row += 1;
                 }
             }
             if y == self.line_compare() {
-                (line, again) = (Line { start: 0, row: 0 }, double);
+                (line, again) = (below, double);
             }
         }
         (lines, if double { 2 } else { 1 })
@@ -208,23 +240,23 @@ impl Registers {
 
     fn graphics_scanout(&self) -> Scanout {
         let addressing = self.addressing();
-        let (lines, mut times) = self.lines();
-        if addressing.row_bits == (false, false) {
-            times *= usize::from(self.crtc[9] & 0x1f) + 1;
-        }
-        let lines: Vec<Line> = lines.into_iter().step_by(times).collect();
         let shift = match self.graphics[5] {
             mode if mode & GR5_SHIFT_8 != 0 => Shift::Eight,
             mode if mode & GR5_SHIFT_2 != 0 => Shift::Two,
             _ => Shift::Planar,
         };
-        let pan = usize::from(self.attribute[0x13] & 7);
+        let pan = self.attribute[0x13] & 7;
         let (pixels, pan, colours) = match shift {
             Shift::Eight => (4, pan / 2, all_colours(&self.dac, self.dispi.has_wide_dac())),
             _ => (8, pan, self.sixteen_colours().to_vec()),
         };
+        let (lines, mut times) = self.lines(pan);
+        if addressing.row_bits == (false, false) {
+            times *= usize::from(self.crtc[9] & 0x1f) + 1;
+        }
+        let lines: Vec<Line> = lines.into_iter().step_by(times).collect();
         let (width, height) = ((u32::from(self.crtc[1]) + 1) * pixels, lines.len() as u32);
-        let content = Content::Graphics(Graphics { lines, addressing, shift, pan, colours });
+        let content = Content::Graphics(Graphics { lines, addressing, shift, colours });
         Scanout { width, height, content }
     }
 }

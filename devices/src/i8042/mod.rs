@@ -15,10 +15,12 @@ use mouse::Mouse;
 pub use mouse::MouseEvent;
 pub use scancodes::Key;
 use serde::{Deserialize, Serialize};
-pub use upgrade::I8042_UPGRADE;
+pub use upgrade::I8042_UPGRADES;
 
 /// The timer by which a held key repeats.
 const REPEAT: u16 = 0;
+/// The timer of the mouse's samples.
+const SAMPLE: u16 = 1;
 
 const STATUS_OBF: u8 = 0x01;
 const STATUS_SYS: u8 = 0x04;
@@ -80,7 +82,7 @@ pub struct I8042 {
 
 impl Section for I8042 {
     const KIND: &'static str = "i8042";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 impl I8042 {
@@ -149,12 +151,14 @@ impl I8042 {
         self.ram[0] & config != 0
     }
 
-    /// Fills the output buffer if it is empty and drives both interrupt lines.
+    /// Samples the mouse, fills the output buffer if it is empty, and drives both interrupt lines.
     fn update(&mut self, cx: &mut DeviceCtx) {
+        self.mouse.sample(cx.now());
         while self.output.is_none() {
             let Some(next) = self.next_output() else { break };
             self.output = next;
         }
+        cx.set_timer(DeviceId::I8042, SAMPLE, self.mouse.sample_at());
         let (kbd, aux) = match self.output {
             Some((_, Source::Keyboard)) => (self.has(CONFIG_KBD_INT), false),
             Some((_, Source::Aux)) => (false, self.has(CONFIG_AUX_INT)),
@@ -311,9 +315,11 @@ impl Device for I8042 {
         self.update(cx);
     }
 
-    fn timer(&mut self, cx: &mut DeviceCtx, _timer: u16) {
-        self.keyboard.repeat();
-        self.arm_repeat(cx, self.keyboard.period());
+    fn timer(&mut self, cx: &mut DeviceCtx, timer: u16) {
+        if timer == REPEAT {
+            self.keyboard.repeat();
+            self.arm_repeat(cx, self.keyboard.period());
+        }
         self.update(cx);
     }
 

@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 const ACK: u8 = 0xfa;
 const RESEND: u8 = 0xfe;
 const SELF_TEST_PASSED: u8 = 0xaa;
+const NS_PER_SECOND: u64 = crate::clock::NS_PER_SECOND;
+/// Samples a second there are (IBM PS/2 Mouse, Set Sampling Rate).
+const RATES: [u8; 7] = [10, 20, 40, 60, 80, 100, 200];
+/// Counts to a mm that the host's motion is in, as a power of two: that of the resolution after reset.
+const HOST_RESOLUTION: u8 = 2;
 /// Bytes of packets the mouse holds; beyond that, motion adds up.
 const BUFFER: usize = 16;
 const ID_PLAIN: u8 = 0;
@@ -48,6 +53,8 @@ pub(super) struct Mouse {
     pub wheel: i32,
     pub answers: Fifo<u8>,
     pub packets: Fifo<u8>,
+    /// Virtual time of the next sample: no packet is made before, ns.
+    pub next_sample: u64,
 }
 
 impl Mouse {
@@ -69,15 +76,12 @@ impl Mouse {
             wheel: 0,
             answers: Fifo::new(),
             packets: Fifo::new(),
+            next_sample: 0,
         }
     }
 
     pub fn take(&mut self) -> Option<u8> {
-        let byte = self.answers.pop_front().or_else(|| self.packets.pop_front())?;
-        if self.packets.is_empty() && (self.has_motion() || self.buttons != self.reported) {
-            self.report();
-        }
-        Some(byte)
+        self.answers.pop_front().or_else(|| self.packets.pop_front())
     }
 
     pub fn event(&mut self, event: MouseEvent) {
@@ -86,32 +90,53 @@ impl Mouse {
         self.dy = clamp(self.dy.saturating_add(event.dy));
         self.wheel = clamp(self.wheel.saturating_add(event.wheel));
         self.buttons = event.buttons & 0x1f;
-        self.report();
     }
 
-    /// Whether an event would be sent at once, or go nowhere.
+    /// Whether an event would be sent at the next sample, or go nowhere.
     pub fn is_ready(&self) -> bool {
-        self.packets.is_empty()
+        self.packets.is_empty() && !self.has_news()
     }
 
-    fn has_motion(&self) -> bool {
-        (self.dx, self.dy, self.wheel) != (0, 0, 0)
+    /// When there is something to sample, ns.
+    pub fn sample_at(&self) -> Option<u64> {
+        (self.has_news() && self.has_room()).then_some(self.next_sample)
     }
 
-    /// Queues a packet in stream mode if there is room for it.
-    fn report(&mut self) {
-        if self.reporting && !self.remote && !self.wrap && self.packets.len() + 4 <= BUFFER {
+    /// Makes a packet in stream mode, if it is time for one and there is something to tell.
+    pub fn sample(&mut self, now: u64) {
+        if self.sample_at().is_some_and(|at| at <= now) {
             let packet = self.packet(self.scaling);
             self.packets.extend(packet);
+            self.next_sample = now + NS_PER_SECOND / u64::from(self.sample_rate.max(1));
         }
     }
 
+    fn has_news(&self) -> bool {
+        let moved = self.counts(self.dx) != 0 || self.counts(self.dy) != 0 || self.wheel != 0;
+        self.reporting && !self.remote && !self.wrap && (moved || self.buttons != self.reported)
+    }
+
+    fn has_room(&self) -> bool {
+        self.packets.len() + 4 <= BUFFER
+    }
+
+    /// Motion in counts of the resolution.
+    fn counts(&self, motion: i32) -> i32 {
+        motion * (1 << (self.resolution & 3)) / (1 << HOST_RESOLUTION)
+    }
+
+    /// The motion that as many counts are.
+    fn motion(&self, counts: i32) -> i32 {
+        counts * (1 << HOST_RESOLUTION) / (1 << (self.resolution & 3))
+    }
+
     fn packet(&mut self, scaling: bool) -> Vec<u8> {
-        let limit = if scaling { 127 } else { 255 };
-        let (dx, dy) = (self.dx.clamp(-limit, limit), self.dy.clamp(-limit, limit));
+        // Of the highest resolution two counts are one of the host's.
+        let limit = if scaling { 126 } else { 254 };
+        let (dx, dy) = (self.counts(self.dx).clamp(-limit, limit), self.counts(self.dy).clamp(-limit, limit));
         let wheel = self.wheel.clamp(-8, 7);
-        self.dx -= dx;
-        self.dy -= dy;
+        self.dx -= self.motion(dx);
+        self.dy -= self.motion(dy);
         self.wheel -= wheel;
         self.reported = self.buttons;
         let (dx, dy) = if scaling { (scaled(dx), scaled(dy)) } else { (dx, dy) };
@@ -135,7 +160,12 @@ impl Mouse {
         self.answers.push_back(ACK);
         match self.pending.take() {
             Some(0xe8) => self.resolution = value & 3,
-            Some(_) => self.set_sample_rate(value),
+            Some(_) if RATES.contains(&value) => self.set_sample_rate(value),
+            // Another one is waited for.
+            Some(command) => {
+                self.pending = Some(command);
+                self.answers = Fifo::from([RESEND]);
+            }
             None => self.start(value),
         }
     }

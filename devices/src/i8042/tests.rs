@@ -233,12 +233,14 @@ fn mouse_packets_tell_motion_buttons_and_wheel() {
     assert_eq!(to_mouse(&mut i8042, &mut bench, &[0xff]), [0xfa, 0xaa, 0]);
     let event = |i8042: &mut I8042, bench: &mut Bench, dx, dy, wheel, buttons| {
         i8042.mouse(&mut bench.cx(), MouseEvent { dx, dy, wheel, buttons });
-        drain(i8042, bench)
+        let (mut told, end) = (drain(i8042, bench), bench.clock.now() + 100_000_000);
+        pass(i8042, bench, end, |_, bytes| told.extend(bytes));
+        told
     };
     assert_eq!(event(&mut i8042, &mut bench, 5, 5, 0, 0), [0u32; 0], "not reporting yet");
     assert_eq!(to_mouse(&mut i8042, &mut bench, &[0xf6, 0xf4]), [0xfa, 0xfa]);
     assert_eq!(event(&mut i8042, &mut bench, 10, -20, 0, 0b101), [0x2d, 10, 236]);
-    assert_eq!(event(&mut i8042, &mut bench, -300, 0, 0, 0), [0x18, 1, 0, 0x18, 0xd3, 0], "in two packets");
+    assert_eq!(event(&mut i8042, &mut bench, -300, 0, 0, 0), [0x18, 2, 0, 0x18, 0xd2, 0], "in two packets");
     // Status: enabled, 1:1, no button; resolution and rate.
     assert_eq!(to_mouse(&mut i8042, &mut bench, &[0xe9]), [0xfa, 0x20, 2, 100]);
     assert_eq!(to_mouse(&mut i8042, &mut bench, &[0xe7]), [0xfa]);
@@ -257,19 +259,79 @@ fn mouse_packets_tell_motion_buttons_and_wheel() {
     assert_eq!(to_mouse(&mut i8042, &mut bench, &[0xee, 0x55, 0xec]), [0xfa, 0x55, 0xfa], "wrap mode");
 }
 
+/// Lets time pass to `end`; the guest reads all there is whenever something happens, and is told when.
+fn pass(i8042: &mut I8042, bench: &mut Bench, end: u64, mut told: impl FnMut(u64, Vec<u32>)) {
+    while let Some(at) = bench.clock.next().filter(|at| *at <= end) {
+        bench.clock.advance_to(at);
+        let (_, timer) = bench.clock.pop_due().unwrap();
+        i8042.timer(&mut bench.cx(), timer.timer);
+        told(at, drain(i8042, bench));
+    }
+    bench.clock.advance_to(end);
+}
+
 #[test]
 fn a_click_is_told_though_the_mouse_had_no_room_for_it() {
     let (mut i8042, mut bench) = (I8042::new(), Bench::new());
     to_mouse(&mut i8042, &mut bench, &[0xf4]);
+    // A guest that reads nothing, for ten samples.
     for n in 0..10 {
         i8042.mouse(&mut bench.cx(), MouseEvent { dx: 1, dy: 0, wheel: 0, buttons: u8::from(n == 9) });
+        bench.clock.advance_to(bench.clock.now() + 10_000_000);
     }
     assert!(!i8042.mouse_is_ready());
-    let all = drain(&mut i8042, &mut bench);
+    let mut all = drain(&mut i8042, &mut bench);
+    let end = bench.clock.now() + 100_000_000;
+    pass(&mut i8042, &mut bench, end, |_, bytes| all.extend(bytes));
     let last = &all[all.len() - 3..];
     assert_eq!(last[0] & 1, 1);
     assert_eq!(all.chunks(3).map(|packet| packet[1]).sum::<u32>(), 10);
     assert!(i8042.mouse_is_ready());
+}
+
+#[test]
+fn packets_come_as_often_as_the_sample_rate_says() {
+    for (rate, period) in [(10u32, 100_000_000u64), (100, 10_000_000), (200, 5_000_000)] {
+        let (mut i8042, mut bench) = (I8042::new(), Bench::new());
+        to_mouse(&mut i8042, &mut bench, &[0xf3, rate, 0xf4]);
+        let (mut times, mut moved) = (Vec::new(), 0);
+        // The hand moves every ms.
+        for ms in 1..1000u64 {
+            i8042.mouse(&mut bench.cx(), MouseEvent { dx: 1, ..MouseEvent::default() });
+            let mut told = |at, bytes: Vec<u32>| {
+                times.extend(bytes.chunks(3).map(|_| at));
+                moved += bytes.chunks(3).map(|packet| packet[1]).sum::<u32>();
+            };
+            told(bench.clock.now(), drain(&mut i8042, &mut bench));
+            pass(&mut i8042, &mut bench, ms * 1_000_000, told);
+        }
+        assert_eq!(times.len() as u32, rate, "{rate} a second");
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == period), "{rate}: {times:?}");
+        assert!(moved >= 999 - 1000 / rate, "{moved} of 999");
+    }
+}
+
+#[test]
+fn a_rate_that_is_none_is_asked_for_again() {
+    let (mut i8042, mut bench) = (I8042::new(), Bench::new());
+    assert_eq!(to_mouse(&mut i8042, &mut bench, &[0xf3, 0, 99, 60]), [0xfa, 0xfe, 0xfe, 0xfa]);
+    assert_eq!(to_mouse(&mut i8042, &mut bench, &[0xe9]), [0xfa, 0, 2, 60]);
+}
+
+#[test]
+fn motion_is_counted_in_the_resolution() {
+    for (resolution, counts) in [(0u32, 7), (1, 15), (2, 30), (3, 60)] {
+        let (mut i8042, mut bench) = (I8042::new(), Bench::new());
+        to_mouse(&mut i8042, &mut bench, &[0xe8, resolution, 0xf4]);
+        let mut seen = 0;
+        for ms in 1..=30 {
+            i8042.mouse(&mut bench.cx(), MouseEvent { dx: -1, ..MouseEvent::default() });
+            let mut bytes = drain(&mut i8042, &mut bench);
+            pass(&mut i8042, &mut bench, ms * 20_000_000, |_, more| bytes.extend(more));
+            seen += bytes.chunks(3).map(|packet| i32::from(packet[1] as u8 as i8)).sum::<i32>();
+        }
+        assert_eq!(seen, -counts, "resolution {resolution}");
+    }
 }
 
 #[test]

@@ -106,7 +106,8 @@ pub(super) fn descriptors(disk: u8) -> Vec<u8> {
     to.0
 }
 
-fn eui64(disk: u8) -> [u8; 8] {
+/// The name of a disk's namespace.
+pub(crate) fn eui64(disk: u8) -> [u8; 8] {
     [OUI[0], OUI[1], OUI[2], 0, 0, 0, 0, disk]
 }
 

@@ -23,6 +23,7 @@ use crate::pci::msix::MSIX_LEN;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use controller::{Controller, Request};
 use features::Features;
+pub(crate) use identify::eui64;
 use log::{Counters, DoorbellError, EVENT_REQUESTS_MAX, Events};
 use prp::PAGE;
 use queue::{Command, Completion, CompletionQueue, ENTRIES_MAX, SubmissionQueue};

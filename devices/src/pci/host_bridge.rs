@@ -199,12 +199,12 @@ impl HostBridge {
         (high && smm).then(|| MapRange::ram(0xfeda_0000, CSEG_LEN, CSEG_BASE))
     }
 
-    /// In S3: everything but PAM and PCIEXBAR is as after a reset.
+    /// In S3: everything is as after a reset, but PAM stays, and ECAM is on. See [`crate::Platform::suspend`].
     pub(crate) fn suspend(&mut self) {
-        let kept = (PAM0..PAM0 + 7).chain(PCIEXBAR..PCIEXBAR + 8);
-        let kept: Vec<(u16, u8)> = kept.map(|at| (at, self.config.u8(at))).collect();
+        let pam: Vec<(u16, u8)> = (PAM0..PAM0 + 7).map(|at| (at, self.config.u8(at))).collect();
         self.reset();
-        kept.into_iter().for_each(|(at, value)| self.config.set_u8(at, value));
+        pam.into_iter().for_each(|(at, value)| self.config.set_u8(at, value));
+        self.config.set_u32(PCIEXBAR, PCIEXBAR_BASE as u32 | PCIEXBAR_EN);
     }
 
     pub(crate) fn reset(&mut self) {

@@ -8,8 +8,8 @@ use crate::machine::{
     MachineSpec, MemoryParts, NicSpec, ShareSpec,
 };
 use amber_devices::{
-    DiskConfig, DiskInterface, DisplayKind, RamLayout, SYSTEM_STATES, boot_order, is_diskette, place_tables,
-    system_states,
+    BootDevice, DiskConfig, DiskInterface, DisplayKind, NicModel, RamLayout, SYSTEM_STATES, boot_order,
+    is_diskette, place_tables, system_states,
 };
 use anyhow::{Context, Result, bail};
 
@@ -106,6 +106,19 @@ fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
     config.media().iter().map(open).collect()
 }
 
+/// Whether firmware can boot from the network: adapters have no option ROM, and OVMF has a driver for virtio alone.
+fn check_network_boot(config: &MachineConfig, guest: &Guest) -> Result<()> {
+    match config.net.nic() {
+        None => bail!("--boot network: there is no network adapter; add one with --net"),
+        Some(nic) if nic.model() != NicModel::Virtio || !matches!(guest, Guest::Uefi(_)) => {
+            bail!(
+                "--boot network: only OVMF has a driver for a network adapter, and for virtio alone; use --uefi and model=virtio"
+            )
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// Files for firmware: those the user has, and what it is told of the boot.
 fn fw_cfg(config: &MachineConfig, guest: &Guest) -> Result<Vec<FwCfgFile>> {
     let mut files = config
@@ -115,8 +128,8 @@ fn fw_cfg(config: &MachineConfig, guest: &Guest) -> Result<Vec<FwCfgFile>> {
             Ok(FwCfgFile { name: name.clone(), content: boot::read_file(file)? })
         })
         .collect::<Result<Vec<_>>>()?;
-    // SeaBIOS turns ECAM off while it resumes, and uses it to set up power management: the next sleep finds none.
-    if matches!(guest, Guest::Uefi(_)) && !files.iter().any(|file| file.name == SYSTEM_STATES) {
+    let has_firmware = matches!(guest, Guest::Bios(_) | Guest::Uefi(_));
+    if has_firmware && !files.iter().any(|file| file.name == SYSTEM_STATES) {
         files.push(FwCfgFile { name: SYSTEM_STATES.to_owned(), content: system_states(true) });
     }
     if let Some(boot) = &config.boot {
@@ -128,6 +141,9 @@ fn fw_cfg(config: &MachineConfig, guest: &Guest) -> Result<Vec<FwCfgFile>> {
         let disks: Vec<DiskConfig> = config.media().iter().map(device).collect();
         let mut tell =
             |name: &str, content: Vec<u8>| files.push(FwCfgFile { name: name.to_owned(), content });
+        if boot.devices.contains(&BootDevice::Network) {
+            check_network_boot(config, guest)?;
+        }
         if !boot.devices.is_empty() {
             tell("bootorder", boot_order(&disks, &boot.devices));
         }

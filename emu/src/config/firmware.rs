@@ -124,21 +124,27 @@ pub struct BootOrder {
     pub retry: Option<u16>,
 }
 
-const KINDS: [(&str, BootDevice); 2] = [("disk", BootDevice::Disks), ("cd", BootDevice::Cds)];
+const KINDS: [(&str, BootDevice); 4] = [
+    ("disk", BootDevice::Disks),
+    ("cd", BootDevice::Cds),
+    ("floppy", BootDevice::Floppies),
+    ("network", BootDevice::Network),
+];
 
 fn device(text: &str) -> Option<BootDevice> {
     if let Some((_, all)) = KINDS.iter().find(|(name, _)| *name == text) {
         return Some(*all);
     }
     let number = |prefix| text.strip_prefix(prefix)?.parse().ok();
-    number("disk").map(BootDevice::Disk).or_else(|| number("cd").map(BootDevice::Cd))
+    let disk = number("disk").map(BootDevice::Disk);
+    disk.or_else(|| number("cd").map(BootDevice::Cd)).or_else(|| number("floppy").map(BootDevice::Floppy))
 }
 
 impl FromStr for BootOrder {
     type Err = ValueError;
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let mut order = Self::default();
-        let form = "write DEVICE,...[,menu=MS][,retry=MS], a device being disk, cd, disk0, cd0 and so on";
+        let form = "write DEVICE,...[,menu=MS][,retry=MS], a device being disk, cd, floppy, network, disk0, cd0 and so on";
         for part in text.split(',') {
             let number = |value: &str| match value.parse::<u16>() {
                 Ok(ms) => Ok(Some(ms)),
@@ -160,6 +166,9 @@ impl Display for BootOrder {
         let name = |device: &BootDevice| match device {
             BootDevice::Disks => "disk".to_owned(),
             BootDevice::Cds => "cd".to_owned(),
+            BootDevice::Floppies => "floppy".to_owned(),
+            BootDevice::Network => "network".to_owned(),
+            BootDevice::Floppy(n) => format!("floppy{n}"),
             BootDevice::Disk(n) => format!("disk{n}"),
             BootDevice::Cd(n) => format!("cd{n}"),
         };
@@ -194,6 +203,9 @@ mod tests {
     fn the_boot_order_names_kinds_and_devices() {
         let order: BootOrder = "cd,disk1,menu=3000,retry=5".parse().unwrap();
         assert_eq!(order.devices, [BootDevice::Cds, BootDevice::Disk(1)]);
+        let more: BootOrder = "floppy1,network,floppy".parse().unwrap();
+        assert_eq!(more.devices, [BootDevice::Floppy(1), BootDevice::Network, BootDevice::Floppies]);
+        assert_eq!(more.to_string(), "floppy1,network,floppy");
         assert_eq!((order.menu, order.retry), (Some(3000), Some(5)));
         assert_eq!(order.to_string(), "cd,disk1,menu=3000,retry=5");
         for bad in ["", "tape", "disk,menu=x", "cd,menu=70000", "diskx"] {

@@ -56,7 +56,8 @@ const UPGRADES: &[Upgrade] = &[
     super::spec::SPEC_UPGRADES[0],
     super::spec::SPEC_UPGRADES[1],
     amber_devices::VGA_UPGRADE,
-    amber_devices::I8042_UPGRADE,
+    amber_devices::I8042_UPGRADES[0],
+    amber_devices::I8042_UPGRADES[1],
     amber_devices::E1000_UPGRADE,
     super::hotplug::FUNCTIONS_UPGRADE,
 ];

@@ -1,5 +1,8 @@
 //! What guests draw is what is on the screen: modes as drivers program them, by the ports and memory a guest has.
 
+mod redraw;
+mod scrolling;
+
 use amber_devices::display::{Picture, VideoMemory};
 use amber_devices::{Backing, DisplayKind, Dma, Effect, Platform, PlatformConfig, RegionId};
 use proptest::prelude::*;
