@@ -342,6 +342,99 @@ WRITES
 )
 INIT
 
+# The devices on virtio that are no disks and no network.
+virtio="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci"
+greet() {
+    cat <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $*; do insmod /modules/\$module.ko; done
+INIT
+}
+
+# Reads random numbers.
+{
+    greet $virtio virtio-rng
+    cat <<'INIT'
+cat /sys/class/misc/hw_random/rng_available
+echo "READ $(dd if=/dev/hwrng bs=64 count=1000 2>/dev/null | md5sum)"
+echo PASS
+poweroff -f
+INIT
+} | pack rng.gz $virtio virtio-rng
+
+# Says on the virtio console what is typed there, and answers at the channel.
+{
+    greet $virtio virtio_console
+    cat <<'INIT'
+while [ ! -c /dev/hvc0 ]; do usleep 10000; done
+for port in /sys/class/virtio-ports/*; do
+    [ "$(cat $port/name 2>/dev/null)" = amber.channel.0 ] && channel=/dev/$(basename $port)
+done
+dmesg >/dev/hvc0
+exec </dev/hvc0 >/dev/hvc0 2>&1
+(read line <$channel; echo "heard $line" >$channel; echo CHANNEL $line) &
+echo READY
+while read line; do
+    echo "TYPED $line"
+    [ "$line" = end ] && break
+done
+wait
+echo PASS
+poweroff -f
+INIT
+} | pack console.gz $virtio virtio_console
+
+gcc -O2 -static -o files "$here/debian/files.c"
+# Uses a share in all the ways there are: lists it, copies it in itself, writes and reads 64 MiB, and many small files.
+share="$virtio netfs fscache 9pnet 9pnet_virtio 9p"
+{
+    greet $share
+    cat <<'INIT'
+fail() { echo FAIL "$@"; poweroff -f; }
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=131072 share /mnt || fail mount
+cd /mnt
+echo LIST
+find . -print0 | sort -z | xargs -0 stat -c '%f %u %g %h %Y %n'
+find . -type f -print0 | sort -z | xargs -0 md5sum
+find . -type l | sort | while read link; do echo "$link leads to $(readlink $link)"; done
+echo END
+cp -a tree copy || fail copy
+(cd tree; find . -type f -print0 | sort -z | xargs -0 md5sum) >/1
+(cd copy; find . -type f -print0 | sort -z | xargs -0 md5sum) | cmp - /1 || fail copy differs
+echo COPIED
+dd if=/dev/urandom of=/random bs=1M count=64 2>/dev/null
+dd if=/random of=big bs=1M 2>/dev/null
+echo 3 >/proc/sys/vm/drop_caches
+cmp big /random || fail big
+echo one >>log; echo two >>log
+mv log moved; ln moved linked; ln -s linked followed
+[ "$(cat followed)" = "$(printf 'one\ntwo')" ] || fail append
+truncate -s 3 moved; truncate -s 5 moved
+[ "$(od -An -tx1 linked)" = " 6f 6e 65 00 00" ] || fail truncate
+mkdir bin && cp /bin/busybox bin/ && [ "$(bin/busybox echo runs)" = runs ] || fail exec
+mkdir -p many/a
+n=0; while [ $n -lt 1000 ]; do echo $n >many/a/$n.tmp; mv many/a/$n.tmp many/a/$n; n=$((n + 1)); done
+[ $(ls many/a | wc -l) = 1000 ] || fail many
+cat many/a/* | md5sum
+rm -rf many
+exec 3>gone; echo data >&3; rm gone; [ "$(cat /proc/self/fd/3)" = data ] || fail gone
+exec 3>&-
+files /mnt/locked || fail files
+mkfifo pipe && mknod null c 1 3 && echo x >null || fail nodes
+dd if=/dev/zero of=full bs=1M count=400 2>/dev/null && fail full
+rm full
+touch -d '2001-02-03 04:05:06' moved
+cd / && umount /mnt && mount -t 9p -o trans=virtio,version=9p2000.L,ro share /mnt && cmp /mnt/big /random || fail again
+umount /mnt
+echo PASS
+poweroff -f
+INIT
+} | program=files pack share.gz $share
+
 # Plays a tone of 440 Hz on the sound card, and then one of 1000 Hz on the PC speaker.
 sound_modules="soundcore snd snd-timer snd-pcm snd-hwdep snd-hda-core snd-hda-codec ledtrig-audio snd-hda-codec-generic"
 sound_modules="$sound_modules snd-intel-sdw-acpi snd-intel-dspcfg snd-hda-intel"
@@ -521,4 +614,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, disk-load.gz, screen-load.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, rng.gz, console.gz, share.gz, disk-load.gz, screen-load.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"

@@ -64,6 +64,16 @@ pub trait Dma {
     fn flush_disk(&mut self, _disk: u8) -> Result<(), MediumError> {
         Ok(())
     }
+    /// Reads the pages of the share from byte `at` on.
+    fn read_share(&mut self, _at: u64, _into: &mut [u8]) -> Result<(), MediumError> {
+        Err(MediumError)
+    }
+    /// Writes the pages of the share from byte `at` on.
+    fn write_share(&mut self, _at: u64, _from: &[u8]) -> Result<(), MediumError> {
+        Err(MediumError)
+    }
+    /// What the pages of the share hold is no tree of files, and the machine cannot go on with them.
+    fn damage_share(&mut self, _why: &str) {}
     /// Reads video memory from byte `at` on; what is none reads as ones.
     fn read_vram(&mut self, _at: u64, into: &mut [u8]) {
         into.fill(0xff);

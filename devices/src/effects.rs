@@ -31,6 +31,8 @@ pub enum Effect {
     DebugExit(u32),
     /// A serial port sent a byte.
     Serial { port: u8, byte: u8 },
+    /// The guest wrote bytes to a port of the virtio console.
+    Console { port: u8, bytes: Vec<u8> },
     /// A network adapter sent an Ethernet frame, without its check sequence.
     Frame(Vec<u8>),
     /// A byte for the firmware's debug console (0xE9 or 0x402).

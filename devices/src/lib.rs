@@ -14,6 +14,7 @@ pub mod irq;
 pub mod map;
 pub mod pci;
 pub mod platform;
+pub mod share;
 pub mod sound;
 
 mod ahci;
@@ -60,6 +61,7 @@ pub use boot_order::{BootDevice, boot_order};
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
 pub use disk::{DiskConfig, DiskInterface, SECTOR};
+pub use e1000::E1000_UPGRADE;
 pub use effects::{Effect, Effects};
 pub use flash::VARIABLES_MAX;
 pub use floppy::{FLOPPY_DRIVES, is_diskette};
@@ -77,4 +79,6 @@ pub use platform::{CPUS_MAX, ConfigError, MEMORY_MAX, MEMORY_MIN, Platform, Plat
 pub use suspend::{SYSTEM_STATES, system_states};
 pub use usb::{POINTER_MAX, PointerEvent};
 pub use vga::{DisplayKind, OPTION_ROM_MAX, VGA_UPGRADE};
+pub use virtio::console::{CHANNEL_NAME, CONSOLE_PORTS};
+pub use virtio::p9::{ShareConfig, TAG_MAX};
 pub use xhci::USB_DISKS;

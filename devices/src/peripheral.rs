@@ -9,12 +9,21 @@ pub enum Peripheral {
     UsbKeyboard,
     /// An absolute pointer at USB.
     UsbTablet,
+    /// A console on virtio, with a channel beside it.
+    VirtioConsole,
+    /// A source of entropy on virtio.
+    VirtioRng,
 }
 
 impl Peripheral {
     /// All of them by name, in the order machines have them.
-    pub const NAMES: [(&'static str, Self); 3] =
-        [("hda", Self::Hda), ("usb-keyboard", Self::UsbKeyboard), ("usb-tablet", Self::UsbTablet)];
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("hda", Self::Hda),
+        ("usb-keyboard", Self::UsbKeyboard),
+        ("usb-tablet", Self::UsbTablet),
+        ("virtio-console", Self::VirtioConsole),
+        ("virtio-rng", Self::VirtioRng),
+    ];
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -27,6 +36,8 @@ impl Peripheral {
             Self::Hda => "hda",
             Self::UsbKeyboard => "usb-keyboard",
             Self::UsbTablet => "usb-tablet",
+            Self::VirtioConsole => "virtio-console",
+            Self::VirtioRng => "virtio-rng",
         }
     }
 

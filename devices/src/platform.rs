@@ -24,10 +24,12 @@ use crate::pic::Pic;
 use crate::pit::Pit;
 use crate::pm::{PM_LEN, PWRBTN_STS, Pm};
 use crate::rtc::{CmosLayout, Rtc, SECONDS_MAX};
+use crate::share::{Contents, Errno};
 use crate::suspend::Suspend;
 use crate::uart::Uart;
 use crate::usb::{Model, PointerEvent};
 use crate::vga::{DisplayKind, OPTION_ROM_MAX};
+use crate::virtio::p9::{ShareConfig, TAG_MAX};
 use crate::xhci::USB_DISKS;
 
 const GIB: u64 = 1 << 30;
@@ -51,6 +53,8 @@ pub struct PlatformConfig {
     pub memory_size: u64,
     /// Processors, 1 to 255. Their local APIC ids are 0 and up.
     pub cpus: u32,
+    /// What all randomness in it is made from.
+    pub seed: u64,
     /// What the real-time clock shows at power-on, in seconds since 1970.
     pub rtc_start: i64,
     /// Bytes of the firmware image that ends at 4 GiB, a multiple of 4 KiB up to 16 MiB. With 0 the chipset comes out
@@ -69,6 +73,8 @@ pub struct PlatformConfig {
     pub peripherals: Vec<Peripheral>,
     /// The network adapter.
     pub nic: Option<NicConfig>,
+    /// Files to share.
+    pub share: Option<ShareConfig>,
     /// The display adapter.
     pub display: DisplayKind,
     /// Bytes of the display's option ROM, which follows the firmware image in its region: a multiple of 4 KiB up to
@@ -83,6 +89,7 @@ impl Default for PlatformConfig {
         Self {
             memory_size: 512 << 20,
             cpus: 1,
+            seed: 0,
             rtc_start: 0,
             firmware_len: 0,
             variables_len: 0,
@@ -91,6 +98,7 @@ impl Default for PlatformConfig {
             disks: Vec::new(),
             peripherals: Vec::new(),
             nic: None,
+            share: None,
             display: DisplayKind::Std,
             option_rom_len: 0,
             hotplug: HotplugConfig::default(),
@@ -150,6 +158,12 @@ pub enum ConfigError {
     /// The address of the network adapter.
     #[error("{0} is no address of one network adapter")]
     Mac(NicConfig),
+    /// The tag of the share.
+    #[error("{0:?} is no tag of a share: it must have 1 to {TAG_MAX} bytes")]
+    ShareTag(String),
+    /// The size of the share.
+    #[error("a share of {0} bytes: it must be a multiple of 4 KiB from 1 MiB to 64 GiB")]
+    ShareSize(u64),
     /// What can be plugged in and out.
     #[error(transparent)]
     Hotplug(#[from] crate::hotplug::HotplugError),
@@ -209,6 +223,9 @@ impl PlatformConfig {
         }
         if let Some(nic) = self.nic.as_ref().filter(|nic| !nic.is_unicast()) {
             return Err(ConfigError::Mac(nic.clone()));
+        }
+        if let Some(share) = &self.share {
+            share.check()?;
         }
         Ok(self.hotplug.check(self)?)
     }
@@ -504,6 +521,30 @@ impl Platform {
             nic.set_link(cx, up);
         }
         self.settle();
+    }
+
+    /// How many bytes the guest has room for at a port of the virtio console now.
+    pub fn console_room(&mut self, dma: &mut dyn Dma, port: u8) -> usize {
+        self.pci.console_mut().map_or(0, |console| console.room(dma, port))
+    }
+
+    /// Bytes come in at a port of the virtio console, no more than it has room for.
+    pub fn console_input(&mut self, dma: &mut dyn Dma, port: u8, bytes: &[u8]) {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        if let Some(console) = pci.console_mut() {
+            console.receive(&mut DeviceCtx { clock, irqs, effects, dma }, port, bytes);
+        }
+        self.settle();
+    }
+
+    /// Gives the share other contents.
+    ///
+    /// # Errors
+    /// When there is none, or they do not fit: the share is empty then.
+    pub fn load_share(&mut self, dma: &mut dyn Dma, contents: &Contents) -> Result<(), Errno> {
+        let Self { clock, irqs, effects, pci, .. } = self;
+        let share = pci.share_mut().ok_or(Errno::NOENT)?;
+        share.load(&mut DeviceCtx { clock, irqs, effects, dma }, contents)
     }
 
     /// The processor drives FERR#.

@@ -10,12 +10,13 @@ mod firmware;
 mod floppy;
 mod network;
 mod places;
+mod share;
 mod values;
 
 use crate::checkpoints::Policy;
 use crate::files;
 use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVES, IDE_DRIVES, USB_DISKS};
-pub use audio::{AudioChoice, DeviceChoice};
+pub use audio::{AudioChoice, ConsoleChoice, DeviceChoice};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 pub use firmware::{Bios, BootOrder, FwCfgChoice, Uefi};
@@ -23,6 +24,7 @@ pub use floppy::FloppyChoice;
 pub use network::{Mac, NetChoice, NicChoice};
 pub use places::{CpuCount, MemoryChoice};
 use serde::{Deserialize, Serialize};
+pub use share::ShareChoice;
 use std::path::{Path, PathBuf};
 pub use values::{
     CpuChoice, Debugcon, DiskChoice, Engine, Firmware, FlatImage, LogCategory, MachineType, MemorySize, Pace,
@@ -116,6 +118,9 @@ pub struct MachineConfig {
     pub device: Vec<DeviceChoice>,
     /// What the network adapter is connected to, if there is one.
     pub net: NetChoice,
+    /// The folder whose files the machine has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareChoice>,
     /// Display adapter.
     pub vga: VgaChoice,
     /// The display's option ROM. Unset: SeaBIOS's, if it lies beside the file of `bios`.
@@ -132,6 +137,8 @@ pub struct MachineConfig {
     pub screenshot: Vec<Screenshot>,
     /// Where sound goes.
     pub audio: AudioChoice,
+    /// Where what is typed goes.
+    pub console: ConsoleChoice,
     /// Unset: real at a terminal, none when headless.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
@@ -196,12 +203,14 @@ impl Default for MachineConfig {
             floppy: Vec::new(),
             device: Vec::new(),
             net: NetChoice::None,
+            share: None,
             vga: VgaChoice::default(),
             vga_bios: None,
             boot: None,
             fw_cfg: Vec::new(),
             screenshot: Vec::new(),
             audio: AudioChoice::None,
+            console: ConsoleChoice::Serial,
             pace: None,
             engine: Engine::default(),
             headless: false,
@@ -444,6 +453,7 @@ impl MachineConfig {
         let bios = self.bios.as_mut().and_then(Bios::file_mut);
         let uefi = self.uefi.iter_mut().flat_map(Uefi::files_mut);
         let net = self.net.socket_mut();
+        let share = self.share.as_mut().map(|share| &mut share.folder);
         let vga_bios = self.vga_bios.as_mut().and_then(VgaBios::file_mut);
         let screenshots = self.screenshot.iter_mut().map(|shot| &mut shot.file);
         plain
@@ -458,6 +468,7 @@ impl MachineConfig {
             .chain(uefi)
             .chain(self.fw_cfg.iter_mut().map(|choice| &mut choice.file))
             .chain(net)
+            .chain(share)
             .chain(vga_bios)
             .chain(audio)
             .chain(screenshots)

@@ -3,6 +3,7 @@
 use crate::machine::request::Answer;
 use crate::machine::{Gesture, Plug, SEMANTICS_EPOCH};
 use amber_devices::Part;
+use amber_devices::share::Contents;
 use amber_snapshot::StateHash;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 const MAGIC: [u8; 8] = *b"AMBERLOG";
 /// Version of the log's layout.
 const FORMAT: u32 = 1;
-/// Longest record: what the host gives at once is far less.
-const MAX_RECORD: u32 = 1 << 20;
+/// Longest record: the contents of a share. Memory is taken for what there is of one, whatever its length says.
+const MAX_RECORD: u32 = 3 << 29;
 
 /// Something from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,10 @@ pub enum Input {
     Plug(Plug),
     /// The guest was asked to let go of a part.
     Unplug(Part),
+    /// Bytes for a port of the virtio console.
+    Console { port: u8, bytes: Vec<u8> },
+    /// The share has other contents.
+    Share(Contents),
 }
 
 /// An input and when it came.

@@ -14,6 +14,7 @@ pub mod machine;
 pub mod net;
 mod progress;
 pub mod screenshot;
+pub mod share;
 pub mod sound;
 pub mod symbols;
 pub mod test;

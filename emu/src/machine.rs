@@ -1,6 +1,7 @@
 //! A machine: who owns what, power-up and reset, state and its hash.
 
 mod bus;
+mod console;
 mod disks;
 mod equipment;
 mod frozen;
@@ -13,6 +14,7 @@ mod restore;
 mod route;
 mod run;
 mod screen;
+mod share;
 mod spec;
 mod start;
 mod stored;
@@ -30,11 +32,13 @@ pub use nic::NicSpec;
 pub use restore::{RegionSource, RestoreError};
 pub use run::Stop;
 pub use screen::Seen;
+pub use share::ShareSpec;
 pub use spec::{DiskSpec, FW_CFG_MAX, FwCfgFile, MachineSpec};
-pub use stored::{LoadError, stored_disk};
+pub use stored::{LoadError, stored_disk, stored_share};
 
 use crate::boot::{BootError, BootImage};
 use crate::disk::Disk;
+use crate::share::Pages;
 use amber_cpu::{CodeCache, CpuModel, Engine, Vcpu};
 use amber_devices::Platform;
 use amber_mmu::{FrameId, FramesError, GROUP, Mmu, PAGE};
@@ -167,6 +171,7 @@ pub struct Machine {
     pub(crate) position: Position,
     pub(crate) regions: Vec<Region>,
     pub(crate) disks: Vec<Attached>,
+    pub(crate) share: Option<share::Share>,
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
     /// Processor whose last instruction asked for something: settled before a run ends.
     asking: Option<request::Asking>,
@@ -267,9 +272,13 @@ impl Machine {
             position,
             regions,
             disks: Vec::new(),
+            share: None,
             messages: Vec::new(),
             asking: None,
         };
+        if let Some((_, pages)) = machine.equipment.share.as_ref().map(ShareSpec::region) {
+            machine.share = Some(share::Share::new(Pages::new(pages), pages));
+        }
         for dimm in machine.equipment.hotplug.dimms() {
             machine.allocate_dimm(&dimm).ok_or_else(too_large)?;
         }

@@ -3,7 +3,7 @@
 use amber_emu::cli::args::{Cli, Command, RunArgs};
 use amber_emu::cli::fault;
 use amber_emu::cli::run::{self, exit};
-use amber_emu::cli::{bench, bisect, ctl, disk, replay, snapshot};
+use amber_emu::cli::{bench, bisect, ctl, disk, replay, share, snapshot};
 use amber_emu::test;
 use clap::Parser;
 
@@ -15,6 +15,7 @@ fn main() {
         Some(Command::Test(args)) => test::run(args),
         Some(Command::Snapshot(args)) => snapshot::run(args),
         Some(Command::Disk(args)) => disk::run(args),
+        Some(Command::Share(args)) => share::run(args),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Bisect(args)) => bisect::run(args),
         Some(Command::BisectSide(args)) => bisect::serve(args),

@@ -3,10 +3,10 @@
 use amber_cpu::state::CpuSection;
 use amber_devices::{
     CpuSlots, DiskConfig, DiskInterface, FunctionSlots, HotplugConfig, MemorySlots, NicConfig, NicModel,
-    Peripheral, Platform, PlatformConfig, SYSTEM_STATES, system_states,
+    Peripheral, Platform, PlatformConfig, SYSTEM_STATES, ShareConfig, system_states,
 };
 use amber_emu::config::Firmware;
-use amber_emu::machine::{CpuParts, FunctionParts, MemoryParts, NicSpec, Peripherals};
+use amber_emu::machine::{CpuParts, FunctionParts, MemoryParts, NicSpec, Peripherals, ShareSpec};
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -39,6 +39,7 @@ fn schemas_change_with_their_versions() {
         firmware_len: 0x2000,
         variables_len: 0x1000,
         nic: Some(NicConfig { model: NicModel::Virtio, mac }),
+        share: Some(ShareConfig { tag: "files".into(), size: 1 << 20, read_only: false }),
         hotplug,
         fw_cfg_files: vec![(SYSTEM_STATES.to_owned(), system_states(true))],
         ..PlatformConfig::default()
@@ -51,6 +52,7 @@ fn schemas_change_with_their_versions() {
     let own = [
         Section::to_section(&peripherals, "peripherals"),
         NicSpec::new(NicModel::Virtio, mac).to_section("nic0"),
+        ShareSpec { tag: "files".into(), size: 1 << 20, read_only: false }.to_section("share0"),
         CpuParts::new(1, 2).to_section("hotplug/cpus"),
         MemoryParts::new(1, 1 << 30).to_section("hotplug/memory"),
         FunctionParts::new(&[]).to_section("hotplug/functions"),

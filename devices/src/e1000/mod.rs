@@ -14,6 +14,7 @@ mod registers;
 mod ring;
 mod statistics;
 mod transmit;
+mod upgrade;
 
 use crate::device::{Device, DeviceCtx, DeviceId, Dma};
 use crate::effects::Effect;
@@ -28,6 +29,7 @@ use receive::Landing;
 use registers::Registers;
 use statistics::{MPC, RNBC, ROC, TSCTC};
 use transmit::Sent;
+pub use upgrade::E1000_UPGRADE;
 
 const REGISTERS_BAR: u8 = 0;
 const PORTS_BAR: u8 = 1;

@@ -109,9 +109,9 @@ pub struct Registers {
     pub ctrl: u32,
     pub rctl: u32,
     pub tctl: u32,
-    eerd: u32,
-    mdic: u32,
-    microwire: Microwire,
+    pub(super) eerd: u32,
+    pub(super) mdic: u32,
+    pub(super) microwire: Microwire,
     pub phy: Phy,
     pub interrupts: Interrupts,
     pub receive: Ring,
@@ -125,7 +125,7 @@ pub struct Registers {
 
 impl Section for Registers {
     const KIND: &'static str = "e1000";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 impl Registers {

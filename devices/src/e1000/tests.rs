@@ -270,6 +270,54 @@ fn tags_of_vlans_are_put_in_and_taken_out() {
 }
 
 #[test]
+fn packets_to_be_segmented_have_a_context_of_their_own() {
+    let mut guest = Guest::new();
+    context(&mut guest, 0, 0, 0, 0);
+    // Another place for the sum, which packets that leave as they are know nothing of.
+    guest.describe(
+        TRANSMIT,
+        1,
+        14 | 24 << 8 | 33 << 16 | 34 << 32 | 40 << 40,
+        100 | 0x27 << 24 | 54 << 40 | 50 << 48,
+    );
+    guest.send(2, &segment(b"data", true), 1 << 20 | legacy(EOP | 0x20) | 3 << 40);
+    guest.set(TDT, 3);
+    let frames = guest.pass();
+    assert_eq!(frames.len(), 1);
+    assert_eq!(checksum::check(&frames[0]), checksum::Checked { header: Some(true), payload: Some(true) });
+}
+
+#[test]
+fn the_tag_of_segments_is_that_of_the_first_descriptor() {
+    let mut guest = Guest::new();
+    guest.set(CTRL, CTRL_VME);
+    let whole = segment(&[5; 200], false);
+    context(&mut guest, 0, 7, 200, 100);
+    guest.send(1, &whole[..54], 1 << 20 | legacy(0x40 | 4 | 0x20) | 3 << 40 | 0x0123 << 48);
+    guest.send(2, &whole[54..], 1 << 20 | legacy(EOP | 4 | 0x20));
+    guest.set(TDT, 3);
+    let frames = guest.pass();
+    assert_eq!(frames.iter().map(Vec::len).collect::<Vec<_>>(), [158, 158]);
+    assert!(frames.iter().all(|frame| frame[12..16] == [0x81, 0, 1, 0x23]));
+}
+
+#[test]
+fn an_adapter_of_before_takes_its_context_for_both() {
+    use amber_snapshot::upgraded;
+    let mut guest = Guest::new();
+    context(&mut guest, 0, 7, 3000, 1400);
+    guest.set(TDT, 1);
+    guest.pass();
+    let now = guest.nic.to_section("p/e1000");
+    let old = upgrade::as_it_was(&guest.nic.registers, "p/e1000");
+    assert_eq!((old.version, now.version), (1, 2));
+    let new = upgraded(&[old], &[E1000_UPGRADE]).unwrap().into_owned();
+    let nic = guest.nic.restored(&new[0]).unwrap();
+    assert_eq!(nic.registers.transmit.segmenting, guest.nic.registers.transmit.segmenting);
+    assert_eq!(nic.registers.transmit.normal, nic.registers.transmit.segmenting);
+}
+
+#[test]
 fn interrupts_keep_their_distance() {
     let mut guest = Guest::new();
     guest.set(IMS, 4);

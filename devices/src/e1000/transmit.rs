@@ -150,7 +150,9 @@ pub struct Sent {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Transmit {
     pub ring: Ring,
-    context: Context,
+    /// The context of packets that leave as they are, and that of those to be segmented (3.3.6).
+    pub(super) normal: Context,
+    pub(super) segmenting: Context,
     /// When the next packet leaves, ns; without one nothing is to be sent.
     pub due: Option<u64>,
 }
@@ -168,7 +170,9 @@ impl Transmit {
             if data.extended && raw[10] >> 4 == 0 {
                 // What a context is for comes behind it.
                 if packet.is_empty() {
-                    self.context = Context::read(&raw);
+                    let context = Context::read(&raw);
+                    let segments = context.tucmd & TSE != 0;
+                    *(if segments { &mut self.segmenting } else { &mut self.normal }) = context;
                     return self.finish(dma, n + 1, &[data], Vec::new());
                 }
                 continue;
@@ -206,18 +210,20 @@ impl Transmit {
             at = end;
         }
         let segmented = first.is_segmented();
-        let mut frames = if segmented { self.context.segment(&bytes, first.options) } else { vec![bytes] };
+        let mut frames = if segmented { self.segmenting.segment(&bytes, first.options) } else { vec![bytes] };
         for frame in frames.iter_mut().filter(|_| !segmented) {
             if first.extended {
-                self.context.check(frame, first.options);
+                self.normal.check(frame, first.options);
             } else if last.command & IC != 0 {
                 insert(frame, last.css.into(), last.cso.into(), usize::MAX);
             }
         }
-        if let Some(kind) = tag.filter(|_| last.command & VLE != 0) {
+        // What is said of tags is said by the first of a packet to be segmented, by the last of another (3.3.7.1).
+        let tagged = if segmented { first } else { last };
+        if let Some(kind) = tag.filter(|_| tagged.command & VLE != 0) {
             for frame in frames.iter_mut().filter(|frame| frame.len() > 12) {
                 let [a, b] = kind.to_be_bytes();
-                let [c, d] = last.special.to_be_bytes();
+                let [c, d] = tagged.special.to_be_bytes();
                 frame.splice(12..12, [a, b, c, d]);
             }
         }

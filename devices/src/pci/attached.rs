@@ -11,7 +11,10 @@ use crate::nvme::Nvme;
 use crate::peripheral::Peripheral;
 use crate::platform::PlatformConfig;
 use crate::virtio::blk::VirtioBlk;
+use crate::virtio::console::VirtioConsole;
 use crate::virtio::net::VirtioNet;
+use crate::virtio::p9::Virtio9p;
+use crate::virtio::rng::VirtioRng;
 use crate::xhci::Xhci;
 
 /// Slot of the network adapter, where QEMU's q35 has its own.
@@ -20,6 +23,12 @@ pub const ADAPTER_SLOT: u8 = 2;
 pub(crate) const FIRST_DISK: u8 = 3;
 /// Slot of the sound card, behind the disks and the IDE controller.
 const HDA: u8 = 20;
+/// Slot of the source of entropy, behind the USB controller.
+const RNG: u8 = 22;
+/// Slot of the virtio console.
+const CONSOLE: u8 = 23;
+/// Slot of the share.
+const SHARE: u8 = 24;
 /// Most disks.
 pub const DISKS_MAX: usize = 16;
 
@@ -50,6 +59,12 @@ pub(crate) enum Attached {
     VirtioNet(Box<VirtioNet>),
     /// Another kind of it.
     E1000(Box<E1000>),
+    /// The source of entropy.
+    VirtioRng(Box<VirtioRng>),
+    /// The virtio console.
+    VirtioConsole(Box<VirtioConsole>),
+    /// The share.
+    Virtio9p(Box<Virtio9p>),
 }
 
 impl Attached {
@@ -67,6 +82,12 @@ impl Attached {
         all.extend(has(Peripheral::Hda).then(|| Self::Hda(Box::new(Hda::new(HDA)))));
         let xhci = Xhci::new(&config.peripherals, &config.disks);
         all.extend(xhci.map(|controller| Self::Xhci(Box::new(controller))));
+        let rng = has(Peripheral::VirtioRng).then(|| VirtioRng::new(RNG, config.seed));
+        all.extend(rng.map(|rng| Self::VirtioRng(Box::new(rng))));
+        let console = has(Peripheral::VirtioConsole).then(|| VirtioConsole::new(CONSOLE));
+        all.extend(console.map(|console| Self::VirtioConsole(Box::new(console))));
+        let share = config.share.as_ref().map(|share| Virtio9p::new(SHARE, share, config.rtc_start));
+        all.extend(share.map(|share| Self::Virtio9p(Box::new(share))));
         all.extend(config.nic.as_ref().map(|nic| Self::nic(ADAPTER_SLOT, nic)));
         all.sort_by_key(Self::order);
         all
@@ -91,6 +112,9 @@ impl Attached {
             Self::Hda(_) => 4,
             Self::Xhci(_) => 5,
             Self::VirtioNet(_) | Self::E1000(_) => 6,
+            Self::VirtioRng(_) => 7,
+            Self::VirtioConsole(_) => 8,
+            Self::Virtio9p(_) => 9,
         };
         (kind, self.function().slot())
     }
@@ -123,6 +147,9 @@ impl Attached {
             Self::Xhci(controller) => &**controller,
             Self::VirtioNet(nic) => &**nic,
             Self::E1000(nic) => &**nic,
+            Self::VirtioRng(rng) => &**rng,
+            Self::VirtioConsole(console) => &**console,
+            Self::Virtio9p(share) => &**share,
         }
     }
 
@@ -137,6 +164,9 @@ impl Attached {
             Self::Xhci(controller) => &mut **controller,
             Self::VirtioNet(nic) => &mut **nic,
             Self::E1000(nic) => &mut **nic,
+            Self::VirtioRng(rng) => &mut **rng,
+            Self::VirtioConsole(console) => &mut **console,
+            Self::Virtio9p(share) => &mut **share,
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::irq::{IrqSource, Line};
 use crate::nic::{Nic, NicConfig};
 use crate::platform::{PlatformConfig, RamLayout};
 use crate::vga::{DisplayKind, Vga};
+use crate::virtio::console::VirtioConsole;
+use crate::virtio::p9::Virtio9p;
 use crate::xhci::Xhci;
 use amber_snapshot::{Schema, Section};
 pub(crate) use attached::Attached;
@@ -132,6 +134,22 @@ impl Pci {
     /// The network adapter.
     pub(crate) fn nic(&mut self) -> Option<&mut dyn Nic> {
         self.attached.iter_mut().find_map(Attached::as_nic)
+    }
+
+    /// The virtio console.
+    pub(crate) fn console_mut(&mut self) -> Option<&mut VirtioConsole> {
+        self.attached.iter_mut().find_map(|attached| match attached {
+            Attached::VirtioConsole(console) => Some(&mut **console),
+            _ => None,
+        })
+    }
+
+    /// The share.
+    pub(crate) fn share_mut(&mut self) -> Option<&mut Virtio9p> {
+        self.attached.iter_mut().find_map(|attached| match attached {
+            Attached::Virtio9p(share) => Some(&mut **share),
+            _ => None,
+        })
     }
 
     /// What sits in slots.

@@ -1,9 +1,10 @@
 //! The platform under test: one of everything.
 
 use crate::memory::*;
+use amber_devices::share::{Attributes, FileTime, S_IFDIR, SHARE_MIN, ShareLayout, Tree};
 use amber_devices::{
     ADAPTER_SLOT, CpuSlots, DIMM_ALIGN, Dimm, DiskConfig, DiskInterface, FunctionSlots, HotplugConfig,
-    MemorySlots, NicConfig, NicModel, Part, Peripheral, Platform, PlatformConfig, disk_slot,
+    MemorySlots, NicConfig, NicModel, Part, Peripheral, Platform, PlatformConfig, ShareConfig, disk_slot,
 };
 
 /// Disks that come and go.
@@ -30,6 +31,7 @@ pub fn config() -> PlatformConfig {
         rtc_start: 1_700_000_000,
         disks,
         peripherals,
+        share: Some(ShareConfig { tag: "files".into(), size: SHARE_MIN, read_only: false }),
         hotplug,
         ..PlatformConfig::default()
     }
@@ -82,5 +84,10 @@ pub fn config_of(platform: &Platform) -> PlatformConfig {
 }
 
 pub fn machine() -> (Platform, Memory) {
-    (Platform::new(&config()).unwrap(), Memory(vec![0; VRAM + VRAM_LEN]))
+    let layout = ShareLayout::new(SHARE_MIN);
+    let mut memory = Memory(vec![0; SHARE_AT + layout.pages() as usize * 0x1000]);
+    let time = FileTime { seconds: 0, nanoseconds: 0 };
+    let root = Attributes { mode: S_IFDIR | 0o755, uid: 0, gid: 0, device: 0, time };
+    Tree::format(&mut Pages(&mut memory), layout, &root).unwrap();
+    (Platform::new(&config()).unwrap(), memory)
 }

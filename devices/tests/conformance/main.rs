@@ -14,6 +14,7 @@ use drivers::ahci::{ABAR, AHCI};
 use drivers::hda::{HDA, HDA_CONFIG};
 use drivers::nvme::{NVME, NVME_CONFIG};
 use drivers::vga::VGA;
+use drivers::virtio::{CONSOLE, CONSOLE_CONFIG, RNG, RNG_CONFIG, SHARE, SHARE_CONFIG};
 use drivers::virtio_blk::{DISK, MSIX};
 use machine::{config, config_of, machine};
 use memory::Memory;
@@ -122,6 +123,12 @@ fn every_window_takes_every_width() {
         (NVME_CONFIG, 0x1000),
         (HDA, 0x4000),
         (HDA_CONFIG, 0x1000),
+        (RNG - 0x3000, 0x7000),
+        (RNG_CONFIG, 0x1000),
+        (CONSOLE - 0x4000, 0x8000),
+        (CONSOLE_CONFIG, 0x1000),
+        (SHARE - 0x4000, 0x8000),
+        (SHARE_CONFIG, 0x1000),
         (0xa_0000, 0x1000),
         (0xb_8000, 0x1000),
         (VGA, 0x1000),

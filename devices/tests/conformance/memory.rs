@@ -1,5 +1,6 @@
-//! What the platform under test reaches: RAM, disks and video memory.
+//! What the platform under test reaches: RAM, disks, video memory, and the pages of a share.
 
+use amber_devices::share::Volume;
 use amber_devices::{Dma, MediumError};
 
 /// Bytes of RAM, which repeats.
@@ -16,7 +17,10 @@ pub const VRAM_LEN: usize = 0x2_0000;
 /// Where it begins in memory.
 pub const VRAM: usize = RAM + DISKS * DISK_LEN;
 
-/// RAM, behind it the disks, and behind these video memory.
+/// Where the share's pages begin in memory.
+pub const SHARE_AT: usize = VRAM + VRAM_LEN;
+
+/// RAM, behind it the disks, behind these video memory, and then the pages of the share.
 pub struct Memory(pub Vec<u8>);
 
 impl Dma for Memory {
@@ -53,6 +57,18 @@ impl Dma for Memory {
         Ok(())
     }
 
+    fn read_share(&mut self, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        let bytes = self.0[SHARE_AT..].get(at as usize..at as usize + into.len());
+        into.copy_from_slice(bytes.ok_or(MediumError)?);
+        Ok(())
+    }
+
+    fn write_share(&mut self, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        let bytes = self.0[SHARE_AT..].get_mut(at as usize..at as usize + from.len());
+        bytes.ok_or(MediumError)?.copy_from_slice(from);
+        Ok(())
+    }
+
     fn read_vram(&mut self, at: u64, into: &mut [u8]) {
         for (index, byte) in into.iter_mut().enumerate() {
             *byte = self.0[VRAM + (at as usize + index) % VRAM_LEN];
@@ -63,5 +79,18 @@ impl Dma for Memory {
         for (index, byte) in from.iter().enumerate() {
             self.0[VRAM + (at as usize + index) % VRAM_LEN] = *byte;
         }
+    }
+}
+
+/// The share's pages.
+pub struct Pages<'a>(pub &'a mut Memory);
+
+impl Volume for Pages<'_> {
+    fn read(&mut self, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        self.0.read_share(at, into)
+    }
+
+    fn write(&mut self, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        self.0.write_share(at, from)
     }
 }

@@ -28,6 +28,7 @@ pub enum Op {
     /// Bytes in memory: what a processor writes.
     Poke(u64, Vec<u8>),
     Serial(u8, Vec<u8>),
+    Console(u8, Vec<u8>),
     Key(u8, bool),
     Mouse(i8, i8),
     Eoi(u8),
@@ -71,6 +72,11 @@ pub fn step(platform: &mut Platform, memory: &mut Memory, op: &Op) -> u64 {
         Op::Advance(ns) => advance(platform, memory, *ns),
         Op::Poke(gpa, bytes) => memory.write(*gpa, bytes),
         Op::Serial(port, bytes) => return platform.serial_input(memory, *port, bytes) as u64,
+        Op::Console(port, bytes) => {
+            let room = platform.console_room(memory, *port);
+            platform.console_input(memory, *port, &bytes[..bytes.len().min(room)]);
+            return room as u64;
+        }
         Op::Key(code, pressed) => {
             let key = Key { code: code & 0x7f, extended: code & 0x80 != 0 };
             return u64::from(platform.key(memory, key, *pressed));

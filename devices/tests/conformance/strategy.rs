@@ -43,6 +43,7 @@ pub fn outside_op() -> impl Strategy<Value = Op> {
         4 => (0u64..2_000_000).prop_map(Op::Advance),
         1 => (0u64..3_000_000_000).prop_map(Op::Advance),
         1 => (0u8..3, proptest::collection::vec(any::<u8>(), 0..40)).prop_map(|(port, bytes)| Op::Serial(port, bytes)),
+        1 => (0u8..3, proptest::collection::vec(any::<u8>(), 0..40)).prop_map(|(port, bytes)| Op::Console(port, bytes)),
         1 => any::<(u8, bool)>().prop_map(|(code, pressed)| Op::Key(code, pressed)),
         1 => any::<(i8, i8)>().prop_map(|(dx, dy)| Op::Mouse(dx, dy)),
         1 => any::<u8>().prop_map(Op::Eoi),

@@ -2,12 +2,14 @@
 
 use super::bisect_args::{BisectArgs, SideArgs};
 use super::disk_args::DiskArgs;
+use super::share::ShareArgs;
 use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
-    AudioChoice, Bios, BootOrder, CdChoice, ConfigError, CpuChoice, CpuCount, Debugcon, DeviceChoice,
-    DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory, MachineConfig,
-    MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed, Uefi, VgaBios, VgaChoice,
+    AudioChoice, Bios, BootOrder, CdChoice, ConfigError, ConsoleChoice, CpuChoice, CpuCount, Debugcon,
+    DeviceChoice, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory,
+    MachineConfig, MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed,
+    ShareChoice, Uefi, VgaBios, VgaChoice,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -76,6 +78,8 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Show disk images, and write snapshots' disks to them.
     Disk(DiskArgs),
+    /// Write the files of a snapshot's share to a folder.
+    Share(ShareArgs),
     /// Run a recorded run again, from its input log.
     Replay(ReplayArgs),
     /// Find the first step at which two runs differ.
@@ -180,7 +184,7 @@ pub struct MachineArgs {
     /// A diskette, a raw image of 160K to 2880K: FILE[,ro]; may be given twice. The image is not written.
     #[arg(long, value_name = "FILE[,ro]")]
     pub floppy: Vec<FloppyChoice>,
-    /// Another device: hda (a sound card); may be given several times.
+    /// Another device: hda (a sound card), usb-keyboard, usb-tablet, virtio-console or virtio-rng; may be given several times.
     #[arg(long, value_name = "DEVICE")]
     pub device: Vec<DeviceChoice>,
     /// Network adapter: none; user[,hostfwd=tcp:HOSTADDR:PORT-:GUESTPORT][,dns=ADDR:PORT], behind the host's network;
@@ -188,6 +192,10 @@ pub struct MachineArgs {
     /// [default: none].
     #[arg(long, value_name = "none|user|link:FILE")]
     pub net: Option<NetChoice>,
+    /// A folder whose files the guest mounts by 9P: DIR, or dir=DIR[,tag=TAG][,size=SIZE][,readonly]. It is read when the
+    /// machine is made, and never written [default tag: share; default size: 2G].
+    #[arg(long, value_name = "DIR")]
+    pub share: Option<ShareChoice>,
     /// Display adapter: std (QEMU's stdvga, 16 MiB), or text, what machines had before [default: std].
     #[arg(long, value_name = "ADAPTER")]
     pub vga: Option<VgaChoice>,
@@ -214,6 +222,9 @@ pub struct RunningArgs {
     /// Where sound goes: none, or wav:FILE, a recording of the PC speaker and the sound card [default: none].
     #[arg(long, value_name = "none|wav:FILE")]
     pub audio: Option<AudioChoice>,
+    /// Where what is typed goes: serial (port 0), or virtio (the console of --device virtio-console) [default: serial].
+    #[arg(long, value_name = "serial|virtio")]
+    pub console: Option<ConsoleChoice>,
     /// What executes instructions: jit, or interp, the reference; the guest cannot tell [default: jit].
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Engine>,
@@ -361,6 +372,7 @@ impl MachineArgs {
             floppy,
             device,
             net,
+            share,
             vga,
             vga_bios,
             boot,
@@ -397,6 +409,7 @@ impl MachineArgs {
         set(&mut config.rtc, rtc);
         set(&mut config.quantum, quantum);
         set(&mut config.net, net);
+        set_some(&mut config.share, share);
         set(&mut config.vga, vga);
         set_some(&mut config.vga_bios, vga_bios);
     }
@@ -407,6 +420,7 @@ impl RunningArgs {
         let Self {
             pace,
             audio,
+            console,
             engine,
             headless,
             no_reboot,
@@ -430,6 +444,7 @@ impl RunningArgs {
         } = self;
         set_some(&mut config.pace, pace);
         set(&mut config.audio, audio);
+        set(&mut config.console, console);
         set(&mut config.engine, engine);
         config.headless |= headless;
         config.no_reboot |= no_reboot;

@@ -5,13 +5,13 @@ use crate::config::{DiskChoice, FwCfgChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
 use crate::machine::{
     CpuParts, DiskImage, DiskSpec, Equipment, FW_CFG_MAX, FunctionParts, FwCfgFile, Hotplug, Machine,
-    MachineSpec, MemoryParts, NicSpec,
+    MachineSpec, MemoryParts, NicSpec, ShareSpec,
 };
 use amber_devices::{
     BootDevice, DiskConfig, DiskInterface, DisplayKind, NicModel, RamLayout, SYSTEM_STATES, boot_order,
     is_diskette, place_tables, system_states,
 };
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// Builds the machine a configuration describes, ready to run.
 ///
@@ -40,7 +40,12 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     };
     let peripherals = config.device.iter().map(|device| device.0).collect();
     let nic = config.net.nic().map(|nic| NicSpec::new(nic.model(), nic.mac().0));
-    let equipment = Equipment { peripherals, nic, hotplug: hotplug(config, &spec.disks) };
+    let share = config.share.as_ref().map(|share| ShareSpec {
+        tag: share.tag.clone(),
+        size: share.size.bytes(),
+        read_only: share.read_only,
+    });
+    let equipment = Equipment { peripherals, nic, share, hotplug: hotplug(config, &spec.disks) };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
     if let Some(rom) = &mut image.rom {
@@ -50,6 +55,9 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
     let chipset = equipment.chipset(spec.chipset());
     let tables = if image.rom.is_some() { Vec::new() } else { place_tables(&chipset) };
     let mut machine = Machine::equipped(spec, image, tables, &images, equipment)?;
+    if let Some(share) = &config.share {
+        machine.fill_share(&share.folder).context("--share")?;
+    }
     machine.set_engine(config.engine.into());
     Ok(machine)
 }

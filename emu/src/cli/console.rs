@@ -127,6 +127,20 @@ impl Console {
     }
 }
 
+impl Console {
+    /// What was typed, at most `most` bytes of it; with `idle` there may be a wait for it.
+    pub fn typed(&mut self, most: usize, idle: Option<u64>) -> Vec<u8> {
+        if idle.is_some() || self.interactive {
+            self.flush();
+        }
+        if self.pending.is_empty() {
+            self.listen(idle.unwrap_or(0));
+        }
+        let chunk = self.pending.len().min(most);
+        self.pending.drain(..chunk).collect()
+    }
+}
+
 impl Drop for Console {
     fn drop(&mut self) {
         self.flush();
@@ -153,14 +167,14 @@ impl HostIo for Console {
     }
 
     fn serial_input(&mut self, _step: u64, idle: Option<u64>) -> Vec<u8> {
-        if idle.is_some() || self.interactive {
-            self.flush();
+        self.typed(CHUNK, idle)
+    }
+
+    fn console_output(&mut self, port: u8, bytes: &[u8]) {
+        if port == 0 {
+            let _ = self.output.write_all(bytes);
+            let _ = self.output.flush();
         }
-        if self.pending.is_empty() {
-            self.listen(idle.unwrap_or(0));
-        }
-        let chunk = self.pending.len().min(CHUNK);
-        self.pending.drain(..chunk).collect()
     }
 
     fn may_input(&self) -> bool {

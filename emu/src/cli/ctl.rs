@@ -24,11 +24,15 @@ enum Kind {
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 17] = [
+const PARAMETERS: [Parameters; 21] = [
+    ("share-export", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
+    ("share-load", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
     ("step", &[("count", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),
     ("load", &[("snapshot", Kind::Snapshot)], 1),
     ("serial", &[("text", Kind::Text)], 1),
+    ("console", &[("text", Kind::Text)], 1),
+    ("channel-write", &[("text", Kind::Text)], 1),
     ("read", &[("address", Kind::Number), ("len", Kind::Number)], 2),
     ("screenshot", &[("file", Kind::File)], 1),
     ("cpu-add", &[("id", Kind::Number)], 0),
@@ -103,7 +107,7 @@ pub(super) fn absolute(snapshot: &str) -> String {
 }
 
 /// What comes and goes: `cpu add` is the method `cpu-add`.
-const PARTS: [&str; 3] = ["cpu", "memory", "device"];
+const PARTS: [&str; 5] = ["cpu", "memory", "device", "channel", "share"];
 
 /// The method and its parameters.
 fn method(args: &CtlArgs) -> (String, &[String]) {

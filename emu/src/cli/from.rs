@@ -27,6 +27,11 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
     let equipment = Machine::equipment_in(&snapshot.manifest.sections)?;
     let mut differences = contradictions(asked, &spec, &equipment.hotplug);
     differences.extend(other_devices(&asked.device, &equipment));
+    if asked.share.is_some() {
+        differences.push(
+            "--share is read when a machine is made; `amber ctl share load` gives it other files".to_owned(),
+        );
+    }
     let media = config.media();
     if asked.pci_hotplug && equipment.hotplug.functions.is_none() {
         differences.push("--pci-hotplug lets disks come and go, the snapshot's stay".to_owned());

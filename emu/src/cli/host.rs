@@ -2,6 +2,7 @@
 
 use super::console::Console;
 use super::hands::Hands;
+use super::ports::Ports;
 use crate::control::{Call, Calls, Server};
 use crate::input::{Record, Recorder};
 use crate::machine::{Gesture, HostIo, Ready};
@@ -26,6 +27,8 @@ pub struct SessionHost {
     /// What the network adapter's cable leads to.
     pub link: Option<Box<dyn Link>>,
     idle: Idle,
+    /// The virtio console's ends.
+    pub ports: Ports,
     /// Keys and motion by other programs.
     pub hands: Hands,
     /// Nothing stops a run that is itself an answer.
@@ -47,6 +50,7 @@ impl SessionHost {
             typed: VecDeque::new(),
             link: None,
             idle: Idle::default(),
+            ports: Ports::default(),
             hands: Hands::default(),
             deaf: false,
             serves: false,
@@ -75,6 +79,12 @@ impl SessionHost {
         self.typed.extend(bytes);
     }
 
+    /// How long to wait for the console: what waits for its time is not to, nor is a frame, nor bytes for the guest.
+    fn patience(&self, idle: Option<u64>) -> Option<u64> {
+        let waits = self.hands.waiting() == 0 && self.link.is_none() && !self.ports.any();
+        if waits { idle } else { idle.map(|_| 0) }
+    }
+
     /// Whether inputs are recorded.
     pub fn records(&self) -> bool {
         self.recorder.is_some()
@@ -99,10 +109,25 @@ impl HostIo for SessionHost {
             let chunk = self.typed.len().min(CHUNK);
             return self.typed.drain(..chunk).collect();
         }
-        // What waits for its time is not to wait for the console, nor is a frame.
-        let waits = self.hands.waiting() == 0 && self.link.is_none();
-        let idle = if waits { idle } else { idle.map(|_| 0) };
-        self.console.serial_input(step, idle)
+        if self.ports.has_terminal {
+            return Vec::new();
+        }
+        self.console.serial_input(step, self.patience(idle))
+    }
+
+    fn console_output(&mut self, port: u8, bytes: &[u8]) {
+        match port {
+            Ports::CHANNEL => self.ports.hear(bytes),
+            _ => self.console.console_output(port, bytes),
+        }
+    }
+
+    fn console_input(&mut self, _step: u64, port: u8, room: usize, idle: Option<u64>) -> Vec<u8> {
+        let bytes = self.ports.take(port, room);
+        if !bytes.is_empty() || port == Ports::CHANNEL || !self.ports.has_terminal {
+            return bytes;
+        }
+        self.console.typed(room.min(CHUNK), self.patience(idle))
     }
 
     fn gesture(&mut self, _step: u64, now: u64, ready: Ready) -> Option<Gesture> {
@@ -132,7 +157,7 @@ impl HostIo for SessionHost {
     }
 
     fn may_input(&self) -> bool {
-        self.console.may_input() || !self.typed.is_empty() || self.control.is_some()
+        self.console.may_input() || !self.typed.is_empty() || self.ports.any() || self.control.is_some()
     }
 
     fn end_of_input(&self) -> Option<u8> {

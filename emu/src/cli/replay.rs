@@ -125,6 +125,19 @@ impl HostIo for Player {
             _ => None,
         }
     }
+    fn console_output(&mut self, port: u8, bytes: &[u8]) {
+        self.console.console_output(port, bytes);
+    }
+    fn console_input(&mut self, step: u64, port: u8, _room: usize, _idle: Option<u64>) -> Vec<u8> {
+        match self.left.front() {
+            Some(Record { step: at, input: Input::Console { port: to, bytes } })
+                if (*at, *to) == (step, port) =>
+            {
+                bytes.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
     fn may_input(&self) -> bool {
         !self.left.is_empty() && !self.next_is(self.asked_at, |input| matches!(input, Input::End(_)))
     }
@@ -204,7 +217,11 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
         // What is done to the machine between two runs of it.
         let done = |input: &Input| {
             let parts = matches!(input, Input::Plug(_) | Input::Unplug(_));
-            parts || matches!(input, Input::Reset | Input::PowerButton | Input::Link(_) | Input::Stop(_))
+            parts
+                || matches!(
+                    input,
+                    Input::Reset | Input::PowerButton | Input::Link(_) | Input::Share(_) | Input::Stop(_)
+                )
         };
         // Beyond an answer the steps may be those of another branch: the guest may have gone back.
         let answered = |input: &Input| matches!(input, Input::Answer(_));
@@ -229,6 +246,12 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
         {
             let up = *up;
             machine.set_link(player, up);
+        } else if let Some(Record { input: Input::Share(contents), .. }) =
+            player.left.front().filter(|r| r.step == here)
+        {
+            let contents = contents.clone();
+            // What did not fit then does not fit now.
+            let _ = machine.load_share(player, contents);
         } else if let Some(Record { input: Input::Stop(hash), .. }) =
             player.left.front().filter(|r| r.step == here)
         {

@@ -6,7 +6,7 @@ use super::host::SessionHost;
 use super::pace::Pacer;
 use super::session::Session;
 use super::{build, cable, fault, from, log, overlays, report, trace};
-use crate::config::{Debugcon, Firmware, Guest, MachineConfig, Pace};
+use crate::config::{ConsoleChoice, Debugcon, Firmware, Guest, MachineConfig, Pace};
 use crate::control::Server;
 use crate::gdb;
 use crate::input::{Input, Record, Recorder, Start};
@@ -148,6 +148,10 @@ fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Resu
     let control = config.control.as_ref().map(listen).transpose()?;
     let mut host = SessionHost::new(console, recorder, control);
     host.sound = Recording::begin(&config.audio, machine.now())?;
+    host.ports.has_terminal = config.console == ConsoleChoice::Virtio;
+    if host.ports.has_terminal && !machine.has_console() {
+        bail!("--console virtio: the machine has no such console; it has one with --device virtio-console");
+    }
     host.link = cable::lay(&config.net, machine.equipment().nic.as_ref())?;
     Ok(host)
 }

@@ -2,6 +2,7 @@
 
 use super::host::SessionHost;
 use super::parts::Leaving;
+use super::ports::Ports;
 use super::saving::{Saver, now};
 use super::stores;
 use crate::checkpoints::{Checkpoints, Policy, Shelf};
@@ -10,6 +11,8 @@ use crate::control::{DeviceKind, LinkState, Method, keys};
 use crate::machine::request::{Asking, Refusal};
 use crate::machine::{Frozen, Gesture, Machine, Stop};
 use crate::screenshot;
+use crate::share::{Pages, read_folder, write_folder};
+use amber_devices::share::ShareLayout;
 use amber_devices::{MouseEvent, POINTER_MAX, PointerEvent};
 use amber_mmu::ViewId;
 use amber_snapshot::SnapshotId;
@@ -17,6 +20,8 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Most bytes of files that are loaded into a share at once: they go to the input log.
+const SHARE_LOAD_MAX: u64 = 1 << 30;
 /// Most bytes of memory that are read at once.
 const READ_MAX: u64 = 1 << 16;
 
@@ -200,6 +205,13 @@ impl<'a> Session<'a> {
             Method::Load { snapshot } => self.load(snapshot, host)?,
             Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
             Method::Serial { text } => host.type_in(text.as_bytes()),
+            Method::Console { text } => self.give_port(0, text, host)?,
+            Method::ChannelWrite { text } => self.give_port(Ports::CHANNEL, text, host)?,
+            Method::ChannelRead => {
+                return Ok(json!({ "text": String::from_utf8_lossy(&host.ports.read()) }));
+            }
+            Method::ShareExport { tag, folder } => return self.export_share(tag, folder),
+            Method::ShareLoad { tag, folder } => self.load_share(tag, folder, host)?,
             Method::Screenshot { file } => return self.screenshot(file),
             Method::Text => return self.text(),
             Method::Type { text } => host.hands.extend(keys::typing(text).map_err(|e| anyhow!(e))?),
@@ -238,6 +250,38 @@ impl<'a> Session<'a> {
         let mut status = self.status();
         status["gestures-waiting"] = json!(host.hands.waiting());
         Ok(status)
+    }
+
+    fn give_port(&self, port: u8, text: &str, host: &mut SessionHost) -> Result<()> {
+        if !self.machine.has_console() {
+            bail!("the machine has no virtio console");
+        }
+        host.ports.give(port, text.as_bytes());
+        Ok(())
+    }
+
+    /// The share of that tag, and its pages.
+    fn share(&self, tag: &str) -> Result<(ShareLayout, Pages)> {
+        let Some((spec, pages)) = self.machine.share() else { bail!("the machine has no share") };
+        if spec.tag != tag {
+            bail!("{tag}: the machine's share is {}", spec.tag);
+        }
+        Ok((spec.layout(), pages))
+    }
+
+    fn export_share(&self, tag: &str, folder: &Path) -> Result<Value> {
+        let (layout, mut pages) = self.share(tag)?;
+        let written = write_folder(&mut pages, layout, folder)?;
+        Ok(json!({ "files": written.files, "bytes": written.bytes, "left-out": written.left_out }))
+    }
+
+    fn load_share(&mut self, tag: &str, folder: &Path, host: &mut SessionHost) -> Result<()> {
+        self.share(tag)?;
+        let contents = read_folder(folder, SHARE_LOAD_MAX)?;
+        let loaded = self.machine.load_share(host, contents);
+        loaded.map_err(|_| {
+            anyhow!("{}: the share has no room for all of it, and is empty now", folder.display())
+        })
     }
 
     fn status(&self) -> Value {

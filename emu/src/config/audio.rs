@@ -1,4 +1,4 @@
-//! Devices that are there or not, and where sound goes.
+//! Devices that are there or not, where sound goes, and what is typed.
 
 use super::values::{ValueError, name_of, one_of, text_form, wrong};
 use amber_devices::Peripheral;
@@ -26,6 +26,33 @@ impl FromStr for DeviceChoice {
 impl Display for DeviceChoice {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str(name_of(*self, &Self::names()))
+    }
+}
+
+/// Where what is typed goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConsoleChoice {
+    /// Serial port 0.
+    #[default]
+    Serial,
+    /// The virtio console.
+    Virtio,
+}
+
+impl ConsoleChoice {
+    const NAMES: [(&'static str, Self); 2] = [("serial", Self::Serial), ("virtio", Self::Virtio)];
+}
+
+impl FromStr for ConsoleChoice {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        one_of("console", text, &Self::NAMES)
+    }
+}
+
+impl Display for ConsoleChoice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str(name_of(*self, &Self::NAMES))
     }
 }
 
@@ -67,7 +94,7 @@ impl Display for AudioChoice {
     }
 }
 
-text_form!(DeviceChoice, AudioChoice);
+text_form!(DeviceChoice, ConsoleChoice, AudioChoice);
 
 #[cfg(test)]
 mod tests {

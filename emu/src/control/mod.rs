@@ -60,6 +60,26 @@ pub enum Method {
     Serial {
         text: String,
     },
+    /// Text typed at the virtio console.
+    Console {
+        text: String,
+    },
+    /// Text for the channel beside it.
+    ChannelWrite {
+        text: String,
+    },
+    /// What the guest wrote to the channel.
+    ChannelRead,
+    /// The files of the share go to a folder.
+    ShareExport {
+        tag: String,
+        folder: PathBuf,
+    },
+    /// The share has the files of a folder from now on.
+    ShareLoad {
+        tag: String,
+        folder: PathBuf,
+    },
     /// A picture of the screen, as a PNG file.
     Screenshot {
         file: PathBuf,

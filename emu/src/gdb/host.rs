@@ -55,6 +55,12 @@ impl HostIo for Listening<'_> {
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
         self.host.serial_input(step, idle)
     }
+    fn console_output(&mut self, port: u8, bytes: &[u8]) {
+        self.host.console_output(port, bytes);
+    }
+    fn console_input(&mut self, step: u64, port: u8, room: usize, idle: Option<u64>) -> Vec<u8> {
+        self.host.console_input(step, port, room, idle)
+    }
     fn frame_output(&mut self, now: u64, frame: &[u8]) {
         self.host.frame_output(now, frame);
     }
@@ -113,6 +119,12 @@ impl HostIo for AwaitingGdb<'_> {
     }
     fn serial_input(&mut self, step: u64, idle: Option<u64>) -> Vec<u8> {
         self.host.serial_input(step, idle)
+    }
+    fn console_output(&mut self, port: u8, bytes: &[u8]) {
+        self.host.console_output(port, bytes);
+    }
+    fn console_input(&mut self, step: u64, port: u8, room: usize, idle: Option<u64>) -> Vec<u8> {
+        self.host.console_input(step, port, room, idle)
     }
     fn frame_output(&mut self, now: u64, frame: &[u8]) {
         self.host.frame_output(now, frame);

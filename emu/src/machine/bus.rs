@@ -4,9 +4,12 @@ use super::Machine;
 use super::disks::{self, Attached};
 use super::gestures::{Gesture, Ready};
 use super::request::{self, By};
+use super::share::Share;
 use crate::input::Record;
+use crate::share::Pages;
 use amber_cpu::Bus;
 use amber_cpu::apic::Message;
+use amber_devices::share::Volume;
 use amber_devices::sound::Sound;
 use amber_devices::{Dma, MediumError, Platform};
 use amber_mmu::{FrameId, Mmu, PAGE, ViewId};
@@ -27,6 +30,13 @@ pub trait HostIo {
     /// taken may be given all the same: then it is as on a keyboard whose buffer is full.
     fn gesture(&mut self, _step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
         None
+    }
+    /// The guest wrote bytes to a port of the virtio console: 0 is the console, 1 the channel.
+    fn console_output(&mut self, _port: u8, _bytes: &[u8]) {}
+    /// Bytes for a port of the virtio console, at most `room`, if any are waiting at this step; with `idle` as for the serial
+    /// port.
+    fn console_input(&mut self, _step: u64, _port: u8, _room: usize, _idle: Option<u64>) -> Vec<u8> {
+        Vec::new()
     }
     /// A frame leaves the network adapter at virtual time `now`, ns.
     fn frame_output(&mut self, _now: u64, _frame: &[u8]) {}
@@ -120,7 +130,23 @@ impl Span {
 pub(crate) struct GuestDma<'a> {
     pub mmu: &'a mut Mmu,
     pub disks: &'a mut [Attached],
+    pub share: &'a mut Option<Share>,
     pub lent: Lent,
+}
+
+impl GuestDma<'_> {
+    /// Reaches the share's pages. What goes wrong there stops the machine.
+    fn with_share(
+        &mut self,
+        reach: impl FnOnce(&mut Pages) -> Result<(), MediumError>,
+    ) -> Result<(), MediumError> {
+        let share = self.share.as_mut().ok_or(MediumError)?;
+        let done = reach(&mut share.pages);
+        if let Some(why) = share.pages.damaged() {
+            self.mmu.damage(why.to_owned());
+        }
+        done
+    }
 }
 
 impl Dma for GuestDma<'_> {
@@ -138,6 +164,15 @@ impl Dma for GuestDma<'_> {
     }
     fn flush_disk(&mut self, disk: u8) -> Result<(), MediumError> {
         disks::flush(self.disks, self.mmu, disk)
+    }
+    fn read_share(&mut self, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        self.with_share(|pages| pages.read(at, into))
+    }
+    fn write_share(&mut self, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        self.with_share(|pages| pages.write(at, from))
+    }
+    fn damage_share(&mut self, why: &str) {
+        self.mmu.damage(format!("the share holds no tree of files: {why}"));
     }
     fn read_vram(&mut self, at: u64, into: &mut [u8]) {
         self.lent.vram.read(self.mmu, at, into);
@@ -157,6 +192,7 @@ impl Dma for GuestDma<'_> {
 pub(crate) struct PlatformBus<'a> {
     pub platform: &'a mut Platform,
     pub disks: &'a mut [Attached],
+    pub share: &'a mut Option<Share>,
     pub lent: Lent,
     pub messages: &'a mut Vec<Message>,
     /// Time at which the slice ends.
@@ -179,7 +215,7 @@ impl PlatformBus<'_> {
     /// The platform at `now`, and what it is lent.
     fn lend<'b>(&'b mut self, mmu: &'b mut Mmu, now: u64) -> (&'b mut Platform, GuestDma<'b>) {
         self.at(now);
-        (self.platform, GuestDma { mmu, disks: self.disks, lent: self.lent })
+        (self.platform, GuestDma { mmu, disks: self.disks, share: self.share, lent: self.lent })
     }
 }
 
@@ -240,6 +276,7 @@ impl Machine {
     /// Runs something of the platform's that may touch RAM.
     pub(crate) fn with_dma<R>(&mut self, act: impl FnOnce(&mut Platform, &mut dyn Dma) -> R) -> R {
         let lent = self.lent();
-        act(&mut self.platform, &mut GuestDma { mmu: &mut self.mmu, disks: &mut self.disks, lent })
+        let Self { platform, mmu, disks, share, .. } = self;
+        act(platform, &mut GuestDma { mmu, disks, share, lent })
     }
 }

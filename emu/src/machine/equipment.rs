@@ -1,7 +1,7 @@
 //! What a machine has beside what every machine has. Each kind is a section of its own, which machines without it do not
 //! have.
 
-use super::{Hotplug, NicSpec};
+use super::{Hotplug, NicSpec, ShareSpec};
 use amber_devices::{Peripheral, PlatformConfig};
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ pub struct Equipment {
     pub peripherals: Peripherals,
     /// The network adapter.
     pub nic: Option<NicSpec>,
+    /// What it shares with the host.
+    pub share: Option<ShareSpec>,
     /// What may come and go.
     pub hotplug: Hotplug,
 }
@@ -66,7 +68,8 @@ impl Equipment {
     /// Its sections.
     pub(super) fn sections(&self) -> impl Iterator<Item = OwnedSection> {
         let nic = self.nic.as_ref().map(|nic| nic.to_section(NicSpec::PATH));
-        self.peripherals.to_section().into_iter().chain(nic).chain(self.hotplug.sections())
+        let share = self.share.as_ref().map(|share| share.to_section(ShareSpec::PATH));
+        self.peripherals.to_section().into_iter().chain(nic).chain(share).chain(self.hotplug.sections())
     }
 
     /// What the sections of a machine say it has.
@@ -75,18 +78,20 @@ impl Equipment {
     /// Names the section that is not one this build reads, or asks for what it does not have.
     pub fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
         let (peripherals, nic) = (Peripherals::of(sections)?, NicSpec::of(sections)?);
-        Ok(Self { peripherals, nic, hotplug: Hotplug::of(sections)? })
+        let (share, hotplug) = (ShareSpec::of(sections)?, Hotplug::of(sections)?);
+        Ok(Self { peripherals, nic, share, hotplug })
     }
 
     /// Whether a section of that path is one of its.
     pub(super) fn owns(path: &str) -> bool {
-        matches!(path, Peripherals::PATH | NicSpec::PATH)
+        matches!(path, Peripherals::PATH | NicSpec::PATH | ShareSpec::PATH)
     }
 
     /// The chipset with it.
     pub fn chipset(&self, chipset: PlatformConfig) -> PlatformConfig {
         let (peripherals, hotplug) = (self.peripherals.all().collect(), self.hotplug.chipset());
         let nic = self.nic.as_ref().and_then(NicSpec::device);
-        PlatformConfig { peripherals, nic, hotplug, ..chipset }
+        let share = self.share.as_ref().map(ShareSpec::device);
+        PlatformConfig { peripherals, nic, share, hotplug, ..chipset }
     }
 }

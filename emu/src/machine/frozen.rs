@@ -2,8 +2,10 @@
 
 use super::disks::Attached;
 use super::hotplug::DIMM_NAMES;
+use super::share::{SHARE_NAME, Share, ShareSpec};
 use super::{Equipment, Machine, MachineError, MachineSpec, Position, RAM, REGION_NAMES, Region};
 use crate::disk::Disk;
+use crate::share::Pages;
 use amber_cpu::{CodeCache, CpuModel, Vcpu};
 use amber_devices::Platform;
 use amber_mmu::{FrameId, FrozenFrames, Mmu};
@@ -24,6 +26,7 @@ pub struct Frozen {
     pub(super) frames: FrozenFrames,
     pub(super) regions: Vec<Region>,
     pub(super) disks: Vec<Attached>,
+    pub(super) share: Option<Share>,
 }
 
 /// A region of a frozen machine.
@@ -37,6 +40,7 @@ pub struct RegionSnapshot<'a> {
 enum Contents<'a> {
     Frames { first: FrameId, pages: u32, frames: &'a FrozenFrames },
     Disk(&'a Disk),
+    Share(&'a Pages),
 }
 
 impl<'a> RegionSnapshot<'a> {
@@ -47,6 +51,10 @@ impl<'a> RegionSnapshot<'a> {
 
     fn of_disk(attached: &'a Attached) -> Self {
         Self { name: attached.name, tree: &attached.tree, contents: Contents::Disk(&attached.disk) }
+    }
+
+    fn of_share(share: &'a Share) -> Self {
+        Self { name: SHARE_NAME, tree: &share.tree, contents: Contents::Share(&share.pages) }
     }
 
     /// Its name, e.g. `ram`.
@@ -62,7 +70,7 @@ impl<'a> RegionSnapshot<'a> {
     /// The image below, if it is a disk's.
     pub fn base(&self) -> Option<BaseImage> {
         match self.contents {
-            Contents::Frames { .. } => None,
+            Contents::Frames { .. } | Contents::Share(_) => None,
             Contents::Disk(disk) => Some(disk.base().image()),
         }
     }
@@ -77,18 +85,21 @@ impl RegionPages for RegionSnapshot<'_> {
         match self.contents {
             Contents::Frames { pages, .. } => pages as usize,
             Contents::Disk(disk) => disk.pages(),
+            Contents::Share(pages) => pages.pages(),
         }
     }
     fn newest(&self, group: usize) -> u64 {
         match self.contents {
             Contents::Frames { first, frames, .. } => frames.newest(frame(first, group * GROUP_PAGES)),
             Contents::Disk(disk) => disk.newest(group),
+            Contents::Share(pages) => pages.newest(group),
         }
     }
     fn generation(&self, page: usize) -> Option<u64> {
         match self.contents {
             Contents::Frames { first, frames, .. } => frames.generation(frame(first, page)),
             Contents::Disk(disk) => disk.generation(page),
+            Contents::Share(pages) => pages.generation(page),
         }
     }
     /// Pages of a disk that nobody wrote are zeroes here: what they hold is the image's.
@@ -96,6 +107,7 @@ impl RegionPages for RegionSnapshot<'_> {
         match self.contents {
             Contents::Frames { first, frames, .. } => frames.bytes(frame(first, page)),
             Contents::Disk(disk) => disk.bytes(page),
+            Contents::Share(pages) => pages.bytes(page),
         }
     }
 }
@@ -117,7 +129,8 @@ impl Frozen {
     /// Every region, in a fixed order.
     pub fn regions(&self) -> impl Iterator<Item = RegionSnapshot<'_>> {
         let frames = self.regions.iter().map(|region| RegionSnapshot::of_frames(region, &self.frames));
-        frames.chain(self.disks.iter().map(RegionSnapshot::of_disk))
+        let share = self.share.iter().map(RegionSnapshot::of_share);
+        frames.chain(self.disks.iter().map(RegionSnapshot::of_disk)).chain(share)
     }
 
     /// Hash of the whole state. Brings the regions' trees up to date, at the cost of what changed since they last were.
@@ -133,6 +146,7 @@ impl Frozen {
             region.tree = tree;
         }
         self.disks.iter_mut().for_each(Attached::update);
+        self.share.iter_mut().for_each(Share::update);
         self.regions().map(|region| (region.name(), region.tree().root())).collect()
     }
 
@@ -164,6 +178,7 @@ impl Machine {
             frames: self.mmu.freeze(),
             regions: self.regions.clone(),
             disks: self.disks.clone(),
+            share: self.share.clone(),
         }
     }
 
@@ -187,6 +202,7 @@ impl Machine {
             position: frozen.position.clone(),
             regions: frozen.regions.clone(),
             disks: frozen.disks.clone(),
+            share: frozen.share.clone(),
             messages: Vec::new(),
             asking: None,
         };
@@ -205,6 +221,7 @@ impl Machine {
         self.platform.clone_from(&frozen.platform);
         self.position.clone_from(&frozen.position);
         self.rewind_disks(&frozen.disks);
+        self.share.clone_from(&frozen.share);
         self.messages.clear();
         self.mmu.rewind(&frozen.frames);
         self.mmu.drop_monitors();
@@ -216,7 +233,8 @@ impl Machine {
     pub fn region_pages(&self, name: &str) -> Option<u64> {
         let frames = self.regions.iter().map(|region| (region.name, u64::from(region.pages)));
         let disks = self.disks.iter().map(|attached| (attached.name, attached.disk.pages() as u64));
-        frames.chain(disks).find(|(known, _)| *known == name).map(|(_, pages)| pages)
+        let share = self.equipment.share.iter().map(ShareSpec::region);
+        frames.chain(disks).chain(share).find(|(known, _)| *known == name).map(|(_, pages)| pages)
     }
 
     /// Every section, in a fixed order.

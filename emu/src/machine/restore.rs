@@ -1,12 +1,14 @@
 //! A machine from sections and regions read from elsewhere.
 
 use super::disks::DISK_NAMES;
+use super::share::{SHARE_NAME, ShareSpec};
 use super::spec::FW_CFG_MAX;
 use super::{
     DiskSpec, Equipment, Hotplug, Machine, MachineError, MachineSpec, PlacedDisk, Position, REGION_NAMES,
     SEMANTICS_EPOCH,
 };
 use crate::disk::{self, Base, Disk};
+use crate::share::Pages;
 use amber_devices::{DISKS_MAX, OPTION_ROM_MAX, TIME_MAX};
 use amber_mmu::{FrameId, GROUP, PageSource};
 use amber_snapshot::{
@@ -56,6 +58,7 @@ const UPGRADES: &[Upgrade] = &[
     amber_devices::VGA_UPGRADE,
     amber_devices::I8042_UPGRADES[0],
     amber_devices::I8042_UPGRADES[1],
+    amber_devices::E1000_UPGRADE,
     super::hotplug::FUNCTIONS_UPGRADE,
 ];
 
@@ -105,6 +108,7 @@ impl Machine {
             regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)),
             &spec,
             hotplug,
+            equipment.share.as_ref(),
         )?;
         let position: Position = take(sections, "machine")?;
         let mut machine = Self::powered_up(spec, equipment)?;
@@ -116,12 +120,26 @@ impl Machine {
         }
         machine.platform.restore("platform0", sections)?;
         machine.attach(disks(&regions, &machine.placed_disks())?)?;
+        if let Some(source) = regions.iter().find(|source| source.name == SHARE_NAME) {
+            machine.expect_share(source)?;
+        }
         for source in regions {
             machine.expect(source);
         }
         machine.mmu.set_a20(machine.platform.a20());
         machine.map_changed();
         Ok(machine)
+    }
+
+    fn expect_share(&mut self, source: &RegionSource) -> Result<(), RestoreError> {
+        if source.tree.absent() != ObjectId::ZERO {
+            return Err(RestoreError::Base(source.name.clone()));
+        }
+        if let Some(share) = &mut self.share {
+            share.pages = Pages::stored(&source.tree, &source.pages);
+            share.tree = Arc::new(source.tree.clone());
+        }
+        Ok(())
     }
 
     fn expect(&mut self, source: RegionSource) {
@@ -184,10 +202,11 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec, hotplug: &Hotplug)
 pub(super) fn check_tables(manifest: &Manifest) -> Result<(), RestoreError> {
     let spec = Machine::spec_in(&manifest.sections)?;
     check_spec(&spec)?;
-    let hotplug = Machine::equipment_in(&manifest.sections)?.hotplug;
+    let Equipment { hotplug, share, .. } = Machine::equipment_in(&manifest.sections)?;
     hotplug.check(&spec)?;
     check_disks(&hotplug.disks(&spec.disks))?;
-    check_regions(manifest.regions.iter().map(|table| (&*table.name, table.pages)), &spec, &hotplug)
+    let regions = manifest.regions.iter().map(|table| (&*table.name, table.pages));
+    check_regions(regions, &spec, &hotplug, share.as_ref())
 }
 
 /// `regions` by name, with the number of their pages.
@@ -195,12 +214,14 @@ fn check_regions<'a>(
     regions: impl Iterator<Item = (&'a str, u64)>,
     spec: &MachineSpec,
     hotplug: &Hotplug,
+    share: Option<&ShareSpec>,
 ) -> Result<(), RestoreError> {
     let frames = REGION_NAMES.into_iter().zip(spec.region_pages());
     let placed = hotplug.disks(&spec.disks);
     let disks =
         placed.iter().map(|disk| (DISK_NAMES[usize::from(disk.n)], disk::pages(disk.spec.len) as u64));
-    let mut wanted: BTreeMap<_, _> = frames.chain(disks).chain(hotplug.regions()).collect();
+    let mut wanted: BTreeMap<_, _> =
+        frames.chain(disks).chain(hotplug.regions()).chain(share.map(ShareSpec::region)).collect();
     let mut seen = BTreeSet::new();
     for (region, found) in regions {
         if !seen.insert(region) {

@@ -119,6 +119,7 @@ impl Machine {
             self.input(host, None);
             self.take_gestures(host);
             self.take_frames(host);
+            self.take_console(host, None);
         }
         self.end_waits();
     }
@@ -247,6 +248,7 @@ impl Machine {
         let mut bus = PlatformBus {
             platform: &mut self.platform,
             disks: &mut self.disks,
+            share: &mut self.share,
             lent,
             messages: &mut self.messages,
             until: end,
@@ -307,7 +309,11 @@ impl Machine {
         // Nothing but input can wake the guest: wait for it without burning the host. If there is none, or the serial
         // port has no room for it, and no frame either, nothing will ever change.
         if next.is_none() {
-            if self.input(host, Some(100_000_000)) != 0 || self.take_gestures(host) || self.take_frames(host)
+            let patience = Some(100_000_000);
+            if self.input(host, patience) != 0
+                || self.take_gestures(host)
+                || self.take_frames(host)
+                || self.take_console(host, patience)
             {
                 return None;
             }

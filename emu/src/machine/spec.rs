@@ -98,6 +98,7 @@ impl MachineSpec {
         PlatformConfig {
             memory_size: self.memory,
             cpus: self.cpus,
+            seed: self.seed,
             rtc_start: self.rtc_start,
             firmware_len: self.firmware_len,
             disks: self.disks.iter().map(DiskSpec::device).collect(),

@@ -2,9 +2,12 @@
 
 use super::disks::Attached;
 use super::restore::check_tables;
+use super::share::{SHARE_NAME, ShareSpec};
 use super::{Frozen, Machine, RegionSource, RestoreError};
 use crate::disk::{Base, Disk, DiskError, Merged, Purpose};
 use crate::screenshot;
+use crate::share::Pages;
+use amber_devices::share::ShareLayout;
 use amber_mmu::{FIRST_EPOCH, PAGE, PageSource};
 use amber_snapshot::{
     BaseImage, NewSnapshot, Objects, RegionToSave, RegionTree, Saved, Snapshot, SnapshotId, Store, StoreError,
@@ -101,6 +104,26 @@ pub fn stored_disk<'a>(
     Ok(Merged::new(table.name.clone(), base, table.tree(objects, FIRST_EPOCH)?, objects))
 }
 
+/// The share of a snapshot.
+///
+/// # Errors
+/// When it has none, or is damaged.
+pub fn stored_share(snapshot: Snapshot) -> Result<(ShareLayout, Pages), LoadError> {
+    let Snapshot { manifest, objects } = snapshot;
+    let id = objects.snapshot();
+    check_tables(&manifest).map_err(|e| LoadError::Restore(id, e))?;
+    let share = ShareSpec::of(&manifest.sections).map_err(|e| LoadError::Restore(id, e.into()))?;
+    let table = manifest.regions.iter().find(|table| table.name == SHARE_NAME);
+    let Some((share, table)) = share.zip(table) else {
+        return Err(LoadError::WhichDisk(id, "it has no share".to_owned()));
+    };
+    let objects = Arc::new(objects);
+    let tree = table.tree(&objects, FIRST_EPOCH)?;
+    let source: Arc<dyn PageSource> =
+        Arc::new(StoredRegion { name: table.name.clone(), tree: tree.clone(), objects });
+    Ok((share.layout(), Pages::stored(&tree, &source)))
+}
+
 impl Machine {
     /// The machine of a snapshot, to go on from there. Its pages are read when first needed; see
     /// [`Machine::fetch_ahead`].
@@ -164,10 +187,12 @@ impl Machine {
     pub fn fetch_ahead(&self) {
         let pending = self.mmu.pending();
         let disks: Vec<_> = self.disks().cloned().collect();
-        if !pending.is_empty() || !disks.is_empty() {
+        let share = self.share.as_ref().map(|share| share.pages.clone());
+        if !pending.is_empty() || !disks.is_empty() || share.is_some() {
             std::thread::spawn(move || {
                 pending.iter().for_each(|pages| pages.complete());
                 disks.iter().for_each(Disk::fetch_all);
+                share.iter().for_each(Pages::fetch_all);
             });
         }
     }
@@ -184,6 +209,9 @@ impl Machine {
             if let Some(own) = self.disks.iter_mut().find(|own| own.is(&then)) {
                 own.tree = then.tree;
             }
+        }
+        if let Some((own, then)) = self.share.as_mut().zip(frozen.share).filter(|(own, then)| own.is(then)) {
+            own.tree = then.tree;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Small programs on whole machines.
 
 mod parts;
+mod share;
 
 use super::*;
 use crate::boot::{BootFile, BootMemory, flat, multiboot, rom};

@@ -8,6 +8,7 @@ mod hotplug;
 mod ide;
 pub mod nvme;
 pub mod vga;
+pub mod virtio;
 pub mod virtio_blk;
 
 use crate::machine::*;
@@ -38,7 +39,7 @@ pub const BUFFERS: u64 = 0x2000;
 
 /// All of them.
 pub fn targets() -> Vec<&'static Target> {
-    let all: [&[Target]; 9] = [
+    let all: [&[Target]; 10] = [
         &board::TARGETS,
         &vga::TARGETS,
         &floppy::TARGETS,
@@ -48,6 +49,7 @@ pub fn targets() -> Vec<&'static Target> {
         &ide::TARGETS,
         &hotplug::TARGETS,
         &hda::TARGETS,
+        &virtio::TARGETS,
     ];
     all.into_iter().flatten().collect()
 }

@@ -65,7 +65,10 @@ impl Given {
     fn pause(&self) -> Option<u64> {
         let left = self.records.as_ref()?.get(self.next..)?;
         let done = |input: &Input| {
-            matches!(input, Input::Reset | Input::PowerButton | Input::Link(_) | Input::Stop(_))
+            matches!(
+                input,
+                Input::Reset | Input::PowerButton | Input::Link(_) | Input::Share(_) | Input::Stop(_)
+            )
         };
         left.iter().find(|record| done(&record.input)).map(|record| record.step)
     }
@@ -91,6 +94,16 @@ impl HostIo for Given {
         match self.front() {
             Some(Record { step: at, input: Input::Frame(frame) }) if *at == step => Some(frame.clone()),
             _ => None,
+        }
+    }
+    fn console_input(&mut self, step: u64, port: u8, _room: usize, _idle: Option<u64>) -> Vec<u8> {
+        match self.front() {
+            Some(Record { step: at, input: Input::Console { port: to, bytes } })
+                if (*at, *to) == (step, port) =>
+            {
+                bytes.clone()
+            }
+            _ => Vec::new(),
         }
     }
     fn may_input(&self) -> bool {
@@ -280,6 +293,13 @@ impl Run {
             }
             Stop::Step if self.host.next_is(here, |input| *input == Input::PowerButton) => {
                 self.machine.press_power(&mut self.host);
+                None
+            }
+            Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Share(_))) => {
+                if let Some(Input::Share(contents)) = self.host.front().map(|next| next.input.clone()) {
+                    // What did not fit then does not fit now.
+                    let _ = self.machine.load_share(&mut self.host, contents);
+                }
                 None
             }
             Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Link(_))) => {

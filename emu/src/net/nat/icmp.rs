@@ -57,10 +57,15 @@ pub fn refuse(
 
 /// Tells the guest that nobody takes its datagrams.
 pub fn refuse_port(wire: &mut Wire, from: SocketAddrV4, to: SocketAddrV4) {
+    refuse_datagram(wire, Icmpv4DstUnreachable::PortUnreachable, from, to);
+}
+
+/// Tells the guest that a datagram of its did not get there: by the header that is quoted it knows whose it was.
+pub fn refuse_datagram(wire: &mut Wire, reason: Icmpv4DstUnreachable, from: SocketAddrV4, to: SocketAddrV4) {
     let mut header = [0; UDP_HEADER_LEN];
     let mut packet = UdpPacket::new_unchecked(&mut header[..]);
     packet.set_src_port(from.port());
     packet.set_dst_port(to.port());
     packet.set_len(UDP_HEADER_LEN as u16);
-    refuse(wire, Icmpv4DstUnreachable::PortUnreachable, *from.ip(), *to.ip(), IpProtocol::Udp, &header);
+    refuse(wire, reason, *from.ip(), *to.ip(), IpProtocol::Udp, &header);
 }

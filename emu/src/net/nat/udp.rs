@@ -5,7 +5,7 @@ use super::forward::Forward;
 use super::icmp;
 use super::wire::Wire;
 use crate::net::ready::{Ready, Watch};
-use smoltcp::wire::{Icmpv4DstUnreachable, IpProtocol};
+use smoltcp::wire::Icmpv4DstUnreachable;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -76,8 +76,7 @@ impl Udp {
         }
         let Some(there) = outside(to, self.resolver) else {
             if super::addresses::is_unicast(*to.ip()) {
-                let reason = Icmpv4DstUnreachable::HostUnreachable;
-                icmp::refuse(wire, reason, *from.ip(), *to.ip(), IpProtocol::Udp, payload);
+                icmp::refuse_datagram(wire, Icmpv4DstUnreachable::HostUnreachable, from, to);
             }
             return;
         };

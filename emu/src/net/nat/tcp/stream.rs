@@ -1,12 +1,17 @@
 //! A connection: what the guest's end and the host's socket have for each other.
 
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::time::Duration as Delay;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 /// Bytes each way that are kept for a side that does not take them.
 const BUFFER: usize = 256 << 10;
+
+/// A guest that said nothing for so long is asked whether it is still there, and given up when it has answered nothing for an hour.
+const KEEP_ALIVE: Delay = Delay::from_secs(60);
+const TIMEOUT: Delay = Delay::from_secs(3600);
 
 /// A socket towards the guest.
 pub fn guest_socket() -> Socket<'static> {
@@ -15,6 +20,9 @@ pub fn guest_socket() -> Socket<'static> {
     // What comes together is acknowledged together, at once; and what the host sends goes on at once.
     socket.set_ack_delay(None);
     socket.set_nagle_enabled(false);
+    // A guest that was reset knows nothing of its connections: it is asked, and refuses them.
+    socket.set_keep_alive(Some(KEEP_ALIVE));
+    socket.set_timeout(Some(TIMEOUT));
     socket
 }
 

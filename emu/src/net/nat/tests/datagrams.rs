@@ -114,9 +114,15 @@ fn told(guest: &mut Guest) -> (String, String) {
             if is_ip && packet.next_header() == IpProtocol::Icmp {
                 let message = Icmpv4Packet::new_checked(packet.payload()).expect("a message");
                 assert!(message.verify_checksum() && message.msg_type() == Icmpv4Message::DstUnreachable);
-                let quoted = Ipv4Packet::new_unchecked(message.data()).dst_addr();
+                let quoted = Ipv4Packet::new_unchecked(message.data());
                 let reason = Icmpv4DstUnreachable::from(message.msg_code());
-                told = Some((format!("{reason:?} {quoted}"), packet.src_addr().to_string()));
+                let ports = &message.data()[IPV4_HEADER_LEN..][..4];
+                let end = match quoted.next_header() {
+                    IpProtocol::Udp => format!(":{}", u16::from_be_bytes([ports[2], ports[3]])),
+                    _ => String::new(),
+                };
+                told =
+                    Some((format!("{reason:?} {}{end}", quoted.dst_addr()), packet.src_addr().to_string()));
                 return true;
             }
             guest.cable.to_guest.push_back(frame);
@@ -135,7 +141,10 @@ fn what_cannot_be_reached_is_said() {
     drop(closed);
     let reason = Icmpv4DstUnreachable::PortUnreachable;
     send(&mut guest, socket, gateway(port), b"anybody?");
-    assert_eq!(told(&mut guest), (format!("{reason:?} 10.0.2.2"), "10.0.2.2".to_owned()));
+    assert_eq!(told(&mut guest), (format!("{reason:?} 10.0.2.2:{port}"), "10.0.2.2".to_owned()));
+    let reason = Icmpv4DstUnreachable::HostUnreachable;
+    send(&mut guest, socket, "10.0.2.3:99".parse().expect("an address"), b"anybody?");
+    assert_eq!(told(&mut guest), (format!("{reason:?} 10.0.2.3:99"), "10.0.2.2".to_owned()));
 }
 
 #[test]

@@ -15,8 +15,12 @@ fn listener() -> (TcpListener, SocketAddrV4) {
 
 /// A connection that the guest asked for: its end and the host's.
 fn connected(guest: &mut Guest) -> (SocketHandle, TcpStream) {
+    connected_from(guest, 40_000)
+}
+
+fn connected_from(guest: &mut Guest, port: u16) -> (SocketHandle, TcpStream) {
     let (listener, to) = listener();
-    let socket = guest.connect(to, 40_000);
+    let socket = guest.connect(to, port);
     let mut host = None;
     guest.until(|guest| {
         host = host.take().or_else(|| listener.accept().ok());
@@ -156,6 +160,21 @@ fn a_reset_of_one_side_is_one_of_the_other() {
     drop(host);
     guest.until(|guest| guest.tcp(socket).state() == tcp::State::Closed);
     assert_eq!(guest.nat.tcp.connections(), 0);
+}
+
+#[test]
+fn a_guest_that_forgot_its_connections_is_asked_and_loses_them() {
+    let mut guest = Guest::new(Setup::default());
+    let (socket, mut host) = connected(&mut guest);
+    let (kept, _other) = connected_from(&mut guest, 40_002);
+    guest.sockets.remove(socket);
+    guest.now += 59_000_000_000;
+    guest.look();
+    assert_eq!(guest.nat.tcp.connections(), 2);
+    guest.now += 2_000_000_000;
+    guest.until(|_| host.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    assert_eq!(guest.nat.tcp.connections(), 1);
+    assert!(guest.tcp(kept).may_send(), "who answers keeps it");
 }
 
 #[test]
