@@ -267,7 +267,9 @@ fn a_guest_that_boots_anew_does_not_wait_for_a_processor_that_has_gone() {
     unplug(&mut machine, &mut host, &[Part::Cpu(1)]);
     until(&mut machine, &mut host, BARE);
     for (came, there) in [(None, BARE), (Some(Plug::Cpu(3)), "cpus 0-1 blocks 4 disks nics ")] {
-        came.into_iter().for_each(|plug| drop(machine.plug(&mut host, plug).expect("there is room")));
+        if let Some(plug) = came {
+            machine.plug(&mut host, plug).expect("there is room");
+        }
         host.quiet.serial.clear();
         machine.press_reset(&mut host);
         let start = machine.now();

@@ -155,6 +155,25 @@ fn an_adapter_comes_and_goes_by_the_socket_and_the_log_repeats_it() {
     restored.quit();
 }
 
+#[test]
+#[ignore = "needs a kernel and a minute"]
+fn who_waits_for_a_guest_that_is_reset_is_told() {
+    let scratch = Scratch::new("hotplug-reset");
+    let Some(running) = Running::guest(&scratch, &["--net", "nowhere"]) else { return };
+    running.ctl(&["pause"]).expect("it runs");
+    let ask = ["ctl", &*running.socket, "device", "remove", "nic0"];
+    let mut first = Command::new(amber());
+    let first = first.args(ask).stderr(Stdio::piped()).spawn().expect("amber starts");
+    while running.adapter().expect("it is there")["removal-asked"] == false {}
+    running.ctl(&["reset"]).expect("the button is there");
+    running.ctl(&["resume"]).expect("it was paused");
+    let first = first.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(!first.status.success() && said.contains("was reset"), "{said}");
+    assert_eq!(running.adapter().expect("it stays")["removal-asked"], false);
+    running.quit();
+}
+
 /// The kernel forgets what it is asked before it looks after events of ACPI, and nobody says so.
 #[test]
 #[ignore = "needs a kernel and a minute"]

@@ -30,6 +30,10 @@ impl Leaving {
                     let why = format!("the guest keeps {}: it says {:#x}", name(part), report.status);
                     call.answer(Err(why));
                 }
+                None if is_forgotten(part, state) => {
+                    let why = format!("the guest was reset before it let go of {}; ask again", name(part));
+                    call.answer(Err(why));
+                }
                 None if state.present => self.waiting.push((part, call)),
                 None => call.answer(Ok(json!({ "ejected": name(part), "step": machine.step() }))),
             }
@@ -42,6 +46,11 @@ impl Leaving {
             call.answer(Err(format!("another machine was loaded before the guest let go of {}", name(part))));
         }
     }
+}
+
+/// Whether a part is there and nobody asks for it any more. Of others than functions that is as when the guest has heard.
+fn is_forgotten(part: Part, state: PartState) -> bool {
+    matches!(part, Part::Function(_)) && state.present && !state.removing
 }
 
 /// A part as people call it.

@@ -227,7 +227,11 @@ impl<'a> Session<'a> {
                 let event = PointerEvent { x: *x, y: *y, wheel: *wheel, buttons: *buttons };
                 host.hands.extend([Gesture::Pointer(event)]);
             }
-            Method::Reset => self.machine.press_reset(host),
+            Method::Reset => {
+                self.machine.press_reset(host);
+                // What was asked of the guest is forgotten.
+                host.parts_changed = true;
+            }
             Method::Power => self.machine.press_power(host),
             Method::NetLink { state } => {
                 if !self.machine.set_link(host, *state == LinkState::Up) {
