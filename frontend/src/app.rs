@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::contents::Contents;
 use super::glance::{News, Slot};
-use super::keyboard::{Keyboard, Stroke};
+use super::keyboard::{HOST, Keyboard, Stroke};
 use super::machine::{Ended, Plan};
 use super::mouse::Mouse;
 use super::status::{State, title};
@@ -287,8 +287,7 @@ impl App {
 
     /// Where in the machine's screen the cursor is, unless something of the window is in front of it.
     fn cursor_in_screen(&self) -> Option<(u16, u16)> {
-        let in_front = self.surface.as_ref().is_none_or(|surface| surface.egui.any_popup_open());
-        self.contents.place.filter(|_| !in_front)?.pointer(self.cursor.x, self.cursor.y)
+        self.contents.place.filter(|_| !self.contents.menu_is_open)?.pointer(self.cursor.x, self.cursor.y)
     }
 
     /// What the guest has of the mouse's events. Whether it has them for itself.
@@ -331,14 +330,12 @@ impl App {
     fn key(&mut self, event: &KeyEvent, event_loop: &ActiveEventLoop) -> bool {
         let PhysicalKey::Code(code) = event.physical_key else { return false };
         let pressed = event.state == ElementState::Pressed;
-        let in_menu = self
-            .surface
-            .as_ref()
-            .is_some_and(|surface| surface.egui.any_popup_open() || surface.egui.egui_wants_keyboard_input());
-        if in_menu && pressed && !self.keyboard.holds_host() && code != super::keyboard::HOST {
+        let in_menu = self.contents.menu_is_open || self.surface.as_ref().is_some_and(Surface::wants_keys);
+        let for_host = code == HOST || self.keyboard.holds_host();
+        if in_menu && pressed && !for_host {
             return false;
         }
-        if self.contents.serial && pressed && !self.keyboard.holds_host() && code != super::keyboard::HOST {
+        if self.contents.serial && pressed && !for_host {
             let text = event.text_with_all_modifiers();
             if let Some(text) = terminal::sent(event, text) {
                 self.ask(Method::Serial { text }, About::Nothing);

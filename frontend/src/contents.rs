@@ -27,6 +27,8 @@ pub struct Contents {
     /// The guest has the mouse.
     pub grabbed: bool,
     pub full_screen: bool,
+    /// A menu is open: keys and mouse are its.
+    pub menu_is_open: bool,
     /// A sentence for the person.
     pub notice: Option<String>,
     /// Where the screen is, in pixels of the window; nowhere while it is not shown.
@@ -49,6 +51,7 @@ impl Contents {
             terminal: Terminal::default(),
             grabbed: false,
             full_screen: false,
+            menu_is_open: false,
             notice: None,
             place: None,
             screen: None,
@@ -83,6 +86,7 @@ impl Contents {
             true => self.serial_port(ui),
             false => self.screen(ui),
         });
+        self.menu_is_open = ui.ctx().any_popup_open();
     }
 
     fn shown(&self) -> menu::Shown {

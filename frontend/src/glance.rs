@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_micros(16_600);
 /// How often the window hears of a machine whose screen does not change.
 const TELL: Duration = Duration::from_millis(250);
-/// Most bytes of the serial port that wait for the window; what was before is lost.
+/// Most bytes of the serial port that wait for the window; of more the first half is lost.
 const SERIAL_MAX: usize = 1 << 18;
 
 /// Where the machine stands.
@@ -123,8 +123,10 @@ impl io::Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.put(true, |news| {
             news.serial.extend(bytes);
-            let over = news.serial.len().saturating_sub(SERIAL_MAX);
-            news.serial.drain(..over);
+            if news.serial.len() > SERIAL_MAX {
+                let over = news.serial.len() - SERIAL_MAX / 2;
+                news.serial.drain(..over);
+            }
         });
         Ok(bytes.len())
     }
@@ -159,7 +161,7 @@ mod tests {
         assert!(slot.take().serial.is_empty());
         line.write_all(&vec![b'x'; SERIAL_MAX + 1]).unwrap();
         assert_eq!(woken.load(Ordering::Relaxed), 2);
-        assert_eq!(slot.take().serial.len(), SERIAL_MAX);
+        assert_eq!(slot.take().serial.len(), SERIAL_MAX / 2);
     }
 
     #[test]

@@ -18,7 +18,7 @@ const SMALLEST: LogicalSize<u32> = LogicalSize::new(320, 240);
 /// See the module.
 pub struct Surface {
     pub window: Arc<Window>,
-    pub egui: Context,
+    egui: Context,
     pub state: egui_winit::State,
     painter: Painter,
 }
@@ -95,6 +95,11 @@ impl Surface {
         }
         self.window.set_cursor_visible(!taken);
         Ok(())
+    }
+
+    /// Whether keys go to something in the window.
+    pub fn wants_keys(&self) -> bool {
+        self.egui.egui_wants_keyboard_input()
     }
 
     pub fn is_full_screen(&self) -> bool {
