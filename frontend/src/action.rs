@@ -12,6 +12,8 @@ pub enum Action {
     Step,
     Reset,
     Power,
+    /// The machine that ended, from its start.
+    StartAgain,
     Screenshot,
     Paste,
     CopyText,
@@ -28,11 +30,12 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 13] = [
+const CHORDS: [(KeyCode, &str, Action); 14] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
     (KeyCode::KeyR, "R", Action::Reset),
     (KeyCode::KeyO, "O", Action::Power),
+    (KeyCode::KeyA, "A", Action::StartAgain),
     (KeyCode::KeyS, "S", Action::Screenshot),
     (KeyCode::KeyV, "V", Action::Paste),
     (KeyCode::KeyC, "C", Action::CopyText),

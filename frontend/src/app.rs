@@ -51,6 +51,8 @@ pub struct App {
     proxy: EventLoopProxy<Event>,
     /// What is to run, or why nothing is, until the window is open.
     plan: Option<Result<Plan>>,
+    /// What runs, or ran.
+    started: Option<Plan>,
     surface: Option<Surface>,
     contents: Contents,
     slot: Arc<Slot>,
@@ -75,6 +77,7 @@ impl App {
         Self {
             proxy,
             plan: Some(plan),
+            started: None,
             surface: None,
             contents: Contents::new(name, serial),
             slot,
@@ -92,10 +95,20 @@ impl App {
     fn start(&mut self, plan: Result<Plan>) {
         let proxy = self.proxy.clone();
         let ended = move |ended| drop(proxy.send_event(Event::Ended(ended)));
+        self.started = plan.as_ref().ok().cloned();
         match plan.and_then(|plan| plan.start(Arc::clone(&self.slot), ended)) {
             Ok(caller) => self.caller = Some(caller),
             Err(error) => self.ended(Ended::failed(format!("{error:#}"))),
         }
+    }
+
+    /// Runs the machine that ended from its start.
+    fn start_again(&mut self) {
+        let Some(plan) = self.started.clone().filter(|_| self.contents.state == State::Ended) else { return };
+        self.contents.forget_machine();
+        self.failed = None;
+        self.set_title();
+        self.start(Ok(plan));
     }
 
     /// Asks the machine. What it refuses is shown as a sentence.
@@ -213,6 +226,7 @@ impl App {
             Action::Step => self.ask(Method::Step { count: 1 }, About::Nothing),
             Action::Reset => self.ask(Method::Reset, About::Nothing),
             Action::Power => self.ask(Method::Power, About::Nothing),
+            Action::StartAgain => self.start_again(),
             Action::Screenshot => self.screenshot(),
             Action::Paste => self.paste(),
             Action::CopyText => self.copy_text(),

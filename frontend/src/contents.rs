@@ -60,6 +60,13 @@ impl Contents {
         }
     }
 
+    /// Another machine is to be shown, as the last one was.
+    pub fn forget_machine(&mut self) {
+        let Self { scaling, serial, full_screen, .. } = *self;
+        let name = std::mem::take(&mut self.name);
+        *self = Self { scaling, full_screen, ..Self::new(name, serial) };
+    }
+
     /// The machine shows another picture.
     pub fn show(&mut self, picture: ColorImage) {
         (self.screen, self.changed) = (Some(Arc::new(picture)), true);
@@ -93,6 +100,7 @@ impl Contents {
         menu::Shown {
             paused: self.state == State::Paused,
             runs: matches!(self.state, State::Running | State::Paused),
+            ended: self.state == State::Ended,
             scaling: self.scaling,
             serial: self.serial,
             full_screen: self.full_screen,

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A machine that was asked for, before it runs.
+#[derive(Clone)]
 pub struct Plan {
     pub config: MachineConfig,
     args: RunArgs,

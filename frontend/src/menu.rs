@@ -10,6 +10,8 @@ use egui::{Button, MenuBar, Ui};
 pub struct Shown {
     pub paused: bool,
     pub runs: bool,
+    /// There was a machine, and it ended.
+    pub ended: bool,
     pub scaling: Scaling,
     pub serial: bool,
     pub full_screen: bool,
@@ -49,6 +51,7 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     ui.separator();
     item(ui, shown.runs, "Reset", Action::Reset, actions);
     item(ui, shown.runs, "Power button", Action::Power, actions);
+    item(ui, shown.ended, "Start again", Action::StartAgain, actions);
     ui.separator();
     item(ui, shown.runs, "Screenshot", Action::Screenshot, actions);
     ui.separator();
