@@ -2,7 +2,7 @@
 
 mod desktop;
 
-use desktop::{Desktop, Image, await_some, missing, replays};
+use desktop::{Desktop, HOST, Image, await_some, missing, replays};
 
 /// Draws in each mode, and lists what keyboard and mouse send.
 const DISPLAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../roms/display/image.bin");
@@ -59,7 +59,7 @@ fn the_window_shows_the_screen_and_takes_keys_and_mouse() {
     desktop.xdotool(&["click", "1"]);
     desktop.xdotool(&["mousemove_relative", "--", "3", "2"]);
     desktop.await_text("28 03 FE 00");
-    desktop.press(&["Control_R"]);
+    desktop.press(&[HOST]);
     desktop.xdotool(&["mousemove_relative", "--", "5", "5"]);
     desktop.press(&["b"]);
     let text = desktop.await_text("30 B0");

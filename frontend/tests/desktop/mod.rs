@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The right Ctrl by its X keycode: by its name, xdotool presses the left one with it.
+pub const HOST: &str = "105";
+
 /// Asks `what` again and again until it has an answer.
 pub fn await_some<T>(name: &str, mut what: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -120,6 +123,8 @@ pub struct Desktop {
 impl Desktop {
     /// Starts it, with a control socket; `None` with a sentence on standard error where nothing draws.
     pub fn start(name: &str, args: &[&str]) -> Option<Self> {
+        // Built before anything waits for it.
+        amber();
         let scratch = Scratch::new(&format!("desktop-{name}"));
         let server = Server::start();
         let mut child = Command::new(env!("CARGO_BIN_EXE_amber-desktop"))
@@ -159,9 +164,9 @@ impl Desktop {
 
     /// A chord with the host key.
     pub fn chord(&self, key: &str) {
-        self.xdotool(&["keydown", "Control_R"]);
+        self.xdotool(&["keydown", HOST]);
         self.press(&[key]);
-        self.xdotool(&["keyup", "Control_R"]);
+        self.xdotool(&["keyup", HOST]);
     }
 
     pub fn title(&self) -> String {
