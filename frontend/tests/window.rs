@@ -2,31 +2,40 @@
 
 mod desktop;
 
-use desktop::{Desktop, HOST, Image, await_some, missing, replays};
+use amber_tests::program::Scratch;
+use desktop::{Desktop, HOST, Image, await_some, missing, replays, run_with_input};
 
 /// Draws in each mode, and lists what keyboard and mouse send.
 const DISPLAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../roms/display/image.bin");
 
+/// A step at which that image waits for a key at its first picture.
+const FIRST_PICTURE: &str = "100000000";
+
 /// The program with that image, stopped at its first picture.
-fn display(name: &str) -> Option<Desktop> {
+fn display(name: &str) -> Option<(Desktop, Scratch)> {
     if let Some(sentence) = missing() {
         eprintln!("{sentence}");
         return None;
     }
-    let args = ["--rom", DISPLAY, "--memory", "64M", "--control", "socket", "--record", "log"];
+    // The image asks for its `i` at once, so a run without a window comes to the first picture.
+    let store = Scratch::new(&format!("desktop-store-{name}"));
+    let folder = store.0.display().to_string();
+    let prepare = ["run", "--headless", "--rom", DISPLAY, "--memory", "64M", "--store", &folder];
+    let until = ["--stop-at", FIRST_PICTURE, "--save-on-exit", "picture"];
+    run_with_input(&[&prepare[..], &until[..]].concat(), b"i");
+    let args = ["--from", "picture", "--store", &folder, "--control", "socket", "--record", "log"];
     let desktop = Desktop::start(name, &args)?;
-    await_some("the machine", || desktop.ctl(&["serial", "i"]));
     desktop.await_text("AMBER DISPLAY");
-    Some(desktop)
+    Some((desktop, store))
 }
 
-/// Waits until the window shows the machine's screen, pixel by pixel; where.
-fn await_screen(desktop: &Desktop) -> (usize, usize, Image) {
+/// Waits until the window shows the machine's screen, so many times enlarged, pixel by pixel; where.
+fn await_screen(desktop: &Desktop, factor: usize) -> (usize, usize, Image) {
     let file = desktop.scratch.0.join("screen.png");
     let target = file.display().to_string();
     await_some("the machine's screen in the window", || {
         desktop.ctl(&["screenshot", &target])?;
-        let screen = Image::read(&file);
+        let screen = Image::read(&file).enlarged(factor);
         let (x, y) = desktop.look().find(&screen)?;
         Some((x, y, screen))
     })
@@ -34,24 +43,18 @@ fn await_screen(desktop: &Desktop) -> (usize, usize, Image) {
 
 #[test]
 fn the_window_shows_the_screen_and_takes_keys_and_mouse() {
-    let Some(desktop) = display("hands") else { return };
-    assert!(desktop.title().starts_with("Amber - image - running - Right Ctrl"), "{}", desktop.title());
-    // Text, planes, 13h, linear: each a picture with more than text's two colours but the first.
-    let mut sizes = Vec::new();
-    for _ in 0..3 {
-        let (x, y, screen) = await_screen(&desktop);
-        assert!(y > 0 && screen.colours() > 1, "below the menu, at {x}, {y}");
-        sizes.push((screen.width, screen.height));
+    let Some((desktop, _store)) = display("hands") else { return };
+    assert!(desktop.title().starts_with("Amber - picture - running - Right Ctrl"), "{}", desktop.title());
+    // Text, planes and mode 13h fit, the last twice as large.
+    for (size, factor) in [((720, 400), 1), ((640, 480), 1), ((320, 200), 2)] {
+        await_some("the next mode", || (screen_size(&desktop) == size).then_some(()));
+        await_screen(&desktop, factor);
         desktop.press(&["space"]);
-        await_some("the next mode", || {
-            let next = await_size(&desktop);
-            (next != (screen.width, screen.height)).then_some(())
-        });
     }
-    assert_eq!(sizes[..2], [(720, 400), (640, 480)]);
+    await_some("the last mode", || (screen_size(&desktop) == (800, 600)).then_some(()));
     desktop.press(&["space"]);
     desktop.await_text("KEYS");
-    let (x, y, screen) = await_screen(&desktop);
+    let (x, y, screen) = await_screen(&desktop, 1);
     desktop.press(&["a", "Pause"]);
     desktop.await_text("1E 9E E1 1D 45 E1 9D C5");
     // The click that takes the mouse is not the guest's; what is moved then is.
@@ -73,7 +76,7 @@ fn the_window_shows_the_screen_and_takes_keys_and_mouse() {
 }
 
 /// The size of the machine's screen.
-fn await_size(desktop: &Desktop) -> (usize, usize) {
+fn screen_size(desktop: &Desktop) -> (usize, usize) {
     let file = desktop.scratch.0.join("size.png");
     let target = file.display().to_string();
     await_some("a picture", || desktop.ctl(&["screenshot", &target]));
@@ -83,7 +86,7 @@ fn await_size(desktop: &Desktop) -> (usize, usize) {
 
 #[test]
 fn chords_pause_step_and_end_the_run_and_lost_keys_go_up() {
-    let Some(desktop) = display("chords") else { return };
+    let Some((desktop, _store)) = display("chords") else { return };
     desktop.press(&["space", "space", "space", "space"]);
     desktop.await_text("KEYS");
     desktop.chord("p");

@@ -1,7 +1,7 @@
 //! A desktop of a test's own: an X server without a screen, the program in it, and a person's hands and eyes.
 
 use amber_tests::program::{Scratch, amber, run};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -47,6 +47,13 @@ impl Image {
         };
         let pixels = bytes[..info.buffer_size()].chunks_exact(samples).map(pixel).collect();
         Self { width: info.width as usize, height: info.height as usize, pixels }
+    }
+
+    /// With each pixel as a square of `factor` pixels a side.
+    pub fn enlarged(&self, factor: usize) -> Self {
+        let (width, height) = (self.width * factor, self.height * factor);
+        let pixel = |n: usize| self.line(n / width / factor)[n % width / factor];
+        Self { width, height, pixels: (0..width * height).map(pixel).collect() }
     }
 
     fn line(&self, y: usize) -> &[[u8; 3]] {
@@ -232,6 +239,13 @@ impl Drop for Desktop {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs amber to its end with this input.
+pub fn run_with_input(args: &[&str], input: &[u8]) {
+    let mut child = Command::new(amber()).args(args).stdin(Stdio::piped()).spawn().expect("amber starts");
+    child.stdin.take().expect("it is piped").write_all(input).expect("amber reads");
+    assert!(child.wait().expect("it is a child").success(), "{args:?}");
 }
 
 /// Whether a log repeats its run, without a window.
