@@ -60,6 +60,8 @@ pub struct App {
     keyboard: Keyboard,
     mouse: Mouse,
     cursor: PhysicalPosition<f64>,
+    /// The pointer the guest has is locked in place.
+    locked: bool,
     drawn: Instant,
     draw_at: Option<Instant>,
     leaving: bool,
@@ -85,6 +87,7 @@ impl App {
             keyboard: Keyboard::default(),
             mouse: Mouse::default(),
             cursor: PhysicalPosition::default(),
+            locked: false,
             drawn: Instant::now(),
             draw_at: None,
             leaving: false,
@@ -270,7 +273,7 @@ impl App {
     fn take_mouse(&mut self) {
         let Some(surface) = &self.surface else { return };
         match surface.grab(true) {
-            Ok(()) => self.contents.grabbed = true,
+            Ok(locked) => (self.contents.grabbed, self.locked) = (true, locked),
             Err(error) => self.notice(format!("{error:#}")),
         }
         self.draw_soon();
@@ -308,7 +311,8 @@ impl App {
     fn mouse_event(&mut self, event: &WindowEvent) -> bool {
         match event {
             WindowEvent::CursorMoved { position, .. } => {
-                self.cursor = *position;
+                let from = std::mem::replace(&mut self.cursor, *position);
+                self.cursor_moved(from);
                 if let Some(place) = self.cursor_in_screen().filter(|_| self.points()) {
                     self.mouse.points(place);
                 }
@@ -320,6 +324,17 @@ impl App {
             _ => return false,
         }
         self.contents.grabbed
+    }
+
+    /// Motion of a pointer that is confined: X servers tell whoever confines it of the device's motion twice.
+    fn cursor_moved(&mut self, from: PhysicalPosition<f64>) {
+        if !self.contents.grabbed || self.locked {
+            return;
+        }
+        self.mouse.moved((self.cursor.x - from.x, self.cursor.y - from.y));
+        if let Some(surface) = &self.surface {
+            self.cursor = surface.recentre(self.cursor);
+        }
     }
 
     /// Whether what is done with the mouse is for the guest.
@@ -442,6 +457,7 @@ impl ApplicationHandler<Event> for App {
     fn device_event(&mut self, _: &ActiveEventLoop, _: DeviceId, event: DeviceEvent) {
         if let DeviceEvent::MouseMotion { delta } = event
             && self.contents.grabbed
+            && self.locked
         {
             self.mouse.moved(delta);
         }

@@ -6,7 +6,7 @@ use egui_wgpu::winit::Painter;
 use egui_wgpu::{RendererOptions, SurfaceConfig, WgpuConfiguration, WgpuSetup};
 use std::sync::Arc;
 use std::time::Duration;
-use winit::dpi::LogicalSize;
+use winit::dpi::{LogicalSize, PhysicalPosition};
 use winit::event::WindowEvent;
 use winit::event_loop::ActiveEventLoop;
 use winit::window::{CursorGrabMode, Fullscreen, Window};
@@ -79,22 +79,33 @@ impl Surface {
         output.viewport_output.get(&ViewportId::ROOT).map_or(Duration::MAX, |view| view.repaint_delay)
     }
 
-    /// Takes the pointer for the guest, or gives it back.
+    /// Takes the pointer for the guest, or gives it back. Whether it is locked in place, and only its device tells of motion.
     ///
     /// # Errors
     /// When the window system does not let it be taken.
-    pub fn grab(&self, taken: bool) -> Result<()> {
+    pub fn grab(&self, taken: bool) -> Result<bool> {
+        let mut locked = false;
         if taken {
             // Not every window system can lock it in place.
-            let locked = self.window.set_cursor_grab(CursorGrabMode::Locked);
-            locked
-                .or_else(|_| self.window.set_cursor_grab(CursorGrabMode::Confined))
-                .context("the window system does not let the mouse be taken")?;
+            locked = self.window.set_cursor_grab(CursorGrabMode::Locked).is_ok();
+            if !locked {
+                let confined = self.window.set_cursor_grab(CursorGrabMode::Confined);
+                confined.context("the window system does not let the mouse be taken")?;
+            }
         } else {
             self.window.set_cursor_grab(CursorGrabMode::None)?;
         }
         self.window.set_cursor_visible(!taken);
-        Ok(())
+        Ok(locked)
+    }
+
+    /// Puts a confined pointer back into the middle when it comes near an edge; where it is then.
+    pub fn recentre(&self, at: PhysicalPosition<f64>) -> PhysicalPosition<f64> {
+        let size = self.window.inner_size();
+        let (width, height) = (f64::from(size.width), f64::from(size.height));
+        let centre = PhysicalPosition::new((width / 2.0).floor(), (height / 2.0).floor());
+        let near = (at.x - centre.x).abs() > width / 4.0 || (at.y - centre.y).abs() > height / 4.0;
+        if near && self.window.set_cursor_position(centre).is_ok() { centre } else { at }
     }
 
     /// Whether keys go to something in the window.

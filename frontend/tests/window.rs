@@ -61,7 +61,8 @@ fn the_window_shows_the_screen_and_takes_keys_and_mouse() {
     desktop.point(x + screen.width / 2, y + screen.height / 2);
     desktop.xdotool(&["click", "1"]);
     desktop.xdotool(&["mousemove_relative", "--", "3", "2"]);
-    desktop.await_text("28 03 FE 00");
+    let text = desktop.await_text("28 03 FE 00");
+    assert_eq!(text.matches("28 03 FE 00").count(), 1, "{text}");
     desktop.press(&[HOST]);
     desktop.xdotool(&["mousemove_relative", "--", "5", "5"]);
     desktop.press(&["b"]);
