@@ -473,6 +473,11 @@ impl Platform {
         self.pci.xhci().and_then(|xhci| xhci.is_ready(Model::Tablet)).unwrap_or(false)
     }
 
+    /// Whether the guest has an absolute pointer that a driver listens to.
+    pub fn has_pointer(&self) -> bool {
+        self.pci.xhci().and_then(|xhci| xhci.is_ready(Model::Tablet)).is_some()
+    }
+
     /// The absolute pointer is somewhere, or a button of it changes; nothing happens where no driver listens to it.
     pub fn point(&mut self, dma: &mut dyn Dma, event: PointerEvent) {
         let Self { clock, irqs, effects, pci, .. } = self;

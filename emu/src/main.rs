@@ -1,6 +1,6 @@
 //! The command-line program `amber`.
 
-use amber_emu::cli::args::{Cli, Command, RunArgs};
+use amber_emu::cli::args::{Cli, Command, RunArgs, sentence};
 use amber_emu::cli::fault;
 use amber_emu::cli::run::{self, exit};
 use amber_emu::cli::{bench, bisect, ctl, disk, replay, share, snapshot};
@@ -33,16 +33,11 @@ fn main() {
     std::process::exit(code);
 }
 
-/// Says what is wrong with a command line in one sentence, as for any bad input; or shows the help asked for.
+/// Says what is wrong with a command line, as for any bad input; or shows the help asked for.
 fn refuse(error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
-    let text = error.render().to_string();
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let first = words(text.split("\n\n").next().unwrap_or(&text));
-    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
-    let sentence = tips.fold(first, |sentence, tip| format!("{sentence}; {}", words(tip)));
-    eprintln!("amber: {}", sentence.strip_prefix("error: ").unwrap_or(&sentence));
+    eprintln!("amber: {}", sentence(error));
     std::process::exit(exit::BAD_INPUT);
 }

@@ -154,6 +154,11 @@ impl Key {
         KEYS.iter().find(|(known, ..)| *known == name).map(|(_, key, _)| *key)
     }
 
+    /// Every key of a keyboard with 104 keys, and the one beside the left Shift that others have.
+    pub fn all() -> impl Iterator<Item = Self> {
+        KEYS.iter().map(|(_, key, _)| *key)
+    }
+
     /// Its name, if it is one of a keyboard with 104 keys.
     pub fn name(self) -> Option<&'static str> {
         KEYS.iter().find(|(_, key, _)| *key == self).map(|(name, ..)| *name)

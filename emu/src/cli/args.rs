@@ -322,6 +322,16 @@ impl RunArgs {
     }
 }
 
+/// What is wrong with a command line, in one sentence.
+pub fn sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let first = words(text.split("\n\n").next().unwrap_or(&text));
+    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let sentence = tips.fold(first, |sentence, tip| format!("{sentence}; {}", words(tip)));
+    sentence.strip_prefix("error: ").unwrap_or(&sentence).to_owned()
+}
+
 /// Overwrites a value only if it was given.
 fn set<T: Clone>(to: &mut T, given: &Option<T>) {
     if let Some(value) = given {

@@ -54,16 +54,21 @@ impl Console {
 
     /// A console that takes no input, on standard output.
     pub fn silent() -> Self {
+        Self::deaf(Box::new(std::io::BufWriter::new(std::io::stdout())), None, None)
+    }
+
+    /// A console that takes no input, with an output of its own.
+    pub fn deaf(output: Box<dyn Write>, debug: Option<Box<dyn Write>>, pacer: Option<Pacer>) -> Self {
         Self {
-            output: Box::new(std::io::BufWriter::new(std::io::stdout())),
-            debug: None,
+            output,
+            debug,
             end_of_input: None,
             input: None,
             interactive: false,
             escaped: false,
             quit: false,
             save: false,
-            pacer: None,
+            pacer,
             pending: VecDeque::new(),
             _terminal: None,
         }
@@ -77,6 +82,11 @@ impl Console {
     /// Whether the user asked for a snapshot (Ctrl-A s) since the last call.
     pub fn take_save_request(&mut self) -> bool {
         std::mem::take(&mut self.save)
+    }
+
+    /// Where virtual time keeps to the wall clock, it does so from `now`, ns, on: it stood still, or jumped.
+    pub fn keep_time_from(&mut self, now: u64) {
+        self.pacer = self.pacer.map(|_| Pacer::new(now));
     }
 
     /// Whether virtual time keeps to the wall clock.

@@ -71,8 +71,13 @@ pub fn report(panic: &Panic, config: Option<&MachineConfig>, machine: Option<&Ma
     if panic.lost_its_reader() {
         return exit::READER_LEFT;
     }
-    eprintln!("{}", sentence(panic, &std::env::temp_dir(), config, machine));
+    eprintln!("{}", told(panic, config, machine));
     exit::INTERNAL
+}
+
+/// Saves what is known of a fault; the sentence that says so.
+pub fn told(panic: &Panic, config: Option<&MachineConfig>, machine: Option<&Machine>) -> String {
+    sentence(panic, &std::env::temp_dir(), config, machine)
 }
 
 fn sentence(

@@ -2,10 +2,11 @@
 
 use super::console::Console;
 use super::hands::Hands;
+use super::onlooker::Onlooker;
 use super::ports::Ports;
 use crate::control::{Call, Calls, Server};
 use crate::input::{Record, Recorder};
-use crate::machine::{Gesture, HostIo, Ready};
+use crate::machine::{Gesture, HostIo, Machine, Ready};
 use crate::net::{Idle, Link};
 use crate::sound::Recording;
 use amber_devices::sound::Sound;
@@ -18,8 +19,14 @@ const CHUNK: usize = 64;
 pub struct SessionHost {
     pub console: Console,
     pub recorder: Option<Recorder>,
-    /// Removed with this value.
-    pub control: Option<(Server, Calls)>,
+    /// The control socket, removed with this value.
+    pub server: Option<Server>,
+    /// What is asked of the machine, there and by a window.
+    pub calls: Option<Calls>,
+    /// Who watches.
+    pub onlooker: Option<Box<dyn Onlooker>>,
+    /// It wants to look.
+    look_due: bool,
     /// Where sound goes.
     pub sound: Recording,
     /// Typed by other programs.
@@ -41,11 +48,14 @@ pub struct SessionHost {
 
 impl SessionHost {
     /// A host with a console.
-    pub fn new(console: Console, recorder: Option<Recorder>, control: Option<(Server, Calls)>) -> Self {
+    pub fn new(console: Console, recorder: Option<Recorder>, calls: Option<Calls>) -> Self {
         Self {
             console,
             recorder,
-            control,
+            server: None,
+            calls,
+            onlooker: None,
+            look_due: false,
             sound: Recording::default(),
             typed: VecDeque::new(),
             link: None,
@@ -70,8 +80,16 @@ impl SessionHost {
 
     /// The next thing another program asks for; waited for with `paused`.
     pub fn next_call(&self, paused: bool) -> Option<Call> {
-        let (_, calls) = self.control.as_ref()?;
+        let calls = self.calls.as_ref()?;
         if paused { calls.wait() } else { calls.take() }
+    }
+
+    /// Lets the onlooker look, if it wants to, or there is something new for certain.
+    pub fn show(&mut self, machine: &mut Machine, paused: bool) {
+        let due = std::mem::take(&mut self.look_due) || paused;
+        if let Some(onlooker) = self.onlooker.as_mut().filter(|_| due) {
+            onlooker.look(machine, paused);
+        }
     }
 
     /// Types for the guest.
@@ -157,7 +175,7 @@ impl HostIo for SessionHost {
     }
 
     fn may_input(&self) -> bool {
-        self.console.may_input() || !self.typed.is_empty() || self.ports.any() || self.control.is_some()
+        self.console.may_input() || !self.typed.is_empty() || self.ports.any() || self.calls.is_some()
     }
 
     fn end_of_input(&self) -> Option<u8> {
@@ -172,6 +190,7 @@ impl HostIo for SessionHost {
 
     fn attend(&mut self) {
         self.console.attend();
+        self.look_due |= self.onlooker.as_mut().is_some_and(|onlooker| onlooker.wants_to_look());
     }
 
     fn pace(&mut self, now: u64) {
@@ -188,7 +207,7 @@ impl HostIo for SessionHost {
     }
 
     fn stop_requested(&self) -> bool {
-        let called = || self.control.as_ref().is_some_and(|(_, calls)| calls.any());
-        !self.deaf && (self.parts_changed || self.console.stop_requested() || called())
+        let called = || self.calls.as_ref().is_some_and(Calls::any);
+        !self.deaf && (self.parts_changed || self.look_due || self.console.stop_requested() || called())
     }
 }

@@ -7,7 +7,7 @@ use super::pace::Pacer;
 use super::session::Session;
 use super::{build, cable, fault, from, log, overlays, report, trace};
 use crate::config::{ConsoleChoice, Debugcon, Firmware, Guest, MachineConfig, Pace};
-use crate::control::Server;
+use crate::control::{Caller, Calls, Server};
 use crate::gdb;
 use crate::input::{Input, Record, Recorder, Start};
 use crate::machine::{Machine, Stop};
@@ -83,7 +83,8 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let pacer = (config.effective_pace(terminal) == Pace::Real).then(|| Pacer::new(machine.now()));
     let console = Console::new(debug, monitor.then_some(END_OF_INPUT), pacer);
-    let mut host = host(&config, &mut machine, console)?;
+    let calls = config.control.is_some().then(Calls::new);
+    let mut host = host(&config, &mut machine, console, calls)?;
     let mut session = Session::new(&mut machine, &config, parent)?;
     let started = Instant::now();
     let until = config.stop_at.unwrap_or(u64::MAX).min(config.limit.unwrap_or(u64::MAX));
@@ -100,9 +101,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
             return Ok(fault::report(&panic, Some(&config), Some(session.machine)));
         }
     };
-    let pictured = last_screenshots(&config, session.machine);
-    let saved = session.finish();
-    let recorded = end_recording(&mut host, &mut machine).and(host.sound.finish(machine.now()));
+    let ended = end(&mut session, &mut host);
     drop(host);
     let limited = stop == Stop::Step && config.stop_at.is_none_or(|stop_at| machine.step() < stop_at);
     if limited || matches!(stop, Stop::TripleFault(_) | Stop::Hung) {
@@ -118,12 +117,15 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     if config.hash {
         eprintln!("state-hash {}", machine.state_hash());
     }
-    saved.and(recorded).and(pictured)?;
+    ended?;
     Ok(if limited { exit::LIMIT } else { exit::code(stop) })
 }
 
 /// The machine to run, and the snapshot it goes on from.
-fn start(config: &MachineConfig, asked: &MachineArgs) -> Result<(Machine, Option<SnapshotId>)> {
+///
+/// # Errors
+/// One sentence naming the file, field or option at fault.
+pub fn start(config: &MachineConfig, asked: &MachineArgs) -> Result<(Machine, Option<SnapshotId>)> {
     Ok(match config.guest()? {
         Guest::Snapshot(snapshot) => {
             let from::Origin { machine, id } = from::load(config, asked, snapshot)?;
@@ -133,8 +135,16 @@ fn start(config: &MachineConfig, asked: &MachineArgs) -> Result<(Machine, Option
     })
 }
 
-/// What the run is recorded to, and what other programs reach it by.
-fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Result<SessionHost> {
+/// What the run is recorded to, and what it is asked by; of `calls`, the caller is the control socket's.
+///
+/// # Errors
+/// When a file or the socket cannot be made, or the machine has not what is asked for.
+pub fn host(
+    config: &MachineConfig,
+    machine: &mut Machine,
+    console: Console,
+    calls: Option<(Caller, Calls)>,
+) -> Result<SessionHost> {
     let recorder = match &config.record {
         Some(file) => {
             let start = Start::new(machine.state_hash(), machine.inputs(), config.to_toml()?);
@@ -142,11 +152,13 @@ fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Resu
         }
         None => None,
     };
-    let listen = |path: &std::path::PathBuf| {
-        Server::listen(path).with_context(|| format!("--control {}: cannot be listened to", path.display()))
-    };
-    let control = config.control.as_ref().map(listen).transpose()?;
-    let mut host = SessionHost::new(console, recorder, control);
+    let (caller, calls) = calls.unzip();
+    let mut host = SessionHost::new(console, recorder, calls);
+    if let Some((path, caller)) = config.control.as_ref().zip(caller) {
+        let server = Server::listen(path, caller);
+        host.server =
+            Some(server.with_context(|| format!("--control {}: cannot be listened to", path.display()))?);
+    }
     host.sound = Recording::begin(&config.audio, machine.now())?;
     host.ports.has_terminal = config.console == ConsoleChoice::Virtio;
     if host.ports.has_terminal && !machine.has_console() {
@@ -154,6 +166,18 @@ fn host(config: &MachineConfig, machine: &mut Machine, console: Console) -> Resu
     }
     host.link = cable::lay(&config.net, machine.equipment().nic.as_ref())?;
     Ok(host)
+}
+
+/// Ends a run: the last pictures and snapshot, and the recordings.
+///
+/// # Errors
+/// When something of that cannot be written; all else is.
+pub fn end(session: &mut Session, host: &mut SessionHost) -> Result<()> {
+    let pictured = last_screenshots(session.config, session.machine);
+    let saved = session.finish();
+    let recorded = end_recording(host, session.machine);
+    let heard = host.sound.finish(session.machine.now());
+    saved.and(recorded).and(heard).and(pictured)
 }
 
 /// Ends the recording with the state the run ended in.
@@ -170,7 +194,11 @@ fn last_screenshots(config: &MachineConfig, machine: &Machine) -> Result<()> {
     files.try_for_each(|file| screenshot::write(&machine.picture(), file)).context("--screenshot")
 }
 
-fn open_debugcon(target: &Debugcon) -> Result<Box<dyn Write>> {
+/// Opens what the debug consoles are written to.
+///
+/// # Errors
+/// When the file cannot be created.
+pub fn open_debugcon(target: &Debugcon) -> Result<Box<dyn Write>> {
     Ok(match target {
         Debugcon::Stderr => Box::new(std::io::stderr()),
         Debugcon::File(path) => {

@@ -185,7 +185,9 @@ impl<'a> Session<'a> {
         host.parts_changed = false;
         self.leaving.look(self.machine);
         self.let_go_of_cable(host);
-        while let Some(call) = host.next_call(self.paused) {
+        loop {
+            host.show(self.machine, self.paused);
+            let Some(call) = host.next_call(self.paused) else { return };
             let Some(call) = self.ask_to_leave(call, host) else { continue };
             let outcome = self.answer(&call.method, host);
             call.answer(outcome.map_err(|e| format!("{e:#}")));
@@ -199,7 +201,7 @@ impl<'a> Session<'a> {
         match method {
             Method::Status => {}
             Method::Pause => self.paused = true,
-            Method::Resume => self.paused = false,
+            Method::Resume => self.resume(host),
             Method::Step { count } => return self.step(*count, host),
             Method::Save { name } => return self.save_and_wait(name),
             Method::Load { snapshot } => self.load(snapshot, host)?,
@@ -254,6 +256,13 @@ impl<'a> Session<'a> {
         let mut status = self.status();
         status["gestures-waiting"] = json!(host.hands.waiting());
         Ok(status)
+    }
+
+    fn resume(&mut self, host: &mut SessionHost) {
+        if std::mem::take(&mut self.paused) {
+            // The guest does not catch up the time it stood still.
+            host.console.keep_time_from(self.machine.now());
+        }
     }
 
     fn give_port(&self, port: u8, text: &str, host: &mut SessionHost) -> Result<()> {
@@ -348,6 +357,7 @@ impl<'a> Session<'a> {
         }
         machine.fetch_ahead();
         *self.machine = machine;
+        host.console.keep_time_from(self.machine.now());
         self.leaving.forget();
         host.hands.rest();
         self.parent = Some(found.id);
@@ -368,7 +378,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When a save failed.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(&mut self) -> Result<()> {
         let last = match &self.config.save_on_exit {
             Some(name) => self.save(name),
             None => Ok(()),

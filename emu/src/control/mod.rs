@@ -1,11 +1,13 @@
 //! The control socket: another program's way to a running machine. JSON lines over a Unix socket, one request and one
-//! answer each; `docs/control.md` lists the methods.
+//! answer each; `docs/control.md` lists the methods. A window in the machine's process asks the same by a `Caller`.
 
+mod calls;
 pub mod keys;
 mod server;
 pub(crate) mod socket;
 
-pub use server::{Call, Calls, Server};
+pub use calls::{Call, Caller, Calls};
+pub use server::Server;
 pub use socket::UnixStream;
 
 use serde::{Deserialize, Serialize};

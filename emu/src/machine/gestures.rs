@@ -39,6 +39,11 @@ impl Ready {
 }
 
 impl Machine {
+    /// Whether the guest listens to an absolute pointer.
+    pub fn has_pointer(&self) -> bool {
+        self.platform.has_pointer()
+    }
+
     /// Asks the host for what the person does now; whether it did anything.
     pub(super) fn take_gestures(&mut self, host: &mut dyn HostIo) -> bool {
         for n in 0..AT_ONCE {

@@ -1,0 +1,72 @@
+//! What a person can have done by the menu, and by chords with the host key.
+
+use super::geometry::Scaling;
+use winit::keyboard::KeyCode;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Pause, or resume.
+    Pause,
+    /// One instruction of a paused machine.
+    Step,
+    Reset,
+    Power,
+    /// The machine that ended, from its start.
+    StartAgain,
+    Screenshot,
+    Paste,
+    CopyText,
+    FullScreen,
+    Scale(Scaling),
+    /// The other of screen and serial port.
+    OtherView,
+    ReleaseMouse,
+    /// Keys the window system or the host key keep from the guest.
+    Keys(&'static str),
+    /// The sentence was read.
+    Dismiss,
+    Quit,
+}
+
+/// The chords: the key beside the host key, its name, and what it does.
+const CHORDS: [(KeyCode, &str, Action); 14] = [
+    (KeyCode::KeyP, "P", Action::Pause),
+    (KeyCode::KeyN, "N", Action::Step),
+    (KeyCode::KeyR, "R", Action::Reset),
+    (KeyCode::KeyO, "O", Action::Power),
+    (KeyCode::KeyA, "A", Action::StartAgain),
+    (KeyCode::KeyS, "S", Action::Screenshot),
+    (KeyCode::KeyV, "V", Action::Paste),
+    (KeyCode::KeyC, "C", Action::CopyText),
+    (KeyCode::KeyF, "F", Action::FullScreen),
+    (KeyCode::Digit1, "1", Action::Scale(Scaling::Integer)),
+    (KeyCode::Digit2, "2", Action::Scale(Scaling::Aspect)),
+    (KeyCode::Digit3, "3", Action::Scale(Scaling::Stretch)),
+    (KeyCode::KeyT, "T", Action::OtherView),
+    (KeyCode::KeyQ, "Q", Action::Quit),
+];
+
+/// What a chord does.
+pub fn chord(code: KeyCode) -> Option<Action> {
+    CHORDS.iter().find(|(known, ..)| *known == code).map(|(.., action)| *action)
+}
+
+/// The key of an action's chord, as menus show it.
+pub fn chord_name(action: Action) -> Option<&'static str> {
+    CHORDS.iter().find(|(.., known)| *known == action).map(|(_, name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_chords_are_one() {
+        for (n, (code, name, action)) in CHORDS.iter().enumerate() {
+            assert_eq!(chord(*code), Some(*action));
+            assert_eq!(chord_name(*action), Some(*name));
+            assert!(CHORDS[..n].iter().all(|(other, ..)| other != code), "{name}");
+        }
+    }
+}

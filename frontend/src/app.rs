@@ -1,0 +1,461 @@
+//! The program: the window's events to the machine, the machine's news to the window.
+
+use super::action::Action;
+use super::contents::Contents;
+use super::glance::{News, Slot};
+use super::keyboard::{HOST, Keyboard, Stroke};
+use super::machine::{Ended, Plan};
+use super::mouse::Mouse;
+use super::status::{State, title};
+use super::terminal;
+use super::window::Surface;
+use amber_emu::control::{Caller, Method};
+use anyhow::Result;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use winit::application::ApplicationHandler;
+use winit::dpi::PhysicalPosition;
+use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, MouseButton, WindowEvent};
+use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
+use winit::keyboard::PhysicalKey;
+use winit::platform::modifier_supplement::KeyEventExtModifierSupplement;
+use winit::window::WindowId;
+
+/// From one drawing to the next, at least.
+const FRAME: Duration = Duration::from_millis(15);
+
+/// What wakes the window.
+#[derive(Debug)]
+pub enum Event {
+    /// Something new of the machine waits.
+    News,
+    /// The machine's answer.
+    Answered(About, Result<Value, String>),
+    Ended(Ended),
+}
+
+/// What an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Nobody waits for it.
+    Nothing,
+    /// The screen's characters, for the clipboard.
+    Text,
+    /// A picture was written.
+    Screenshot,
+}
+
+/// See the module.
+pub struct App {
+    proxy: EventLoopProxy<Event>,
+    /// What is to run, or why nothing is, until the window is open.
+    plan: Option<Result<Plan>>,
+    /// What runs, or ran.
+    started: Option<Plan>,
+    surface: Option<Surface>,
+    contents: Contents,
+    slot: Arc<Slot>,
+    caller: Option<Caller>,
+    keyboard: Keyboard,
+    mouse: Mouse,
+    cursor: PhysicalPosition<f64>,
+    drawn: Instant,
+    draw_at: Option<Instant>,
+    leaving: bool,
+    /// Why there is no window, or the machine could not run.
+    pub failed: Option<String>,
+}
+
+impl App {
+    pub fn new(proxy: EventLoopProxy<Event>, plan: Result<Plan>) -> Self {
+        let waker = proxy.clone();
+        // A window that is gone hears nothing.
+        let slot = Slot::new(move || drop(waker.send_event(Event::News)));
+        let (name, serial) =
+            plan.as_ref().map_or(("no machine".to_owned(), false), |plan| (plan.name.clone(), plan.serial));
+        Self {
+            proxy,
+            plan: Some(plan),
+            started: None,
+            surface: None,
+            contents: Contents::new(name, serial),
+            slot,
+            caller: None,
+            keyboard: Keyboard::default(),
+            mouse: Mouse::default(),
+            cursor: PhysicalPosition::default(),
+            drawn: Instant::now(),
+            draw_at: None,
+            leaving: false,
+            failed: None,
+        }
+    }
+
+    fn start(&mut self, plan: Result<Plan>) {
+        let proxy = self.proxy.clone();
+        let ended = move |ended| drop(proxy.send_event(Event::Ended(ended)));
+        self.started = plan.as_ref().ok().cloned();
+        match plan.and_then(|plan| plan.start(Arc::clone(&self.slot), ended)) {
+            Ok(caller) => self.caller = Some(caller),
+            Err(error) => self.ended(Ended::failed(format!("{error:#}"))),
+        }
+    }
+
+    /// Runs the machine that ended from its start.
+    fn start_again(&mut self) {
+        let Some(plan) = self.started.clone().filter(|_| self.contents.state == State::Ended) else { return };
+        self.contents.forget_machine();
+        self.failed = None;
+        self.set_title();
+        self.start(Ok(plan));
+    }
+
+    /// Asks the machine. What it refuses is shown as a sentence.
+    fn ask(&self, method: Method, about: About) {
+        let Some(caller) = &self.caller else { return };
+        let proxy = self.proxy.clone();
+        caller.ask(method, move |outcome| {
+            if outcome.is_err() || about != About::Nothing {
+                drop(proxy.send_event(Event::Answered(about, outcome)));
+            }
+        });
+    }
+
+    fn keys(&self, keys: String) {
+        self.ask(Method::Key { keys }, About::Nothing);
+    }
+
+    fn draw_soon(&mut self) {
+        let at = (self.drawn + FRAME).max(Instant::now());
+        self.draw_at = Some(self.draw_at.map_or(at, |other| other.min(at)));
+    }
+
+    fn notice(&mut self, sentence: String) {
+        self.contents.notice = Some(sentence);
+        self.draw_soon();
+    }
+
+    fn take_news(&mut self) {
+        let News { picture, glance, serial } = self.slot.take();
+        if let Some(picture) = picture {
+            self.contents.show(picture);
+        }
+        self.contents.terminal.hear(&serial);
+        if let Some(glance) = glance {
+            self.contents.glance = glance;
+            self.contents.meter.read(Instant::now(), glance);
+            if self.contents.state != State::Ended {
+                self.set_state(if glance.paused { State::Paused } else { State::Running });
+            }
+        }
+        self.draw_soon();
+    }
+
+    fn set_state(&mut self, state: State) {
+        if self.contents.state != state {
+            self.contents.state = state;
+            self.set_title();
+        }
+    }
+
+    fn set_title(&self) {
+        if let Some(surface) = &self.surface {
+            surface.window.set_title(&title(&self.contents.name, self.contents.state));
+        }
+    }
+
+    fn answered(&mut self, about: About, outcome: Result<Value, String>) {
+        match (about, outcome) {
+            (_, Err(sentence)) => self.notice(sentence),
+            (About::Text, Ok(answer)) => self.copy(answer["text"].as_str().unwrap_or_default().to_owned()),
+            (About::Screenshot, Ok(answer)) => {
+                let file = answer["file"].as_str().unwrap_or_default().to_owned();
+                self.notice(format!("The screen was written to {file}."));
+            }
+            (About::Nothing, Ok(_)) => {}
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        self.take_news();
+        self.caller = None;
+        self.give_mouse_back();
+        self.set_state(State::Ended);
+        if ended.failed {
+            eprintln!("amber-desktop: {}", ended.sentence);
+            self.failed = Some(ended.sentence.clone());
+        }
+        self.notice(ended.sentence);
+    }
+
+    fn copy(&mut self, text: String) {
+        if let Some(surface) = &mut self.surface {
+            surface.state.set_clipboard_text(text);
+        }
+    }
+
+    fn paste(&mut self) {
+        let text = self.surface.as_mut().and_then(|surface| surface.state.clipboard_text());
+        match (text, self.contents.serial) {
+            (None, _) => self.notice("There is no text to paste.".to_owned()),
+            (Some(text), true) => {
+                self.ask(Method::Serial { text: text.replace('\n', "\r") }, About::Nothing);
+            }
+            (Some(text), false) => self.ask(Method::Type { text }, About::Nothing),
+        }
+    }
+
+    fn copy_text(&mut self) {
+        match self.contents.serial {
+            true => self.copy(self.contents.terminal.text()),
+            false => self.ask(Method::Text, About::Text),
+        }
+    }
+
+    fn screenshot(&self) {
+        let name = format!("amber-{}-{}.png", self.contents.name, self.contents.glance.step);
+        let file = std::env::current_dir().unwrap_or_default().join(name);
+        self.ask(Method::Screenshot { file }, About::Screenshot);
+    }
+
+    fn act(&mut self, action: Action, event_loop: &ActiveEventLoop) {
+        let paused = self.contents.state == State::Paused;
+        match action {
+            Action::Pause => self.ask(if paused { Method::Resume } else { Method::Pause }, About::Nothing),
+            Action::Step => self.ask(Method::Step { count: 1 }, About::Nothing),
+            Action::Reset => self.ask(Method::Reset, About::Nothing),
+            Action::Power => self.ask(Method::Power, About::Nothing),
+            Action::StartAgain => self.start_again(),
+            Action::Screenshot => self.screenshot(),
+            Action::Paste => self.paste(),
+            Action::CopyText => self.copy_text(),
+            Action::FullScreen => self.full_screen(),
+            Action::Scale(scaling) => self.contents.scaling = scaling,
+            Action::OtherView => self.other_view(),
+            Action::ReleaseMouse => self.give_mouse_back(),
+            Action::Keys(keys) => self.keys(keys.to_owned()),
+            Action::Dismiss => self.contents.notice = None,
+            Action::Quit => self.leave(event_loop),
+        }
+        self.draw_soon();
+    }
+
+    fn full_screen(&mut self) {
+        let Some(surface) = &self.surface else { return };
+        self.contents.full_screen = !surface.is_full_screen();
+        surface.set_full_screen(self.contents.full_screen);
+    }
+
+    fn other_view(&mut self) {
+        self.give_mouse_back();
+        self.release_keys();
+        self.contents.serial = !self.contents.serial;
+    }
+
+    fn release_keys(&mut self) {
+        if let Some(keys) = self.keyboard.release_all() {
+            self.keys(keys);
+        }
+    }
+
+    /// Ends the run, and then the program. Who asks twice does not wait for the machine.
+    fn leave(&mut self, event_loop: &ActiveEventLoop) {
+        if self.caller.is_none() || std::mem::replace(&mut self.leaving, true) {
+            event_loop.exit();
+        }
+        self.ask(Method::Quit, About::Nothing);
+    }
+
+    fn take_mouse(&mut self) {
+        let Some(surface) = &self.surface else { return };
+        match surface.grab(true) {
+            Ok(()) => self.contents.grabbed = true,
+            Err(error) => self.notice(format!("{error:#}")),
+        }
+        self.draw_soon();
+    }
+
+    fn give_mouse_back(&mut self) {
+        if !std::mem::take(&mut self.contents.grabbed) {
+            return;
+        }
+        self.mouse.release_all();
+        self.report_mouse();
+        if let Some(Err(error)) = self.surface.as_ref().map(|surface| surface.grab(false)) {
+            self.notice(format!("{error:#}"));
+        }
+        self.draw_soon();
+    }
+
+    /// Whether the pointer is the guest's where it is.
+    fn points(&self) -> bool {
+        self.contents.glance.pointer && !self.contents.grabbed
+    }
+
+    fn report_mouse(&mut self) {
+        if let Some(method) = self.mouse.report(self.points()) {
+            self.ask(method, About::Nothing);
+        }
+    }
+
+    /// Where in the machine's screen the cursor is, unless something of the window is in front of it.
+    fn cursor_in_screen(&self) -> Option<(u16, u16)> {
+        self.contents.place.filter(|_| !self.contents.menu_is_open)?.pointer(self.cursor.x, self.cursor.y)
+    }
+
+    /// What the guest has of the mouse's events. Whether it has them for itself.
+    fn mouse_event(&mut self, event: &WindowEvent) -> bool {
+        match event {
+            WindowEvent::CursorMoved { position, .. } => {
+                self.cursor = *position;
+                if let Some(place) = self.cursor_in_screen().filter(|_| self.points()) {
+                    self.mouse.points(place);
+                }
+            }
+            WindowEvent::MouseInput { state, button, .. } => {
+                return self.mouse_button(*button, *state == ElementState::Pressed);
+            }
+            WindowEvent::MouseWheel { delta, .. } if self.has_mouse() => self.mouse.turned(*delta),
+            _ => return false,
+        }
+        self.contents.grabbed
+    }
+
+    /// Whether what is done with the mouse is for the guest.
+    fn has_mouse(&self) -> bool {
+        self.contents.grabbed || self.points() && self.cursor_in_screen().is_some()
+    }
+
+    fn mouse_button(&mut self, button: MouseButton, pressed: bool) -> bool {
+        if self.has_mouse() || !pressed && self.points() {
+            self.mouse.button(button, pressed);
+            return self.contents.grabbed;
+        }
+        let runs = matches!(self.contents.state, State::Running | State::Paused);
+        if pressed && runs && self.cursor_in_screen().is_some() {
+            self.take_mouse();
+            return self.contents.grabbed;
+        }
+        false
+    }
+
+    /// A key. Whether it is not egui's.
+    fn key(&mut self, event: &KeyEvent, event_loop: &ActiveEventLoop) -> bool {
+        let PhysicalKey::Code(code) = event.physical_key else { return false };
+        let pressed = event.state == ElementState::Pressed;
+        let in_menu = self.contents.menu_is_open || self.surface.as_ref().is_some_and(Surface::wants_keys);
+        let for_host = code == HOST || self.keyboard.holds_host();
+        if in_menu && pressed && !for_host {
+            return false;
+        }
+        if self.contents.serial && pressed && !for_host {
+            let text = event.text_with_all_modifiers();
+            if let Some(text) = terminal::sent(event, text) {
+                self.ask(Method::Serial { text }, About::Nothing);
+            }
+            return true;
+        }
+        // The guest's keyboard repeats by itself.
+        if event.repeat {
+            return true;
+        }
+        match self.keyboard.key(code, pressed) {
+            Stroke::Guest(keys) => self.keys(keys),
+            Stroke::Action(action) => self.act(action, event_loop),
+            Stroke::Nothing => {}
+        }
+        true
+    }
+
+    fn draw(&mut self, event_loop: &ActiveEventLoop) {
+        let Self { surface: Some(surface), contents, .. } = self else { return };
+        let mut actions = Vec::new();
+        let stays = surface.draw(|ui| {
+            // Only the last pass counts.
+            actions.clear();
+            contents.draw(ui, &mut actions);
+        });
+        self.drawn = Instant::now();
+        self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
+        for action in actions {
+            self.act(action, event_loop);
+        }
+    }
+
+    fn focus_lost(&mut self) {
+        self.release_keys();
+        self.mouse.release_all();
+        self.give_mouse_back();
+    }
+}
+
+impl ApplicationHandler<Event> for App {
+    fn resumed(&mut self, event_loop: &ActiveEventLoop) {
+        let Some(plan) = self.plan.take() else { return };
+        match Surface::open(event_loop, &title(&self.contents.name, self.contents.state)) {
+            Ok(surface) => self.surface = Some(surface),
+            Err(error) => {
+                self.failed = Some(format!("{error:#}"));
+                eprintln!("amber-desktop: {error:#}");
+                return event_loop.exit();
+            }
+        }
+        self.start(plan);
+        self.draw_soon();
+    }
+
+    fn user_event(&mut self, event_loop: &ActiveEventLoop, event: Event) {
+        match event {
+            Event::News => self.take_news(),
+            Event::Answered(about, outcome) => self.answered(about, outcome),
+            Event::Ended(ended) => {
+                let leaves = self.leaving || ended.asked;
+                self.ended(ended);
+                if leaves {
+                    event_loop.exit();
+                }
+            }
+        }
+    }
+
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
+        let taken = match &event {
+            WindowEvent::RedrawRequested => return self.draw(event_loop),
+            WindowEvent::CloseRequested => return self.leave(event_loop),
+            WindowEvent::Focused(false) => {
+                self.focus_lost();
+                false
+            }
+            WindowEvent::KeyboardInput { event, is_synthetic, .. } => {
+                // Keys that were down when the window got the keyboard were meant for another.
+                *is_synthetic && event.state == ElementState::Pressed || self.key(event, event_loop)
+            }
+            event => self.mouse_event(event),
+        };
+        let drawn = !taken && self.surface.as_mut().is_some_and(|surface| surface.hear(&event));
+        if drawn {
+            self.draw_soon();
+        }
+    }
+
+    fn device_event(&mut self, _: &ActiveEventLoop, _: DeviceId, event: DeviceEvent) {
+        if let DeviceEvent::MouseMotion { delta } = event
+            && self.contents.grabbed
+        {
+            self.mouse.moved(delta);
+        }
+    }
+
+    fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        self.report_mouse();
+        if self.draw_at.is_some_and(|at| at <= Instant::now()) {
+            self.draw_at = None;
+            if let Some(surface) = &self.surface {
+                surface.window.request_redraw();
+            }
+        }
+        let next = self.draw_at.into_iter().chain(self.mouse.report_at()).min();
+        event_loop.set_control_flow(next.map_or(ControlFlow::Wait, ControlFlow::WaitUntil));
+    }
+}

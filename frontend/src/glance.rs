@@ -1,0 +1,185 @@
+//! What the window sees of the machine: the last of it, handed over without either waiting for the other.
+
+use amber_devices::display::Picture;
+use amber_emu::cli::onlooker::Onlooker;
+use amber_emu::machine::{Machine, Seen};
+use egui::ColorImage;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// From one look to the next, at least: 60 times a second.
+const LOOK: Duration = Duration::from_micros(16_600);
+/// How often the window hears of a machine whose screen does not change.
+const TELL: Duration = Duration::from_millis(250);
+/// Most bytes of the serial port that wait for the window; of more the first half is lost.
+const SERIAL_MAX: usize = 1 << 18;
+
+/// Where the machine stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    pub step: u64,
+    /// Virtual time, ns.
+    pub now: u64,
+    pub paused: bool,
+    /// A driver listens to an absolute pointer.
+    pub pointer: bool,
+}
+
+/// What is new.
+#[derive(Default)]
+pub struct News {
+    pub picture: Option<ColorImage>,
+    pub glance: Option<Glance>,
+    pub serial: Vec<u8>,
+}
+
+/// Between the machine's thread and the window's.
+pub struct Slot {
+    waiting: Mutex<(News, bool)>,
+    /// Wakes the window.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Slot {
+    /// A slot whose other end is woken by `wake`.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), wake: Box::new(wake) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (News, bool)> {
+        // Whoever panicked here left whole values.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is new; with `tell` the window is woken, if it was not already.
+    fn put(&self, tell: bool, change: impl FnOnce(&mut News)) {
+        let mut waiting = self.lock();
+        change(&mut waiting.0);
+        let wakes = tell && !std::mem::replace(&mut waiting.1, true);
+        drop(waiting);
+        if wakes {
+            (self.wake)();
+        }
+    }
+
+    /// All that is new since the last time.
+    pub fn take(&self) -> News {
+        std::mem::take(&mut *self.lock()).0
+    }
+}
+
+/// The window's eyes, in the machine's thread.
+pub struct Eyes {
+    slot: Arc<Slot>,
+    seen: Seen,
+    looked: Option<Instant>,
+    told: Option<(Instant, Glance)>,
+}
+
+impl Eyes {
+    pub fn new(slot: Arc<Slot>) -> Self {
+        Self { slot, seen: Seen::default(), looked: None, told: None }
+    }
+}
+
+fn image(picture: &Picture) -> ColorImage {
+    let size = [picture.width as usize, picture.height as usize];
+    ColorImage::from_rgba_premultiplied(size, &picture.pixels)
+}
+
+impl Onlooker for Eyes {
+    fn wants_to_look(&mut self) -> bool {
+        self.looked.is_none_or(|at| at.elapsed() >= LOOK)
+    }
+
+    fn look(&mut self, machine: &mut Machine, paused: bool) {
+        let now = Instant::now();
+        self.looked = Some(now);
+        let picture = machine.changed_picture(&mut self.seen).map(image);
+        let (step, time) = (machine.step(), machine.now());
+        let glance = Glance { step, now: time, paused, pointer: machine.has_pointer() };
+        let tell = picture.is_some()
+            || self.told.is_none_or(|(at, last)| {
+                let changed = (last.paused, last.pointer) != (paused, glance.pointer);
+                changed || paused && last.step != step || now - at >= TELL
+            });
+        if tell {
+            self.told = Some((now, glance));
+        }
+        self.slot.put(tell, |news| {
+            news.glance = Some(glance);
+            if picture.is_some() {
+                news.picture = picture;
+            }
+        });
+    }
+}
+
+/// Where serial port 0 goes.
+pub struct Line(pub Arc<Slot>);
+
+impl io::Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.put(true, |news| {
+            news.serial.extend(bytes);
+            if news.serial.len() > SERIAL_MAX {
+                let over = news.serial.len() - SERIAL_MAX / 2;
+                news.serial.drain(..over);
+            }
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn the_window_is_woken_once_for_all_that_waits() {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&woken);
+        let slot = Slot::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        slot.put(false, |news| news.glance = Some(Glance { step: 1, ..Glance::default() }));
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        let mut line = Line(Arc::clone(&slot));
+        line.write_all(b"ab").unwrap();
+        line.write_all(b"c").unwrap();
+        slot.put(true, |news| news.glance = Some(Glance { step: 2, ..Glance::default() }));
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        let news = slot.take();
+        assert_eq!((news.serial.as_slice(), news.glance.map(|glance| glance.step)), (&b"abc"[..], Some(2)));
+        assert!(slot.take().serial.is_empty());
+        line.write_all(&vec![b'x'; SERIAL_MAX + 1]).unwrap();
+        assert_eq!(woken.load(Ordering::Relaxed), 2);
+        assert_eq!(slot.take().serial.len(), SERIAL_MAX / 2);
+    }
+
+    #[test]
+    fn a_machine_is_seen_as_it_stands_and_a_still_screen_once() {
+        let config = amber_emu::config::MachineConfig::default();
+        let mut machine = amber_emu::cli::build::machine(&config).expect("the monitor");
+        let slot = Slot::new(|| ());
+        let mut eyes = Eyes::new(Arc::clone(&slot));
+        assert!(eyes.wants_to_look());
+        eyes.look(&mut machine, true);
+        assert!(!eyes.wants_to_look(), "60 times a second are enough");
+        let (picture, news) = (machine.picture(), slot.take());
+        let shown = news.picture.expect("nobody saw it");
+        assert_eq!(shown.size, [picture.width as usize, picture.height as usize]);
+        let bytes: Vec<u8> = shown.pixels.iter().flat_map(|pixel| pixel.to_array()).collect();
+        assert_eq!(bytes, picture.pixels);
+        assert_eq!(news.glance, Some(Glance { step: 0, now: 0, paused: true, pointer: false }));
+        eyes.look(&mut machine, true);
+        assert!(slot.take().picture.is_none());
+    }
+}

@@ -1,1 +1,0 @@
-//! The desktop program `amber-desktop` (window, sound, input, panels) will live here.

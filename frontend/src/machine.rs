@@ -1,0 +1,151 @@
+//! The machine's thread: a session as `amber run` has it, asked by the window as `amber ctl` asks.
+
+use super::glance::{Eyes, Line, Slot};
+use amber_emu::cli::args::RunArgs;
+use amber_emu::cli::console::Console;
+use amber_emu::cli::pace::Pacer;
+use amber_emu::cli::session::Session;
+use amber_emu::cli::{fault, log, overlays, run};
+use amber_emu::config::{Guest, MachineConfig, Pace};
+use amber_emu::control::{Caller, Calls};
+use amber_emu::machine::{Machine, Stop};
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A machine that was asked for, before it runs.
+#[derive(Clone)]
+pub struct Plan {
+    pub config: MachineConfig,
+    args: RunArgs,
+    /// What the window calls it.
+    pub name: String,
+    /// The guest talks on serial port 0, and not on the screen.
+    pub serial: bool,
+}
+
+impl Plan {
+    /// What the options ask for.
+    ///
+    /// # Errors
+    /// One sentence that names the option or file at fault.
+    pub fn new(args: RunArgs) -> Result<Self> {
+        let config = args.config()?;
+        let not_here = [
+            ("--headless", config.headless),
+            ("--gdb", config.gdb.is_some()),
+            ("--trace", config.trace.is_some()),
+            ("--stats", config.stats),
+        ];
+        if let Some((option, _)) = not_here.into_iter().find(|(_, given)| *given) {
+            bail!("{option}: a machine in a window does without; use `amber run` for it");
+        }
+        let (name, serial) = describe(&config.guest()?);
+        let name = args.file.as_deref().map_or(name, stem);
+        Ok(Self { config, args, name, serial })
+    }
+
+    /// Runs the machine to its end in a thread of its own; `ended` is told how it ended. What is asked of it goes by the caller.
+    ///
+    /// # Errors
+    /// When the host has no thread left.
+    pub fn start(self, slot: Arc<Slot>, ended: impl FnOnce(Ended) + Send + 'static) -> Result<Caller> {
+        let (caller, calls) = Calls::new();
+        let asking = caller.clone();
+        let thread = std::thread::Builder::new().name("machine".to_owned());
+        thread.spawn(move || ended(self.run(slot, asking, calls)))?;
+        Ok(caller)
+    }
+
+    fn run(&self, slot: Arc<Slot>, caller: Caller, calls: Calls) -> Ended {
+        let outcome = fault::guard(|| self.run_guarded(slot, caller, calls));
+        match outcome {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(error)) => Ended::failed(format!("{error:#}")),
+            Err(panic) => Ended::failed(fault::told(&panic, Some(&self.config), None)),
+        }
+    }
+
+    fn run_guarded(&self, slot: Arc<Slot>, caller: Caller, calls: Calls) -> Result<Ended> {
+        let config = &self.config;
+        log::install(&config.log);
+        let (mut machine, parent) = run::start(config, &self.args.machine)?;
+        overlays::warn(machine.spec());
+        let debug = config.debugcon.as_ref().map(run::open_debugcon).transpose()?;
+        let pacer = (config.effective_pace(true) == Pace::Real).then(|| Pacer::new(machine.now()));
+        let console = Console::deaf(Box::new(Line(Arc::clone(&slot))), debug, pacer);
+        let mut host = run::host(config, &mut machine, console, Some((caller, calls)))?;
+        host.onlooker = Some(Box::new(Eyes::new(slot)));
+        let mut session = Session::new(&mut machine, config, parent)?;
+        let until = config.stop_at.unwrap_or(u64::MAX).min(config.limit.unwrap_or(u64::MAX));
+        let stop = match fault::guard(|| session.run(until, &mut host)) {
+            Ok(stop) => stop?,
+            Err(panic) => {
+                return Ok(Ended::failed(fault::told(&panic, Some(config), Some(session.machine))));
+            }
+        };
+        // What the guest showed last.
+        host.show(session.machine, true);
+        run::end(&mut session, &mut host)?;
+        drop(host);
+        if config.hash {
+            eprintln!("state-hash {}", machine.state_hash());
+        }
+        Ok(Ended { asked: stop == Stop::User, failed: false, sentence: sentence(stop, &machine) })
+    }
+}
+
+/// How a machine ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The person wanted it.
+    pub asked: bool,
+    /// By no doing of the guest's.
+    pub failed: bool,
+    pub sentence: String,
+}
+
+impl Ended {
+    /// The machine could not run, or not on.
+    pub fn failed(sentence: String) -> Self {
+        Self { asked: false, failed: true, sentence }
+    }
+}
+
+fn sentence(stop: Stop, machine: &Machine) -> String {
+    let step = machine.step();
+    match stop {
+        Stop::PowerOff => "The guest powered off.".to_owned(),
+        Stop::Reset => "The guest reset, and the run allows none.".to_owned(),
+        Stop::DebugExit(value) => format!("The guest ended the run with value {value}."),
+        Stop::TripleFault(cpu) => format!("The guest died at step {step}: triple fault on cpu{cpu}."),
+        Stop::Hung => {
+            format!("The guest hangs since step {step}: every processor waits, and nothing can wake one.")
+        }
+        Stop::Damaged => {
+            format!("The machine cannot go on: {}.", machine.damage().unwrap_or("its memory is damaged"))
+        }
+        Stop::Step | Stop::User | Stop::Request(_) | Stop::Breakpoint(_) | Stop::Watchpoint(..) => {
+            format!("The run ended at step {step}.")
+        }
+    }
+}
+
+/// What the guest is called, and whether it talks on the serial port.
+fn describe(guest: &Guest<'_>) -> (String, bool) {
+    match guest {
+        Guest::Kernel { kernel, append, .. } => {
+            (stem(kernel), append.contains("console=ttyS0") && !append.contains("console=tty0"))
+        }
+        Guest::Bios(_) => ("BIOS".to_owned(), false),
+        Guest::Uefi(_) => ("UEFI".to_owned(), false),
+        Guest::Rom(file) => (stem(file), false),
+        Guest::Flat(image) => (stem(&image.file), false),
+        Guest::Embedded(firmware) => (firmware.to_string(), true),
+        Guest::Snapshot(name) => ((*name).to_owned(), false),
+    }
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
+}

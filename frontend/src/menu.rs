@@ -1,0 +1,95 @@
+//! The menu bar.
+
+use super::action::{Action, chord_name};
+use super::geometry::Scaling;
+use super::keyboard::HOST_NAME;
+use egui::{Button, MenuBar, Ui};
+
+/// What the menus show of the window.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    pub paused: bool,
+    pub runs: bool,
+    /// There was a machine, and it ended.
+    pub ended: bool,
+    pub scaling: Scaling,
+    pub serial: bool,
+    pub full_screen: bool,
+}
+
+/// Keys that a window system keeps for itself, and the host key.
+const KEYS: [(&str, &str); 6] = [
+    ("Ctrl+Alt+Delete", "ctrl+alt+delete"),
+    ("Ctrl+Alt+F1", "ctrl+alt+f1"),
+    ("Ctrl+Alt+F2", "ctrl+alt+f2"),
+    ("Alt+Tab", "alt+tab"),
+    ("Print", "print"),
+    (HOST_NAME, "ctrl-right"),
+];
+
+/// Draws the bar; what was chosen is put behind `actions`.
+pub fn draw(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
+    MenuBar::new().ui(ui, |ui| {
+        ui.menu_button("Machine", |ui| machine(ui, shown, actions));
+        ui.menu_button("Edit", |ui| {
+            item(ui, shown.runs, "Paste text as keys", Action::Paste, actions);
+            item(ui, shown.runs, "Copy screen text", Action::CopyText, actions);
+            ui.menu_button("Send keys", |ui| {
+                for (name, keys) in KEYS {
+                    item(ui, shown.runs, name, Action::Keys(keys), actions);
+                }
+            });
+        });
+        ui.menu_button("View", |ui| view(ui, shown, actions));
+    });
+}
+
+fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
+    let pause = if shown.paused { "Resume" } else { "Pause" };
+    item(ui, shown.runs, pause, Action::Pause, actions);
+    item(ui, shown.runs && shown.paused, "Step one instruction", Action::Step, actions);
+    ui.separator();
+    item(ui, shown.runs, "Reset", Action::Reset, actions);
+    item(ui, shown.runs, "Power button", Action::Power, actions);
+    item(ui, shown.ended, "Start again", Action::StartAgain, actions);
+    ui.separator();
+    item(ui, shown.runs, "Screenshot", Action::Screenshot, actions);
+    ui.separator();
+    item(ui, true, "Quit", Action::Quit, actions);
+}
+
+fn view(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
+    for (name, scaling) in [
+        ("Whole pixels", Scaling::Integer),
+        ("As large as fits", Scaling::Aspect),
+        ("Stretched", Scaling::Stretch),
+    ] {
+        choice(ui, shown.scaling == scaling, name, Action::Scale(scaling), actions);
+    }
+    ui.separator();
+    choice(ui, shown.serial, "Serial port", Action::OtherView, actions);
+    choice(ui, shown.full_screen, "Full screen", Action::FullScreen, actions);
+}
+
+fn item(ui: &mut Ui, enabled: bool, name: &str, action: Action, actions: &mut Vec<Action>) {
+    if ui.add_enabled(enabled, button(name, action)).clicked() {
+        actions.push(action);
+        ui.close();
+    }
+}
+
+fn choice(ui: &mut Ui, chosen: bool, name: &str, action: Action, actions: &mut Vec<Action>) {
+    if ui.add(button(name, action).selected(chosen)).clicked() {
+        actions.push(action);
+        ui.close();
+    }
+}
+
+/// With the chord that does the same.
+fn button(name: &str, action: Action) -> Button<'_> {
+    let button = Button::new(name);
+    match chord_name(action) {
+        Some(key) => button.shortcut_text(format!("{HOST_NAME}+{key}")),
+        None => button,
+    }
+}

@@ -1,0 +1,131 @@
+//! The window: made, drawn by egui on whatever graphics there are, and asked for the pointer.
+
+use anyhow::{Context as _, Result};
+use egui::{Context, Ui, ViewportId};
+use egui_wgpu::winit::Painter;
+use egui_wgpu::{RendererOptions, SurfaceConfig, WgpuConfiguration, WgpuSetup};
+use std::sync::Arc;
+use std::time::Duration;
+use winit::dpi::LogicalSize;
+use winit::event::WindowEvent;
+use winit::event_loop::ActiveEventLoop;
+use winit::window::{CursorGrabMode, Fullscreen, Window};
+
+/// Room for 640 x 480 with the bars around it, and for 720 x 400.
+const SIZE: LogicalSize<u32> = LogicalSize::new(800, 560);
+const SMALLEST: LogicalSize<u32> = LogicalSize::new(320, 240);
+
+/// See the module.
+pub struct Surface {
+    pub window: Arc<Window>,
+    egui: Context,
+    pub state: egui_winit::State,
+    painter: Painter,
+}
+
+impl Surface {
+    /// Opens the window.
+    ///
+    /// # Errors
+    /// When there is no window system, or nothing draws for it.
+    pub fn open(event_loop: &ActiveEventLoop, title: &str) -> Result<Self> {
+        let attributes = Window::default_attributes()
+            .with_title(title)
+            .with_inner_size(SIZE)
+            .with_min_inner_size(SMALLEST);
+        let window = Arc::new(event_loop.create_window(attributes).context("no window can be opened")?);
+        let egui = Context::default();
+        // Ctrl and plus are the guest's.
+        egui.options_mut(|options| options.zoom_with_keyboard = false);
+        let painter = pollster::block_on(painter(event_loop, &egui, &window))?;
+        let state = egui_winit::State::new(
+            egui.clone(),
+            ViewportId::ROOT,
+            &window,
+            Some(window.scale_factor() as f32),
+            window.theme(),
+            painter.max_texture_side(),
+        );
+        Ok(Self { window, egui, state, painter })
+    }
+
+    /// An event of the window, for what egui draws. Whether it must be drawn again.
+    pub fn hear(&mut self, event: &WindowEvent) -> bool {
+        if let WindowEvent::Resized(size) = event {
+            let sides = std::num::NonZeroU32::new(size.width).zip(std::num::NonZeroU32::new(size.height));
+            if let Some((width, height)) = sides {
+                self.painter.on_window_resized(ViewportId::ROOT, width, height);
+            }
+        }
+        self.state.on_window_event(&self.window, event).repaint
+    }
+
+    /// Draws what `contents` adds; how long that stays true.
+    pub fn draw(&mut self, contents: impl FnMut(&mut Ui)) -> Duration {
+        let input = self.state.take_egui_input(&self.window);
+        let output = self.egui.run_ui(input, contents);
+        self.state.handle_platform_output(&self.window, output.platform_output);
+        let shapes = self.egui.tessellate(output.shapes, output.pixels_per_point);
+        self.window.pre_present_notify();
+        self.painter.paint_and_update_textures(
+            ViewportId::ROOT,
+            output.pixels_per_point,
+            [0.0, 0.0, 0.0, 1.0],
+            &shapes,
+            &output.textures_delta,
+            Vec::new(),
+            &self.window,
+        );
+        output.viewport_output.get(&ViewportId::ROOT).map_or(Duration::MAX, |view| view.repaint_delay)
+    }
+
+    /// Takes the pointer for the guest, or gives it back.
+    ///
+    /// # Errors
+    /// When the window system does not let it be taken.
+    pub fn grab(&self, taken: bool) -> Result<()> {
+        if taken {
+            // Not every window system can lock it in place.
+            let locked = self.window.set_cursor_grab(CursorGrabMode::Locked);
+            locked
+                .or_else(|_| self.window.set_cursor_grab(CursorGrabMode::Confined))
+                .context("the window system does not let the mouse be taken")?;
+        } else {
+            self.window.set_cursor_grab(CursorGrabMode::None)?;
+        }
+        self.window.set_cursor_visible(!taken);
+        Ok(())
+    }
+
+    /// Whether keys go to something in the window.
+    pub fn wants_keys(&self) -> bool {
+        self.egui.egui_wants_keyboard_input()
+    }
+
+    pub fn is_full_screen(&self) -> bool {
+        self.window.fullscreen().is_some()
+    }
+
+    /// All of the screen, or a window again.
+    pub fn set_full_screen(&self, full: bool) {
+        self.window.set_fullscreen(full.then_some(Fullscreen::Borderless(None)));
+    }
+}
+
+/// What draws in the window: Vulkan, Metal, Direct3D or GL, in hardware or not.
+async fn painter(event_loop: &ActiveEventLoop, egui: &Context, window: &Arc<Window>) -> Result<Painter> {
+    let display = event_loop.owned_display_handle();
+    let config = WgpuConfiguration {
+        wgpu_setup: WgpuSetup::from_display_handle(display),
+        surface: SurfaceConfig::LOW_LATENCY,
+        ..WgpuConfiguration::default()
+    };
+    // A pixel of the guest has the colour the guest gave it.
+    let options = RendererOptions { dithering: false, ..RendererOptions::default() };
+    let mut painter = Painter::new(egui.clone(), config, false, options).await;
+    painter.set_window(ViewportId::ROOT, Some(Arc::clone(window))).await.context(
+        "nothing draws in this window: neither a Vulkan nor a GL driver works here; on Debian, mesa-vulkan-drivers has one in \
+         software",
+    )?;
+    Ok(painter)
+}
