@@ -317,6 +317,12 @@ impl Mmu {
         (from & 0xFFF).abs_diff(to & 0xFFF) < len as u64 && from & 0xFFF != to & 0xFFF
     }
 
+    /// Whether a write to `linear` in the context is known to lead to a device.
+    #[inline]
+    pub fn leads_to_device(&self, context: ContextId, linear: u64) -> bool {
+        self.tlb.device(context, linear & !0xFFF, Access::Write).is_some()
+    }
+
     /// Fills `count` words inside one page. False if the TLB does not hold it.
     #[inline]
     pub fn fill_fast<T: Word>(&mut self, to: u64, value: T, count: usize) -> bool {

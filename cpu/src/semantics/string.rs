@@ -159,6 +159,15 @@ fn room<T: Width>(cx: &mut Cx, i: &Insn, register: usize, segment: u8, write: bo
     }
 }
 
+/// Whether it is known at once that the next element reaches a device, which ends a chunk.
+fn writes_device<E: Element, T: Width>(cx: &mut Cx, i: &Insn) -> bool {
+    if !E::TARGET || E::COMPARES {
+        return false;
+    }
+    let context = cx.active_context();
+    cx.target_linear::<T>(i, true).is_ok_and(|to| cx.mmu.leads_to_device(context, to))
+}
+
 /// Elements in the next chunk.
 fn chunk<E: Element, T: Width>(cx: &mut Cx, i: &Insn, count: u64) -> u64 {
     if cx.cpu.flags.has(bit::TF) {
@@ -330,7 +339,7 @@ fn repeat_once<E: Element, T: Width>(cx: &mut Cx, i: &Insn) -> Result<bool, Faul
     if count == 0 {
         return Ok(true);
     }
-    let elements = chunk::<E, T>(cx, i, count);
+    let elements = if writes_device::<E, T>(cx, i) { 1 } else { chunk::<E, T>(cx, i, count) };
     let fast = elements > 1 && !cx.cpu.watched && !cx.cpu.flags.has(bit::DF) && E::span::<T>(cx, i, elements);
     let (done, finished) = if fast {
         cx.set_count(i, count - elements);

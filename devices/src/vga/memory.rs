@@ -48,6 +48,7 @@ struct Window {
 }
 
 /// What a byte in the window is.
+#[derive(Clone, Copy)]
 struct Place {
     /// The same address in each plane.
     address: u64,
@@ -128,17 +129,19 @@ impl Vga {
     /// Writes at most 8 bytes of the window.
     pub(super) fn memory_write(&mut self, cx: &mut DeviceCtx, gpa: u64, value: &[u8]) {
         let Some(window) = self.window() else { return };
-        let last = gpa.wrapping_add(value.len() as u64).wrapping_sub(1);
-        let ends = self.place(&window, gpa).zip(self.place(&window, last));
-        let count =
-            ends.as_ref().map_or(0, |(first, last)| last.address.wrapping_sub(first.address).wrapping_add(1));
+        let mut places = [None; 8];
+        for (n, place) in (0..).zip(&mut places[..value.len()]) {
+            *place = self.place(&window, gpa.wrapping_add(n));
+        }
+        let [Some(first), ..] = places else { return self.memory_write_apart(cx, gpa, value) };
+        let last = places[value.len() - 1].map_or(u64::MAX, |last| last.address);
+        let count = last.wrapping_sub(first.address).wrapping_add(1);
         let mut row = [[0; 4]; 8];
-        let (Some((first, _)), Some(row @ [_, ..])) = (ends, row.get_mut(..count as usize)) else {
+        let Some(row @ [_, ..]) = row.get_mut(..count as usize) else {
             return self.memory_write_apart(cx, gpa, value);
         };
         cx.dma.read_vram(first.address * 4, row.as_flattened_mut());
-        for (n, byte) in (0..).zip(value) {
-            let Some(place) = self.place(&window, gpa.wrapping_add(n)) else { continue };
+        for (place, byte) in places.iter().flatten().zip(value) {
             let Some(at) = row.get_mut(place.address.wrapping_sub(first.address) as usize) else { continue };
             let reached = of_planes(place.planes);
             *at =

@@ -3,7 +3,7 @@
 use super::host;
 use super::{Pages, ShareError};
 use amber_devices::share::{
-    Attributes, Contents, FileTime, Filling, Item, S_IFLNK, S_IFMT, S_IFREG, ShareLayout, Tree, What,
+    Attributes, Contents, Filling, Item, S_IFLNK, S_IFMT, S_IFREG, ShareLayout, Tree, What,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -101,9 +101,4 @@ pub fn read_folder(folder: &Path, most: u64) -> Result<Contents, ShareError> {
         Ok(())
     })?;
     Ok(Contents { items })
-}
-
-/// The time a file of the host was last written, from seconds and nanoseconds since 1970.
-pub(super) fn time(seconds: i64, nanoseconds: i64) -> FileTime {
-    FileTime { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0).min(999_999_999) }
 }

@@ -1,6 +1,5 @@
 //! Files of a Unix host.
 
-use crate::share::folder::time;
 use amber_devices::share::{Attributes, FileTime};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions};
@@ -41,4 +40,9 @@ pub fn set(path: &Path, mode: u32, modified: FileTime) -> io::Result<()> {
     let file = File::open(path)?;
     file.set_permissions(Permissions::from_mode(mode & 0o777))?;
     super::set_modified(&file, modified)
+}
+
+/// The time a file of the host was last written, from seconds and nanoseconds since 1970.
+fn time(seconds: i64, nanoseconds: i64) -> FileTime {
+    FileTime { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0).min(999_999_999) }
 }
