@@ -129,19 +129,23 @@ impl Vga {
     /// Writes at most 8 bytes of the window.
     pub(super) fn memory_write(&mut self, cx: &mut DeviceCtx, gpa: u64, value: &[u8]) {
         let Some(window) = self.window() else { return };
-        let mut places = [None; 8];
-        for (n, place) in (0..).zip(&mut places[..value.len()]) {
-            *place = self.place(&window, gpa.wrapping_add(n));
-        }
-        let [Some(first), ..] = places else { return self.memory_write_apart(cx, gpa, value) };
-        let last = places[value.len() - 1].map_or(u64::MAX, |last| last.address);
-        let count = last.wrapping_sub(first.address).wrapping_add(1);
+        let Some(first) = self.place(&window, gpa) else { return self.memory_write_apart(cx, gpa, value) };
+        let end = value.len().saturating_sub(1) as u64;
+        let last = if end == 0 { Some(first) } else { self.place(&window, gpa.wrapping_add(end)) };
+        let Some(last) = last else { return self.memory_write_apart(cx, gpa, value) };
+        let count = last.address.wrapping_sub(first.address).wrapping_add(1);
         let mut row = [[0; 4]; 8];
         let Some(row @ [_, ..]) = row.get_mut(..count as usize) else {
             return self.memory_write_apart(cx, gpa, value);
         };
         cx.dma.read_vram(first.address * 4, row.as_flattened_mut());
-        for (place, byte) in places.iter().flatten().zip(value) {
+        for (n, byte) in (0..).zip(value) {
+            let place = match n {
+                0 => Some(first),
+                _ if n == end => Some(last),
+                _ => self.place(&window, gpa.wrapping_add(n)),
+            };
+            let Some(place) = place else { continue };
             let Some(at) = row.get_mut(place.address.wrapping_sub(first.address) as usize) else { continue };
             let reached = of_planes(place.planes);
             *at =
