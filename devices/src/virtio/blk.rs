@@ -4,12 +4,12 @@
 //! a time that is a function of its kind and length: until then nothing of it has happened. What is in flight is in the
 //! section as the head of its chain, which is read again when it lands.
 
+use super::function::OnVirtio;
 use super::queue::{Broken, Chain, QUEUE_SIZE_MAX, Segment, part, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
 use crate::device::{Device, DeviceCtx, DeviceId, MediumError};
 use crate::disk::{DiskConfig, SECTOR};
-use crate::pci::endpoint::{Layout, Window};
-use crate::pci::function::Function;
+use crate::pci::endpoint::Layout;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
 
@@ -102,27 +102,8 @@ impl VirtioBlk {
         }
     }
 
-    /// The transport, and what it is told of the device.
-    fn parts(&mut self) -> (&mut Transport, Offer<'_>) {
-        let offer = offer(&self.config, &self.structure, self.slot);
-        (&mut self.registers.transport, offer)
-    }
-
     fn id(&self) -> DeviceId {
         DeviceId::Slot(self.slot)
-    }
-
-    /// Does what an access asked for.
-    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
-        match request {
-            Request::Nothing => {}
-            Request::Reset => {
-                self.registers.in_flight.clear();
-                cx.set_timer(self.id(), TIMER, None);
-            }
-            Request::Notify(QUEUE) | Request::Look => self.take(cx),
-            Request::Notify(_) => {}
-        }
     }
 
     /// Takes what is available off the queue, and says when the next request lands.
@@ -354,50 +335,43 @@ impl Device for VirtioBlk {
     }
 }
 
-impl Function for VirtioBlk {
-    fn slot(&self) -> u8 {
+impl OnVirtio for VirtioBlk {
+    const LAYOUT: &'static Layout = &LAYOUT;
+
+    fn pci_slot(&self) -> u8 {
         self.slot
     }
 
-    fn config_read(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
-        let (transport, offer) = self.parts();
-        transport.config_read(cx, &offer, offset, size)
+    fn transport(&self) -> &Transport {
+        &self.registers.transport
     }
 
-    fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
-        let (transport, offer) = self.parts();
-        let request = transport.config_write(cx, &offer, offset, size, value);
-        self.answer(cx, request);
+    fn with_offer<R>(&mut self, act: impl FnOnce(&mut Transport, &Offer) -> R) -> R {
+        let offer = offer(&self.config, &self.structure, self.slot);
+        act(&mut self.registers.transport, &offer)
     }
 
-    fn windows(&self) -> Vec<Window> {
-        self.registers.transport.windows(&offer(&self.config, &self.structure, self.slot))
+    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
+        match request {
+            Request::Nothing => {}
+            Request::Reset => {
+                self.registers.in_flight.clear();
+                cx.set_timer(self.id(), TIMER, None);
+            }
+            Request::Notify(QUEUE) | Request::Look => self.take(cx),
+            Request::Notify(_) => {}
+        }
     }
 
-    fn bar_read(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8) -> u64 {
-        let (transport, offer) = self.parts();
-        transport.read(cx, &offer, bar, offset, size)
-    }
-
-    fn bar_write(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8, value: u64) {
-        let (transport, offer) = self.parts();
-        let request = transport.write(cx, &offer, bar, offset, size, value);
-        self.answer(cx, request);
-    }
-
-    fn set_up_as_firmware(&mut self, next: &mut u64, port: &mut u64) {
-        self.registers.transport.endpoint_mut().set_up_as_firmware(&LAYOUT, self.slot, next, port);
-    }
-
-    fn section_name(&self) -> String {
+    fn name(&self) -> String {
         format!("virtio-blk{}", self.disk)
     }
 
-    fn to_section(&self, path: &str) -> OwnedSection {
+    fn section(&self, path: &str) -> OwnedSection {
         self.registers.to_section(path)
     }
 
-    fn set_registers(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
+    fn take_section(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
         self.registers = Registers::from_section(section)?;
         Ok(())
     }

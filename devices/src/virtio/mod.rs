@@ -2,6 +2,7 @@
 
 pub(crate) mod blk;
 pub(crate) mod console;
+mod function;
 mod in_flight;
 pub(crate) mod net;
 pub(crate) mod p9;

@@ -6,13 +6,13 @@
 
 mod offload;
 
+use super::function::OnVirtio;
 use super::queue::{Broken, Segment, gather, scatter, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
 use crate::device::{Device, DeviceCtx, DeviceId, Dma};
 use crate::effects::Effect;
 use crate::nic::{FRAME_MAX, FRAME_MIN, FRAME_NS, Nic, NicConfig};
-use crate::pci::endpoint::{Layout, Window};
-use crate::pci::function::Function;
+use crate::pci::endpoint::Layout;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use offload::{Agreed, PACKET_MAX};
 use serde::{Deserialize, Serialize};
@@ -105,18 +105,6 @@ impl VirtioNet {
         let features = F_INDIRECT | F_EVENT_INDEX | F_VERSION_1 | F_MAC | F_MERGEABLE | F_STATUS | offloads;
         let generation = self.registers.generation;
         Offer { layout: &LAYOUT, features, config: structure, generation, slot: self.slot }
-    }
-
-    /// Does what an access asked for. The receive queue is looked at when a frame is there, not when its bell rings.
-    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
-        match request {
-            Request::Notify(TRANSMIT) | Request::Look => self.take(cx),
-            Request::Nothing | Request::Notify(_) => {}
-            Request::Reset => {
-                self.registers.sending.clear();
-                self.arm(cx);
-            }
-        }
     }
 
     /// Takes what is to be sent off the queue, and says when the next frame has left.
@@ -324,54 +312,43 @@ impl Device for VirtioNet {
     }
 }
 
-impl Function for VirtioNet {
-    fn slot(&self) -> u8 {
+impl OnVirtio for VirtioNet {
+    const LAYOUT: &'static Layout = &LAYOUT;
+
+    fn pci_slot(&self) -> u8 {
         self.slot
     }
 
-    fn config_read(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
+    fn transport(&self) -> &Transport {
+        &self.registers.transport
+    }
+
+    fn with_offer<R>(&mut self, act: impl FnOnce(&mut Transport, &Offer) -> R) -> R {
         let structure = self.structure();
         let offer = self.offer(&structure);
-        self.registers.transport.config_read(cx, &offer, offset, size)
+        act(&mut self.registers.transport, &offer)
     }
 
-    fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
-        let structure = self.structure();
-        let offer = self.offer(&structure);
-        let request = self.registers.transport.config_write(cx, &offer, offset, size, value);
-        self.answer(cx, request);
+    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
+        match request {
+            Request::Notify(TRANSMIT) | Request::Look => self.take(cx),
+            Request::Nothing | Request::Notify(_) => {}
+            Request::Reset => {
+                self.registers.sending.clear();
+                self.arm(cx);
+            }
+        }
     }
 
-    fn windows(&self) -> Vec<Window> {
-        self.registers.transport.windows(&self.offer(&[]))
-    }
-
-    fn bar_read(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8) -> u64 {
-        let structure = self.structure();
-        let offer = self.offer(&structure);
-        self.registers.transport.read(cx, &offer, bar, offset, size)
-    }
-
-    fn bar_write(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8, value: u64) {
-        let structure = self.structure();
-        let offer = self.offer(&structure);
-        let request = self.registers.transport.write(cx, &offer, bar, offset, size, value);
-        self.answer(cx, request);
-    }
-
-    fn set_up_as_firmware(&mut self, next: &mut u64, port: &mut u64) {
-        self.registers.transport.endpoint_mut().set_up_as_firmware(&LAYOUT, self.slot, next, port);
-    }
-
-    fn section_name(&self) -> String {
+    fn name(&self) -> String {
         "virtio-net0".to_owned()
     }
 
-    fn to_section(&self, path: &str) -> OwnedSection {
+    fn section(&self, path: &str) -> OwnedSection {
         self.registers.to_section(path)
     }
 
-    fn set_registers(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
+    fn take_section(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
         self.registers = Registers::from_section(section)?;
         Ok(())
     }

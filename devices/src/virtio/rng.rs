@@ -2,13 +2,13 @@
 //! made from the machine's seed, by blake3's extendable output, and the section says how far it was read. A reset does not
 //! begin it anew.
 
+use super::function::OnVirtio;
 use super::in_flight::InFlight;
 use super::queue::{Broken, scatter, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
 use crate::TIME_MAX;
 use crate::device::{Device, DeviceCtx, DeviceId};
-use crate::pci::endpoint::{Layout, Window};
-use crate::pci::function::Function;
+use crate::pci::endpoint::Layout;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
 
@@ -62,21 +62,6 @@ impl VirtioRng {
 
     fn offer(&self) -> Offer<'static> {
         Offer { slot: self.slot, ..OFFER }
-    }
-
-    /// Does what an access asked for.
-    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
-        match request {
-            Request::Nothing => return,
-            Request::Reset => self.registers.in_flight.clear(),
-            Request::Notify(QUEUE) | Request::Look => {
-                if let Err(broken) = self.take(cx) {
-                    self.fail(cx, broken);
-                }
-            }
-            Request::Notify(_) => {}
-        }
-        self.arm(cx);
     }
 
     /// Takes what is available off the queue.
@@ -170,50 +155,45 @@ impl Device for VirtioRng {
     }
 }
 
-impl Function for VirtioRng {
-    fn slot(&self) -> u8 {
+impl OnVirtio for VirtioRng {
+    const LAYOUT: &'static Layout = &LAYOUT;
+
+    fn pci_slot(&self) -> u8 {
         self.slot
     }
 
-    fn config_read(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
+    fn transport(&self) -> &Transport {
+        &self.registers.transport
+    }
+
+    fn with_offer<R>(&mut self, act: impl FnOnce(&mut Transport, &Offer) -> R) -> R {
         let offer = self.offer();
-        self.registers.transport.config_read(cx, &offer, offset, size)
+        act(&mut self.registers.transport, &offer)
     }
 
-    fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
-        let offer = self.offer();
-        let request = self.registers.transport.config_write(cx, &offer, offset, size, value);
-        self.answer(cx, request);
+    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
+        match request {
+            Request::Nothing => return,
+            Request::Reset => self.registers.in_flight.clear(),
+            Request::Notify(QUEUE) | Request::Look => {
+                if let Err(broken) = self.take(cx) {
+                    self.fail(cx, broken);
+                }
+            }
+            Request::Notify(_) => {}
+        }
+        self.arm(cx);
     }
 
-    fn windows(&self) -> Vec<Window> {
-        self.registers.transport.windows(&self.offer())
-    }
-
-    fn bar_read(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8) -> u64 {
-        let offer = self.offer();
-        self.registers.transport.read(cx, &offer, bar, offset, size)
-    }
-
-    fn bar_write(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8, value: u64) {
-        let offer = self.offer();
-        let request = self.registers.transport.write(cx, &offer, bar, offset, size, value);
-        self.answer(cx, request);
-    }
-
-    fn set_up_as_firmware(&mut self, next: &mut u64, port: &mut u64) {
-        self.registers.transport.endpoint_mut().set_up_as_firmware(&LAYOUT, self.slot, next, port);
-    }
-
-    fn section_name(&self) -> String {
+    fn name(&self) -> String {
         "virtio-rng0".to_owned()
     }
 
-    fn to_section(&self, path: &str) -> OwnedSection {
+    fn section(&self, path: &str) -> OwnedSection {
         self.registers.to_section(path)
     }
 
-    fn set_registers(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
+    fn take_section(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
         self.registers = Registers::from_section(section)?;
         Ok(())
     }

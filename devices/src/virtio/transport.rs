@@ -183,8 +183,8 @@ impl Transport {
     }
 
     /// Where the BARs are now.
-    pub fn windows(&self, offer: &Offer) -> Vec<Window> {
-        self.endpoint.windows(offer.layout).collect()
+    pub fn windows(&self, layout: &'static Layout) -> Vec<Window> {
+        self.endpoint.windows(layout).collect()
     }
 
     /// Reads a BAR.

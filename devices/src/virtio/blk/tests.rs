@@ -4,6 +4,7 @@ use crate::device::Dma;
 use crate::disk::DiskInterface;
 use crate::effects::{Effect, Effects};
 use crate::irq::{IrqLines, IrqSource, Line};
+use crate::pci::function::Function;
 use crate::testing::Memory;
 use proptest::prelude::*;
 

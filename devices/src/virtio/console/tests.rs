@@ -1,4 +1,5 @@
 use super::*;
+use crate::pci::function::Function;
 use crate::testing::{Memory, Random};
 use crate::virtio::testing::{BUFFERS, Driver, SIZE, operations};
 

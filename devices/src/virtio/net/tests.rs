@@ -2,6 +2,7 @@ use super::*;
 use crate::checksum;
 use crate::irq::{IrqSource, Line};
 use crate::nic::NicModel;
+use crate::pci::function::Function;
 use crate::testing::{Bench, Random};
 use proptest::prelude::*;
 

@@ -11,13 +11,13 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use super::function::OnVirtio;
 use super::in_flight::InFlight;
 use super::queue::{Broken, Chain, gather, scatter, total};
 use super::transport::{F_EVENT_INDEX, F_INDIRECT, F_VERSION_1, Offer, Request, Transport, layout};
 use crate::clock::NS_PER_SECOND;
 use crate::device::{Device, DeviceCtx, DeviceId};
-use crate::pci::endpoint::{Layout, Window};
-use crate::pci::function::Function;
+use crate::pci::endpoint::Layout;
 use crate::platform::ConfigError;
 use crate::share::{
     BLOCK, Contents, Errno, FileTime, Filling, Lent, SHARE_MAX, SHARE_MIN, ShareLayout, Tree,
@@ -136,27 +136,6 @@ impl Virtio9p {
         let mut structure = (config.tag.len() as u16).to_le_bytes().to_vec();
         structure.extend(config.tag.bytes());
         Self { registers, slot, config: config.clone(), epoch, structure, tree: Derived::Unknown }
-    }
-
-    /// The transport, and what it is told of the device.
-    fn parts(&mut self) -> (&mut Transport, Offer<'_>) {
-        let offer = offer(&self.structure, self.slot);
-        (&mut self.registers.transport, offer)
-    }
-
-    /// Does what an access asked for.
-    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
-        match request {
-            Request::Nothing => return,
-            Request::Reset => self.forget(cx),
-            Request::Notify(QUEUE) | Request::Look => {
-                if let Err(broken) = self.take(cx) {
-                    self.fail(cx, broken);
-                }
-            }
-            Request::Notify(_) => {}
-        }
-        self.arm(cx);
     }
 
     /// The driver is gone: nothing is on its way, and it uses no file.
@@ -312,50 +291,45 @@ impl Device for Virtio9p {
     }
 }
 
-impl Function for Virtio9p {
-    fn slot(&self) -> u8 {
+impl OnVirtio for Virtio9p {
+    const LAYOUT: &'static Layout = &LAYOUT;
+
+    fn pci_slot(&self) -> u8 {
         self.slot
     }
 
-    fn config_read(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8) -> u64 {
-        let (transport, offer) = self.parts();
-        transport.config_read(cx, &offer, offset, size)
+    fn transport(&self) -> &Transport {
+        &self.registers.transport
     }
 
-    fn config_write(&mut self, cx: &mut DeviceCtx, offset: u16, size: u8, value: u64) {
-        let (transport, offer) = self.parts();
-        let request = transport.config_write(cx, &offer, offset, size, value);
-        self.answer(cx, request);
+    fn with_offer<R>(&mut self, act: impl FnOnce(&mut Transport, &Offer) -> R) -> R {
+        let offer = offer(&self.structure, self.slot);
+        act(&mut self.registers.transport, &offer)
     }
 
-    fn windows(&self) -> Vec<Window> {
-        self.registers.transport.windows(&offer(&self.structure, self.slot))
+    fn answer(&mut self, cx: &mut DeviceCtx, request: Request) {
+        match request {
+            Request::Nothing => return,
+            Request::Reset => self.forget(cx),
+            Request::Notify(QUEUE) | Request::Look => {
+                if let Err(broken) = self.take(cx) {
+                    self.fail(cx, broken);
+                }
+            }
+            Request::Notify(_) => {}
+        }
+        self.arm(cx);
     }
 
-    fn bar_read(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8) -> u64 {
-        let (transport, offer) = self.parts();
-        transport.read(cx, &offer, bar, offset, size)
-    }
-
-    fn bar_write(&mut self, cx: &mut DeviceCtx, bar: u8, offset: u64, size: u8, value: u64) {
-        let (transport, offer) = self.parts();
-        let request = transport.write(cx, &offer, bar, offset, size, value);
-        self.answer(cx, request);
-    }
-
-    fn set_up_as_firmware(&mut self, next: &mut u64, port: &mut u64) {
-        self.registers.transport.endpoint_mut().set_up_as_firmware(&LAYOUT, self.slot, next, port);
-    }
-
-    fn section_name(&self) -> String {
+    fn name(&self) -> String {
         "virtio-9p0".to_owned()
     }
 
-    fn to_section(&self, path: &str) -> OwnedSection {
+    fn section(&self, path: &str) -> OwnedSection {
         self.registers.to_section(path)
     }
 
-    fn set_registers(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
+    fn take_section(&mut self, section: &OwnedSection) -> Result<(), SectionError> {
         self.registers = Registers::from_section(section)?;
         self.tree = Derived::Unknown;
         Ok(())

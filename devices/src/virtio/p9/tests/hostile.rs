@@ -1,4 +1,5 @@
 use super::*;
+use crate::pci::function::Function;
 
 /// Kinds of messages, and a few that are none.
 const KINDS: [u8; 27] = [

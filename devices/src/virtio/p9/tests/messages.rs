@@ -1,4 +1,5 @@
 use super::*;
+use crate::pci::function::Function;
 
 #[test]
 fn the_tag_is_in_the_configuration() {
