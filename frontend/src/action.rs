@@ -1,6 +1,7 @@
 //! What a person can have done by the menu, and by chords with the host key.
 
 use super::geometry::Scaling;
+use super::panes::Pane;
 use winit::keyboard::KeyCode;
 
 /// See the module.
@@ -21,6 +22,8 @@ pub enum Action {
     Scale(Scaling),
     /// The other of screen and serial port.
     OtherView,
+    /// Show that pane, or no longer.
+    Pane(Pane),
     ReleaseMouse,
     /// Keys the window system or the host key keep from the guest.
     Keys(&'static str),
@@ -30,7 +33,7 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 14] = [
+const CHORDS: [(KeyCode, &str, Action); 15] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
     (KeyCode::KeyR, "R", Action::Reset),
@@ -44,6 +47,7 @@ const CHORDS: [(KeyCode, &str, Action); 14] = [
     (KeyCode::Digit2, "2", Action::Scale(Scaling::Aspect)),
     (KeyCode::Digit3, "3", Action::Scale(Scaling::Stretch)),
     (KeyCode::KeyT, "T", Action::OtherView),
+    (KeyCode::KeyI, "I", Action::Pane(Pane::Statistics)),
     (KeyCode::KeyQ, "Q", Action::Quit),
 ];
 

@@ -6,9 +6,11 @@ use super::glance::{News, Slot};
 use super::keyboard::{HOST, Keyboard, Stroke};
 use super::machine::{Ended, Plan};
 use super::mouse::Mouse;
+use super::panes::Pane;
 use super::status::{State, title};
 use super::terminal;
 use super::window::Surface;
+use super::wishes::Wishes;
 use amber_emu::control::{Caller, Method};
 use anyhow::Result;
 use serde_json::Value;
@@ -44,6 +46,8 @@ pub enum About {
     Text,
     /// A picture was written.
     Screenshot,
+    /// Counters, for their pane.
+    Statistics,
 }
 
 /// See the module.
@@ -177,6 +181,10 @@ impl App {
                 self.notice(format!("The screen was written to {file}."));
             }
             (About::Nothing, Ok(_)) => {}
+            (about, Ok(answer)) => {
+                self.contents.panes.hear(about, &answer);
+                self.draw_soon();
+            }
         }
     }
 
@@ -236,6 +244,7 @@ impl App {
             Action::FullScreen => self.full_screen(),
             Action::Scale(scaling) => self.contents.scaling = scaling,
             Action::OtherView => self.other_view(),
+            Action::Pane(pane) => self.toggle_pane(pane),
             Action::ReleaseMouse => self.give_mouse_back(),
             Action::Keys(keys) => self.keys(keys.to_owned()),
             Action::Dismiss => self.contents.notice = None,
@@ -254,6 +263,16 @@ impl App {
         self.give_mouse_back();
         self.release_keys();
         self.contents.serial = !self.contents.serial;
+    }
+
+    fn toggle_pane(&mut self, pane: Pane) {
+        let shown = &mut self.contents.panes.shown;
+        let from = shown.map_or(0.0, Pane::width);
+        *shown = (*shown != Some(pane)).then_some(pane);
+        let to = shown.map_or(0.0, Pane::width);
+        if let Some(surface) = &self.surface {
+            surface.widen(to - from);
+        }
     }
 
     fn release_keys(&mut self) {
@@ -385,15 +404,17 @@ impl App {
 
     fn draw(&mut self, event_loop: &ActiveEventLoop) {
         let Self { surface: Some(surface), contents, .. } = self else { return };
-        let mut actions = Vec::new();
+        let mut wishes = Wishes::default();
         let stays = surface.draw(|ui| {
-            // Only the last pass counts.
-            actions.clear();
-            contents.draw(ui, &mut actions);
+            wishes.clear();
+            contents.draw(ui, &mut wishes);
         });
         self.drawn = Instant::now();
         self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
-        for action in actions {
+        for (method, about) in wishes.asks {
+            self.ask(method, about);
+        }
+        for action in wishes.actions {
             self.act(action, event_loop);
         }
     }

@@ -5,8 +5,10 @@ use super::geometry::{Place, Scaling};
 use super::glance::Glance;
 use super::keyboard::HOST_NAME;
 use super::menu;
+use super::panes::{Panes, View};
 use super::status::{Meter, State, time};
 use super::terminal::Terminal;
+use super::wishes::Wishes;
 use egui::text::{LayoutJob, TextFormat};
 use egui::{
     CentralPanel, Color32, ColorImage, FontId, Frame, ImageData, Panel, Pos2, Rect, RichText, ScrollArea,
@@ -24,6 +26,7 @@ pub struct Contents {
     /// The serial port is shown, not the screen.
     pub serial: bool,
     pub terminal: Terminal,
+    pub panes: Panes,
     /// The guest has the mouse.
     pub grabbed: bool,
     pub full_screen: bool,
@@ -49,6 +52,7 @@ impl Contents {
             scaling: Scaling::default(),
             serial,
             terminal: Terminal::default(),
+            panes: Panes::default(),
             grabbed: false,
             full_screen: false,
             menu_is_open: false,
@@ -64,7 +68,8 @@ impl Contents {
     pub fn forget_machine(&mut self) {
         let Self { scaling, serial, full_screen, .. } = *self;
         let name = std::mem::take(&mut self.name);
-        *self = Self { scaling, full_screen, ..Self::new(name, serial) };
+        let panes = self.panes.for_another();
+        *self = Self { scaling, full_screen, panes, ..Self::new(name, serial) };
     }
 
     /// The machine shows another picture.
@@ -72,21 +77,25 @@ impl Contents {
         (self.screen, self.changed) = (Some(Arc::new(picture)), true);
     }
 
-    /// Draws it all; what the person chose is put behind `actions`.
-    pub fn draw(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
+    /// Draws it all.
+    pub fn draw(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
         if !self.full_screen {
-            Panel::top("menu").show(ui, |ui| menu::draw(ui, self.shown(), actions));
+            Panel::top("menu").show(ui, |ui| menu::draw(ui, self.shown(), &mut wishes.actions));
             Panel::bottom("status").show(ui, |ui| self.status(ui));
         }
         if let Some(notice) = &self.notice {
             Panel::bottom("notice").show(ui, |ui| {
                 ui.horizontal_wrapped(|ui| {
                     if ui.button("OK").clicked() {
-                        actions.push(Action::Dismiss);
+                        wishes.act(Action::Dismiss);
                     }
                     ui.label(notice);
                 });
             });
+        }
+        if !self.full_screen {
+            let view = View { state: self.state, glance: self.glance };
+            self.panes.draw(ui, view, wishes);
         }
         let frame = Frame::NONE.fill(Color32::BLACK);
         CentralPanel::no_frame().frame(frame).show(ui, |ui| match self.serial {
@@ -104,6 +113,7 @@ impl Contents {
             scaling: self.scaling,
             serial: self.serial,
             full_screen: self.full_screen,
+            pane: self.panes.shown,
         }
     }
 

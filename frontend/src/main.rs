@@ -10,9 +10,11 @@ mod keys;
 mod machine;
 mod menu;
 mod mouse;
+mod panes;
 mod status;
 mod terminal;
 mod window;
+mod wishes;
 
 use amber_emu::cli::args::{RunArgs, sentence};
 use amber_emu::cli::run::exit;

@@ -3,6 +3,7 @@
 use super::action::{Action, chord_name};
 use super::geometry::Scaling;
 use super::keyboard::HOST_NAME;
+use super::panes::Pane;
 use egui::{Button, MenuBar, Ui};
 
 /// What the menus show of the window.
@@ -15,6 +16,7 @@ pub struct Shown {
     pub scaling: Scaling,
     pub serial: bool,
     pub full_screen: bool,
+    pub pane: Option<Pane>,
 }
 
 /// Keys that a window system keeps for itself, and the host key.
@@ -69,6 +71,10 @@ fn view(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     ui.separator();
     choice(ui, shown.serial, "Serial port", Action::OtherView, actions);
     choice(ui, shown.full_screen, "Full screen", Action::FullScreen, actions);
+    ui.separator();
+    for pane in Pane::ALL {
+        choice(ui, shown.pane == Some(pane), pane.title(), Action::Pane(pane), actions);
+    }
 }
 
 fn item(ui: &mut Ui, enabled: bool, name: &str, action: Action, actions: &mut Vec<Action>) {

@@ -6,7 +6,7 @@ use egui_wgpu::winit::Painter;
 use egui_wgpu::{RendererOptions, SurfaceConfig, WgpuConfiguration, WgpuSetup};
 use std::sync::Arc;
 use std::time::Duration;
-use winit::dpi::{LogicalSize, PhysicalPosition};
+use winit::dpi::{LogicalSize, PhysicalPosition, PhysicalSize};
 use winit::event::WindowEvent;
 use winit::event_loop::ActiveEventLoop;
 use winit::window::{CursorGrabMode, Fullscreen, Window};
@@ -106,6 +106,20 @@ impl Surface {
         let centre = PhysicalPosition::new((width / 2.0).floor(), (height / 2.0).floor());
         let near = (at.x - centre.x).abs() > width / 4.0 || (at.y - centre.y).abs() > height / 4.0;
         if near && self.window.set_cursor_position(centre).is_ok() { centre } else { at }
+    }
+
+    /// Makes the window wider by so many points, so that what is beside the screen takes nothing from it, as far as the
+    /// monitor has room. The window system may refuse.
+    pub fn widen(&self, points: f32) {
+        if self.is_full_screen() || self.window.is_maximized() {
+            return;
+        }
+        let size = self.window.inner_size();
+        let most = self.window.current_monitor().map_or(u32::MAX, |monitor| monitor.size().width);
+        let by = f64::from(points) * self.window.scale_factor();
+        let width = (f64::from(size.width) + by).round().clamp(0.0, f64::from(most)) as u32;
+        // What became of it is told by an event.
+        let _ = self.window.request_inner_size(PhysicalSize::new(width, size.height));
     }
 
     /// Whether keys go to something in the window.

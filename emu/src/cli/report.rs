@@ -142,6 +142,11 @@ pub fn stats(machine: &Machine, seconds: f64) -> String {
 
 /// The counters of a run as a JSON object. Keys are the labels of the table with underscores; what is not known is null.
 pub fn stats_json(machine: &Machine, seconds: f64) -> String {
+    format!("{:#}\n", counted(machine, seconds))
+}
+
+/// The same object, to be sent.
+pub fn counted(machine: &Machine, seconds: f64) -> serde_json::Value {
     let key = |label: &str| {
         let words = label.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         words.collect::<Vec<_>>().join("_")
@@ -150,7 +155,7 @@ pub fn stats_json(machine: &Machine, seconds: f64) -> String {
     let rows = counters(machine, seconds);
     let object: serde_json::Map<_, _> =
         rows.iter().map(|(label, value)| (key(label), number(value))).collect();
-    format!("{:#}\n", serde_json::Value::from(object))
+    object.into()
 }
 
 fn counters(machine: &Machine, seconds: f64) -> Vec<(&'static str, String)> {

@@ -12,9 +12,12 @@ pub struct Saver {
     store: Arc<Store>,
     /// The snapshot the run went on from.
     parent: Option<SnapshotId>,
-    under_way: Option<JoinHandle<(Frozen, Result<Saved, StoreError>)>>,
+    under_way: Option<JoinHandle<(Frozen, Result<Option<Saved>, StoreError>)>>,
     name: String,
 }
+
+/// Is told what became of a save, by the thread that saves.
+pub type Told = Box<dyn FnOnce(Result<Saved, StoreError>) + Send>;
 
 impl Saver {
     /// A saver into `store`, for a run that goes on from `parent`.
@@ -40,6 +43,21 @@ impl Saver {
     pub fn save(&mut self, machine: &mut Machine, name: &str) -> Result<(), StoreError> {
         let earlier = self.finish(machine);
         self.store.check_name(name)?;
+        self.start(machine, name, None);
+        earlier.map(|_| ())
+    }
+
+    /// Waits for the save under way, so that the next can start; what became of it is known then.
+    ///
+    /// # Errors
+    /// When the next cannot have that name, or the earlier save failed and nobody was told.
+    pub fn make_ready(&mut self, machine: &mut Machine, name: &str) -> Result<(), StoreError> {
+        self.finish(machine)?;
+        self.store.check_name(name)
+    }
+
+    /// Starts a save for which all is ready. Who is `told` of a failure is told alone.
+    pub fn start(&mut self, machine: &mut Machine, name: &str, told: Option<Told>) {
         let mut frozen = machine.freeze();
         let (store, parent, named) = (Arc::clone(&self.store), self.parent, name.to_owned());
         self.name = named.clone();
@@ -47,9 +65,11 @@ impl Saver {
             let saved = frozen
                 .save(&store, parent)
                 .and_then(|saved| store.name(&named, saved.id, now(), false).map(|()| saved));
-            (frozen, saved)
+            let Some(told) = told else { return (frozen, saved.map(Some)) };
+            let known = saved.as_ref().ok().cloned();
+            told(saved);
+            (frozen, Ok(known))
         }));
-        earlier.map(|_| ())
     }
 
     /// As [`Saver::finish`], at the end of a run: whoever sits at the terminal sees what is waited for.
@@ -75,7 +95,7 @@ impl Saver {
         };
         let step = frozen.step();
         machine.adopt_trees(frozen);
-        let saved = saved?;
+        let Some(saved) = saved? else { return Ok(None) };
         self.parent = Some(saved.id);
         tracing::info!(target: "snapshot", "saved {} at step {step}, {} bytes", self.name, saved.written);
         Ok(Some(saved))

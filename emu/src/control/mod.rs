@@ -58,6 +58,8 @@ pub enum Method {
     },
     /// The state hash.
     Hash,
+    /// The counters `--stats` prints.
+    Stats,
     /// Bytes for serial port 0.
     Serial {
         text: String,

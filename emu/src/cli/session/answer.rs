@@ -1,0 +1,146 @@
+//! What a session is asked, and its answers.
+
+use super::Session;
+use crate::cli::host::SessionHost;
+use crate::cli::ports::Ports;
+use crate::cli::report;
+use crate::control::{DeviceKind, LinkState, Method, keys};
+use crate::machine::{Gesture, Stop};
+use crate::screenshot;
+use amber_devices::{MouseEvent, POINTER_MAX, PointerEvent};
+use amber_mmu::ViewId;
+use anyhow::{Result, anyhow, bail};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Most bytes of memory that are read at once.
+const READ_MAX: u64 = 1 << 16;
+
+impl Session<'_> {
+    pub(super) fn answer(&mut self, method: &Method, host: &mut SessionHost) -> Result<Value> {
+        match method {
+            Method::Status => {}
+            Method::Pause => self.paused = true,
+            Method::Resume => self.resume(host),
+            Method::Step { count } => return self.step(*count, host),
+            Method::Load { snapshot } => self.load(snapshot, host)?,
+            Method::Stats => return Ok(report::counted(self.machine, self.started.elapsed().as_secs_f64())),
+            Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
+            Method::Serial { text } => host.type_in(text.as_bytes()),
+            Method::Console { text } => self.give_port(0, text, host)?,
+            Method::ChannelWrite { text } => self.give_port(Ports::CHANNEL, text, host)?,
+            Method::ChannelRead => {
+                return Ok(json!({ "text": String::from_utf8_lossy(&host.ports.read()) }));
+            }
+            Method::ShareExport { tag, folder } => return self.export_share(tag, folder),
+            Method::ShareLoad { tag, folder } => self.load_share(tag, folder, host)?,
+            Method::Screenshot { file } => return self.screenshot(file),
+            Method::Text => return self.text(),
+            Method::Type { text } => host.hands.extend(keys::typing(text).map_err(|e| anyhow!(e))?),
+            Method::Key { keys } => host.hands.extend(keys::strokes(keys).map_err(|e| anyhow!(e))?),
+            Method::Mouse { dx, dy, wheel, buttons } => {
+                let event = MouseEvent { dx: *dx, dy: dy.saturating_neg(), wheel: *wheel, buttons: *buttons };
+                host.hands.extend([Gesture::Mouse(event)]);
+            }
+            Method::Pointer { x, y, wheel, buttons } => {
+                if [*x, *y].into_iter().any(|at| at > POINTER_MAX) {
+                    bail!("pointer {x} {y}: coordinates are between 0 and {POINTER_MAX}");
+                }
+                let event = PointerEvent { x: *x, y: *y, wheel: *wheel, buttons: *buttons };
+                host.hands.extend([Gesture::Pointer(event)]);
+            }
+            Method::Reset => {
+                self.machine.press_reset(host);
+                // What was asked of the guest is forgotten.
+                host.parts_changed = true;
+            }
+            Method::Power => self.machine.press_power(host),
+            Method::NetLink { state } => {
+                if !self.machine.set_link(host, *state == LinkState::Up) {
+                    bail!("net-link: the machine has no network adapter");
+                }
+            }
+            Method::CpuAdd(place) => return self.add_cpu(place.map(|place| place.id), host),
+            Method::CpuList => return Ok(self.cpus()),
+            Method::MemoryAdd { size } => return self.add_memory(size, host),
+            Method::MemoryList => return Ok(self.memory()),
+            Method::DeviceAdd { kind: DeviceKind::Disk, device } => return self.add_disk(device, host),
+            Method::DeviceAdd { kind: DeviceKind::Net, device } => return self.add_nic(device, host),
+            Method::DeviceList => return Ok(self.devices()),
+            Method::CpuRemove { .. } | Method::MemoryRemove { .. } | Method::DeviceRemove { .. } => {
+                bail!("this is answered when the guest has let go of the part")
+            }
+            Method::Save { .. } => bail!("this is answered when all is on the disk"),
+            Method::Read { address, len } => return self.read(*address, *len),
+            Method::Quit => self.quit = true,
+        }
+        let mut status = self.status();
+        status["gestures-waiting"] = json!(host.hands.waiting());
+        Ok(status)
+    }
+
+    fn resume(&mut self, host: &mut SessionHost) {
+        if std::mem::take(&mut self.paused) {
+            // The guest does not catch up the time it stood still.
+            host.console.keep_time_from(self.machine.now());
+        }
+    }
+
+    fn give_port(&self, port: u8, text: &str, host: &mut SessionHost) -> Result<()> {
+        if !self.machine.has_console() {
+            bail!("the machine has no virtio console");
+        }
+        host.ports.give(port, text.as_bytes());
+        Ok(())
+    }
+
+    fn status(&self) -> Value {
+        json!({
+            "state": if self.paused { "paused" } else { "running" },
+            "step": self.machine.step(),
+            "time-ns": self.machine.now(),
+            "inputs": self.machine.inputs(),
+            "cpus": self.machine.vcpus().len(),
+            "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn screenshot(&self, file: &Path) -> Result<Value> {
+        let picture = self.machine.picture();
+        screenshot::write(&picture, file)?;
+        Ok(json!({ "file": file, "width": picture.width, "height": picture.height }))
+    }
+
+    fn text(&self) -> Result<Value> {
+        let text = self.machine.screen_text();
+        Ok(json!({ "text": text.ok_or_else(|| anyhow!("text: the screen shows no text mode"))? }))
+    }
+
+    fn step(&mut self, count: u64, host: &mut SessionHost) -> Result<Value> {
+        if !self.paused {
+            bail!("step: the machine runs; pause it first");
+        }
+        let to = self.machine.step().saturating_add(count);
+        host.deaf = true;
+        let stop = loop {
+            match self.machine.run(to, host, self.config.no_reboot) {
+                Stop::Request(asking) => self.serve(asking, host),
+                stop => break stop,
+            }
+        };
+        host.deaf = false;
+        let mut status = self.status();
+        status["stop"] = json!(format!("{stop:?}"));
+        Ok(status)
+    }
+
+    fn read(&self, address: u64, len: u64) -> Result<Value> {
+        if len > READ_MAX {
+            bail!("read: {len} bytes are asked for, {READ_MAX} is the most");
+        }
+        let mut bytes = vec![0; len as usize];
+        self.machine.mmu().read_physical(ViewId(0), address, &mut bytes);
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(json!({ "bytes": digits }))
+    }
+}

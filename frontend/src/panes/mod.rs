@@ -1,0 +1,70 @@
+//! What is beside the screen: one pane at a time.
+
+mod statistics;
+
+use super::app::About;
+use super::glance::Glance;
+use super::status::State;
+use super::wishes::Wishes;
+use egui::{Panel, Ui};
+use serde_json::Value;
+use statistics::Statistics;
+
+/// Which pane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pane {
+    Statistics,
+}
+
+impl Pane {
+    pub const ALL: [Self; 1] = [Self::Statistics];
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Statistics => "Statistics",
+        }
+    }
+
+    /// Points it wants at first.
+    pub fn width(self) -> f32 {
+        match self {
+            Self::Statistics => 280.0,
+        }
+    }
+}
+
+/// The machine as panes see it.
+#[derive(Clone, Copy)]
+pub struct View {
+    pub state: State,
+    pub glance: Glance,
+}
+
+/// All panes; each keeps what it knows while another is shown.
+#[derive(Default)]
+pub struct Panes {
+    pub shown: Option<Pane>,
+    statistics: Statistics,
+}
+
+impl Panes {
+    /// The panes for another machine: what is shown stays.
+    pub fn for_another(&self) -> Self {
+        Self { shown: self.shown, ..Self::default() }
+    }
+
+    /// Draws the one that is shown.
+    pub fn draw(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
+        let Some(pane) = self.shown else { return };
+        Panel::right(pane.title()).resizable(true).default_size(pane.width()).show(ui, |ui| match pane {
+            Pane::Statistics => self.statistics.draw(ui, view, wishes),
+        });
+    }
+
+    /// An answer one of them waits for.
+    pub fn hear(&mut self, about: About, answer: &Value) {
+        if about == About::Statistics {
+            self.statistics.hear(answer);
+        }
+    }
+}
