@@ -16,6 +16,8 @@ pub enum Action {
     /// The machine that ended, from its start.
     StartAgain,
     Screenshot,
+    /// A snapshot, under a name that says where.
+    Save,
     Paste,
     CopyText,
     FullScreen,
@@ -33,7 +35,7 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 15] = [
+const CHORDS: [(KeyCode, &str, Action); 17] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
     (KeyCode::KeyR, "R", Action::Reset),
@@ -47,6 +49,8 @@ const CHORDS: [(KeyCode, &str, Action); 15] = [
     (KeyCode::Digit2, "2", Action::Scale(Scaling::Aspect)),
     (KeyCode::Digit3, "3", Action::Scale(Scaling::Stretch)),
     (KeyCode::KeyT, "T", Action::OtherView),
+    (KeyCode::KeyW, "W", Action::Pane(Pane::Snapshots)),
+    (KeyCode::KeyG, "G", Action::Save),
     (KeyCode::KeyI, "I", Action::Pane(Pane::Statistics)),
     (KeyCode::KeyQ, "Q", Action::Quit),
 ];
