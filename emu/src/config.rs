@@ -135,8 +135,9 @@ pub struct MachineConfig {
     /// Pictures of the screen to write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub screenshot: Vec<Screenshot>,
-    /// Where sound goes.
-    pub audio: AudioChoice,
+    /// Where sound goes. Unset: nowhere, and to the loudspeakers of a host with a window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<AudioChoice>,
     /// Where what is typed goes.
     pub console: ConsoleChoice,
     /// Unset: real at a terminal, none when headless.
@@ -209,7 +210,7 @@ impl Default for MachineConfig {
             boot: None,
             fw_cfg: Vec::new(),
             screenshot: Vec::new(),
-            audio: AudioChoice::None,
+            audio: None,
             console: ConsoleChoice::Serial,
             pace: None,
             engine: Engine::default(),
@@ -449,7 +450,7 @@ impl MachineConfig {
         let debugcon = self.debugcon.as_mut().and_then(Debugcon::file_mut);
         let flat = self.flat.as_mut().map(|flat| &mut flat.file);
         let disks = self.disk.iter_mut().map(|disk| &mut disk.file);
-        let audio = self.audio.file_mut();
+        let audio = self.audio.as_mut().and_then(AudioChoice::file_mut);
         let bios = self.bios.as_mut().and_then(Bios::file_mut);
         let uefi = self.uefi.iter_mut().flat_map(Uefi::files_mut);
         let net = self.net.socket_mut();

@@ -27,6 +27,8 @@ pub enum Action {
     /// Show that pane, or no longer.
     Pane(Pane),
     ReleaseMouse,
+    /// Sound is heard, or no longer.
+    Mute,
     /// Keys the window system or the host key keep from the guest.
     Keys(&'static str),
     /// The sentence was read.
@@ -35,7 +37,7 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 17] = [
+const CHORDS: [(KeyCode, &str, Action); 18] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
     (KeyCode::KeyR, "R", Action::Reset),
@@ -48,6 +50,7 @@ const CHORDS: [(KeyCode, &str, Action); 17] = [
     (KeyCode::Digit1, "1", Action::Scale(Scaling::Integer)),
     (KeyCode::Digit2, "2", Action::Scale(Scaling::Aspect)),
     (KeyCode::Digit3, "3", Action::Scale(Scaling::Stretch)),
+    (KeyCode::KeyX, "X", Action::Mute),
     (KeyCode::KeyT, "T", Action::OtherView),
     (KeyCode::KeyW, "W", Action::Pane(Pane::Snapshots)),
     (KeyCode::KeyG, "G", Action::Save),

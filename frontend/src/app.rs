@@ -17,6 +17,7 @@ use amber_emu::control::{Caller, Method};
 use anyhow::Result;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalPosition;
@@ -290,12 +291,20 @@ impl App {
             Action::Scale(scaling) => self.contents.scaling = scaling,
             Action::OtherView => self.other_view(),
             Action::Pane(pane) => self.toggle_pane(pane),
+            Action::Mute => self.mute(),
             Action::ReleaseMouse => self.give_mouse_back(),
             Action::Keys(keys) => self.keys(keys.to_owned()),
             Action::Dismiss => self.contents.notice = None,
             Action::Quit => self.leave(event_loop),
         }
         self.draw_soon();
+    }
+
+    fn mute(&mut self) {
+        self.contents.muted = !self.contents.muted;
+        if let Some(plan) = &self.started {
+            plan.volume.muted.store(self.contents.muted, Ordering::Relaxed);
+        }
     }
 
     fn full_screen(&mut self) {

@@ -33,6 +33,7 @@ pub struct Contents {
     /// The guest has the mouse.
     pub grabbed: bool,
     pub full_screen: bool,
+    pub muted: bool,
     /// A menu is open, or something else in front of the screen: keys and mouse are its.
     pub menu_is_open: bool,
     /// A sentence for the person.
@@ -59,6 +60,7 @@ impl Contents {
             comparison: None,
             grabbed: false,
             full_screen: false,
+            muted: false,
             menu_is_open: false,
             notice: None,
             place: None,
@@ -131,6 +133,7 @@ impl Contents {
             scaling: self.scaling,
             serial: self.serial,
             full_screen: self.full_screen,
+            muted: self.muted,
             pane: self.panes.shown,
         }
     }

@@ -1,14 +1,16 @@
 //! The machine's thread: a session as `amber run` has it, asked by the window as `amber ctl` asks.
 
 use super::glance::{Eyes, Line, Slot};
+use super::sound::{Loudspeakers, Volume};
 use amber_emu::cli::args::RunArgs;
 use amber_emu::cli::console::Console;
 use amber_emu::cli::pace::Pacer;
 use amber_emu::cli::session::Session;
 use amber_emu::cli::{fault, log, overlays, run};
-use amber_emu::config::{Guest, MachineConfig, Pace};
+use amber_emu::config::{AudioChoice, Guest, MachineConfig, Pace};
 use amber_emu::control::{Caller, Calls};
 use amber_emu::machine::{Machine, Stop};
+use amber_emu::sound::Recording;
 use anyhow::{Result, bail};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ pub struct Plan {
     pub name: String,
     /// The guest talks on serial port 0, and not on the screen.
     pub serial: bool,
+    pub volume: Arc<Volume>,
 }
 
 impl Plan {
@@ -42,7 +45,7 @@ impl Plan {
         }
         let (name, serial) = describe(&config.guest()?);
         let name = args.file.as_deref().map_or(name, stem);
-        Ok(Self { config, args, name, serial })
+        Ok(Self { config, args, name, serial, volume: Arc::default() })
     }
 
     /// Runs the machine to its end in a thread of its own; `ended` is told how it ended. What is asked of it goes by the caller.
@@ -66,6 +69,18 @@ impl Plan {
         }
     }
 
+    /// The host's loudspeakers. A host without them keeps nobody from running a machine who did not ask for them.
+    fn loudspeakers(&self, now: u64) -> Result<Recording> {
+        match Loudspeakers::open(Arc::clone(&self.volume)) {
+            Ok(loudspeakers) => Ok(Recording::to(Box::new(loudspeakers), now)),
+            Err(error) if self.config.audio.is_none() => {
+                tracing::info!(target: "sound", "{error:#}");
+                Ok(Recording::default())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn run_guarded(&self, slot: Arc<Slot>, caller: Caller, calls: Calls) -> Result<Ended> {
         let config = &self.config;
         log::install(&config.log);
@@ -74,7 +89,13 @@ impl Plan {
         let debug = config.debugcon.as_ref().map(run::open_debugcon).transpose()?;
         let pacer = (config.effective_pace(true) == Pace::Real).then(|| Pacer::new(machine.now()));
         let console = Console::deaf(Box::new(Line(Arc::clone(&slot))), debug, pacer);
-        let mut host = run::host(config, &mut machine, console, Some((caller, calls)))?;
+        let plays = matches!(config.audio, None | Some(AudioChoice::Cpal));
+        let recorded = config.audio.clone().filter(|_| !plays);
+        let beside = MachineConfig { audio: recorded, ..config.clone() };
+        let mut host = run::host(&beside, &mut machine, console, Some((caller, calls)))?;
+        if plays {
+            host.sound = self.loudspeakers(machine.now())?;
+        }
         host.onlooker = Some(Box::new(Eyes::new(slot)));
         let mut session = Session::new(&mut machine, config, parent)?;
         let until = config.stop_at.unwrap_or(u64::MAX).min(config.limit.unwrap_or(u64::MAX));

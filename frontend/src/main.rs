@@ -12,6 +12,7 @@ mod machine;
 mod menu;
 mod mouse;
 mod panes;
+mod sound;
 mod status;
 mod terminal;
 mod thumbnail;

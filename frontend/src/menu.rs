@@ -16,6 +16,7 @@ pub struct Shown {
     pub scaling: Scaling,
     pub serial: bool,
     pub full_screen: bool,
+    pub muted: bool,
     pub pane: Option<Pane>,
 }
 
@@ -53,6 +54,7 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     ui.separator();
     item(ui, shown.runs, "Reset", Action::Reset, actions);
     item(ui, shown.runs, "Power button", Action::Power, actions);
+    choice(ui, shown.muted, "Mute", Action::Mute, actions);
     item(ui, shown.ended, "Start again", Action::StartAgain, actions);
     ui.separator();
     item(ui, shown.runs, "Save snapshot", Action::Save, actions);

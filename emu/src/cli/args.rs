@@ -219,8 +219,9 @@ pub struct RunningArgs {
     /// --headless].
     #[arg(long, value_name = "PACE")]
     pub pace: Option<Pace>,
-    /// Where sound goes: none, or wav:FILE, a recording of the PC speaker and the sound card [default: none].
-    #[arg(long, value_name = "none|wav:FILE")]
+    /// Where sound of the PC speaker and the sound card goes: none, wav:FILE, or cpal, the host's loudspeakers [default:
+    /// none; cpal in a window].
+    #[arg(long, value_name = "none|wav:FILE|cpal")]
     pub audio: Option<AudioChoice>,
     /// Where what is typed goes: serial (port 0), or virtio (the console of --device virtio-console) [default: serial].
     #[arg(long, value_name = "serial|virtio")]
@@ -273,7 +274,7 @@ pub struct RunningArgs {
     /// Write every step to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Write a line per event on standard error: int, exc, reset, io, comma-separated.
+    /// Write a line per event on standard error: int, exc, reset, io, sound, comma-separated.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub log: Vec<LogCategory>,
     /// Where the debug consoles (ports 0xE9 and 0x402) go: a file, or `stderr`.
@@ -453,7 +454,7 @@ impl RunningArgs {
             symbols,
         } = self;
         set_some(&mut config.pace, pace);
-        set(&mut config.audio, audio);
+        set_some(&mut config.audio, audio);
         set(&mut config.console, console);
         set(&mut config.engine, engine);
         config.headless |= headless;

@@ -13,6 +13,7 @@ pub fn install(categories: &[LogCategory]) {
             LogCategory::Int => &["int"],
             LogCategory::Exc => &["exc"],
             LogCategory::Reset => &["reset"],
+            LogCategory::Sound => &["sound"],
             LogCategory::Io => &["io", "mmio", "msr"],
         };
         for name in names {

@@ -6,7 +6,7 @@ use super::host::SessionHost;
 use super::pace::Pacer;
 use super::session::Session;
 use super::{build, cable, fault, from, log, overlays, report, trace};
-use crate::config::{ConsoleChoice, Debugcon, Firmware, Guest, MachineConfig, Pace};
+use crate::config::{AudioChoice, ConsoleChoice, Debugcon, Firmware, Guest, MachineConfig, Pace};
 use crate::control::{Caller, Calls, Server};
 use crate::gdb;
 use crate::input::{Input, Record, Recorder, Start};
@@ -159,7 +159,7 @@ pub fn host(
         host.server =
             Some(server.with_context(|| format!("--control {}: cannot be listened to", path.display()))?);
     }
-    host.sound = Recording::begin(&config.audio, machine.now())?;
+    host.sound = Recording::begin(config.audio.as_ref().unwrap_or(&AudioChoice::None), machine.now())?;
     host.ports.has_terminal = config.console == ConsoleChoice::Virtio;
     if host.ports.has_terminal && !machine.has_console() {
         bail!("--console virtio: the machine has no such console; it has one with --device virtio-console");

@@ -56,19 +56,20 @@ impl Display for ConsoleChoice {
     }
 }
 
-/// Where sound goes: `none` or `wav:FILE`.
+/// Where sound goes: `none`, `wav:FILE`, or `cpal`: to the host's loudspeakers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AudioChoice {
     #[default]
     None,
     Wav(PathBuf),
+    Cpal,
 }
 
 impl AudioChoice {
     /// The file, to make its path another one.
     pub fn file_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
-            Self::None => None,
+            Self::None | Self::Cpal => None,
             Self::Wav(file) => Some(file),
         }
     }
@@ -79,8 +80,9 @@ impl FromStr for AudioChoice {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         match text.split_once(':') {
             None if text == "none" => Ok(Self::None),
+            None if text == "cpal" => Ok(Self::Cpal),
             Some(("wav", file)) if !file.is_empty() => Ok(Self::Wav(file.into())),
-            _ => wrong(format!("audio `{text}`: write none or wav:FILE")),
+            _ => wrong(format!("audio `{text}`: write none, wav:FILE or cpal")),
         }
     }
 }
@@ -89,6 +91,7 @@ impl Display for AudioChoice {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         match self {
             Self::None => f.write_str("none"),
+            Self::Cpal => f.write_str("cpal"),
             Self::Wav(file) => write!(f, "wav:{}", file.display()),
         }
     }
@@ -105,6 +108,7 @@ mod tests {
         let parsed = |text: &str| text.parse::<AudioChoice>();
         assert_eq!(parsed("none"), Ok(AudioChoice::None));
         assert_eq!(parsed("wav:a:b.wav"), Ok(AudioChoice::Wav("a:b.wav".into())));
+        assert_eq!(parsed("cpal"), Ok(AudioChoice::Cpal));
         assert!(parsed("wav:").is_err() && parsed("alsa").is_err());
         assert_eq!("hda".parse::<DeviceChoice>().unwrap().to_string(), "hda");
         assert!("teapot".parse::<DeviceChoice>().is_err());

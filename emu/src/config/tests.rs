@@ -100,7 +100,7 @@ fn bad_values_say_what_would_be_right() {
         ("rtc = \"2126-01-01\"", "2099"),
         ("cpu = \"amber,avx\"", "+feature"),
         ("flat = \"a.bin\"", "FILE@ADDR"),
-        ("log = [\"everything\"]", "int, exc, reset, io"),
+        ("log = [\"everything\"]", "int, exc, reset, io, sound"),
         ("seed = -1", "2^64"),
         ("disk = [\"a,if=scsi\"]", "known: virtio, nvme, ahci, ide"),
         ("cdrom = [\"a,if=virtio\"]", "if=ahci|ide"),

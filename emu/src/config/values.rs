@@ -167,11 +167,18 @@ pub enum LogCategory {
     Reset,
     /// Port and memory-mapped I/O.
     Io,
+    /// Sound that was played.
+    Sound,
 }
 
 impl LogCategory {
-    const NAMES: [(&'static str, Self); 4] =
-        [("int", Self::Int), ("exc", Self::Exc), ("reset", Self::Reset), ("io", Self::Io)];
+    const NAMES: [(&'static str, Self); 5] = [
+        ("int", Self::Int),
+        ("exc", Self::Exc),
+        ("reset", Self::Reset),
+        ("io", Self::Io),
+        ("sound", Self::Sound),
+    ];
 }
 
 impl FromStr for LogCategory {

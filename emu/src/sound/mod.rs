@@ -8,6 +8,7 @@ mod wav;
 
 use amber_devices::clock::NS_PER_SECOND;
 use amber_devices::sound::{Rate, Sound};
+use anyhow::Result;
 use codec::CodecTrack;
 pub use recording::Recording;
 use speaker::SpeakerTrack;
@@ -25,6 +26,24 @@ const BLOCK: u64 = 4096;
 pub trait Sink {
     /// Takes the next frames, left and right.
     fn play(&mut self, frames: &[[i16; 2]]);
+
+    /// There will be no more.
+    ///
+    /// # Errors
+    /// When not all got to where it goes.
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Box<dyn Sink> {
+    fn play(&mut self, frames: &[[i16; 2]]) {
+        (**self).play(frames);
+    }
+
+    fn end(&mut self) -> Result<()> {
+        (**self).end()
+    }
 }
 
 /// Lays sound out and hands it on.

@@ -1,24 +1,32 @@
 //! The sound of a run, where the run wants it.
 
-use super::{Mixer, WavFile};
+use super::{Mixer, Sink, WavFile};
 use crate::config::AudioChoice;
 use amber_devices::sound::Sound;
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-/// Sound on its way to a file, or nowhere.
+/// Sound on its way to a file or a player, or nowhere.
 #[derive(Default)]
-pub struct Recording(Option<Mixer<WavFile>>);
+pub struct Recording(Option<Mixer<Box<dyn Sink>>>);
 
 impl Recording {
     /// Begins at virtual time `now`, ns.
     ///
     /// # Errors
-    /// When the file cannot be created.
+    /// When the file cannot be created, or sound is to be played.
     pub fn begin(choice: &AudioChoice, now: u64) -> Result<Self> {
-        Ok(Self(match choice {
-            AudioChoice::None => None,
-            AudioChoice::Wav(file) => Some(Mixer::new(WavFile::create(file)?, now)),
-        }))
+        Ok(match choice {
+            AudioChoice::None => Self::default(),
+            AudioChoice::Wav(file) => Self::to(Box::new(WavFile::create(file)?), now),
+            AudioChoice::Cpal => {
+                bail!("--audio cpal: only amber-desktop plays sound; --audio wav:FILE writes it to a file")
+            }
+        })
+    }
+
+    /// Begins at virtual time `now`, ns, into any sink.
+    pub fn to(sink: Box<dyn Sink>, now: u64) -> Self {
+        Self(Some(Mixer::new(sink, now)))
     }
 
     /// Takes sound that the machine makes.
@@ -40,6 +48,6 @@ impl Recording {
     /// # Errors
     /// When the file could not be written whole.
     pub fn finish(&mut self, now: u64) -> Result<()> {
-        self.0.take().map_or(Ok(()), |mixer| mixer.finish(now).finish())
+        self.0.take().map_or(Ok(()), |mixer| mixer.finish(now).end())
     }
 }

@@ -15,7 +15,8 @@ const FRAMES_MAX: u64 = (u32::MAX as u64 - 1024) / 4;
 /// The file. What goes wrong is told at the end: the run does not stop for it.
 pub struct WavFile {
     name: PathBuf,
-    writer: WavWriter<BufWriter<File>>,
+    /// None once it has ended.
+    writer: Option<WavWriter<BufWriter<File>>>,
     frames: u64,
     failed: Option<hound::Error>,
 }
@@ -28,15 +29,26 @@ impl WavFile {
     pub fn create(name: &Path) -> Result<Self> {
         let writer = WavWriter::create(name, SPEC)
             .with_context(|| format!("--audio wav:{}: cannot be created", name.display()))?;
-        Ok(Self { name: name.to_owned(), writer, frames: 0, failed: None })
+        Ok(Self { name: name.to_owned(), writer: Some(writer), frames: 0, failed: None })
+    }
+}
+
+impl Sink for WavFile {
+    fn play(&mut self, frames: &[[i16; 2]]) {
+        let Some(writer) = &mut self.writer else { return };
+        for frame in frames {
+            self.frames += 1;
+            if self.failed.is_some() || self.frames > FRAMES_MAX {
+                return;
+            }
+            let wrote = frame.iter().try_for_each(|sample| writer.write_sample(*sample));
+            self.failed = wrote.err();
+        }
     }
 
-    /// Ends the file.
-    ///
-    /// # Errors
-    /// When it could not be written whole.
-    pub fn finish(self) -> Result<()> {
-        let wrote = self.failed.map_or(Ok(()), Err).and(self.writer.finalize());
+    fn end(&mut self) -> Result<()> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let wrote = self.failed.take().map_or(Ok(()), Err).and(writer.finalize());
         wrote.with_context(|| format!("--audio wav:{}: cannot be written", self.name.display()))?;
         if self.frames > FRAMES_MAX {
             tracing::warn!(
@@ -45,18 +57,5 @@ impl WavFile {
             );
         }
         Ok(())
-    }
-}
-
-impl Sink for WavFile {
-    fn play(&mut self, frames: &[[i16; 2]]) {
-        for frame in frames {
-            self.frames += 1;
-            if self.failed.is_some() || self.frames > FRAMES_MAX {
-                return;
-            }
-            let wrote = frame.iter().try_for_each(|sample| self.writer.write_sample(*sample));
-            self.failed = wrote.err();
-        }
     }
 }

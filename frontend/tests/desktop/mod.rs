@@ -2,6 +2,7 @@
 
 pub mod display;
 mod snapshots;
+mod sound;
 
 use amber_tests::program::{Scratch, amber, run};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -133,6 +134,11 @@ pub struct Desktop {
 impl Desktop {
     /// Starts it, with a control socket; `None` with a sentence on standard error where nothing draws.
     pub fn start(name: &str, args: &[&str]) -> Option<Self> {
+        Self::start_in(name, args, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub fn start_in(name: &str, args: &[&str], environment: &[(&str, String)]) -> Option<Self> {
         // Built before anything waits for it.
         amber();
         let scratch = Scratch::new(&format!("desktop-{name}"));
@@ -142,6 +148,7 @@ impl Desktop {
             .current_dir(&scratch.0)
             .env("DISPLAY", &server.display)
             .env_remove("WAYLAND_DISPLAY")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,0 +1,126 @@
+//! A guest's tone on the host's loudspeakers: cpal's, into a sound server whose output leads nowhere and is recorded.
+
+use super::{Desktop, missing};
+use amber_tests::program::Scratch;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const RATE: f64 = 48_000.0;
+/// Code for 64-bit mode: counter 2 plays 1000 Hz on the speaker, for ever.
+const TONE: [u8; 22] = [
+    0xb0, 0xb6, 0xe6, 0x43, 0xb0, 0xa9, 0xe6, 0x42, 0xb0, 0x04, 0xe6, 0x42, // count 04A9h in mode 3
+    0xe4, 0x61, 0x0c, 0x03, 0xe6, 0x61, // gate and data
+    0xe4, 0x61, 0xeb, 0xfc, // reads port 61h again and again
+];
+/// What the tone's period is off by at most: the stream goes a little faster or slower with the loudspeakers' clock.
+const BEND: f64 = 0.006;
+
+/// PulseAudio of the test's own, in a folder.
+struct SoundServer(Child);
+
+impl SoundServer {
+    fn start(folder: &Path) -> Self {
+        let socket = folder.join("pulse");
+        let alsa = "pcm.!default { type pulse }\nctl.!default { type pulse }\n";
+        std::fs::write(folder.join(".asoundrc"), alsa).expect("a file");
+        let child = Command::new("pulseaudio")
+            .args(["-n", "--exit-idle-time=-1", "--daemonize=no", "--use-pid-file=no"])
+            .arg("--load=module-null-sink sink_name=nowhere rate=48000 channels=2")
+            .arg(format!("--load=module-native-protocol-unix socket={} auth-anonymous=1", socket.display()))
+            .envs(environment(folder))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("pulseaudio starts");
+        super::await_some("the sound server", || socket.exists().then_some(()));
+        Self(child)
+    }
+}
+
+impl Drop for SoundServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn environment(folder: &Path) -> [(&'static str, String); 3] {
+    let folder = folder.display();
+    [
+        ("HOME", folder.to_string()),
+        ("XDG_RUNTIME_DIR", folder.to_string()),
+        ("PULSE_SERVER", format!("unix:{folder}/pulse")),
+    ]
+}
+
+/// Records what the server plays for so long.
+fn record(folder: &Path, time: Duration) -> Vec<i16> {
+    let file = folder.join("heard");
+    let mut recorder = Command::new("parec")
+        .args(["-d", "nowhere.monitor", "--format=s16le", "--rate=48000", "--channels=2"])
+        .envs(environment(folder))
+        .stdout(std::fs::File::create(&file).expect("a file"))
+        .spawn()
+        .expect("parec starts");
+    std::thread::sleep(time);
+    let _ = recorder.kill();
+    let _ = recorder.wait();
+    let bytes = std::fs::read(&file).expect("it was written");
+    bytes.chunks_exact(4).map(|frame| i16::from_le_bytes([frame[0], frame[1]])).collect()
+}
+
+/// Burns a core until the answer is dropped.
+struct Burner(Arc<AtomicBool>);
+
+impl Burner {
+    fn start() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ends);
+        std::thread::spawn(move || while !seen.load(Ordering::Relaxed) {});
+        Self(ends)
+    }
+}
+
+impl Drop for Burner {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// For 10 s, or `AMBER_SOUND_SECONDS`.
+#[test]
+fn a_tone_is_heard_without_a_gap_while_another_program_burns_a_core() {
+    let finds = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    let no_server = (!finds("pulseaudio") || !finds("parec")).then(|| "there is no PulseAudio".to_owned());
+    if let Some(sentence) = missing().or(no_server) {
+        return eprintln!("{sentence}");
+    }
+    let seconds = std::env::var("AMBER_SOUND_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let scratch = Scratch::new("desktop-sound");
+    let _server = SoundServer::start(&scratch.0);
+    let image = scratch.file("tone.bin", &TONE);
+    let flat = format!("{}@0x100000", image.display());
+    let args = ["--flat", &flat, "--audio", "cpal", "--log", "sound", "--control", "socket"];
+    let Some(desktop) = Desktop::start_in("sound", &args, &environment(&scratch.0)) else { return };
+    desktop.await_title("running");
+    std::thread::sleep(Duration::from_secs(2));
+    let burner = Burner::start();
+    let heard = record(&scratch.0, Duration::from_secs(seconds.unwrap_or(10)));
+    drop(burner);
+    desktop.chord("q");
+    let (code, said) = desktop.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(" 0 underruns"), "{said}");
+    let length = heard.len() as f64 / RATE;
+    assert!(length > seconds.unwrap_or(10) as f64 * 0.9, "{length} s were recorded");
+    let rises: Vec<usize> = (1..heard.len()).filter(|n| heard[*n] > 0 && heard[*n - 1] <= 0).collect();
+    let periods: Vec<usize> = rises.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let gaps: Vec<_> = periods.iter().filter(|period| period.abs_diff(48) > 2).collect();
+    assert!(gaps.is_empty(), "there are gaps: {gaps:?} frames");
+    let mean = periods.iter().sum::<usize>() as f64 / periods.len() as f64;
+    let off = mean / (RATE * 1193.0 / 1_193_182.0) - 1.0;
+    assert!(off.abs() < BEND, "a period is {mean} frames");
+    eprintln!("{length:.1} s, {} periods of {mean:.3} frames; {}", periods.len(), said.trim());
+}
