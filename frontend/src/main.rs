@@ -11,8 +11,11 @@ mod machine;
 mod menu;
 mod mouse;
 mod panes;
+mod scroll;
+mod speed;
 mod status;
 mod terminal;
+mod timeline;
 mod window;
 mod wishes;
 

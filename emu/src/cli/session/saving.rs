@@ -47,7 +47,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn saver(&mut self) -> Result<&mut Saver> {
+    pub(super) fn saver(&mut self) -> Result<&mut Saver> {
         match &mut self.saver {
             Some(saver) => Ok(saver),
             none => {
@@ -112,9 +112,11 @@ impl Session<'_> {
         machine.fetch_ahead();
         *self.machine = machine;
         host.console.keep_time_from(self.machine.now());
-        self.leaving.forget();
+        self.leaving.forget("another machine was loaded");
         host.hands.rest();
         self.parent = Some(found.id);
+        self.stopped = None;
+        self.begin_history(host);
         Ok(())
     }
 
