@@ -121,7 +121,7 @@ impl App {
 
     /// Runs the machine that ended from its start.
     fn start_again(&mut self) {
-        if self.contents.glance.stopped && self.caller.is_some() {
+        if self.contents.glance.ended && self.caller.is_some() {
             self.again = true;
             return self.ask(Method::Quit, About::Nothing);
         }
@@ -166,11 +166,11 @@ impl App {
         serial.iter().for_each(|said| self.contents.scroll.hear(said));
         if let Some(glance) = glance {
             let before = std::mem::replace(&mut self.contents.glance, glance);
-            if let Some(ended) = ended.filter(|_| glance.stopped && !before.stopped) {
+            if let Some(ended) = ended.filter(|_| glance.ended && !before.ended) {
                 self.notice(format!("{ended} It can be taken back, reset or started again."));
             }
             self.speed.see(glance.speed);
-            if before.behind != glance.behind || before.stopped != glance.stopped {
+            if before.behind != glance.behind || before.ended != glance.ended {
                 self.set_title();
             }
             self.contents.meter.read(Instant::now(), glance);
@@ -499,7 +499,7 @@ impl ApplicationHandler<Event> for App {
                 let leaves = self.leaving || ended.asked && !again;
                 self.ended(ended);
                 if again && !leaves {
-                    self.contents.glance.stopped = false;
+                    self.contents.glance.ended = false;
                     return self.start_again();
                 }
                 if leaves {

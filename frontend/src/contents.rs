@@ -127,7 +127,7 @@ impl Contents {
             timeline: self.timeline.shown,
             paused: self.state == State::Paused,
             runs: matches!(self.state, State::Running | State::Paused),
-            ended: self.state == State::Ended || self.glance.stopped,
+            ended: self.state == State::Ended || self.glance.ended,
             scaling: self.scaling,
             serial: self.serial,
             full_screen: self.full_screen,

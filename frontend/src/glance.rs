@@ -26,7 +26,7 @@ pub struct Glance {
     pub now: u64,
     pub paused: bool,
     /// The guest ended; the machine can be looked at.
-    pub stopped: bool,
+    pub ended: bool,
     /// It went back, and has its future ahead.
     pub behind: bool,
     /// Virtual time by the wall clock's, percent; `None` is as fast as it goes.
@@ -131,9 +131,9 @@ impl Onlooker for Eyes {
         self.looked = Some(now);
         let picture = machine.changed_picture(&mut self.seen).map(image);
         let (step, time) = (machine.step(), machine.now());
-        let Standing { paused, stopped, behind, speed, said } = standing;
+        let Standing { paused, ended, behind, speed, said } = standing;
         let pointer = machine.has_pointer();
-        let glance = Glance { step, now: time, paused, stopped: stopped.is_some(), behind, speed, pointer };
+        let glance = Glance { step, now: time, paused, ended: ended.is_some(), behind, speed, pointer };
         // The machine went to another time.
         let went = said.filter(|said| self.slot.said.swap(*said, Ordering::Relaxed) != *said);
         let tell = picture.is_some()
@@ -148,7 +148,7 @@ impl Onlooker for Eyes {
         self.slot.put(tell, |news| {
             news.glance = Some(glance);
             news.serial.extend(went.map(Said::At));
-            if let Some(stop) = stopped {
+            if let Some(stop) = ended {
                 news.ended = Some(report::sentence(stop, machine));
             }
             if picture.is_some() {

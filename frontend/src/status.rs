@@ -31,7 +31,7 @@ impl State {
 pub fn word(state: State, glance: Glance) -> &'static str {
     match state {
         State::Paused if glance.behind => "rewinding",
-        State::Paused if glance.stopped => State::Ended.word(),
+        State::Paused if glance.ended => State::Ended.word(),
         state => state.word(),
     }
 }

@@ -212,7 +212,7 @@ fn a_snapshot_has_the_parent_that_lies_before_it() {
 
 /// Waits until the guest has ended; how the run stands then.
 fn await_end(run: &Asked) -> Value {
-    await_some(|| Some(run.get(Method::Status)).filter(|status| status["stopped"].is_string()))
+    await_some(|| Some(run.get(Method::Status)).filter(|status| status["ended"].is_string()))
 }
 
 fn await_some<T>(mut what: impl FnMut() -> Option<T>) -> T {
@@ -234,12 +234,12 @@ fn a_guest_that_ended_can_be_looked_at_and_taken_back() {
     run.get(serial("\u{4}"));
     run.get(Method::Resume);
     let status = await_end(&run);
-    assert_eq!((&status["state"], &status["stopped"]), (&"paused".into(), &"The guest powered off.".into()));
+    assert_eq!((&status["state"], &status["ended"]), (&"paused".into(), &"The guest powered off.".into()));
     run.get(Method::Resume);
     await_end(&run);
     run.get(Method::Rewind { step: before.0 });
     assert_eq!(run.hash(), before.1);
-    assert!(run.get(Method::Status)["stopped"].is_null());
+    assert!(run.get(Method::Status)["ended"].is_null());
     run.get(Method::Step { count: 1000 });
     // The reset button has a machine that ended run again.
     run.get(serial("\u{4}"));

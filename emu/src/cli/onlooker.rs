@@ -7,7 +7,7 @@ use crate::machine::{Machine, Stop};
 pub struct Standing {
     pub paused: bool,
     /// The guest ended like this, and the run lingers.
-    pub stopped: Option<Stop>,
+    pub ended: Option<Stop>,
     /// The machine went back, and has its future ahead.
     pub behind: bool,
     /// Virtual time by the wall clock's, percent; `None` is as fast as it goes.

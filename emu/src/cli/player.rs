@@ -143,6 +143,8 @@ pub fn play(
                 );
             }
             return Ok(Played::End);
+        } else if matches!(stop, Stop::Breakpoint(_) | Stop::Watchpoint(..)) {
+            // A debugger's, which stop nothing that is played.
         } else if stop != Stop::Damaged && machine.has_come_to(goal) {
             // Where a guest has ended, there is no further step.
             return Ok(Played::Goal);

@@ -37,7 +37,7 @@ pub struct Session<'a> {
     started: Instant,
     paused: bool,
     /// The guest ended, and the run lingers.
-    stopped: Option<Stop>,
+    ended: Option<Stop>,
     quit: bool,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
             net: config.net.clone(),
             started: Instant::now(),
             paused: false,
-            stopped: None,
+            ended: None,
             quit: false,
         };
         session.check_names()?;
@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 stop if host.lingers && is_end(stop) => {
-                    (self.paused, self.stopped) = (true, Some(stop));
+                    (self.paused, self.ended) = (true, Some(stop));
                     self.attend(host);
                     if self.quit {
                         return Ok(Stop::User);
@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
 
     fn standing(&self) -> Standing {
         let behind = self.history.as_ref().is_some_and(History::is_behind);
-        Standing { paused: self.paused, stopped: self.stopped, behind, ..Standing::default() }
+        Standing { paused: self.paused, ended: self.ended, behind, ..Standing::default() }
     }
 
     /// Does what is to be done at a step.

@@ -66,7 +66,7 @@ impl Session<'_> {
             }
             Method::Reset => {
                 self.machine.press_reset(host);
-                if self.stopped.take().is_some() {
+                if self.ended.take().is_some() {
                     self.resume(host);
                 }
                 // What was asked of the guest is forgotten.
@@ -107,7 +107,7 @@ impl Session<'_> {
     }
 
     fn resume(&mut self, host: &mut SessionHost) {
-        self.stopped = None;
+        self.ended = None;
         if std::mem::take(&mut self.paused) {
             // The guest does not catch up the time it stood still.
             host.console.keep_time_from(self.machine.now());
@@ -129,7 +129,7 @@ impl Session<'_> {
             "time-ns": self.machine.now(),
             "inputs": self.machine.inputs(),
             "cpus": self.machine.vcpus().len(),
-            "stopped": self.stopped.map(|stop| report::sentence(stop, self.machine)),
+            "ended": self.ended.map(|stop| report::sentence(stop, self.machine)),
             "behind": self.history.as_ref().is_some_and(History::is_behind),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
         })
@@ -153,15 +153,15 @@ impl Session<'_> {
         }
         let stop = match self.go_ahead(goal, host)? {
             true => Stop::Step,
-            false => self.run_to(goal, host),
+            false => self.run_ahead(goal, host),
         };
-        self.stopped = Some(stop).filter(|stop| super::is_end(*stop));
+        self.ended = Some(stop).filter(|stop| super::is_end(*stop));
         let mut status = self.status();
         status["stop"] = json!(format!("{stop:?}"));
         Ok(status)
     }
 
-    fn run_to(&mut self, goal: Goal, host: &mut SessionHost) -> Stop {
+    fn run_ahead(&mut self, goal: Goal, host: &mut SessionHost) -> Stop {
         self.part_ways(host);
         host.deaf = true;
         let stop = loop {

@@ -210,7 +210,7 @@ impl Session<'_> {
             let said = host.tape.as_ref().map_or(0, |tape| tape.said);
             stand(self.machine, said, behind, host);
         }
-        self.stopped = None;
+        self.ended = None;
         self.leaving.forget("the machine went to another time");
         host.jump(self.machine.now());
     }

@@ -115,7 +115,7 @@ impl Session<'_> {
         self.leaving.forget("another machine was loaded");
         host.hands.rest();
         self.parent = Some(found.id);
-        self.stopped = None;
+        self.ended = None;
         self.begin_history(host);
         Ok(())
     }
