@@ -2,6 +2,7 @@
 
 mod action;
 mod app;
+mod comparison;
 mod contents;
 mod geometry;
 mod glance;
@@ -15,6 +16,7 @@ mod scroll;
 mod speed;
 mod status;
 mod terminal;
+mod thumbnail;
 mod timeline;
 mod window;
 mod wishes;

@@ -13,9 +13,12 @@ pub struct Saver {
     store: Arc<Store>,
     /// The snapshots on the way to where the machine stands.
     lineage: Lineage,
-    under_way: Option<JoinHandle<(Frozen, Result<Option<Saved>, StoreError>)>>,
+    under_way: Option<JoinHandle<Ended>>,
     name: String,
 }
+
+/// A save that has ended: the state with its trees, and what was saved, if that is known to be anything.
+type Ended = (Frozen, Result<Option<Saved>, StoreError>);
 
 /// Is told what became of a save, by the thread that saves.
 pub type Told = Box<dyn FnOnce(Result<Saved, StoreError>) + Send>;
@@ -31,6 +34,22 @@ impl Saver {
         &self.store
     }
 
+    /// The snapshot that was last saved on the way to a step, or that the run went on from.
+    pub fn parent_at(&self, step: u64) -> Option<SnapshotId> {
+        self.lineage.parent_at(step)
+    }
+
+    /// As [`Saver::finish`], for a save that has ended; others are not waited for.
+    ///
+    /// # Errors
+    /// When the save failed.
+    pub fn look(&mut self, machine: &mut Machine) -> Result<(), StoreError> {
+        match &self.under_way {
+            Some(thread) if thread.is_finished() => self.finish(machine).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// The run goes on from another snapshot.
     pub fn go_on_from(&mut self, snapshot: SnapshotId) {
         self.lineage = Lineage::new(Some(snapshot));
@@ -40,11 +59,9 @@ impl Saver {
     ///
     /// # Errors
     /// When a save failed that nobody was told of.
-    pub fn lineage(&mut self, machine: &mut Machine) -> Result<&mut Lineage, StoreError> {
-        if self.under_way.as_ref().is_some_and(JoinHandle::is_finished) {
-            self.finish(machine)?;
-        }
-        Ok(&mut self.lineage)
+    pub fn lineage(&mut self, machine: &mut Machine) -> Result<&Lineage, StoreError> {
+        self.look(machine)?;
+        Ok(&self.lineage)
     }
 
     /// The machine goes on another way from where it stands. What was saved on the way it leaves; a save under way is waited for.

@@ -151,6 +151,7 @@ impl<'a> Session<'a> {
             self.save_or_say(&name);
             eprintln!("amber: saving {name}");
         }
+        self.look_at_save();
         host.parts_changed = false;
         self.take_point(host);
         self.leaving.look(self.machine);

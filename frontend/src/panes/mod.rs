@@ -1,5 +1,6 @@
 //! What is beside the screen: one pane at a time.
 
+pub mod snapshots;
 mod statistics;
 
 use super::app::About;
@@ -8,19 +9,22 @@ use super::status::State;
 use super::wishes::Wishes;
 use egui::{Panel, Ui};
 use serde_json::Value;
+use snapshots::Snapshots;
 use statistics::Statistics;
 
 /// Which pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
+    Snapshots,
     Statistics,
 }
 
 impl Pane {
-    pub const ALL: [Self; 1] = [Self::Statistics];
+    pub const ALL: [Self; 2] = [Self::Snapshots, Self::Statistics];
 
     pub fn title(self) -> &'static str {
         match self {
+            Self::Snapshots => "Snapshots",
             Self::Statistics => "Statistics",
         }
     }
@@ -28,6 +32,7 @@ impl Pane {
     /// Points it wants at first.
     pub fn width(self) -> f32 {
         match self {
+            Self::Snapshots => 380.0,
             Self::Statistics => 280.0,
         }
     }
@@ -40,10 +45,18 @@ pub struct View {
     pub glance: Glance,
 }
 
+impl View {
+    /// There is a machine that can be asked.
+    pub fn runs(&self) -> bool {
+        matches!(self.state, State::Running | State::Paused)
+    }
+}
+
 /// All panes; each keeps what it knows while another is shown.
 #[derive(Default)]
 pub struct Panes {
     pub shown: Option<Pane>,
+    pub snapshots: Snapshots,
     statistics: Statistics,
 }
 
@@ -57,14 +70,23 @@ impl Panes {
     pub fn draw(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
         let Some(pane) = self.shown else { return };
         Panel::right(pane.title()).resizable(true).default_size(pane.width()).show(ui, |ui| match pane {
+            Pane::Snapshots => self.snapshots.draw(ui, view, wishes),
             Pane::Statistics => self.statistics.draw(ui, view, wishes),
         });
     }
 
+    /// Whether one of them asks the person something.
+    pub fn ask(&self) -> bool {
+        self.shown == Some(Pane::Snapshots) && self.snapshots.asks()
+    }
+
     /// An answer one of them waits for.
     pub fn hear(&mut self, about: About, answer: &Value) {
-        if about == About::Statistics {
-            self.statistics.hear(answer);
+        match about {
+            About::Statistics => self.statistics.hear(answer),
+            About::Here | About::Loaded => self.snapshots.stands_at(answer),
+            // The others are not for panes.
+            _ => {}
         }
     }
 }

@@ -128,6 +128,7 @@ impl Session<'_> {
             "step": self.machine.step(),
             "time-ns": self.machine.now(),
             "inputs": self.machine.inputs(),
+            "parent": self.parent().map(|parent| parent.to_string()),
             "cpus": self.machine.vcpus().len(),
             "ended": self.ended.map(|stop| report::sentence(stop, self.machine)),
             "behind": self.history.as_ref().is_some_and(History::is_behind),
