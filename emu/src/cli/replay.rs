@@ -220,7 +220,12 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
             parts
                 || matches!(
                     input,
-                    Input::Reset | Input::PowerButton | Input::Link(_) | Input::Share(_) | Input::Stop(_)
+                    Input::Reset
+                        | Input::PowerButton
+                        | Input::Link(_)
+                        | Input::Share(_)
+                        | Input::Edit(_)
+                        | Input::Stop(_)
                 )
         };
         // Beyond an answer the steps may be those of another branch: the guest may have gone back.
@@ -252,6 +257,11 @@ fn play(machine: &mut Machine, player: &mut Player, until: u64, config: &Machine
             let contents = contents.clone();
             // What did not fit then does not fit now.
             let _ = machine.load_share(player, contents);
+        } else if let Some(Record { input: Input::Edit(edit), .. }) =
+            player.left.front().filter(|r| r.step == here)
+        {
+            let edit = edit.clone();
+            machine.edit(player, edit).map_err(|why| anyhow!("the run is another one: {why}"))?;
         } else if let Some(Record { input: Input::Stop(hash), .. }) =
             player.left.front().filter(|r| r.step == here)
         {

@@ -1,8 +1,13 @@
 //! A run as its person sees it: the machine, what it is saved to, and what is asked of it while it runs.
 
 mod answer;
+mod debug;
+mod edit;
+mod goal;
+mod inspect;
 mod saving;
 mod share;
+mod symbols;
 
 use super::host::SessionHost;
 use super::parts::Leaving;
@@ -13,6 +18,7 @@ use crate::machine::{Machine, Stop};
 use crate::screenshot;
 use amber_snapshot::SnapshotId;
 use anyhow::Result;
+use debug::Debugger;
 use std::path::Path;
 use std::time::Instant;
 
@@ -27,6 +33,7 @@ pub struct Session<'a> {
     checkpoints: Checkpoints,
     /// Parts the guest was asked to let go of, and who waits for that.
     pub(super) leaving: Leaving,
+    debugger: Debugger,
     started: Instant,
     paused: bool,
     quit: bool,
@@ -67,6 +74,7 @@ impl<'a> Session<'a> {
             saver: None,
             checkpoints,
             leaving,
+            debugger: Debugger::new(config)?,
             started: Instant::now(),
             paused: false,
             quit: false,
@@ -87,10 +95,12 @@ impl<'a> Session<'a> {
                 self.reach(point.1);
             }
             let next = points.last().map_or(until, |point| point.0.min(until));
-            match self.machine.run(next, host, self.config.no_reboot) {
+            let stop = self.proceed(next, host);
+            match stop {
                 Stop::Step if self.machine.step() < until => {}
                 Stop::Request(asking) => self.serve(asking, host),
-                Stop::User => {
+                Stop::User | Stop::Breakpoint(_) | Stop::Watchpoint(..) => {
+                    self.note_stop(stop);
                     self.attend(host);
                     if self.quit || host.quit() {
                         return Ok(Stop::User);

@@ -113,6 +113,7 @@ impl Session<'_> {
         *self.machine = machine;
         host.console.keep_time_from(self.machine.now());
         self.leaving.forget();
+        self.debugger.arrive();
         host.hands.rest();
         self.parent = Some(found.id);
         Ok(())
