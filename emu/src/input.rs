@@ -1,7 +1,7 @@
 //! The input log: everything that came into a machine from outside, by the step at which it did.
 
 use crate::machine::request::Answer;
-use crate::machine::{Gesture, Plug, SEMANTICS_EPOCH};
+use crate::machine::{Edit, Gesture, Plug, SEMANTICS_EPOCH};
 use amber_devices::Part;
 use amber_devices::share::Contents;
 use amber_snapshot::StateHash;
@@ -45,6 +45,8 @@ pub enum Input {
     Console { port: u8, bytes: Vec<u8> },
     /// The share has other contents.
     Share(Contents),
+    /// Somebody changed the machine's state.
+    Edit(Edit),
 }
 
 /// An input and when it came.

@@ -3,6 +3,7 @@
 mod bus;
 mod console;
 mod disks;
+mod edit;
 mod equipment;
 mod frozen;
 mod gestures;
@@ -20,9 +21,12 @@ mod start;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use bus::HostIo;
 pub use disks::DiskImage;
+pub(crate) use edit::first_lost;
+pub use edit::{Edit, EditRefusal};
 pub use equipment::{Equipment, Peripherals};
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};

@@ -498,6 +498,14 @@ impl Mmu {
         }
     }
 
+    /// Whether there is memory at a guest-physical address from which the same is read as is written there.
+    pub fn is_writable(&self, view: ViewId, gpa: u64) -> bool {
+        match self.map(view).lookup(gpa & self.a20_mask) {
+            (Backing::Frames(read), Backing::Frames(write)) => read == write,
+            _ => false,
+        }
+    }
+
     /// Writes guest-physical memory; what is not writable memory swallows it.
     pub fn write_physical(&mut self, view: ViewId, gpa: u64, from: &[u8]) {
         let mut done = 0;

@@ -9,6 +9,7 @@ mod cable;
 pub mod console;
 pub mod ctl;
 pub mod diff;
+mod disassembly;
 pub mod disk;
 pub mod disk_args;
 mod edit;

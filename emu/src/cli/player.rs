@@ -85,6 +85,9 @@ impl<'a> Player<'a> {
             Some(Input::Link(up)) => {
                 machine.set_link(self, *up);
             }
+            Some(Input::Edit(edit)) => {
+                machine.edit(self, edit.clone()).map_err(|why| anyhow!("the run is another one: {why}"))?
+            }
             // What did not fit then does not fit now.
             Some(Input::Share(contents)) => drop(machine.load_share(self, contents.clone())),
             _ => return Ok(false),
@@ -107,6 +110,7 @@ fn is_deed(input: &Input) -> bool {
             | Input::PowerButton
             | Input::Link(_)
             | Input::Share(_)
+            | Input::Edit(_)
             | Input::Stop(_)
             | Input::Plug(_)
             | Input::Unplug(_)

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The state that was saved, and what became of it.
+type Written = (Frozen, Result<Option<Saved>, StoreError>);
+
 /// Saves the snapshots of one run, one after the other.
 pub struct Saver {
     store: Arc<Store>,
     /// The snapshots on the way to where the machine stands.
     lineage: Lineage,
-    under_way: Option<JoinHandle<Ended>>,
+    under_way: Option<JoinHandle<Written>>,
     name: String,
 }
-
-/// A save that has ended: the state with its trees, and what was saved, if that is known to be anything.
-type Ended = (Frozen, Result<Option<Saved>, StoreError>);
 
 /// Is told what became of a save, by the thread that saves.
 pub type Told = Box<dyn FnOnce(Result<Saved, StoreError>) + Send>;

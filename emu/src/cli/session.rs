@@ -1,9 +1,14 @@
 //! A run as its person sees it: the machine, what it is saved to, and what is asked of it while it runs.
 
 mod answer;
+mod debug;
+mod edit;
+mod goal;
+mod inspect;
 mod past;
 mod saving;
 mod share;
+mod symbols;
 
 use super::host::SessionHost;
 use super::onlooker::Standing;
@@ -16,6 +21,7 @@ use crate::machine::{Machine, Stop};
 use crate::screenshot;
 use amber_snapshot::SnapshotId;
 use anyhow::Result;
+use debug::Debugger;
 use std::path::Path;
 use std::time::Instant;
 
@@ -34,6 +40,7 @@ pub struct Session<'a> {
     history: Option<History>,
     /// What the network adapter's cable was led to.
     pub(super) net: NetChoice,
+    debugger: Debugger,
     started: Instant,
     paused: bool,
     /// The guest ended, and the run lingers.
@@ -83,6 +90,7 @@ impl<'a> Session<'a> {
             leaving,
             history: None,
             net: config.net.clone(),
+            debugger: Debugger::new(config)?,
             started: Instant::now(),
             paused: false,
             ended: None,
@@ -106,10 +114,12 @@ impl<'a> Session<'a> {
             }
             let next = points.last().map_or(until, |point| point.0.min(until));
             self.part_ways(host);
-            match self.machine.run(next, host, self.config.no_reboot) {
+            let stop = self.proceed(next, host);
+            match stop {
                 Stop::Step if self.machine.step() < until => {}
                 Stop::Request(asking) => self.serve(asking, host),
-                Stop::User => {
+                Stop::User | Stop::Breakpoint(_) | Stop::Watchpoint(..) => {
+                    self.note_stop(stop);
                     self.attend(host);
                     if self.quit || host.quit() {
                         return Ok(Stop::User);

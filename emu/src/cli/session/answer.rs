@@ -23,7 +23,7 @@ impl Session<'_> {
     pub(super) fn answer(&mut self, method: &Method, host: &mut SessionHost) -> Result<Value> {
         match method {
             Method::Status => {}
-            Method::Pause => self.paused = true,
+            Method::Pause => self.pause(),
             Method::Resume => self.resume(host),
             Method::Step { count } => {
                 let step = self.machine.step().saturating_add(*count);
@@ -91,6 +91,30 @@ impl Session<'_> {
             Method::Save { .. } => bail!("this is answered when all is on the disk"),
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,
+            Method::Registers { cpu } => return self.registers(*cpu),
+            Method::Disassemble { cpu, address, count, before } => {
+                return self.disassemble(*cpu, address.as_ref(), *count, *before);
+            }
+            Method::ReadLinear { cpu, address, len } => return self.read_linear(*cpu, address, *len),
+            Method::Stack { cpu, count } => return self.stack(*cpu, *count),
+            Method::Sections => return Ok(self.sections()),
+            Method::Fields { section } => return self.fields(section),
+            Method::Symbols { file } => return self.load_symbols(file),
+            Method::Locate { place } => return self.locate(place),
+            Method::Break { address } => return self.set_breakpoint(address),
+            Method::Watch { address, len, read, write } => {
+                return self.set_watchpoint(address, *len, *read, *write);
+            }
+            Method::Unbreak { id } => return self.remove_point(*id),
+            Method::BreakEnable { id, enabled } => return self.enable_point(*id, *enabled),
+            Method::BreakList => return Ok(self.points()),
+            Method::StepInto { cpu } => self.step_into(*cpu, host)?,
+            Method::StepOver { cpu } => self.step_over(*cpu, host)?,
+            Method::StepOut { cpu } => self.step_out(*cpu, host)?,
+            Method::RunTo { address } => self.run_to(address, host)?,
+            Method::Set { path, value } => self.set_field(path, value, host)?,
+            Method::Write { address, bytes } => self.write(*address, bytes, host)?,
+            Method::WriteLinear { cpu, address, bytes } => self.write_linear(*cpu, address, bytes, host)?,
         }
         let mut status = self.status();
         status["gestures-waiting"] = json!(host.hands.waiting());
@@ -106,9 +130,10 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn resume(&mut self, host: &mut SessionHost) {
+    pub(super) fn resume(&mut self, host: &mut SessionHost) {
         self.ended = None;
         if std::mem::take(&mut self.paused) {
+            self.go_on();
             // The guest does not catch up the time it stood still.
             host.console.keep_time_from(self.machine.now());
         }
@@ -133,6 +158,7 @@ impl Session<'_> {
             "ended": self.ended.map(|stop| report::sentence(stop, self.machine)),
             "behind": self.history.as_ref().is_some_and(History::is_behind),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
+            "stopped": self.stopped(),
         })
     }
 
@@ -165,6 +191,8 @@ impl Session<'_> {
     fn run_ahead(&mut self, goal: Goal, host: &mut SessionHost) -> Stop {
         self.part_ways(host);
         host.deaf = true;
+        self.go_on();
+        self.debugger.arm(self.machine, None);
         let stop = loop {
             match self.machine.run_to(goal, host, self.config.no_reboot) {
                 Stop::Request(asking) => self.serve(asking, host),
@@ -172,6 +200,7 @@ impl Session<'_> {
             }
         };
         host.deaf = false;
+        self.note_stop(stop);
         stop
     }
 

@@ -211,6 +211,7 @@ impl Session<'_> {
             stand(self.machine, said, behind, host);
         }
         self.ended = None;
+        self.debugger.arrive();
         self.leaving.forget("the machine went to another time");
         host.jump(self.machine.now());
     }

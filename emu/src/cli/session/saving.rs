@@ -125,6 +125,7 @@ impl Session<'_> {
         *self.machine = machine;
         host.console.keep_time_from(self.machine.now());
         self.leaving.forget("another machine was loaded");
+        self.debugger.arrive();
         host.hands.rest();
         self.parent = Some(found.id);
         self.ended = None;
