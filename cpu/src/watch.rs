@@ -64,6 +64,11 @@ impl Vcpu {
         &self.watch
     }
 
+    /// A breakpoint at the instruction that is next is known of: a run goes on from there.
+    pub fn pass_breakpoint(&mut self) {
+        self.watch.reported = Some((self.linear_rip(), self.system.retired));
+    }
+
     /// Takes the watchpoint last hit.
     pub fn take_watch_hit(&mut self) -> Option<Watchpoint> {
         self.watch.hit.take()

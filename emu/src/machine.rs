@@ -3,6 +3,7 @@
 mod bus;
 mod console;
 mod disks;
+mod edit;
 mod equipment;
 mod frozen;
 mod gestures;
@@ -20,9 +21,12 @@ mod start;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use bus::HostIo;
 pub use disks::DiskImage;
+pub(crate) use edit::first_lost;
+pub use edit::{Edit, EditRefusal};
 pub use equipment::{Equipment, Peripherals};
 pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
@@ -30,7 +34,7 @@ pub use hotplug::{CpuParts, FunctionParts, Hotplug, MemoryParts, PlacedDisk, Plu
 pub use layout::RamLayout;
 pub use nic::NicSpec;
 pub use restore::{RegionSource, RestoreError};
-pub use run::Stop;
+pub use run::{Goal, Stop};
 pub use screen::Seen;
 pub use share::ShareSpec;
 pub use spec::{DiskSpec, FW_CFG_MAX, FwCfgFile, MachineSpec};

@@ -9,6 +9,7 @@ use super::machine::{Ended, Plan};
 use super::mouse::Mouse;
 use super::panes::Pane;
 use super::panes::snapshots::shelf::{Shelf, Told};
+use super::speed::Speed;
 use super::status::{State, title};
 use super::terminal;
 use super::window::Surface;
@@ -53,6 +54,10 @@ pub enum About {
     Screenshot,
     /// Counters, for their pane.
     Statistics,
+    /// What is remembered of the run.
+    History,
+    /// The machine went to another time.
+    Rewound,
     /// Where the machine stands.
     Here,
     /// The machine went on from a snapshot.
@@ -80,6 +85,9 @@ pub struct App {
     drawn: Instant,
     draw_at: Option<Instant>,
     leaving: bool,
+    /// The machine is to start again when it has ended.
+    again: bool,
+    speed: Speed,
     /// Why there is no window, or the machine could not run.
     pub failed: Option<String>,
 }
@@ -106,6 +114,8 @@ impl App {
             drawn: Instant::now(),
             draw_at: None,
             leaving: false,
+            again: false,
+            speed: Speed::default(),
             failed: None,
         }
     }
@@ -141,7 +151,12 @@ impl App {
 
     /// Runs the machine that ended from its start.
     fn start_again(&mut self) {
+        if self.contents.glance.ended && self.caller.is_some() {
+            self.again = true;
+            return self.ask(Method::Quit, About::Nothing);
+        }
         let Some(plan) = self.started.clone().filter(|_| self.contents.state == State::Ended) else { return };
+        self.speed = Speed::default();
         self.contents.forget_machine();
         self.failed = None;
         self.set_title();
@@ -174,13 +189,20 @@ impl App {
     }
 
     fn take_news(&mut self) {
-        let News { picture, glance, serial } = self.slot.take();
+        let News { picture, glance, serial, ended } = self.slot.take();
         if let Some(picture) = picture {
             self.contents.show(picture);
         }
-        self.contents.terminal.hear(&serial);
+        serial.iter().for_each(|said| self.contents.scroll.hear(said));
         if let Some(glance) = glance {
-            self.contents.glance = glance;
+            let before = std::mem::replace(&mut self.contents.glance, glance);
+            if let Some(ended) = ended.filter(|_| glance.ended && !before.ended) {
+                self.notice(format!("{ended} It can be taken back, reset or started again."));
+            }
+            self.speed.see(glance.speed);
+            if before.behind != glance.behind || before.ended != glance.ended {
+                self.set_title();
+            }
             self.contents.meter.read(Instant::now(), glance);
             if self.contents.state != State::Ended {
                 self.set_state(if glance.paused { State::Paused } else { State::Running });
@@ -198,7 +220,7 @@ impl App {
 
     fn set_title(&self) {
         if let Some(surface) = &self.surface {
-            surface.window.set_title(&title(&self.contents.name, self.contents.state));
+            surface.window.set_title(&title(&self.contents.name, self.contents.word()));
         }
     }
 
@@ -207,6 +229,12 @@ impl App {
             self.contents.panes.snapshots.saved();
         }
         match (about, outcome) {
+            (About::History | About::Rewound, outcome) => {
+                if let Some(sentence) = self.contents.timeline.hear(about, outcome) {
+                    self.notice(sentence);
+                }
+                self.draw_soon();
+            }
             (_, Err(sentence)) => self.notice(sentence),
             (About::Text, Ok(answer)) => self.copy(answer["text"].as_str().unwrap_or_default().to_owned()),
             (About::Screenshot, Ok(answer)) => {
@@ -253,7 +281,7 @@ impl App {
 
     fn copy_text(&mut self) {
         match self.contents.serial {
-            true => self.copy(self.contents.terminal.text()),
+            true => self.copy(self.contents.scroll.terminal.text()),
             false => self.ask(Method::Text, About::Text),
         }
     }
@@ -280,6 +308,24 @@ impl App {
         match action {
             Action::Pause => self.ask(if paused { Method::Resume } else { Method::Pause }, About::Nothing),
             Action::Step => self.ask(Method::Step { count: 1 }, About::Nothing),
+            Action::Frame => self.ask(Method::Frame, About::Nothing),
+            Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
+            Action::SecondBack | Action::ToEnd => {
+                let step = self.contents.timeline.place(action, self.contents.glance);
+                match step {
+                    Some(step) => self.ask(Method::Rewind { step }, About::Rewound),
+                    None => self.ask(Method::History, About::History),
+                }
+            }
+            Action::Return(branch) => self.ask(Method::Return { branch }, About::Rewound),
+            Action::Speed(percent) => self.ask(Method::Speed { percent }, About::Nothing),
+            Action::Slow => self.ask(Method::Speed { percent: self.speed.slow() }, About::Nothing),
+            Action::Fast => self.ask(Method::Speed { percent: self.speed.fast() }, About::Nothing),
+            Action::FastWhileHeld(held) => {
+                let percent = self.speed.hold(held);
+                self.ask(Method::Speed { percent }, About::Nothing);
+            }
+            Action::Timeline => self.contents.timeline.shown = !self.contents.timeline.shown,
             Action::Reset => self.ask(Method::Reset, About::Nothing),
             Action::Power => self.ask(Method::Power, About::Nothing),
             Action::StartAgain => self.start_again(),
@@ -474,6 +520,9 @@ impl App {
     }
 
     fn focus_lost(&mut self) {
+        if let Some(percent) = self.speed.let_go() {
+            self.ask(Method::Speed { percent }, About::Nothing);
+        }
         self.release_keys();
         self.mouse.release_all();
         self.give_mouse_back();
@@ -483,7 +532,7 @@ impl App {
 impl ApplicationHandler<Event> for App {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
         let Some(plan) = self.plan.take() else { return };
-        match Surface::open(event_loop, &title(&self.contents.name, self.contents.state)) {
+        match Surface::open(event_loop, &title(&self.contents.name, self.contents.word())) {
             Ok(surface) => self.surface = Some(surface),
             Err(error) => {
                 self.failed = Some(format!("{error:#}"));
@@ -501,8 +550,13 @@ impl ApplicationHandler<Event> for App {
             Event::Answered(about, outcome) => self.answered(about, outcome),
             Event::Shelf(told) => self.told(told),
             Event::Ended(ended) => {
-                let leaves = self.leaving || ended.asked;
+                let again = std::mem::take(&mut self.again);
+                let leaves = self.leaving || ended.asked && !again;
                 self.ended(ended);
+                if again && !leaves {
+                    self.contents.glance.ended = false;
+                    return self.start_again();
+                }
                 if leaves {
                     event_loop.exit();
                 }

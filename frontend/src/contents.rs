@@ -7,8 +7,9 @@ use super::glance::Glance;
 use super::keyboard::HOST_NAME;
 use super::menu;
 use super::panes::{Panes, View};
-use super::status::{Meter, State, time};
-use super::terminal::Terminal;
+use super::scroll::Scroll;
+use super::status::{self, Meter, State, time};
+use super::timeline::Timeline;
 use super::wishes::Wishes;
 use egui::text::{LayoutJob, TextFormat};
 use egui::{
@@ -26,7 +27,8 @@ pub struct Contents {
     pub scaling: Scaling,
     /// The serial port is shown, not the screen.
     pub serial: bool,
-    pub terminal: Terminal,
+    pub scroll: Scroll,
+    pub timeline: Timeline,
     pub panes: Panes,
     /// It is in front of the screen.
     pub comparison: Option<Comparison>,
@@ -55,7 +57,8 @@ impl Contents {
             meter: Meter::default(),
             scaling: Scaling::default(),
             serial,
-            terminal: Terminal::default(),
+            scroll: Scroll::default(),
+            timeline: Timeline::default(),
             panes: Panes::default(),
             comparison: None,
             grabbed: false,
@@ -74,8 +77,8 @@ impl Contents {
     pub fn forget_machine(&mut self) {
         let Self { scaling, serial, full_screen, .. } = *self;
         let name = std::mem::take(&mut self.name);
-        let panes = self.panes.for_another();
-        *self = Self { scaling, full_screen, panes, ..Self::new(name, serial) };
+        let (panes, timeline) = (self.panes.for_another(), self.timeline.for_another());
+        *self = Self { scaling, full_screen, panes, timeline, ..Self::new(name, serial) };
     }
 
     /// The machine shows another picture.
@@ -88,6 +91,10 @@ impl Contents {
         if !self.full_screen {
             Panel::top("menu").show(ui, |ui| menu::draw(ui, self.shown(), &mut wishes.actions));
             Panel::bottom("status").show(ui, |ui| self.status(ui));
+            let view = self.view();
+            if self.timeline.is_shown(view) {
+                Panel::bottom("timeline").show(ui, |ui| self.timeline.draw(ui, view, wishes));
+            }
         }
         if let Some(notice) = &self.notice {
             Panel::bottom("notice").show(ui, |ui| {
@@ -100,7 +107,7 @@ impl Contents {
             });
         }
         if !self.full_screen {
-            let view = View { state: self.state, glance: self.glance };
+            let view = self.view();
             self.panes.draw(ui, view, wishes);
         }
         if self.comparison.is_some() {
@@ -125,11 +132,22 @@ impl Contents {
         self.menu_is_open = true;
     }
 
+    fn view(&self) -> View {
+        View { state: self.state, glance: self.glance }
+    }
+
+    /// What the machine is doing, in a word.
+    pub fn word(&self) -> &'static str {
+        status::word(self.state, self.glance)
+    }
+
     fn shown(&self) -> menu::Shown {
         menu::Shown {
+            speed: self.glance.speed,
+            timeline: self.timeline.shown,
             paused: self.state == State::Paused,
             runs: matches!(self.state, State::Running | State::Paused),
-            ended: self.state == State::Ended,
+            ended: self.state == State::Ended || self.glance.ended,
             scaling: self.scaling,
             serial: self.serial,
             full_screen: self.full_screen,
@@ -140,11 +158,13 @@ impl Contents {
 
     fn status(&self, ui: &mut Ui) {
         ui.horizontal(|ui| {
-            ui.label(RichText::new(self.state.word()).strong());
+            ui.label(RichText::new(self.word()).strong());
             ui.separator();
             ui.label(format!("virtual time {}", time(self.glance.now)));
             ui.separator();
             ui.label(format!("step {}", self.glance.step));
+            ui.separator();
+            ui.label(status::speed(self.glance.speed));
             let speed = self.meter.text();
             if !speed.is_empty() {
                 ui.separator();
@@ -166,7 +186,7 @@ impl Contents {
 
     fn serial_port(&mut self, ui: &mut Ui) {
         self.place = None;
-        let (text, cursor) = self.terminal.text_with_cursor();
+        let (text, cursor) = self.scroll.terminal.text_with_cursor();
         let plain =
             TextFormat { font_id: FontId::monospace(14.0), color: Color32::LIGHT_GRAY, ..Default::default() };
         let at_cursor =

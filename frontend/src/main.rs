@@ -12,10 +12,13 @@ mod machine;
 mod menu;
 mod mouse;
 mod panes;
+mod scroll;
 mod sound;
+mod speed;
 mod status;
 mod terminal;
 mod thumbnail;
+mod timeline;
 mod window;
 mod wishes;
 

@@ -58,24 +58,7 @@ impl<'a> Edit<'a> {
     /// # Errors
     /// Names the field, and what it can hold.
     pub fn set(&mut self, path: &str, text: &str) -> Result<(), EditError> {
-        let inside = |section: &&mut OwnedSection| {
-            below(path, &section.path).is_some_and(|rest| !rest.starts_with('/'))
-        };
-        let found = self.sections.iter_mut().filter(inside).max_by_key(|section| section.path.len());
-        let section = found.ok_or_else(|| EditError::Section { path: path.to_owned() })?;
-        let rest = &path[section.path.len()..];
-        let bad = || EditError::Path {
-            path: path.to_owned(),
-            section: section.path.clone(),
-            rest: rest.to_owned(),
-        };
-        let parts = parts(rest).ok_or_else(bad)?;
-        let mut value = decode(section)?;
-        assign(&mut value, Shape::of(&section.schema), &parts, &mut Place::new(&section.path), text)?;
-        let bytes = encode(section, &value)?;
-        drop(value);
-        section.bytes = bytes;
-        Ok(())
+        set_field(&mut self.sections, path, text).map(drop)
     }
 
     /// Replaces bytes of a region.
@@ -163,6 +146,27 @@ impl<'a> Edit<'a> {
         manifest.state_hash = hash.ok_or_else(inconsistent)?;
         Ok(Edited { manifest, own: Arc::new(own), base: objects.again() })
     }
+}
+
+/// Sets the field at `path` to what `text` says; which of the sections it is in.
+///
+/// # Errors
+/// Names the field, and what it can hold.
+pub fn set_field(sections: &mut [OwnedSection], path: &str, text: &str) -> Result<usize, EditError> {
+    let inside = |section: &OwnedSection| below(path, &section.path).is_some();
+    let found = (0..sections.len()).filter(|n| inside(&sections[*n])).max_by_key(|n| sections[*n].path.len());
+    let n = found.ok_or_else(|| EditError::Section { path: path.to_owned() })?;
+    let section = &mut sections[n];
+    let rest = &path[section.path.len()..];
+    let bad =
+        || EditError::Path { path: path.to_owned(), section: section.path.clone(), rest: rest.to_owned() };
+    let parts = parts(rest).ok_or_else(bad)?;
+    let mut value = decode(section)?;
+    assign(&mut value, Shape::of(&section.schema), &parts, &mut Place::new(&section.path), text)?;
+    let bytes = encode(section, &value)?;
+    drop(value);
+    section.bytes = bytes;
+    Ok(n)
 }
 
 /// The rest of `path` behind that of a section.

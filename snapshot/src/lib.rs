@@ -21,7 +21,7 @@ mod value;
 
 pub use archive::{Archive, export};
 pub use diff::{Diff, FieldDiff, PageDiff, RegionDiff, SectionDiff, diff};
-pub use edit::{Edit, EditError, Edited, parse_hex};
+pub use edit::{Edit, EditError, Edited, parse_hex, set_field};
 pub use error::StoreError;
 pub use gc::{Collected, Progress};
 pub use hash::{

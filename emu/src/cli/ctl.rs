@@ -19,15 +19,22 @@ enum Kind {
     File,
     /// A disk or a network, by the parameter before it.
     Device,
+    /// A number, or a symbol.
+    Place,
+    Flag,
 }
 
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 21] = [
+const PARAMETERS: [Parameters; 43] = [
     ("share-export", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
     ("share-load", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
     ("step", &[("count", Kind::Number)], 1),
+    ("speed", &[("percent", Kind::Number)], 0),
+    ("rewind", &[("step", Kind::Number)], 1),
+    ("step-back", &[("count", Kind::Number)], 1),
+    ("return", &[("branch", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),
     ("load", &[("snapshot", Kind::Snapshot)], 1),
     ("serial", &[("text", Kind::Text)], 1),
@@ -54,6 +61,32 @@ const PARAMETERS: [Parameters; 21] = [
         &[("x", Kind::Number), ("y", Kind::Number), ("wheel", Kind::Signed), ("buttons", Kind::Number)],
         2,
     ),
+    ("registers", &[("cpu", Kind::Number)], 0),
+    (
+        "disassemble",
+        &[("count", Kind::Number), ("address", Kind::Place), ("before", Kind::Number), ("cpu", Kind::Number)],
+        1,
+    ),
+    ("read-linear", &[("address", Kind::Place), ("len", Kind::Number), ("cpu", Kind::Number)], 2),
+    ("stack", &[("count", Kind::Number), ("cpu", Kind::Number)], 1),
+    ("fields", &[("section", Kind::Text)], 1),
+    ("symbols", &[("file", Kind::File)], 1),
+    ("locate", &[("place", Kind::Place)], 1),
+    ("break", &[("address", Kind::Place)], 1),
+    (
+        "watch",
+        &[("address", Kind::Place), ("len", Kind::Number), ("read", Kind::Flag), ("write", Kind::Flag)],
+        4,
+    ),
+    ("unbreak", &[("id", Kind::Number)], 1),
+    ("break-enable", &[("id", Kind::Number), ("enabled", Kind::Flag)], 2),
+    ("step-into", &[("cpu", Kind::Number)], 0),
+    ("step-over", &[("cpu", Kind::Number)], 0),
+    ("step-out", &[("cpu", Kind::Number)], 0),
+    ("run-to", &[("address", Kind::Place)], 1),
+    ("set", &[("path", Kind::Text), ("value", Kind::Text)], 2),
+    ("write", &[("address", Kind::Number), ("bytes", Kind::Text)], 2),
+    ("write-linear", &[("address", Kind::Place), ("bytes", Kind::Text), ("cpu", Kind::Number)], 2),
 ];
 
 /// Asks and prints; returns the exit code.
@@ -132,6 +165,10 @@ fn params(method: &str, given: &[String]) -> Result<Value> {
             Kind::File => json!(std::path::absolute(text)?),
             Kind::Device => json!(device(&params, text)?),
             Kind::Text => json!(text),
+            Kind::Place => parse(text).map_or_else(|| json!(text), |number| json!(number)),
+            Kind::Flag => {
+                json!(text.parse::<bool>().with_context(|| format!("{name} {text}: true or false"))?)
+            }
         };
         params.insert((*name).to_owned(), value);
     }

@@ -5,9 +5,9 @@ use super::snapshot::{SHORT, now};
 use super::snapshot_args::EditArgs;
 use super::stores::{self, Found};
 use crate::gdb::memory::translate;
-use crate::machine::Machine;
+use crate::machine::{Machine, first_lost};
 use crate::symbols::Symbols;
-use amber_snapshot::{Archive, Edit, Edited, OwnedSection, decode, parse_hex};
+use amber_snapshot::{Archive, Edit, Edited, parse_hex};
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::Path;
 
@@ -162,28 +162,9 @@ fn prove(edited: &mut Edited) -> Result<()> {
     }
     let sections = machine.sections();
     for (wanted, found) in wanted.manifest.sections.iter().zip(&sections) {
-        if let Some((path, value)) = first_lost(wanted, found) {
+        if let Some((path, value)) = first_lost(wanted, found)? {
             bail!("no machine can be so: section {}: {path} cannot be {value}", wanted.path);
         }
     }
     bail!("no machine can be so: its state is another one once it is loaded")
-}
-
-/// The first field that a loaded machine has otherwise, and what it was to be.
-fn first_lost(wanted: &OwnedSection, found: &OwnedSection) -> Option<(String, String)> {
-    if wanted.bytes == found.bytes {
-        return None;
-    }
-    let mut kept = std::collections::BTreeMap::new();
-    decode(found).ok()?.leaves(&found.path, &mut |path, value| {
-        kept.insert(path.to_owned(), value.to_string());
-    });
-    let mut lost = None;
-    decode(wanted).ok()?.leaves(&wanted.path, &mut |path, value| {
-        let value = value.to_string();
-        if lost.is_none() && kept.get(path) != Some(&value) {
-            lost = Some((path.to_owned(), value));
-        }
-    });
-    lost
 }

@@ -195,6 +195,20 @@ fn unsigned(number: u128, symbols: Option<&Symbols>) -> String {
     }
 }
 
+/// Names of the bits of a register, by the name a debugger has for it.
+pub fn register_bits(name: &str) -> Option<&'static Bits> {
+    Some(match name {
+        "eflags" => RFLAGS,
+        "mxcsr" => MXCSR,
+        "cr0" => CR0,
+        "cr4" => CR4,
+        "efer" => EFER,
+        "xcr0" => XCR0,
+        "dr6" => DR6,
+        _ => return None,
+    })
+}
+
 /// Names of the bits that are set.
 pub fn names_of(bits: &Bits, value: u128) -> Vec<&'static str> {
     bits.iter().filter(|(bit, _)| value >> bit & 1 == 1).map(|(_, name)| *name).collect()

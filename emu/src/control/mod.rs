@@ -3,10 +3,12 @@
 
 mod calls;
 pub mod keys;
+mod place;
 mod server;
 pub(crate) mod socket;
 
 pub use calls::{Call, Caller, Calls};
+pub use place::Place;
 pub use server::Server;
 pub use socket::UnixStream;
 
@@ -47,6 +49,27 @@ pub enum Method {
     /// Take so many steps of a paused machine.
     Step {
         count: u64,
+    },
+    /// Run a paused machine to the next frame of its screen.
+    Frame,
+    /// Virtual time goes at so many percent of the wall clock's, or as fast as it can.
+    Speed {
+        #[serde(default)]
+        percent: Option<u32>,
+    },
+    /// What is remembered of the run.
+    History,
+    /// The machine stands at that step: back, or forward as far as it was.
+    Rewind {
+        step: u64,
+    },
+    /// A paused machine takes so many steps back.
+    StepBack {
+        count: u64,
+    },
+    /// The machine stands at the end of a way it left.
+    Return {
+        branch: u64,
     },
     /// Save a snapshot under a name.
     Save {
@@ -158,6 +181,106 @@ pub enum Method {
         address: u64,
         len: u64,
     },
+    /// The registers of a processor, by its index.
+    Registers {
+        #[serde(default)]
+        cpu: u32,
+    },
+    /// So many instructions from a linear address on (that of the next one unless it is given), and so many before it.
+    Disassemble {
+        #[serde(default)]
+        cpu: u32,
+        #[serde(default)]
+        address: Option<Place>,
+        count: u32,
+        #[serde(default)]
+        before: u32,
+    },
+    /// Bytes of memory as a processor sees it.
+    ReadLinear {
+        #[serde(default)]
+        cpu: u32,
+        address: Place,
+        len: u64,
+    },
+    /// The top of a processor's stack.
+    Stack {
+        #[serde(default)]
+        cpu: u32,
+        count: u32,
+    },
+    /// The sections the machine's state consists of.
+    Sections,
+    /// What a section says, field by field.
+    Fields {
+        section: String,
+    },
+    /// Names for addresses, from an ELF or a System.map.
+    Symbols {
+        file: PathBuf,
+    },
+    /// The address of a place, and its name.
+    Locate {
+        place: Place,
+    },
+    /// Pause before the instruction at a linear address.
+    Break {
+        address: Place,
+    },
+    /// Pause after an access to memory.
+    Watch {
+        address: Place,
+        len: u64,
+        read: bool,
+        write: bool,
+    },
+    /// Forget a breakpoint or watchpoint.
+    Unbreak {
+        id: u32,
+    },
+    /// Have a breakpoint or watchpoint count, or not.
+    BreakEnable {
+        id: u32,
+        enabled: bool,
+    },
+    /// All breakpoints and watchpoints.
+    BreakList,
+    /// A paused machine goes on until that processor has taken a step.
+    StepInto {
+        #[serde(default)]
+        cpu: u32,
+    },
+    /// The same, but a call is one step.
+    StepOver {
+        #[serde(default)]
+        cpu: u32,
+    },
+    /// A paused machine goes on until the function that processor is in has returned.
+    StepOut {
+        #[serde(default)]
+        cpu: u32,
+    },
+    /// A paused machine goes on to a linear address.
+    RunTo {
+        address: Place,
+    },
+    /// Give a field of the paused machine's state another value.
+    Set {
+        path: String,
+        value: String,
+    },
+    /// Replace bytes of physical memory; `bytes` are hexadecimal digits.
+    Write {
+        address: u64,
+        bytes: String,
+    },
+    /// Replace bytes of memory as a processor sees it.
+    WriteLinear {
+        #[serde(default)]
+        cpu: u32,
+        address: Place,
+        bytes: String,
+    },
     /// End the run.
     Quit,
 }
@@ -191,12 +314,20 @@ impl Request {
     /// # Errors
     /// A sentence that names the method or parameter at fault.
     pub fn method(&self) -> Result<Method, String> {
-        let mut call = serde_json::Map::new();
-        call.insert("method".into(), Value::String(self.method.clone()));
-        if !self.params.is_null() && self.params != serde_json::json!({}) {
-            call.insert("params".into(), self.params.clone());
-        }
-        serde_json::from_value(Value::Object(call)).map_err(|e| format!("{}: {e}", self.method))
+        let none = serde_json::json!({});
+        let method = &self.method;
+        let with = |params: &Value| {
+            serde_json::from_value(serde_json::json!({ "method": method, "params": params }))
+        };
+        let understood = match self.params.is_null() || self.params == none {
+            false => with(&self.params),
+            // Methods without parameters have none, and others may do without those they have.
+            true => {
+                let alone = serde_json::from_value(serde_json::json!({ "method": method }));
+                alone.or_else(|_| with(&none))
+            }
+        };
+        understood.map_err(|e| format!("{method}: {e}"))
     }
 }
 
@@ -228,6 +359,12 @@ mod tests {
         assert_eq!(named, Ok(Method::CpuAdd(Some(CpuPlace { id: 2 }))));
         let save = method(r#"{"id":"a","method":"save","params":{"name":"x"}}"#);
         assert_eq!(save, Ok(Method::Save { name: "x".into() }));
+        assert_eq!(method(r#"{"id":1,"method":"registers"}"#), Ok(Method::Registers { cpu: 0 }));
+        let place = Place::Text("main+4".into());
+        let named = method(r#"{"id":1,"method":"break","params":{"address":"main+4"}}"#);
+        assert_eq!(named, Ok(Method::Break { address: place }));
+        let numbered = method(r#"{"id":1,"method":"break","params":{"address":4096}}"#);
+        assert_eq!(numbered, Ok(Method::Break { address: Place::Address(4096) }));
         for bad in [
             r#"{"id":1,"method":"sing"}"#,
             r#"{"id":1,"method":"save"}"#,

@@ -4,7 +4,7 @@ use super::host::Listening;
 use super::registers::{self, Register};
 use crate::cli::run::exit;
 use crate::machine::{HostIo, Machine, Stop};
-use amber_cpu::{Watch, Watchpoint};
+use amber_cpu::Watchpoint;
 use gdbstub::common::{Signal, Tid};
 use gdbstub::stub::MultiThreadStopReason;
 use gdbstub::target::ext::breakpoints::WatchKind;
@@ -147,22 +147,13 @@ impl<'a> Debuggee<'a> {
     /// Tells every processor what to watch.
     pub(super) fn watch(&mut self) {
         let breakpoints: BTreeSet<u64> = self.soft.union(&self.hard).copied().collect();
-        for n in 0..self.machine.vcpus().len() {
-            let watch = Watch {
-                breakpoints: breakpoints.clone(),
-                watchpoints: self.watchpoints.clone(),
-                ..Watch::default()
-            };
-            self.machine.vcpu_mut(n).set_watch(watch);
-        }
+        self.machine.watch(&breakpoints, &self.watchpoints);
     }
 }
 
 impl Drop for Debuggee<'_> {
     fn drop(&mut self) {
-        for n in 0..self.machine.vcpus().len() {
-            self.machine.vcpu_mut(n).set_watch(Watch::default());
-        }
+        self.machine.watch(&BTreeSet::new(), &BTreeSet::new());
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) mod memory;
 mod monitor;
 mod msrs;
 mod protocol;
-mod registers;
+pub(crate) mod registers;
 mod wire;
 
 use crate::machine::{HostIo, Machine, Stop};

@@ -76,6 +76,25 @@ impl<'a> RegionSnapshot<'a> {
     }
 }
 
+/// Every section, in a fixed order.
+fn sections(
+    spec: &MachineSpec,
+    position: &Position,
+    equipment: &Equipment,
+    vcpus: &[Vcpu],
+    platform: &Platform,
+) -> Vec<OwnedSection> {
+    let mut sections = vec![spec.to_section("config"), position.to_section("machine")];
+    sections.extend(equipment.sections());
+    sections.extend(vcpus.iter().map(cpu_section));
+    sections.extend(platform.sections("platform0"));
+    sections
+}
+
+fn cpu_section(vcpu: &Vcpu) -> OwnedSection {
+    vcpu.save(&format!("cpu{}", vcpu.apic.id()))
+}
+
 fn frame(first: FrameId, page: usize) -> FrameId {
     FrameId(first.0 + page as u32)
 }
@@ -115,15 +134,12 @@ impl RegionPages for RegionSnapshot<'_> {
 impl Frozen {
     /// Every section, in a fixed order.
     pub fn sections(&self) -> Vec<OwnedSection> {
-        let mut sections = vec![self.spec.to_section("config"), self.position.to_section("machine")];
-        sections.extend(self.equipment.sections());
-        sections.extend(self.cpu_sections());
-        sections.extend(self.platform.sections("platform0"));
-        sections
+        let Self { spec, position, equipment, vcpus, platform, .. } = self;
+        sections(spec, position, equipment, vcpus, platform)
     }
 
     fn cpu_sections(&self) -> impl Iterator<Item = OwnedSection> {
-        self.vcpus.iter().map(|vcpu| vcpu.save(&format!("cpu{}", vcpu.apic.id())))
+        self.vcpus.iter().map(cpu_section)
     }
 
     /// Every region, in a fixed order.
@@ -238,8 +254,9 @@ impl Machine {
     }
 
     /// Every section, in a fixed order.
-    pub fn sections(&mut self) -> Vec<OwnedSection> {
-        self.freeze().sections()
+    pub fn sections(&self) -> Vec<OwnedSection> {
+        let Self { spec, position, equipment, vcpus, platform, .. } = self;
+        sections(spec, position, equipment, vcpus, platform)
     }
 
     /// Hash of the whole state.

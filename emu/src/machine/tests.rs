@@ -509,14 +509,14 @@ fn a_network_adapter_is_part_of_the_state_and_none_leaves_no_trace() {
         let image = flat::load(file(&[0xEB, 0xFE]), 0x10_0000, &memory()).unwrap();
         Machine::equipped(spec(1), image, Vec::new(), &[], Equipment { nic, ..Equipment::default() }).unwrap()
     };
-    let mut without = with(None);
+    let without = with(None);
     assert!(without.sections().iter().all(|section| section.kind != "nic"));
     let mut machine = with(Some(NicSpec::new(NicModel::Virtio, [2, 0, 0, 0, 0, 7])));
     machine.run(1000, &mut Host::default(), true);
     let sections = machine.sections();
     machine.state_hash();
     let restore = |sections: &[_]| Machine::restore(sections, sources(&machine));
-    let mut restored = restore(&sections).unwrap();
+    let restored = restore(&sections).unwrap();
     assert_eq!(restored.equipment(), machine.equipment());
     assert_eq!(restored.sections(), sections);
     let at = sections.iter().position(|section| section.path == "nic0").unwrap();

@@ -67,7 +67,12 @@ impl Given {
         let done = |input: &Input| {
             matches!(
                 input,
-                Input::Reset | Input::PowerButton | Input::Link(_) | Input::Share(_) | Input::Stop(_)
+                Input::Reset
+                    | Input::PowerButton
+                    | Input::Link(_)
+                    | Input::Share(_)
+                    | Input::Edit(_)
+                    | Input::Stop(_)
             )
         };
         left.iter().find(|record| done(&record.input)).map(|record| record.step)
@@ -306,6 +311,12 @@ impl Run {
                 let up = self.host.next_is(here, |input| *input == Input::Link(true));
                 self.machine.set_link(&mut self.host, up);
                 None
+            }
+            Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Edit(_))) => {
+                let Some(Input::Edit(edit)) = self.host.front().map(|next| next.input.clone()) else {
+                    return None;
+                };
+                self.machine.edit(&mut self.host, edit).err().map(|why| why.to_string())
             }
             Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Stop(_))) => {
                 Some("its log ends".to_owned())

@@ -5,7 +5,8 @@ use crate::cli::host::SessionHost;
 use crate::cli::ports::Ports;
 use crate::cli::report;
 use crate::control::{DeviceKind, LinkState, Method, keys};
-use crate::machine::{Gesture, Stop};
+use crate::history::History;
+use crate::machine::{Gesture, Goal, Stop};
 use crate::screenshot;
 use amber_devices::{MouseEvent, POINTER_MAX, PointerEvent};
 use amber_mmu::ViewId;
@@ -13,6 +14,8 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Speeds there are, percent.
+const SPEEDS: std::ops::RangeInclusive<u32> = 1..=100_000;
 /// Most bytes of memory that are read at once.
 const READ_MAX: u64 = 1 << 16;
 
@@ -20,9 +23,21 @@ impl Session<'_> {
     pub(super) fn answer(&mut self, method: &Method, host: &mut SessionHost) -> Result<Value> {
         match method {
             Method::Status => {}
-            Method::Pause => self.paused = true,
+            Method::Pause => self.pause(),
             Method::Resume => self.resume(host),
-            Method::Step { count } => return self.step(*count, host),
+            Method::Step { count } => {
+                let step = self.machine.step().saturating_add(*count);
+                return self.go_to(Goal::step(step), "step", host);
+            }
+            Method::Frame => {
+                let time = self.machine.platform().next_frame();
+                return self.go_to(Goal { step: u64::MAX, time }, "frame", host);
+            }
+            Method::Speed { percent } => self.set_speed(*percent, host)?,
+            Method::History => return self.history(),
+            Method::Rewind { step } => self.rewind(*step, host)?,
+            Method::StepBack { count } => self.step_back(*count, host)?,
+            Method::Return { branch } => self.return_to(*branch, host)?,
             Method::Load { snapshot } => self.load(snapshot, host)?,
             Method::Stats => return Ok(report::counted(self.machine, self.started.elapsed().as_secs_f64())),
             Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
@@ -51,6 +66,9 @@ impl Session<'_> {
             }
             Method::Reset => {
                 self.machine.press_reset(host);
+                if self.ended.take().is_some() {
+                    self.resume(host);
+                }
                 // What was asked of the guest is forgotten.
                 host.parts_changed = true;
             }
@@ -73,14 +91,49 @@ impl Session<'_> {
             Method::Save { .. } => bail!("this is answered when all is on the disk"),
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,
+            Method::Registers { cpu } => return self.registers(*cpu),
+            Method::Disassemble { cpu, address, count, before } => {
+                return self.disassemble(*cpu, address.as_ref(), *count, *before);
+            }
+            Method::ReadLinear { cpu, address, len } => return self.read_linear(*cpu, address, *len),
+            Method::Stack { cpu, count } => return self.stack(*cpu, *count),
+            Method::Sections => return Ok(self.sections()),
+            Method::Fields { section } => return self.fields(section),
+            Method::Symbols { file } => return self.load_symbols(file),
+            Method::Locate { place } => return self.locate(place),
+            Method::Break { address } => return self.set_breakpoint(address),
+            Method::Watch { address, len, read, write } => {
+                return self.set_watchpoint(address, *len, *read, *write);
+            }
+            Method::Unbreak { id } => return self.remove_point(*id),
+            Method::BreakEnable { id, enabled } => return self.enable_point(*id, *enabled),
+            Method::BreakList => return Ok(self.points()),
+            Method::StepInto { cpu } => self.step_into(*cpu, host)?,
+            Method::StepOver { cpu } => self.step_over(*cpu, host)?,
+            Method::StepOut { cpu } => self.step_out(*cpu, host)?,
+            Method::RunTo { address } => self.run_to(address, host)?,
+            Method::Set { path, value } => self.set_field(path, value, host)?,
+            Method::Write { address, bytes } => self.write(*address, bytes, host)?,
+            Method::WriteLinear { cpu, address, bytes } => self.write_linear(*cpu, address, bytes, host)?,
         }
         let mut status = self.status();
         status["gestures-waiting"] = json!(host.hands.waiting());
+        status["speed"] = json!(host.console.speed());
         Ok(status)
     }
 
-    fn resume(&mut self, host: &mut SessionHost) {
+    fn set_speed(&self, percent: Option<u32>, host: &mut SessionHost) -> Result<()> {
+        if percent.is_some_and(|percent| !SPEEDS.contains(&percent)) {
+            bail!("speed: it is between {} and {} percent, or none", SPEEDS.start(), SPEEDS.end());
+        }
+        host.console.set_speed(percent, self.machine.now());
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, host: &mut SessionHost) {
+        self.ended = None;
         if std::mem::take(&mut self.paused) {
+            self.go_on();
             // The guest does not catch up the time it stood still.
             host.console.keep_time_from(self.machine.now());
         }
@@ -102,7 +155,10 @@ impl Session<'_> {
             "inputs": self.machine.inputs(),
             "parent": self.parent().map(|parent| parent.to_string()),
             "cpus": self.machine.vcpus().len(),
+            "ended": self.ended.map(|stop| report::sentence(stop, self.machine)),
+            "behind": self.history.as_ref().is_some_and(History::is_behind),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
+            "stopped": self.stopped(),
         })
     }
 
@@ -117,22 +173,35 @@ impl Session<'_> {
         Ok(json!({ "text": text.ok_or_else(|| anyhow!("text: the screen shows no text mode"))? }))
     }
 
-    fn step(&mut self, count: u64, host: &mut SessionHost) -> Result<Value> {
+    /// A paused machine goes to a step or a time, along what is known to be ahead of it, if anything is.
+    fn go_to(&mut self, goal: Goal, name: &str, host: &mut SessionHost) -> Result<Value> {
         if !self.paused {
-            bail!("step: the machine runs; pause it first");
+            bail!("{name}: the machine runs; pause it first");
         }
-        let to = self.machine.step().saturating_add(count);
+        let stop = match self.go_ahead(goal, host)? {
+            true => Stop::Step,
+            false => self.run_ahead(goal, host),
+        };
+        self.ended = Some(stop).filter(|stop| super::is_end(*stop));
+        let mut status = self.status();
+        status["stop"] = json!(format!("{stop:?}"));
+        Ok(status)
+    }
+
+    fn run_ahead(&mut self, goal: Goal, host: &mut SessionHost) -> Stop {
+        self.part_ways(host);
         host.deaf = true;
+        self.go_on();
+        self.debugger.arm(self.machine, None);
         let stop = loop {
-            match self.machine.run(to, host, self.config.no_reboot) {
+            match self.machine.run_to(goal, host, self.config.no_reboot) {
                 Stop::Request(asking) => self.serve(asking, host),
                 stop => break stop,
             }
         };
         host.deaf = false;
-        let mut status = self.status();
-        status["stop"] = json!(format!("{stop:?}"));
-        Ok(status)
+        self.note_stop(stop);
+        stop
     }
 
     fn read(&self, address: u64, len: u64) -> Result<Value> {
