@@ -11,6 +11,10 @@ pub enum Action {
     Pause,
     /// One instruction of a paused machine.
     Step,
+    /// The same, but a call is one.
+    StepOver,
+    /// To where the function returns to.
+    StepOut,
     Reset,
     Power,
     /// The machine that ended, from its start.
@@ -33,9 +37,12 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 15] = [
+const CHORDS: [(KeyCode, &str, Action); 18] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
+    (KeyCode::KeyM, "M", Action::StepOver),
+    (KeyCode::KeyU, "U", Action::StepOut),
+    (KeyCode::KeyD, "D", Action::Pane(Pane::Debugger)),
     (KeyCode::KeyR, "R", Action::Reset),
     (KeyCode::KeyO, "O", Action::Power),
     (KeyCode::KeyA, "A", Action::StartAgain),

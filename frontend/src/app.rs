@@ -7,6 +7,7 @@ use super::keyboard::{HOST, Keyboard, Stroke};
 use super::machine::{Ended, Plan};
 use super::mouse::Mouse;
 use super::panes::Pane;
+use super::panes::debugger::Question;
 use super::status::{State, title};
 use super::terminal;
 use super::window::Surface;
@@ -48,6 +49,8 @@ pub enum About {
     Screenshot,
     /// Counters, for their pane.
     Statistics,
+    /// For the debugger.
+    Debugger(Question),
 }
 
 /// See the module.
@@ -174,7 +177,10 @@ impl App {
 
     fn answered(&mut self, about: About, outcome: Result<Value, String>) {
         match (about, outcome) {
-            (_, Err(sentence)) => self.notice(sentence),
+            (about, Err(sentence)) => {
+                self.contents.panes.refused(about);
+                self.notice(sentence);
+            }
             (About::Text, Ok(answer)) => self.copy(answer["text"].as_str().unwrap_or_default().to_owned()),
             (About::Screenshot, Ok(answer)) => {
                 let file = answer["file"].as_str().unwrap_or_default().to_owned();
@@ -234,7 +240,9 @@ impl App {
         let paused = self.contents.state == State::Paused;
         match action {
             Action::Pause => self.ask(if paused { Method::Resume } else { Method::Pause }, About::Nothing),
-            Action::Step => self.ask(Method::Step { count: 1 }, About::Nothing),
+            Action::Step => self.ask(self.contents.panes.step(self.contents.glance.cpus), About::Nothing),
+            Action::StepOver => self.ask(self.contents.panes.step_over(), About::Nothing),
+            Action::StepOut => self.ask(self.contents.panes.step_out(), About::Nothing),
             Action::Reset => self.ask(Method::Reset, About::Nothing),
             Action::Power => self.ask(Method::Power, About::Nothing),
             Action::StartAgain => self.start_again(),
@@ -291,6 +299,7 @@ impl App {
 
     fn take_mouse(&mut self) {
         let Some(surface) = &self.surface else { return };
+        surface.give_keys_back();
         match surface.grab(true) {
             Ok(locked) => (self.contents.grabbed, self.locked) = (true, locked),
             Err(error) => self.notice(format!("{error:#}")),

@@ -24,6 +24,7 @@ pub struct Glance {
     pub paused: bool,
     /// A driver listens to an absolute pointer.
     pub pointer: bool,
+    pub cpus: u32,
 }
 
 /// What is new.
@@ -98,7 +99,8 @@ impl Onlooker for Eyes {
         self.looked = Some(now);
         let picture = machine.changed_picture(&mut self.seen).map(image);
         let (step, time) = (machine.step(), machine.now());
-        let glance = Glance { step, now: time, paused, pointer: machine.has_pointer() };
+        let cpus = machine.vcpus().len() as u32;
+        let glance = Glance { step, now: time, paused, pointer: machine.has_pointer(), cpus };
         let tell = picture.is_some()
             || self.told.is_none_or(|(at, last)| {
                 let changed = (last.paused, last.pointer) != (paused, glance.pointer);
@@ -178,7 +180,7 @@ mod tests {
         assert_eq!(shown.size, [picture.width as usize, picture.height as usize]);
         let bytes: Vec<u8> = shown.pixels.iter().flat_map(|pixel| pixel.to_array()).collect();
         assert_eq!(bytes, picture.pixels);
-        assert_eq!(news.glance, Some(Glance { step: 0, now: 0, paused: true, pointer: false }));
+        assert_eq!(news.glance, Some(Glance { step: 0, now: 0, paused: true, pointer: false, cpus: 1 }));
         eyes.look(&mut machine, true);
         assert!(slot.take().picture.is_none());
     }

@@ -50,6 +50,8 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     let pause = if shown.paused { "Resume" } else { "Pause" };
     item(ui, shown.runs, pause, Action::Pause, actions);
     item(ui, shown.runs && shown.paused, "Step one instruction", Action::Step, actions);
+    item(ui, shown.runs && shown.paused, "Step over", Action::StepOver, actions);
+    item(ui, shown.runs && shown.paused, "Step out", Action::StepOut, actions);
     ui.separator();
     item(ui, shown.runs, "Reset", Action::Reset, actions);
     item(ui, shown.runs, "Power button", Action::Power, actions);

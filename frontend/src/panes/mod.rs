@@ -1,11 +1,14 @@
 //! What is beside the screen: one pane at a time.
 
+pub mod debugger;
 mod statistics;
 
 use super::app::About;
 use super::glance::Glance;
 use super::status::State;
 use super::wishes::Wishes;
+use amber_emu::control::Method;
+use debugger::Debugger;
 use egui::{Panel, Ui};
 use serde_json::Value;
 use statistics::Statistics;
@@ -13,14 +16,16 @@ use statistics::Statistics;
 /// Which pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
+    Debugger,
     Statistics,
 }
 
 impl Pane {
-    pub const ALL: [Self; 1] = [Self::Statistics];
+    pub const ALL: [Self; 2] = [Self::Debugger, Self::Statistics];
 
     pub fn title(self) -> &'static str {
         match self {
+            Self::Debugger => "Debugger",
             Self::Statistics => "Statistics",
         }
     }
@@ -28,6 +33,7 @@ impl Pane {
     /// Points it wants at first.
     pub fn width(self) -> f32 {
         match self {
+            Self::Debugger => 620.0,
             Self::Statistics => 280.0,
         }
     }
@@ -44,6 +50,7 @@ pub struct View {
 #[derive(Default)]
 pub struct Panes {
     pub shown: Option<Pane>,
+    debugger: Debugger,
     statistics: Statistics,
 }
 
@@ -57,14 +64,40 @@ impl Panes {
     pub fn draw(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
         let Some(pane) = self.shown else { return };
         Panel::right(pane.title()).resizable(true).default_size(pane.width()).show(ui, |ui| match pane {
+            Pane::Debugger => self.debugger.draw(ui, view, wishes),
             Pane::Statistics => self.statistics.draw(ui, view, wishes),
         });
     }
 
     /// An answer one of them waits for.
     pub fn hear(&mut self, about: About, answer: &Value) {
-        if about == About::Statistics {
-            self.statistics.hear(answer);
+        match about {
+            About::Statistics => self.statistics.hear(answer),
+            About::Debugger(question) => self.debugger.hear(question, answer),
+            _ => {}
         }
+    }
+
+    /// What one of them asked was refused.
+    pub fn refused(&mut self, about: About) {
+        if let About::Debugger(question) = about {
+            self.debugger.refused(question);
+        }
+    }
+
+    /// One step of a paused machine with so many processors.
+    pub fn step(&self, cpus: u32) -> Method {
+        match self.shown {
+            Some(Pane::Debugger) => self.debugger.step(cpus),
+            _ => Method::Step { count: 1 },
+        }
+    }
+
+    pub fn step_over(&self) -> Method {
+        self.debugger.step_over()
+    }
+
+    pub fn step_out(&self) -> Method {
+        self.debugger.step_out()
     }
 }
