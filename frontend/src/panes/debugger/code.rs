@@ -46,6 +46,8 @@ enum Wanted {
 pub struct Code {
     lines: Vec<Line>,
     next: u64,
+    /// How the code is read.
+    bits: u64,
     wanted: Wanted,
     /// What the lines that come answer.
     pending: Wanted,
@@ -99,8 +101,13 @@ impl Code {
                 target_symbol: line["target-symbol"].as_str().map(str::to_owned),
             })
         };
-        self.lines = answer["lines"].as_array().into_iter().flatten().filter_map(line).collect();
+        let lines: Vec<_> = answer["lines"].as_array().into_iter().flatten().filter_map(line).collect();
         self.next = look::number(&answer["linear-rip"]).unwrap_or_default();
+        self.bits = answer["bits"].as_u64().unwrap_or_default();
+        if self.pending == Wanted::Next && self.shows_already(&lines) {
+            return;
+        }
+        self.lines = lines;
         if let (Wanted::From { before, .. }, Some(first)) = (self.pending, self.lines.first())
             && self.pending == self.wanted
             && before != 0
@@ -109,8 +116,22 @@ impl Code {
         }
     }
 
+    /// Whether the lines that are shown are those that came, further up or down: what is next moves, and not the code.
+    fn shows_already(&self, lines: &[Line]) -> bool {
+        let shown = (self.rows as usize).saturating_sub(4).min(self.lines.len());
+        let from = self.next;
+        let new = lines.iter().skip_while(|line| line.address != from);
+        let old = self.lines.iter().skip_while(|line| line.address != from);
+        let same = new.zip(old).all(|(new, old)| {
+            (new.address, &new.bytes, &new.symbol, &new.target_symbol)
+                == (old.address, &old.bytes, &old.symbol, &old.target_symbol)
+        });
+        same && self.lines[..shown].iter().any(|line| line.address == from)
+    }
+
     pub fn draw(&mut self, ui: &mut Ui, shared: Shared, points: &Points, wishes: &mut Wishes) {
         ui.horizontal(|ui| {
+            ui.add_space(4.0);
             let place = TextEdit::singleline(&mut self.place).hint_text("address or symbol");
             let response = ui.add(place.desired_width(180.0).font(look::font()));
             if response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter)) {
@@ -121,6 +142,17 @@ impl Code {
             if back.on_hover_text("Show the instruction that is next").clicked() {
                 self.follow();
                 wishes.again();
+            }
+            if self.bits != 0 {
+                ui.label(format!("{}-bit", self.bits));
+            }
+            let name = self
+                .lines
+                .iter()
+                .find(|line| line.address == self.next)
+                .and_then(|line| line.symbol.as_deref());
+            if let Some(name) = name {
+                ui.add(egui::Label::new(look::mono(name).color(look::symbol(ui))).truncate());
             }
         });
         let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::click());
@@ -177,7 +209,7 @@ impl Code {
 
     fn job(&self, ui: &Ui, line: &Line, current: bool, with_bytes: bool) -> LayoutJob {
         let weak = if current { ui.visuals().selection.stroke.color } else { ui.visuals().weak_text_color() };
-        let strong = if current { ui.visuals().selection.stroke.color } else { ui.visuals().text_color() };
+        let strong = if current { ui.visuals().selection.stroke.color } else { look::value(ui) };
         let name = if current { strong } else { look::symbol(ui) };
         let mut job = LayoutJob::default();
         job.wrap.max_width = f32::INFINITY;

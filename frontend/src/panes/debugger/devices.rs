@@ -183,7 +183,9 @@ fn draw_field(
                 }
             }
             _ => {
-                let label = Label::new(look::mono(field.value.as_str())).truncate().sense(Sense::click());
+                let label = Label::new(look::mono(field.value.as_str()).color(look::value(ui)))
+                    .truncate()
+                    .sense(Sense::click());
                 let response = ui.add(label.selectable(false));
                 if response.double_clicked() {
                     *edited = Some((field.path.clone(), field.plain.clone()));

@@ -32,6 +32,11 @@ pub fn heading(ui: &mut Ui, text: &str) {
     ui.label(RichText::new(text).small().strong());
 }
 
+/// Values.
+pub fn value(ui: &Ui) -> Color32 {
+    ui.visuals().widgets.inactive.text_color()
+}
+
 /// What changed since the machine last stood.
 pub fn changed(ui: &Ui) -> Color32 {
     ui.visuals().warn_fg_color

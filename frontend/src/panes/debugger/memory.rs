@@ -15,6 +15,8 @@ const WIDE: f32 = 84.0;
 pub struct Memory {
     physical: bool,
     base: u64,
+    /// Somebody chose what is shown; at first it is the top of the stack.
+    chosen: bool,
     /// What was asked for last.
     pending: (bool, u64),
     /// Where the bytes are from.
@@ -34,6 +36,7 @@ impl Default for Memory {
         Self {
             physical: false,
             base: 0,
+            chosen: false,
             pending: (false, 0),
             from: (false, 0),
             bytes: Vec::new(),
@@ -68,14 +71,23 @@ impl Memory {
         self.bytes.clear();
     }
 
+    /// Begins at an address, unless somebody chose another.
+    pub fn begin_at(&mut self, address: Option<u64>) -> bool {
+        let Some(address) = address.filter(|_| !self.chosen) else { return false };
+        (self.chosen, self.base) = (true, address & !0xF);
+        true
+    }
+
     pub fn go_to(&mut self, address: Option<u64>) {
         if let Some(address) = address {
+            self.chosen = true;
             (self.base, self.cursor, self.digit) = (address & !0xF, Some(address), None);
         }
     }
 
     pub fn draw(&mut self, ui: &mut Ui, shared: Shared, wishes: &mut Wishes) {
         ui.horizontal(|ui| {
+            ui.add_space(4.0);
             look::heading(ui, "Memory");
             for (physical, name) in [(false, "linear"), (true, "physical")] {
                 if ui.selectable_label(self.physical == physical, name).clicked() {
@@ -123,7 +135,7 @@ impl Memory {
     }
 
     fn job(&self, ui: &Ui, at: u64) -> LayoutJob {
-        let (weak, strong) = (ui.visuals().weak_text_color(), ui.visuals().text_color());
+        let (weak, strong) = (ui.visuals().weak_text_color(), look::value(ui));
         let mut job = LayoutJob::default();
         job.wrap.max_width = f32::INFINITY;
         look::append(&mut job, &format!("{at:016x} "), weak);

@@ -193,7 +193,10 @@ impl Debugger {
             Question::Status => self.hear_status(answer),
             Question::Registers => self.registers.hear(answer),
             Question::Code => self.code.hear(answer),
-            Question::Stack => self.stack.hear(answer),
+            Question::Stack => {
+                self.stack.hear(answer);
+                self.stale |= self.memory.begin_at(number(&answer["values"][0]["address"]));
+            }
             Question::Memory => self.memory.hear(answer),
             Question::Sections => self.stale |= self.devices.hear_sections(answer),
             Question::Fields => self.devices.hear_fields(answer),

@@ -116,7 +116,7 @@ impl Registers {
             }
             return;
         }
-        let strong = ui.visuals().text_color();
+        let strong = look::value(ui);
         let changed = self.before.get(&row.name).is_some_and(|before| *before != row.value);
         let color = if changed { look::changed(ui) } else { strong };
         let mut job = LayoutJob::default();

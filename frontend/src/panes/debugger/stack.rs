@@ -46,7 +46,7 @@ impl Stack {
             for slot in &self.slots {
                 let mut job = LayoutJob::default();
                 look::append(&mut job, &format!("+{offset:03x} "), ui.visuals().weak_text_color());
-                look::append(&mut job, &slot.value, ui.visuals().text_color());
+                look::append(&mut job, &slot.value, look::value(ui));
                 ui.add(Label::new(job).truncate().sense(Sense::hover())).on_hover_text(&slot.address);
                 if let Some(symbol) = &slot.symbol {
                     let name = look::mono(format!("     {symbol}")).color(look::symbol(ui));
