@@ -20,6 +20,8 @@ pub enum Action {
     /// The machine that ended, from its start.
     StartAgain,
     Screenshot,
+    /// A snapshot, under a name that says where.
+    Save,
     Paste,
     CopyText,
     FullScreen,
@@ -37,7 +39,7 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 18] = [
+const CHORDS: [(KeyCode, &str, Action); 20] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
     (KeyCode::KeyM, "M", Action::StepOver),
@@ -54,6 +56,8 @@ const CHORDS: [(KeyCode, &str, Action); 18] = [
     (KeyCode::Digit2, "2", Action::Scale(Scaling::Aspect)),
     (KeyCode::Digit3, "3", Action::Scale(Scaling::Stretch)),
     (KeyCode::KeyT, "T", Action::OtherView),
+    (KeyCode::KeyW, "W", Action::Pane(Pane::Snapshots)),
+    (KeyCode::KeyG, "G", Action::Save),
     (KeyCode::KeyI, "I", Action::Pane(Pane::Statistics)),
     (KeyCode::KeyQ, "Q", Action::Quit),
 ];

@@ -1,6 +1,7 @@
 //! What is in the window: menu bar, the machine's screen or its serial port, sentences, status line.
 
 use super::action::Action;
+use super::comparison::Comparison;
 use super::geometry::{Place, Scaling};
 use super::glance::Glance;
 use super::keyboard::HOST_NAME;
@@ -27,10 +28,12 @@ pub struct Contents {
     pub serial: bool,
     pub terminal: Terminal,
     pub panes: Panes,
+    /// It is in front of the screen.
+    pub comparison: Option<Comparison>,
     /// The guest has the mouse.
     pub grabbed: bool,
     pub full_screen: bool,
-    /// A menu is open: keys and mouse are its.
+    /// A menu is open, or something else in front of the screen: keys and mouse are its.
     pub menu_is_open: bool,
     /// A sentence for the person.
     pub notice: Option<String>,
@@ -53,6 +56,7 @@ impl Contents {
             serial,
             terminal: Terminal::default(),
             panes: Panes::default(),
+            comparison: None,
             grabbed: false,
             full_screen: false,
             menu_is_open: false,
@@ -97,12 +101,26 @@ impl Contents {
             let view = View { state: self.state, glance: self.glance };
             self.panes.draw(ui, view, wishes);
         }
+        if self.comparison.is_some() {
+            return self.compare(ui);
+        }
         let frame = Frame::NONE.fill(Color32::BLACK);
         CentralPanel::no_frame().frame(frame).show(ui, |ui| match self.serial {
             true => self.serial_port(ui),
             false => self.screen(ui),
         });
-        self.menu_is_open = ui.ctx().any_popup_open();
+        self.menu_is_open = ui.ctx().any_popup_open() || self.panes.ask();
+    }
+
+    fn compare(&mut self, ui: &mut Ui) {
+        self.place = None;
+        let comparison = &mut self.comparison;
+        CentralPanel::default().show(ui, |ui| {
+            if comparison.as_mut().is_some_and(|comparison| comparison.draw(ui)) {
+                *comparison = None;
+            }
+        });
+        self.menu_is_open = true;
     }
 
     fn shown(&self) -> menu::Shown {

@@ -2,6 +2,7 @@
 
 mod action;
 mod app;
+mod comparison;
 mod contents;
 mod geometry;
 mod glance;
@@ -13,6 +14,7 @@ mod mouse;
 mod panes;
 mod status;
 mod terminal;
+mod thumbnail;
 mod window;
 mod wishes;
 

@@ -57,6 +57,7 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     item(ui, shown.runs, "Power button", Action::Power, actions);
     item(ui, shown.ended, "Start again", Action::StartAgain, actions);
     ui.separator();
+    item(ui, shown.runs, "Save snapshot", Action::Save, actions);
     item(ui, shown.runs, "Screenshot", Action::Screenshot, actions);
     ui.separator();
     item(ui, true, "Quit", Action::Quit, actions);

@@ -1,6 +1,7 @@
 //! What is beside the screen: one pane at a time.
 
 pub mod debugger;
+pub mod snapshots;
 mod statistics;
 
 use super::app::About;
@@ -11,21 +12,24 @@ use amber_emu::control::Method;
 use debugger::Debugger;
 use egui::{Panel, Ui};
 use serde_json::Value;
+use snapshots::Snapshots;
 use statistics::Statistics;
 
 /// Which pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
     Debugger,
+    Snapshots,
     Statistics,
 }
 
 impl Pane {
-    pub const ALL: [Self; 2] = [Self::Debugger, Self::Statistics];
+    pub const ALL: [Self; 3] = [Self::Debugger, Self::Snapshots, Self::Statistics];
 
     pub fn title(self) -> &'static str {
         match self {
             Self::Debugger => "Debugger",
+            Self::Snapshots => "Snapshots",
             Self::Statistics => "Statistics",
         }
     }
@@ -34,6 +38,7 @@ impl Pane {
     pub fn width(self) -> f32 {
         match self {
             Self::Debugger => 620.0,
+            Self::Snapshots => 380.0,
             Self::Statistics => 280.0,
         }
     }
@@ -46,11 +51,19 @@ pub struct View {
     pub glance: Glance,
 }
 
+impl View {
+    /// There is a machine that can be asked.
+    pub fn runs(&self) -> bool {
+        matches!(self.state, State::Running | State::Paused)
+    }
+}
+
 /// All panes; each keeps what it knows while another is shown.
 #[derive(Default)]
 pub struct Panes {
     pub shown: Option<Pane>,
     debugger: Debugger,
+    pub snapshots: Snapshots,
     statistics: Statistics,
 }
 
@@ -65,8 +78,14 @@ impl Panes {
         let Some(pane) = self.shown else { return };
         Panel::right(pane.title()).resizable(true).default_size(pane.width()).show(ui, |ui| match pane {
             Pane::Debugger => self.debugger.draw(ui, view, wishes),
+            Pane::Snapshots => self.snapshots.draw(ui, view, wishes),
             Pane::Statistics => self.statistics.draw(ui, view, wishes),
         });
+    }
+
+    /// Whether one of them asks the person something.
+    pub fn ask(&self) -> bool {
+        self.shown == Some(Pane::Snapshots) && self.snapshots.asks()
     }
 
     /// An answer one of them waits for.
@@ -74,7 +93,8 @@ impl Panes {
         match about {
             About::Statistics => self.statistics.hear(answer),
             About::Debugger(question) => self.debugger.hear(question, answer),
-            _ => {}
+            About::Here | About::Loaded => self.snapshots.stands_at(answer),
+            About::Nothing | About::Text | About::Screenshot | About::Saved => {}
         }
     }
 
