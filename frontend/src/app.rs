@@ -463,6 +463,7 @@ impl App {
             wishes.clear();
             contents.draw(ui, &mut wishes);
         });
+        contents.refresh(&mut wishes);
         self.drawn = Instant::now();
         self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
         for (method, about) in wishes.asks {

@@ -98,8 +98,7 @@ impl Contents {
             });
         }
         if !self.full_screen {
-            let view = View { state: self.state, glance: self.glance };
-            self.panes.draw(ui, view, wishes);
+            self.panes.draw(ui, self.view(), wishes);
         }
         if self.comparison.is_some() {
             return self.compare(ui);
@@ -121,6 +120,17 @@ impl Contents {
             }
         });
         self.menu_is_open = true;
+    }
+
+    /// Asks for what the pane shows, after a drawing.
+    pub fn refresh(&mut self, wishes: &mut Wishes) {
+        if !self.full_screen {
+            self.panes.refresh(self.view(), wishes);
+        }
+    }
+
+    fn view(&self) -> View {
+        View { state: self.state, glance: self.glance }
     }
 
     fn shown(&self) -> menu::Shown {

@@ -88,6 +88,13 @@ impl Panes {
         self.shown == Some(Pane::Snapshots) && self.snapshots.asks()
     }
 
+    /// Asks for what is shown. Not while it is drawn: that may be done twice, for one asking.
+    pub fn refresh(&mut self, view: View, wishes: &mut Wishes) {
+        if self.shown == Some(Pane::Debugger) {
+            self.debugger.refresh(view, wishes);
+        }
+    }
+
     /// An answer one of them waits for.
     pub fn hear(&mut self, about: About, answer: &Value) {
         match about {

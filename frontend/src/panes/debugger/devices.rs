@@ -105,7 +105,7 @@ impl Devices {
                 if !whole && !known.is_some_and(|known| known.fields.iter().any(&fits)) {
                     continue;
                 }
-                let forced = (!filter.is_empty() && !whole).then_some(true);
+                let forced = (!filter.is_empty() && known.is_some()).then_some(true);
                 let shown = CollapsingHeader::new(look::mono(name.as_str())).open(forced).show(ui, |ui| {
                     let Some(known) = known else { return };
                     for node in &known.tree.below {

@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 
 /// From one refreshing to the next, while the machine runs.
 const SPAN: Duration = Duration::from_millis(200);
+/// The same of a paused one, unless it takes a step.
+const PAUSED_SPAN: Duration = Duration::from_secs(1);
 
 /// What an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +98,9 @@ impl Debugger {
             Tab::Devices => self.devices.draw(ui, wishes),
             Tab::Points => self.points.draw(ui, shared, wishes),
         }
-        // What is done to the state shows at once.
-        self.stale |= std::mem::take(&mut wishes.again);
-        self.refresh(ui, view, wishes);
+        if view.runs() {
+            ui.ctx().request_repaint_after(if shared.paused { PAUSED_SPAN } else { SPAN });
+        }
     }
 
     fn code_and_data(&mut self, ui: &mut Ui, shared: Shared, wishes: &mut Wishes) {
@@ -130,22 +132,17 @@ impl Debugger {
         });
     }
 
-    /// Asks for what is shown: of a paused machine once at each step, of a running one now and then.
-    fn refresh(&mut self, ui: &Ui, view: View, wishes: &mut Wishes) {
-        if !matches!(view.state, State::Running | State::Paused) {
+    /// Asks for what is shown: of a paused machine at each step and now and then, for others may change it, of a running one often.
+    pub fn refresh(&mut self, view: View, wishes: &mut Wishes) {
+        self.stale |= std::mem::take(&mut wishes.again);
+        if !view.runs() || self.waiting != 0 {
             return;
         }
         let paused = view.state == State::Paused;
         let place = paused.then_some(view.glance.step);
-        let due = match self.asked {
-            None => true,
-            Some((at, then)) if !paused => then.is_some() || at.elapsed() >= SPAN,
-            Some((_, then)) => then != place,
-        };
-        if !paused {
-            ui.ctx().request_repaint_after(SPAN);
-        }
-        if !(due || self.stale) || self.waiting != 0 {
+        let span = if paused { PAUSED_SPAN } else { SPAN };
+        let due = self.asked.is_none_or(|(at, then)| then != place || at.elapsed() >= span);
+        if !due && !self.stale {
             return;
         }
         let stops = paused && self.asked.is_none_or(|(_, then)| then != place);
