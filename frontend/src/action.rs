@@ -31,6 +31,10 @@ pub enum Action {
     FastWhileHeld(bool),
     /// Show the timeline, or no longer.
     Timeline,
+    /// The same, but a call is one.
+    StepOver,
+    /// To where the function returns to.
+    StepOut,
     Reset,
     Power,
     /// The machine that ended, from its start.
@@ -68,6 +72,9 @@ const CHORDS: &[(KeyCode, &str, Action)] = &[
     (KeyCode::KeyL, "L", Action::Slow),
     (KeyCode::Space, "Space", Action::Fast),
     (KeyCode::Tab, "Tab", Action::FastWhileHeld(true)),
+    (KeyCode::KeyM, "M", Action::StepOver),
+    (KeyCode::KeyU, "U", Action::StepOut),
+    (KeyCode::KeyD, "D", Action::Pane(Pane::Debugger)),
     (KeyCode::KeyR, "R", Action::Reset),
     (KeyCode::KeyO, "O", Action::Power),
     (KeyCode::KeyA, "A", Action::StartAgain),

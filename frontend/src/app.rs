@@ -8,6 +8,7 @@ use super::keyboard::{HOST, Keyboard, Stroke};
 use super::machine::{Ended, Plan};
 use super::mouse::Mouse;
 use super::panes::Pane;
+use super::panes::debugger::Question;
 use super::panes::snapshots::shelf::{Shelf, Told};
 use super::speed::Speed;
 use super::status::{State, title};
@@ -58,6 +59,8 @@ pub enum About {
     History,
     /// The machine went to another time.
     Rewound,
+    /// For the debugger.
+    Debugger(Question),
     /// Where the machine stands.
     Here,
     /// The machine went on from a snapshot.
@@ -235,7 +238,10 @@ impl App {
                 }
                 self.draw_soon();
             }
-            (_, Err(sentence)) => self.notice(sentence),
+            (about, Err(sentence)) => {
+                self.contents.panes.refused(about);
+                self.notice(sentence);
+            }
             (About::Text, Ok(answer)) => self.copy(answer["text"].as_str().unwrap_or_default().to_owned()),
             (About::Screenshot, Ok(answer)) => {
                 let file = answer["file"].as_str().unwrap_or_default().to_owned();
@@ -307,7 +313,9 @@ impl App {
         let paused = self.contents.state == State::Paused;
         match action {
             Action::Pause => self.ask(if paused { Method::Resume } else { Method::Pause }, About::Nothing),
-            Action::Step => self.ask(Method::Step { count: 1 }, About::Nothing),
+            Action::Step => self.ask(self.contents.panes.step(self.contents.glance.cpus), About::Nothing),
+            Action::StepOver => self.ask(self.contents.panes.step_over(), About::Nothing),
+            Action::StepOut => self.ask(self.contents.panes.step_out(), About::Nothing),
             Action::Frame => self.ask(Method::Frame, About::Nothing),
             Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
             Action::SecondBack | Action::ToEnd => {
@@ -391,6 +399,7 @@ impl App {
 
     fn take_mouse(&mut self) {
         let Some(surface) = &self.surface else { return };
+        surface.give_keys_back();
         match surface.grab(true) {
             Ok(locked) => (self.contents.grabbed, self.locked) = (true, locked),
             Err(error) => self.notice(format!("{error:#}")),
@@ -509,6 +518,7 @@ impl App {
             wishes.clear();
             contents.draw(ui, &mut wishes);
         });
+        contents.refresh(&mut wishes);
         self.drawn = Instant::now();
         self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
         for (method, about) in wishes.asks {

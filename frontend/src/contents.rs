@@ -107,8 +107,7 @@ impl Contents {
             });
         }
         if !self.full_screen {
-            let view = self.view();
-            self.panes.draw(ui, view, wishes);
+            self.panes.draw(ui, self.view(), wishes);
         }
         if self.comparison.is_some() {
             return self.compare(ui);
@@ -132,13 +131,20 @@ impl Contents {
         self.menu_is_open = true;
     }
 
-    fn view(&self) -> View {
-        View { state: self.state, glance: self.glance }
-    }
-
     /// What the machine is doing, in a word.
     pub fn word(&self) -> &'static str {
         status::word(self.state, self.glance)
+    }
+
+    /// Asks for what the pane shows, after a drawing.
+    pub fn refresh(&mut self, wishes: &mut Wishes) {
+        if !self.full_screen {
+            self.panes.refresh(self.view(), wishes);
+        }
+    }
+
+    fn view(&self) -> View {
+        View { state: self.state, glance: self.glance }
     }
 
     fn shown(&self) -> menu::Shown {

@@ -33,6 +33,7 @@ pub struct Glance {
     pub speed: Option<u32>,
     /// A driver listens to an absolute pointer.
     pub pointer: bool,
+    pub cpus: u32,
 }
 
 /// What is new.
@@ -132,8 +133,8 @@ impl Onlooker for Eyes {
         let picture = machine.changed_picture(&mut self.seen).map(image);
         let (step, time) = (machine.step(), machine.now());
         let Standing { paused, ended, behind, speed, said } = standing;
-        let pointer = machine.has_pointer();
-        let glance = Glance { step, now: time, paused, ended: ended.is_some(), behind, speed, pointer };
+        let (pointer, cpus) = (machine.has_pointer(), machine.vcpus().len() as u32);
+        let glance = Glance { step, now: time, paused, ended: ended.is_some(), behind, speed, pointer, cpus };
         // The machine went to another time.
         let went = said.filter(|said| self.slot.said.swap(*said, Ordering::Relaxed) != *said);
         let tell = picture.is_some()
@@ -217,7 +218,7 @@ mod tests {
         assert_eq!(shown.size, [picture.width as usize, picture.height as usize]);
         let bytes: Vec<u8> = shown.pixels.iter().flat_map(|pixel| pixel.to_array()).collect();
         assert_eq!(bytes, picture.pixels);
-        assert_eq!(news.glance, Some(Glance { paused: true, ..Glance::default() }));
+        assert_eq!(news.glance, Some(Glance { paused: true, cpus: 1, ..Glance::default() }));
         eyes.look(&mut machine, paused);
         assert!(slot.take().picture.is_none());
     }

@@ -55,6 +55,8 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     item(ui, shown.runs, pause, Action::Pause, actions);
     let stands = shown.runs && shown.paused;
     item(ui, stands, "Step one instruction", Action::Step, actions);
+    item(ui, stands, "Step over", Action::StepOver, actions);
+    item(ui, stands, "Step out", Action::StepOut, actions);
     item(ui, stands, "Run to the next frame", Action::Frame, actions);
     item(ui, stands, "Step back", Action::StepBack, actions);
     item(ui, shown.runs, "Back a second", Action::SecondBack, actions);

@@ -127,6 +127,15 @@ impl Surface {
         self.egui.egui_wants_keyboard_input()
     }
 
+    /// Nothing in the window has the keys any more.
+    pub fn give_keys_back(&self) {
+        self.egui.memory_mut(|memory| {
+            if let Some(id) = memory.focused() {
+                memory.surrender_focus(id);
+            }
+        });
+    }
+
     pub fn is_full_screen(&self) -> bool {
         self.window.fullscreen().is_some()
     }

@@ -10,6 +10,8 @@ pub struct Wishes {
     pub actions: Vec<Action>,
     /// Each with what its answer is for.
     pub asks: Vec<(Method, About)>,
+    /// A pane is to ask again for what it shows.
+    pub again: bool,
 }
 
 impl Wishes {
@@ -19,6 +21,10 @@ impl Wishes {
 
     pub fn ask(&mut self, method: Method, about: About) {
         self.asks.push((method, about));
+    }
+
+    pub fn again(&mut self) {
+        self.again = true;
     }
 
     /// Only the last pass of a drawing counts.

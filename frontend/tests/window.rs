@@ -1,5 +1,6 @@
 //! The window for real: in an X server without a screen, drawn by software, with keys and a mouse.
 
+mod debugger;
 mod desktop;
 
 use desktop::display::{await_screen, display, screen_size};

@@ -64,6 +64,7 @@ impl Code<'_> {
         let mut text = String::new();
         let mut formatter = FastFormatter::new();
         formatter.options_mut().set_use_hex_prefix(true);
+        formatter.options_mut().set_uppercase_hex(false);
         formatter.options_mut().set_space_after_operand_separator(true);
         formatter.format(&instruction, &mut text);
         let target = target(&instruction).map(|ip| ip.wrapping_add(self.base));

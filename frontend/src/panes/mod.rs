@@ -1,5 +1,6 @@
 //! What is beside the screen: one pane at a time.
 
+pub mod debugger;
 pub mod snapshots;
 mod statistics;
 
@@ -7,6 +8,8 @@ use super::app::About;
 use super::glance::Glance;
 use super::status::State;
 use super::wishes::Wishes;
+use amber_emu::control::Method;
+use debugger::Debugger;
 use egui::{Panel, Ui};
 use serde_json::Value;
 use snapshots::Snapshots;
@@ -15,15 +18,17 @@ use statistics::Statistics;
 /// Which pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
+    Debugger,
     Snapshots,
     Statistics,
 }
 
 impl Pane {
-    pub const ALL: [Self; 2] = [Self::Snapshots, Self::Statistics];
+    pub const ALL: [Self; 3] = [Self::Debugger, Self::Snapshots, Self::Statistics];
 
     pub fn title(self) -> &'static str {
         match self {
+            Self::Debugger => "Debugger",
             Self::Snapshots => "Snapshots",
             Self::Statistics => "Statistics",
         }
@@ -32,6 +37,7 @@ impl Pane {
     /// Points it wants at first.
     pub fn width(self) -> f32 {
         match self {
+            Self::Debugger => 620.0,
             Self::Snapshots => 380.0,
             Self::Statistics => 280.0,
         }
@@ -56,6 +62,7 @@ impl View {
 #[derive(Default)]
 pub struct Panes {
     pub shown: Option<Pane>,
+    debugger: Debugger,
     pub snapshots: Snapshots,
     statistics: Statistics,
 }
@@ -70,6 +77,7 @@ impl Panes {
     pub fn draw(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
         let Some(pane) = self.shown else { return };
         Panel::right(pane.title()).resizable(true).default_size(pane.width()).show(ui, |ui| match pane {
+            Pane::Debugger => self.debugger.draw(ui, view, wishes),
             Pane::Snapshots => self.snapshots.draw(ui, view, wishes),
             Pane::Statistics => self.statistics.draw(ui, view, wishes),
         });
@@ -80,13 +88,44 @@ impl Panes {
         self.shown == Some(Pane::Snapshots) && self.snapshots.asks()
     }
 
+    /// Asks for what is shown. Not while it is drawn: that may be done twice, for one asking.
+    pub fn refresh(&mut self, view: View, wishes: &mut Wishes) {
+        if self.shown == Some(Pane::Debugger) {
+            self.debugger.refresh(view, wishes);
+        }
+    }
+
     /// An answer one of them waits for.
     pub fn hear(&mut self, about: About, answer: &Value) {
         match about {
             About::Statistics => self.statistics.hear(answer),
+            About::Debugger(question) => self.debugger.hear(question, answer),
             About::Here | About::Loaded => self.snapshots.stands_at(answer),
             // The others are not for panes.
             _ => {}
         }
+    }
+
+    /// What one of them asked was refused.
+    pub fn refused(&mut self, about: About) {
+        if let About::Debugger(question) = about {
+            self.debugger.refused(question);
+        }
+    }
+
+    /// One step of a paused machine with so many processors.
+    pub fn step(&self, cpus: u32) -> Method {
+        match self.shown {
+            Some(Pane::Debugger) => self.debugger.step(cpus),
+            _ => Method::Step { count: 1 },
+        }
+    }
+
+    pub fn step_over(&self) -> Method {
+        self.debugger.step_over()
+    }
+
+    pub fn step_out(&self) -> Method {
+        self.debugger.step_out()
     }
 }

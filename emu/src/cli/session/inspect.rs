@@ -73,7 +73,8 @@ impl Session<'_> {
         let symbols = self.debugger.symbols.as_ref();
         let lines = disassembly::around(self.machine, cpu as usize, address, before, count, symbols);
         let lines: Vec<_> = lines.iter().map(|line| self.instruction(line)).collect();
-        Ok(json!({ "cpu": cpu, "linear-rip": hex(vcpu.linear_rip()), "lines": lines }))
+        let (bits, next) = (vcpu.code_size().bits(), hex(vcpu.linear_rip()));
+        Ok(json!({ "cpu": cpu, "bits": bits, "linear-rip": next, "lines": lines }))
     }
 
     fn instruction(&self, line: &Line) -> Value {
