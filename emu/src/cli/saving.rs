@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The state that was saved, and what became of it.
+type Written = (Frozen, Result<Option<Saved>, StoreError>);
+
 /// Saves the snapshots of one run, one after the other.
 pub struct Saver {
     store: Arc<Store>,
