@@ -2,6 +2,7 @@
 
 use super::geometry::Scaling;
 use super::panes::Pane;
+use super::settings::Theme;
 use winit::keyboard::KeyCode;
 
 /// See the module.
@@ -15,6 +16,19 @@ pub enum Action {
     Power,
     /// The machine that ended, from its start.
     StartAgain,
+    /// Back to the start screen; asks first when a machine runs.
+    Close,
+    /// The same, when the person was asked.
+    CloseNow,
+    /// The dialog of the settings.
+    Settings,
+    /// Size of all that is not the guest's, in percent.
+    Zoom(u32),
+    Theme(Theme),
+    /// The menu bar by keyboard.
+    MenuBar,
+    /// The keyboard to what is beside the screen.
+    Focus,
     Screenshot,
     Paste,
     CopyText,
@@ -33,7 +47,7 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 15] = [
+const CHORDS: [(KeyCode, &str, Action); 20] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
     (KeyCode::KeyR, "R", Action::Reset),
@@ -48,6 +62,11 @@ const CHORDS: [(KeyCode, &str, Action); 15] = [
     (KeyCode::Digit3, "3", Action::Scale(Scaling::Stretch)),
     (KeyCode::KeyT, "T", Action::OtherView),
     (KeyCode::KeyI, "I", Action::Pane(Pane::Statistics)),
+    (KeyCode::KeyW, "W", Action::Close),
+    (KeyCode::Comma, ",", Action::Settings),
+    (KeyCode::F10, "F10", Action::MenuBar),
+    (KeyCode::Tab, "Tab", Action::Focus),
+    (KeyCode::Escape, "Esc", Action::Dismiss),
     (KeyCode::KeyQ, "Q", Action::Quit),
 ];
 

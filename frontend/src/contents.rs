@@ -1,18 +1,20 @@
 //! What is in the window: menu bar, the machine's screen or its serial port, sentences, status line.
 
 use super::action::Action;
+use super::dialog::Dialog;
 use super::geometry::{Place, Scaling};
 use super::glance::Glance;
-use super::keyboard::HOST_NAME;
-use super::menu;
-use super::panes::{Panes, View};
-use super::status::{Meter, State, time};
+use super::menu::{self, Bar};
+use super::panes::{Pane, Panes, View};
+use super::settings::Settings;
+use super::start::Start;
+use super::status::{Meter, State, time, title};
 use super::terminal::Terminal;
 use super::wishes::Wishes;
 use egui::text::{LayoutJob, TextFormat};
 use egui::{
-    CentralPanel, Color32, ColorImage, FontId, Frame, ImageData, Panel, Pos2, Rect, RichText, ScrollArea,
-    TextureHandle, TextureOptions, Ui,
+    Align2, CentralPanel, Color32, ColorImage, FontId, Frame, Id, ImageData, LayerId, Order, Panel, Pos2,
+    Rect, RichText, ScrollArea, TextureHandle, TextureOptions, Ui,
 };
 use std::sync::Arc;
 
@@ -27,6 +29,13 @@ pub struct Contents {
     pub serial: bool,
     pub terminal: Terminal,
     pub panes: Panes,
+    pub settings: Settings,
+    /// The start screen, while there is no machine.
+    pub start: Option<Start>,
+    pub dialog: Option<Dialog>,
+    pub bar: Bar,
+    /// A file is held over the window.
+    pub hovered: bool,
     /// The guest has the mouse.
     pub grabbed: bool,
     pub full_screen: bool,
@@ -53,6 +62,11 @@ impl Contents {
             serial,
             terminal: Terminal::default(),
             panes: Panes::default(),
+            settings: Settings::default(),
+            start: None,
+            dialog: None,
+            bar: Bar::default(),
+            hovered: false,
             grabbed: false,
             full_screen: false,
             menu_is_open: false,
@@ -69,7 +83,42 @@ impl Contents {
         let Self { scaling, serial, full_screen, .. } = *self;
         let name = std::mem::take(&mut self.name);
         let panes = self.panes.for_another();
-        *self = Self { scaling, full_screen, panes, ..Self::new(name, serial) };
+        let settings = std::mem::take(&mut self.settings);
+        let start = self.start.take();
+        *self = Self { scaling, full_screen, panes, settings, start, ..Self::new(name, serial) };
+    }
+
+    /// Has all as it was when the program ran last.
+    pub fn take_settings(&mut self, settings: Settings) {
+        self.scaling = settings.scaling;
+        self.panes.shown = Pane::ALL.into_iter().find(|pane| settings.pane.as_deref() == Some(pane.title()));
+        self.panes.widths.clone_from(&settings.pane_widths);
+        self.settings = settings;
+    }
+
+    /// Notes what is as it is to be the next time.
+    pub fn note_settings(&mut self) {
+        self.settings.scaling = self.scaling;
+        self.settings.pane = self.panes.shown.map(|pane| pane.title().to_owned());
+        self.settings.pane_widths.clone_from(&self.panes.widths);
+    }
+
+    /// The window's title.
+    pub fn title(&self) -> String {
+        match self.start {
+            Some(_) => "Amber - start screen".to_owned(),
+            None => title(&self.name, self.state, self.settings.host_key),
+        }
+    }
+
+    /// Whether keys are for something that is in front of the machine.
+    pub fn has_keys(&self) -> bool {
+        self.menu_is_open || self.start.is_some()
+    }
+
+    /// What the screen shows.
+    pub fn picture(&self) -> Option<&ColorImage> {
+        self.screen.as_deref()
     }
 
     /// The machine shows another picture.
@@ -80,7 +129,10 @@ impl Contents {
     /// Draws it all.
     pub fn draw(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
         if !self.full_screen {
-            Panel::top("menu").show(ui, |ui| menu::draw(ui, self.shown(), &mut wishes.actions));
+            let shown = self.shown();
+            Panel::top("menu").show(ui, |ui| menu::draw(ui, shown, &mut self.bar, &mut wishes.actions));
+        }
+        if !self.full_screen && self.start.is_none() {
             Panel::bottom("status").show(ui, |ui| self.status(ui));
         }
         if let Some(notice) = &self.notice {
@@ -93,23 +145,62 @@ impl Contents {
                 });
             });
         }
+        match &mut self.start {
+            Some(start) => start.draw(ui, &mut self.settings, wishes),
+            None => self.machine(ui, wishes),
+        }
+        self.in_front(ui, wishes);
+        self.menu_is_open = ui.ctx().any_popup_open() || self.dialog.is_some();
+    }
+
+    /// What is in front of all else.
+    fn in_front(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
+        if let Some(mut dialog) = self.dialog.take()
+            && !dialog.draw(ui, &self.name, &mut self.settings, wishes)
+        {
+            self.dialog = Some(dialog);
+        }
+        if self.hovered {
+            let painter = ui.ctx().layer_painter(LayerId::new(Order::Tooltip, Id::new("hovered")));
+            let (area, visuals) = (ui.ctx().content_rect(), ui.visuals());
+            painter.rect_filled(area, 0.0, visuals.window_fill.gamma_multiply(0.85));
+            let words = "Let go of it to see what can be done with it";
+            painter.text(
+                area.center(),
+                Align2::CENTER_CENTER,
+                words,
+                FontId::proportional(20.0),
+                visuals.strong_text_color(),
+            );
+        }
+    }
+
+    /// The machine, and what is beside it.
+    fn machine(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
         if !self.full_screen {
             let view = View { state: self.state, glance: self.glance };
             self.panes.draw(ui, view, wishes);
         }
-        let frame = Frame::NONE.fill(Color32::BLACK);
+        let frame = Frame::NONE.fill(match (self.serial, ui.visuals().dark_mode) {
+            (true, _) => ui.visuals().extreme_bg_color,
+            (false, true) => Color32::BLACK,
+            (false, false) => Color32::from_gray(190),
+        });
         CentralPanel::no_frame().frame(frame).show(ui, |ui| match self.serial {
             true => self.serial_port(ui),
             false => self.screen(ui),
         });
-        self.menu_is_open = ui.ctx().any_popup_open();
     }
 
     fn shown(&self) -> menu::Shown {
         menu::Shown {
             paused: self.state == State::Paused,
-            runs: matches!(self.state, State::Running | State::Paused),
-            ended: self.state == State::Ended,
+            runs: self.start.is_none() && matches!(self.state, State::Running | State::Paused),
+            ended: self.state == State::Ended && self.start.is_none(),
+            start: self.start.is_some(),
+            theme: self.settings.theme,
+            zoom: self.settings.zoom,
+            host: self.settings.host_key,
             scaling: self.scaling,
             serial: self.serial,
             full_screen: self.full_screen,
@@ -137,7 +228,7 @@ impl Contents {
     fn mouse_word(&self) -> String {
         match (self.serial, self.grabbed, self.glance.pointer) {
             (true, ..) => "keys go to the serial port".to_owned(),
-            (_, true, _) => format!("{HOST_NAME} releases the mouse"),
+            (_, true, _) => format!("{} releases the mouse", self.settings.host_key.name()),
             (_, _, true) => "the mouse points".to_owned(),
             _ => "a click gives the guest the mouse".to_owned(),
         }
@@ -146,10 +237,9 @@ impl Contents {
     fn serial_port(&mut self, ui: &mut Ui) {
         self.place = None;
         let (text, cursor) = self.terminal.text_with_cursor();
-        let plain =
-            TextFormat { font_id: FontId::monospace(14.0), color: Color32::LIGHT_GRAY, ..Default::default() };
-        let at_cursor =
-            TextFormat { color: Color32::BLACK, background: Color32::LIGHT_GRAY, ..plain.clone() };
+        let (ink, paper) = (ui.visuals().text_color(), ui.visuals().extreme_bg_color);
+        let plain = TextFormat { font_id: FontId::monospace(14.0), color: ink, ..Default::default() };
+        let at_cursor = TextFormat { color: paper, background: ink, ..plain.clone() };
         let after = cursor + text[cursor..].chars().next().map_or(0, char::len_utf8);
         let mut job = LayoutJob::default();
         job.wrap.max_width = f32::INFINITY;

@@ -1,5 +1,6 @@
 //! What the window sees of the machine: the last of it, handed over without either waiting for the other.
 
+use super::app::Event;
 use amber_devices::display::Picture;
 use amber_emu::cli::onlooker::Onlooker;
 use amber_emu::machine::{Machine, Seen};
@@ -7,6 +8,7 @@ use egui::ColorImage;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use winit::event_loop::EventLoopProxy;
 
 /// From one look to the next, at least: 60 times a second.
 const LOOK: Duration = Duration::from_micros(16_600);
@@ -45,6 +47,13 @@ impl Slot {
     /// A slot whose other end is woken by `wake`.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { waiting: Mutex::default(), wake: Box::new(wake) })
+    }
+
+    /// A slot whose other end is the window.
+    pub fn waking(window: &EventLoopProxy<Event>) -> Arc<Self> {
+        let window = window.clone();
+        // A window that is gone hears nothing.
+        Self::new(move || drop(window.send_event(Event::News)))
     }
 
     fn lock(&self) -> MutexGuard<'_, (News, bool)> {

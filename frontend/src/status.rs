@@ -1,7 +1,7 @@
 //! The title and the status line: what runs, how far it is, and how fast.
 
 use super::glance::Glance;
-use super::keyboard::HOST_NAME;
+use super::keyboard::HostKey;
 use std::time::{Duration, Instant};
 
 /// What a speed is taken over.
@@ -28,8 +28,8 @@ impl State {
 }
 
 /// The window's title.
-pub fn title(name: &str, state: State) -> String {
-    format!("Amber - {name} - {} - {HOST_NAME} releases the mouse", state.word())
+pub fn title(name: &str, state: State, host: HostKey) -> String {
+    format!("Amber - {name} - {} - {} releases the mouse", state.word(), host.name())
 }
 
 /// Virtual time as a person reads it.
@@ -83,8 +83,8 @@ mod tests {
         assert_eq!(time(59_999_999_999), "59.999 s");
         assert_eq!(time(3_723_004_000_000), "1:02:03.004");
         assert_eq!(
-            title("monitor", State::Paused),
-            "Amber - monitor - paused - Right Ctrl releases the mouse"
+            title("monitor", State::Paused, HostKey::ScrollLock),
+            "Amber - monitor - paused - Scroll Lock releases the mouse"
         );
     }
 

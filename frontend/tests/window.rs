@@ -1,6 +1,7 @@
 //! The window for real: in an X server without a screen, drawn by software, with keys and a mouse.
 
 mod desktop;
+mod start;
 
 use amber_tests::program::Scratch;
 use desktop::{Desktop, HOST, Image, await_some, missing, replays, run_with_input};
@@ -44,7 +45,7 @@ fn await_screen(desktop: &Desktop, factor: usize) -> (usize, usize, Image) {
 #[test]
 fn the_window_shows_the_screen_and_takes_keys_and_mouse() {
     let Some((desktop, _store)) = display("hands") else { return };
-    assert!(desktop.title().starts_with("Amber - picture - running - Right Ctrl"), "{}", desktop.title());
+    desktop.await_title("Amber - picture - running - Right Ctrl");
     // Text, planes and mode 13h fit, the last twice as large.
     for (size, factor) in [((720, 400), 1), ((640, 480), 1), ((320, 200), 2)] {
         await_some("the next mode", || (screen_size(&desktop) == size).then_some(()));

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The state that was saved, and what became of it.
+type Written = (Frozen, Result<Option<Saved>, StoreError>);
+
 /// Saves the snapshots of one run, one after the other.
 pub struct Saver {
     store: Arc<Store>,
     /// The snapshot the run went on from.
     parent: Option<SnapshotId>,
-    under_way: Option<JoinHandle<(Frozen, Result<Option<Saved>, StoreError>)>>,
+    under_way: Option<JoinHandle<Written>>,
     name: String,
 }
 

@@ -9,6 +9,7 @@ use super::wishes::Wishes;
 use egui::{Panel, Ui};
 use serde_json::Value;
 use statistics::Statistics;
+use std::collections::BTreeMap;
 
 /// Which pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,21 +45,34 @@ pub struct View {
 #[derive(Default)]
 pub struct Panes {
     pub shown: Option<Pane>,
+    /// Points each has by its title, where a person chose.
+    pub widths: BTreeMap<String, f32>,
     statistics: Statistics,
 }
 
 impl Panes {
     /// The panes for another machine: what is shown stays.
     pub fn for_another(&self) -> Self {
-        Self { shown: self.shown, ..Self::default() }
+        Self { shown: self.shown, widths: self.widths.clone(), ..Self::default() }
+    }
+
+    /// Points of a pane.
+    pub fn width(&self, pane: Pane) -> f32 {
+        self.widths.get(pane.title()).copied().unwrap_or_else(|| pane.width())
     }
 
     /// Draws the one that is shown.
     pub fn draw(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
         let Some(pane) = self.shown else { return };
-        Panel::right(pane.title()).resizable(true).default_size(pane.width()).show(ui, |ui| match pane {
-            Pane::Statistics => self.statistics.draw(ui, view, wishes),
-        });
+        let width = self.width(pane);
+        let panel =
+            Panel::right(pane.title()).resizable(true).default_size(width).show(ui, |ui| match pane {
+                Pane::Statistics => self.statistics.draw(ui, view, wishes),
+            });
+        let drawn = panel.response.rect.width().round();
+        if (drawn - width.round()).abs() > 1.0 {
+            self.widths.insert(pane.title().to_owned(), drawn);
+        }
     }
 
     /// An answer one of them waits for.
