@@ -30,6 +30,8 @@ pub enum Action {
     /// The keyboard to what is beside the screen.
     Focus,
     Screenshot,
+    /// A snapshot, under a name that says where.
+    Save,
     Paste,
     CopyText,
     FullScreen,
@@ -47,7 +49,7 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 20] = [
+const CHORDS: [(KeyCode, &str, Action); 22] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
     (KeyCode::KeyR, "R", Action::Reset),
@@ -61,8 +63,10 @@ const CHORDS: [(KeyCode, &str, Action); 20] = [
     (KeyCode::Digit2, "2", Action::Scale(Scaling::Aspect)),
     (KeyCode::Digit3, "3", Action::Scale(Scaling::Stretch)),
     (KeyCode::KeyT, "T", Action::OtherView),
+    (KeyCode::KeyW, "W", Action::Pane(Pane::Snapshots)),
+    (KeyCode::KeyG, "G", Action::Save),
     (KeyCode::KeyI, "I", Action::Pane(Pane::Statistics)),
-    (KeyCode::KeyW, "W", Action::Close),
+    (KeyCode::KeyX, "X", Action::Close),
     (KeyCode::Comma, ",", Action::Settings),
     (KeyCode::F10, "F10", Action::MenuBar),
     (KeyCode::Tab, "Tab", Action::Focus),

@@ -1,6 +1,7 @@
 //! The program: the window's events to the machine, the machine's news to the window.
 
 use super::action::Action;
+use super::comparison::Comparison;
 use super::contents::Contents;
 use super::dialog::Dialog;
 use super::glance::{News, Slot};
@@ -9,6 +10,7 @@ use super::machine::{Ended, Plan};
 use super::mouse::Mouse;
 use super::opening::After;
 use super::panes::Pane;
+use super::panes::snapshots::shelf::{Shelf, Told};
 use super::places::Places;
 use super::settings::{Keeper, Settings, Theme};
 use super::status::State;
@@ -40,6 +42,8 @@ pub enum Event {
     /// The machine's answer.
     Answered(About, Result<Value, String>),
     Ended(Ended),
+    /// What became of a job of the snapshot store.
+    Shelf(Told),
 }
 
 /// What an answer is for.
@@ -53,6 +57,12 @@ pub enum About {
     Screenshot,
     /// Counters, for their pane.
     Statistics,
+    /// Where the machine stands.
+    Here,
+    /// The machine went on from a snapshot.
+    Loaded,
+    /// A snapshot was saved.
+    Saved,
     /// A disk came.
     Plugged,
     /// Whether a disk could come.
@@ -142,10 +152,29 @@ impl App {
         let proxy = self.proxy.clone();
         let ended = move |ended| drop(proxy.send_event(Event::Ended(ended)));
         self.started = plan.as_ref().ok().cloned();
+        self.open_shelf();
         match plan.and_then(|plan| plan.start(Arc::clone(&self.slot), ended)) {
             Ok(caller) => self.caller = Some(caller),
             Err(error) => self.ended(Ended::failed(format!("{error:#}"))),
         }
+    }
+
+    /// Opens the store of the machine's snapshots.
+    fn open_shelf(&mut self) {
+        let proxy = self.proxy.clone();
+        let store = self.started.as_ref().and_then(|plan| plan.config.store.clone());
+        let tell = move |told| drop(proxy.send_event(Event::Shelf(told)));
+        self.contents.panes.snapshots.open(Shelf::new(store, tell));
+    }
+
+    /// What became of a job of the store.
+    fn told(&mut self, told: Told) {
+        if let Told::Compared(table) = told {
+            self.contents.comparison = Some(Comparison::new(*table));
+        } else if let Some(sentence) = self.contents.panes.snapshots.hear(told) {
+            self.notice(sentence);
+        }
+        self.draw_soon();
     }
 
     /// Runs the machine that ended from its start.
@@ -211,6 +240,9 @@ impl App {
     }
 
     fn answered(&mut self, about: About, outcome: Result<Value, String>) {
+        if about == About::Saved {
+            self.contents.panes.snapshots.saved();
+        }
         match (about, outcome) {
             (About::Room, outcome) => self.hear_room(outcome),
             (_, Err(sentence)) => self.notice(sentence),
@@ -234,6 +266,7 @@ impl App {
     pub(super) fn ended(&mut self, ended: Ended) {
         self.take_news();
         self.caller = None;
+        self.contents.panes.snapshots.machine_ended();
         self.give_mouse_back();
         self.set_state(State::Ended);
         if ended.failed {
@@ -267,6 +300,17 @@ impl App {
         }
     }
 
+    fn save(&mut self) {
+        if self.caller.is_none() {
+            return;
+        }
+        let mut wishes = Wishes::default();
+        self.contents.panes.snapshots.save_here(self.contents.glance.now, &mut wishes);
+        for (method, about) in wishes.asks {
+            self.ask(method, about);
+        }
+    }
+
     fn screenshot(&self) {
         let name = format!("amber-{}-{}.png", self.contents.name, self.contents.glance.step);
         let folder = self.contents.settings.screenshots.clone();
@@ -283,6 +327,7 @@ impl App {
             Action::Power => self.ask(Method::Power, About::Nothing),
             Action::StartAgain => self.start_again(),
             Action::Screenshot => self.screenshot(),
+            Action::Save => self.save(),
             Action::Paste => self.paste(),
             Action::CopyText => self.copy_text(),
             Action::FullScreen => self.full_screen(),
@@ -518,6 +563,7 @@ impl ApplicationHandler<Event> for App {
         match event {
             Event::News => self.take_news(),
             Event::Answered(about, outcome) => self.answered(about, outcome),
+            Event::Shelf(told) => self.told(told),
             Event::Ended(ended) => self.machine_ended(ended, event_loop),
         }
     }

@@ -1,6 +1,7 @@
 //! What is in the window: menu bar, the machine's screen or its serial port, sentences, status line.
 
 use super::action::Action;
+use super::comparison::Comparison;
 use super::dialog::Dialog;
 use super::geometry::{Place, Scaling};
 use super::glance::Glance;
@@ -36,10 +37,12 @@ pub struct Contents {
     pub bar: Bar,
     /// A file is held over the window.
     pub hovered: bool,
+    /// It is in front of the screen.
+    pub comparison: Option<Comparison>,
     /// The guest has the mouse.
     pub grabbed: bool,
     pub full_screen: bool,
-    /// A menu is open: keys and mouse are its.
+    /// A menu is open, or something else in front of the screen: keys and mouse are its.
     pub menu_is_open: bool,
     /// A sentence for the person.
     pub notice: Option<String>,
@@ -67,6 +70,7 @@ impl Contents {
             dialog: None,
             bar: Bar::default(),
             hovered: false,
+            comparison: None,
             grabbed: false,
             full_screen: false,
             menu_is_open: false,
@@ -150,7 +154,10 @@ impl Contents {
             None => self.machine(ui, wishes),
         }
         self.in_front(ui, wishes);
-        self.menu_is_open = ui.ctx().any_popup_open() || self.dialog.is_some();
+        self.menu_is_open = ui.ctx().any_popup_open()
+            || self.dialog.is_some()
+            || self.comparison.is_some()
+            || self.start.is_none() && self.panes.ask();
     }
 
     /// What is in front of all else.
@@ -181,6 +188,9 @@ impl Contents {
             let view = View { state: self.state, glance: self.glance };
             self.panes.draw(ui, view, wishes);
         }
+        if self.comparison.is_some() {
+            return self.compare(ui);
+        }
         let frame = Frame::NONE.fill(match (self.serial, ui.visuals().dark_mode) {
             (true, _) => ui.visuals().extreme_bg_color,
             (false, true) => Color32::BLACK,
@@ -189,6 +199,16 @@ impl Contents {
         CentralPanel::no_frame().frame(frame).show(ui, |ui| match self.serial {
             true => self.serial_port(ui),
             false => self.screen(ui),
+        });
+    }
+
+    fn compare(&mut self, ui: &mut Ui) {
+        self.place = None;
+        let comparison = &mut self.comparison;
+        CentralPanel::default().show(ui, |ui| {
+            if comparison.as_mut().is_some_and(|comparison| comparison.draw(ui)) {
+                *comparison = None;
+            }
         });
     }
 

@@ -2,6 +2,7 @@
 
 mod action;
 mod app;
+mod comparison;
 mod contents;
 mod dialog;
 mod geometry;
@@ -20,6 +21,7 @@ mod settings;
 mod start;
 mod status;
 mod terminal;
+mod thumbnail;
 mod window;
 mod wishes;
 

@@ -108,6 +108,7 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     item(ui, shown, shown.runs, "Power button", Action::Power, actions);
     item(ui, shown, shown.ended, "Start again", Action::StartAgain, actions);
     ui.separator();
+    item(ui, shown, shown.runs, "Save snapshot", Action::Save, actions);
     item(ui, shown, shown.runs, "Screenshot", Action::Screenshot, actions);
     ui.separator();
     item(ui, shown, !shown.start, "New or open…", Action::Close, actions);

@@ -3,48 +3,12 @@
 mod desktop;
 mod start;
 
-use amber_tests::program::Scratch;
-use desktop::{Desktop, HOST, Image, await_some, missing, replays, run_with_input};
-
-/// Draws in each mode, and lists what keyboard and mouse send.
-const DISPLAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../roms/display/image.bin");
-
-/// A step at which that image waits for a key at its first picture.
-const FIRST_PICTURE: &str = "100000000";
-
-/// The program with that image, stopped at its first picture.
-fn display(name: &str) -> Option<(Desktop, Scratch)> {
-    if let Some(sentence) = missing() {
-        eprintln!("{sentence}");
-        return None;
-    }
-    // The image asks for its `i` at once, so a run without a window comes to the first picture.
-    let store = Scratch::new(&format!("desktop-store-{name}"));
-    let folder = store.0.display().to_string();
-    let prepare = ["run", "--headless", "--rom", DISPLAY, "--memory", "64M", "--store", &folder];
-    let until = ["--stop-at", FIRST_PICTURE, "--save-on-exit", "picture"];
-    run_with_input(&[&prepare[..], &until[..]].concat(), b"i");
-    let args = ["--from", "picture", "--store", &folder, "--control", "socket", "--record", "log"];
-    let desktop = Desktop::start(name, &args)?;
-    desktop.await_text("AMBER DISPLAY");
-    Some((desktop, store))
-}
-
-/// Waits until the window shows the machine's screen, so many times enlarged, pixel by pixel; where.
-fn await_screen(desktop: &Desktop, factor: usize) -> (usize, usize, Image) {
-    let file = desktop.scratch.0.join("screen.png");
-    let target = file.display().to_string();
-    await_some("the machine's screen in the window", || {
-        desktop.ctl(&["screenshot", &target])?;
-        let screen = Image::read(&file).enlarged(factor);
-        let (x, y) = desktop.look().find(&screen)?;
-        Some((x, y, screen))
-    })
-}
+use desktop::display::{await_screen, display, screen_size};
+use desktop::{Desktop, HOST, await_some, missing, replays};
 
 #[test]
 fn the_window_shows_the_screen_and_takes_keys_and_mouse() {
-    let Some((desktop, _store)) = display("hands") else { return };
+    let Some((desktop, _store)) = display("hands", &["--record", "log"]) else { return };
     desktop.await_title("Amber - picture - running - Right Ctrl");
     // Text, planes and mode 13h fit, the last twice as large.
     for (size, factor) in [((720, 400), 1), ((640, 480), 1), ((320, 200), 2)] {
@@ -77,18 +41,9 @@ fn the_window_shows_the_screen_and_takes_keys_and_mouse() {
     assert_eq!(desktop.end().0, Some(0));
 }
 
-/// The size of the machine's screen.
-fn screen_size(desktop: &Desktop) -> (usize, usize) {
-    let file = desktop.scratch.0.join("size.png");
-    let target = file.display().to_string();
-    await_some("a picture", || desktop.ctl(&["screenshot", &target]));
-    let screen = Image::read(&file);
-    (screen.width, screen.height)
-}
-
 #[test]
 fn chords_pause_step_and_end_the_run_and_lost_keys_go_up() {
-    let Some((desktop, _store)) = display("chords") else { return };
+    let Some((desktop, _store)) = display("chords", &[]) else { return };
     desktop.press(&["space", "space", "space", "space"]);
     desktop.await_text("KEYS");
     desktop.chord("p");

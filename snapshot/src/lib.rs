@@ -14,6 +14,7 @@ mod pack;
 mod pattern;
 mod schema;
 mod section;
+mod size;
 mod store;
 mod upgrade;
 mod value;

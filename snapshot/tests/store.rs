@@ -122,6 +122,8 @@ fn what_was_saved_is_loaded_and_pages_are_stored_once() {
     machine.run(&[5]);
     let second = machine.save(&store, Some(first.id)).expect("saved");
     assert_eq!(second.new_pages, 1);
+    assert_eq!(store.own_pages(first.id).expect("whole"), 4);
+    assert_eq!(store.own_pages(second.id).expect("whole"), 1);
     loads_as(&store, first.id, &then);
     loads_as(&store, second.id, &machine);
     assert_eq!(store.manifest(second.id).expect("there").parent, Some(first.id));
@@ -140,7 +142,9 @@ fn a_collection_frees_what_nothing_needs_and_leaves_the_rest() {
     let second = machine.save(&store, Some(first)).expect("saved").id;
     let nothing = store.collect(&mut |_, _| {}).expect("collected");
     assert_eq!(nothing.objects, 0);
+    assert_eq!(store.own_pages(second).expect("whole"), 50);
     store.remove(first).expect("there");
+    assert_eq!(store.own_pages(second).expect("whole"), 100);
     // 50 pages and their list.
     assert_eq!(store.collect(&mut |_, _| {}).expect("collected").objects, 51);
     loads_as(&store, second, &machine);

@@ -8,7 +8,7 @@ pub mod build;
 mod cable;
 pub mod console;
 pub mod ctl;
-mod diff;
+pub mod diff;
 pub mod disk;
 pub mod disk_args;
 mod edit;

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The state that was saved, and what became of it.
-type Written = (Frozen, Result<Option<Saved>, StoreError>);
-
 /// Saves the snapshots of one run, one after the other.
 pub struct Saver {
     store: Arc<Store>,
     /// The snapshot the run went on from.
     parent: Option<SnapshotId>,
-    under_way: Option<JoinHandle<Written>>,
+    under_way: Option<JoinHandle<Ended>>,
     name: String,
 }
+
+/// A save that has ended: the state with its trees, and what was saved, if that is known to be anything.
+type Ended = (Frozen, Result<Option<Saved>, StoreError>);
 
 /// Is told what became of a save, by the thread that saves.
 pub type Told = Box<dyn FnOnce(Result<Saved, StoreError>) + Send>;
@@ -31,6 +31,22 @@ impl Saver {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The snapshot the run went on from last.
+    pub fn parent(&self) -> Option<SnapshotId> {
+        self.parent
+    }
+
+    /// As [`Saver::finish`], for a save that has ended; others are not waited for.
+    ///
+    /// # Errors
+    /// When the save failed.
+    pub fn look(&mut self, machine: &mut Machine) -> Result<(), StoreError> {
+        match &self.under_way {
+            Some(thread) if thread.is_finished() => self.finish(machine).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// The run goes on from another snapshot.

@@ -120,6 +120,7 @@ impl<'a> Session<'a> {
             self.save_or_say(&name);
             eprintln!("amber: saving {name}");
         }
+        self.look_at_save();
         host.parts_changed = false;
         self.leaving.look(self.machine);
         self.let_go_of_cable(host);

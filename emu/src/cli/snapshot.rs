@@ -5,7 +5,7 @@ use super::{ctl, diff, edit, export, show, stores};
 use crate::machine::Machine;
 use crate::progress::{bar, moving};
 use amber_cpu::state::CpuSection;
-use amber_snapshot::{Archive, Label, Manifest, Section, SnapshotId, Store};
+use amber_snapshot::{Archive, Label, Manifest, Progress, Section, SnapshotId, Store};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Digits of an id that a person is shown.
-pub(super) const SHORT: usize = 12;
+pub const SHORT: usize = 12;
 
 /// Does what was asked; returns the exit code.
 ///
@@ -36,7 +36,7 @@ pub fn run(args: &SnapshotArgs) -> Result<i32> {
         SnapshotCommand::Export(to) => export::run(find(&to.snapshot)?, &to.to),
         SnapshotCommand::Import { file, name } => import(&store()?, file, name.as_deref()),
         SnapshotCommand::Verify { snapshots } => verify(&store()?, snapshots),
-        SnapshotCommand::Rename { snapshot, name } => rename(&store()?, snapshot, name),
+        SnapshotCommand::Rename { snapshot, name } => rename(&*store()?, snapshot, name).map(|()| 0),
         SnapshotCommand::Remove { snapshots } => remove(&store()?, snapshots),
         SnapshotCommand::Gc { print } => collect(&store()?, json(print)),
     }
@@ -65,9 +65,9 @@ fn load(socket: &Path, snapshot: &str, json: bool) -> Result<i32> {
     Ok(0)
 }
 
-/// A line of the list.
-#[derive(Serialize)]
-pub(super) struct Row {
+/// A snapshot as lists and trees show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
     pub id: String,
     pub names: Vec<String>,
     pub parent: Option<String>,
@@ -81,7 +81,11 @@ pub(super) struct Row {
     pub state_hash: String,
 }
 
-fn rows(store: &Store) -> Result<Vec<Row>> {
+/// All snapshots of a store, the earliest named first.
+///
+/// # Errors
+/// When a manifest or a name cannot be read.
+pub fn rows(store: &Store) -> Result<Vec<Row>> {
     let mut labels: BTreeMap<String, Vec<Label>> = BTreeMap::new();
     for label in store.labels()? {
         labels.entry(label.snapshot.clone()).or_default().push(label);
@@ -111,7 +115,8 @@ pub(super) fn row(id: SnapshotId, manifest: &Manifest, labels: &[Label]) -> Row 
     }
 }
 
-pub(super) fn name_of(row: &Row) -> String {
+/// Its names.
+pub fn name_of(row: &Row) -> String {
     if row.names.is_empty() { "-".into() } else { row.names.join(", ") }
 }
 
@@ -163,6 +168,23 @@ fn branch(rows: &[Row], row: &Row, depth: usize) {
 }
 
 fn import(store: &Arc<Store>, file: &Path, name: Option<&str>) -> Result<i32> {
+    let bar = bar("import");
+    let (id, name) = import_as(store, file, name, &mut moving(&bar))?;
+    bar.finish_and_clear();
+    println!("{}  {}", name.as_deref().unwrap_or("-"), &id.to_string()[..SHORT]);
+    Ok(0)
+}
+
+/// Puts the snapshot of a `.amber` file into a store, under `name` or the one it had there; it and its name.
+///
+/// # Errors
+/// When the file is none or damaged, or the name is taken.
+pub fn import_as(
+    store: &Store,
+    file: &Path,
+    name: Option<&str>,
+    progress: Progress,
+) -> Result<(SnapshotId, Option<String>)> {
     let archive = Archive::open(file)?;
     let label = match (name, &archive.label) {
         (Some(name), label) => {
@@ -175,14 +197,11 @@ fn import(store: &Arc<Store>, file: &Path, name: Option<&str>) -> Result<i32> {
     {
         store.check_name(name).context("give it another one with --name")?;
     }
-    let bar = bar("import");
-    let id = archive.import(store, &mut moving(&bar))?;
-    bar.finish_and_clear();
+    let id = archive.import(store, progress)?;
     if let Some((name, created)) = &label {
         store.name(name, id, *created, true)?;
     }
-    println!("{}  {}", label.map_or_else(|| "-".into(), |(name, _)| name), &id.to_string()[..SHORT]);
-    Ok(0)
+    Ok((id, label.map(|(name, _)| name)))
 }
 
 pub(super) fn now() -> u64 {
@@ -203,7 +222,11 @@ fn verify(store: &Arc<Store>, snapshots: &[String]) -> Result<i32> {
     Ok(0)
 }
 
-fn rename(store: &Arc<Store>, snapshot: &str, name: &str) -> Result<i32> {
+/// Gives a snapshot another name.
+///
+/// # Errors
+/// When there is no such snapshot, or the name is taken or is none.
+pub fn rename(store: &Store, snapshot: &str, name: &str) -> Result<()> {
     let id = store.resolve(snapshot)?;
     let old: Vec<_> = store.labels()?.into_iter().filter(|label| label.snapshot == id.to_string()).collect();
     let created = old.iter().map(|label| label.created).min().unwrap_or_else(now);
@@ -213,7 +236,7 @@ fn rename(store: &Arc<Store>, snapshot: &str, name: &str) -> Result<i32> {
     for label in old.iter().filter(|label| !by_name || label.name == snapshot) {
         store.unname(&label.name)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 fn remove(store: &Arc<Store>, snapshots: &[String]) -> Result<i32> {

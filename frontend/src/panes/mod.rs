@@ -1,5 +1,6 @@
 //! What is beside the screen: one pane at a time.
 
+pub mod snapshots;
 mod statistics;
 
 use super::app::About;
@@ -8,20 +9,23 @@ use super::status::State;
 use super::wishes::Wishes;
 use egui::{Panel, Ui};
 use serde_json::Value;
+use snapshots::Snapshots;
 use statistics::Statistics;
 use std::collections::BTreeMap;
 
 /// Which pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
+    Snapshots,
     Statistics,
 }
 
 impl Pane {
-    pub const ALL: [Self; 1] = [Self::Statistics];
+    pub const ALL: [Self; 2] = [Self::Snapshots, Self::Statistics];
 
     pub fn title(self) -> &'static str {
         match self {
+            Self::Snapshots => "Snapshots",
             Self::Statistics => "Statistics",
         }
     }
@@ -29,6 +33,7 @@ impl Pane {
     /// Points it wants at first.
     pub fn width(self) -> f32 {
         match self {
+            Self::Snapshots => 380.0,
             Self::Statistics => 280.0,
         }
     }
@@ -41,12 +46,20 @@ pub struct View {
     pub glance: Glance,
 }
 
+impl View {
+    /// There is a machine that can be asked.
+    pub fn runs(&self) -> bool {
+        matches!(self.state, State::Running | State::Paused)
+    }
+}
+
 /// All panes; each keeps what it knows while another is shown.
 #[derive(Default)]
 pub struct Panes {
     pub shown: Option<Pane>,
     /// Points each has by its title, where a person chose.
     pub widths: BTreeMap<String, f32>,
+    pub snapshots: Snapshots,
     statistics: Statistics,
 }
 
@@ -67,6 +80,7 @@ impl Panes {
         let width = self.width(pane);
         let panel =
             Panel::right(pane.title()).resizable(true).default_size(width).show(ui, |ui| match pane {
+                Pane::Snapshots => self.snapshots.draw(ui, view, wishes),
                 Pane::Statistics => self.statistics.draw(ui, view, wishes),
             });
         let drawn = panel.response.rect.width().round();
@@ -75,10 +89,22 @@ impl Panes {
         }
     }
 
+    /// Whether one of them asks the person something.
+    pub fn ask(&self) -> bool {
+        self.shown == Some(Pane::Snapshots) && self.snapshots.asks()
+    }
+
     /// An answer one of them waits for.
     pub fn hear(&mut self, about: About, answer: &Value) {
-        if about == About::Statistics {
-            self.statistics.hear(answer);
+        match about {
+            About::Statistics => self.statistics.hear(answer),
+            About::Here | About::Loaded => self.snapshots.stands_at(answer),
+            About::Nothing
+            | About::Text
+            | About::Screenshot
+            | About::Saved
+            | About::Plugged
+            | About::Room => {}
         }
     }
 }

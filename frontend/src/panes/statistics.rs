@@ -2,7 +2,6 @@
 
 use super::View;
 use crate::app::About;
-use crate::status::State;
 use crate::wishes::Wishes;
 use amber_emu::control::Method;
 use egui::{Grid, RichText, ScrollArea, Ui};
@@ -38,7 +37,7 @@ impl Statistics {
     fn refresh(&mut self, view: View, wishes: &mut Wishes) {
         let step = view.glance.step;
         let due = self.asked.is_none_or(|(at, then)| at.elapsed() >= SPAN && then != step);
-        if due && view.state != State::Ended {
+        if due && view.runs() {
             self.asked = Some((Instant::now(), step));
             wishes.ask(Method::Stats, About::Statistics);
         }

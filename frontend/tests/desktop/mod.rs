@@ -1,5 +1,8 @@
 //! A desktop of a test's own: an X server without a screen, the program in it, and a person's hands and eyes.
 
+pub mod display;
+mod snapshots;
+
 use amber_tests::program::{Scratch, amber, run};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -243,6 +246,17 @@ impl Desktop {
             still.then_some(())
         });
         last
+    }
+
+    /// Width and height of the window.
+    pub fn size(&self) -> (usize, usize) {
+        let said =
+            self.server.tool("xdotool", &["getwindowgeometry", "--shell", &self.window]).unwrap_or_default();
+        let side = |name: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|side| side.parse().ok()).expect("a side")
+        };
+        (side("WIDTH="), side("HEIGHT="))
     }
 
     /// Moves the cursor to a place in the window.

@@ -47,7 +47,7 @@ fn close(desktop: &Desktop) {
     desktop.chord("p");
     desktop.await_title("paused");
     let before = desktop.still();
-    desktop.chord("w");
+    desktop.chord("x");
     assert!(desktop.still() != before, "the person is asked");
     desktop.press(&["Return"]);
     await_no_machine(desktop);
@@ -70,7 +70,7 @@ fn a_guest_starts_by_keyboard_and_is_closed_and_another_starts() {
     // By the menu bar: to the machine, and closed at the second asking.
     desktop.chord("F10");
     desktop.press(&["Escape"]);
-    desktop.chord("w");
+    desktop.chord("x");
     desktop.press(&["Escape"]);
     assert!(desktop.title().contains("monitor"), "who escapes keeps the machine");
     close(&desktop);

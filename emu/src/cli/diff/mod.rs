@@ -4,6 +4,7 @@ mod code;
 mod html;
 mod json;
 mod picture;
+mod table;
 mod text;
 
 use super::export::whole;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
+pub use table::{Table, TableOfPages, TableOfSection};
 
 const PAGE: u64 = 4096;
 
@@ -108,6 +110,14 @@ pub fn text_of(a: &Found, b: &Found, args: &DiffArgs) -> Result<String> {
 /// When a snapshot cannot be read.
 pub fn json_of(a: &Found, b: &Found, args: &DiffArgs) -> Result<serde_json::Value> {
     with_report(a, b, args, |report| Ok(json::report(report)))
+}
+
+/// What differs, as tables.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn table_of(a: &Found, b: &Found, args: &DiffArgs) -> Result<Table> {
+    with_report(a, b, args, |report| Ok(table::report(report)))
 }
 
 fn with_report<R>(

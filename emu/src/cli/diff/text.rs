@@ -5,7 +5,7 @@ use crate::cli::fields::Fields;
 use crate::cli::snapshot::SHORT;
 use crate::cli::stores::Found;
 use crate::symbols::Symbols;
-use amber_snapshot::{FieldDiff, SectionDiff};
+use amber_snapshot::{FieldDiff, RegionDiff, SectionDiff};
 use std::fmt::Write;
 
 /// Runs of pages that are listed before the bytes.
@@ -26,7 +26,7 @@ pub fn report(report: &Report) -> String {
     text
 }
 
-fn side(found: &Found) -> String {
+pub fn side(found: &Found) -> String {
     let manifest = &found.snapshot.manifest;
     let name = found.label.as_ref().map_or("-", |(name, _)| name);
     let id = found.id.to_string();
@@ -53,7 +53,7 @@ fn section(text: &mut String, section: &SectionDiff, symbols: Option<&Symbols>) 
     }
 }
 
-fn row(field: &FieldDiff, names: &Fields, symbols: Option<&Symbols>) -> [String; 3] {
+pub fn row(field: &FieldDiff, names: &Fields, symbols: Option<&Symbols>) -> [String; 3] {
     let show = |value: &Option<amber_snapshot::Value>| match value {
         Some(value) => names.show(&field.path, value, symbols),
         None => "absent".to_owned(),
@@ -64,18 +64,19 @@ fn row(field: &FieldDiff, names: &Fields, symbols: Option<&Symbols>) -> [String;
     [names.label(&field.path), show(&field.a), show(&field.b) + &changed]
 }
 
+/// How much of a region differs.
+pub fn headline(diff: &RegionDiff) -> String {
+    let what = if diff.is_disk() { "block" } else { "page" };
+    let all = diff.a.or(diff.b).map_or(0, |table| table.pages);
+    let pages = count(diff.pages.len() as u64, what);
+    format!("{}: {pages} of {all} differ, {}", diff.name, count(diff.bytes(), "byte"))
+}
+
 fn region(text: &mut String, region: &RegionView, symbols: Option<&Symbols>) {
     let diff = region.diff;
     let what = if diff.is_disk() { "block" } else { "page" };
     let pages = diff.pages.len() as u64;
-    let all = diff.a.or(diff.b).map_or(0, |table| table.pages);
-    let _ = writeln!(
-        text,
-        "\n{}: {} of {all} differ, {}",
-        diff.name,
-        count(pages, what),
-        count(diff.bytes(), "byte")
-    );
+    let _ = writeln!(text, "\n{}", headline(diff));
     for remark in region_remarks(diff) {
         let _ = writeln!(text, "  {remark}");
     }
@@ -103,7 +104,7 @@ fn region(text: &mut String, region: &RegionView, symbols: Option<&Symbols>) {
     }
 }
 
-fn page(text: &mut String, page: &PageView, symbols: Option<&Symbols>) {
+pub fn page(text: &mut String, page: &PageView, symbols: Option<&Symbols>) {
     let _ = write!(text, "\n  {:#012x}", page.address);
     let _ = match page.code {
         Some(code) => writeln!(text, "  code at {:016x}", code.linear),

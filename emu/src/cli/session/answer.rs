@@ -100,6 +100,7 @@ impl Session<'_> {
             "step": self.machine.step(),
             "time-ns": self.machine.now(),
             "inputs": self.machine.inputs(),
+            "parent": self.parent().map(|parent| parent.to_string()),
             "cpus": self.machine.vcpus().len(),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
         })

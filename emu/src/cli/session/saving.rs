@@ -57,6 +57,18 @@ impl Session<'_> {
         }
     }
 
+    /// The last snapshot that was saved of this run, or that it went on from.
+    pub(super) fn parent(&self) -> Option<SnapshotId> {
+        self.saver.as_ref().map_or(self.parent, Saver::parent)
+    }
+
+    /// Learns what became of a save that has ended meanwhile.
+    pub(super) fn look_at_save(&mut self) {
+        if let Some(Err(error)) = self.saver.as_mut().map(|saver| saver.look(self.machine)) {
+            eprintln!("amber: {error}; the machine runs on");
+        }
+    }
+
     /// Saves the machine as it is now, beside its run.
     fn save(&mut self, name: &str) -> Result<()> {
         self.saver()?;
@@ -120,7 +132,7 @@ impl Session<'_> {
 
     /// Does what software in the guest asks for.
     pub(super) fn serve(&mut self, asking: Asking, host: &mut SessionHost) {
-        let mut shelf = StoreShelf { folder: self.config.store.as_deref(), parent: self.parent };
+        let mut shelf = StoreShelf { folder: self.config.store.as_deref(), parent: self.parent() };
         self.checkpoints.serve(self.machine, asking, host, &mut shelf);
     }
 
