@@ -47,6 +47,7 @@ impl Surface {
             // What has the keyboard is to be seen at once.
             let colour = style.visuals.selection.stroke.color;
             style.visuals.widgets.active.bg_stroke = Stroke::new(2.0, colour);
+            style.visuals.widgets.active.weak_bg_fill = style.visuals.widgets.hovered.weak_bg_fill;
             style.text_styles.insert(TextStyle::Small, FontId::proportional(11.5));
         });
         let painter = pollster::block_on(painter(event_loop, &egui, &window))?;

@@ -48,7 +48,7 @@ impl Dropped {
     /// Draws it; whether it is done with.
     pub fn draw(&mut self, ui: &mut Ui, wishes: &mut Wishes) -> bool {
         let response = Modal::new(Id::new("dropped")).show(ui.ctx(), |ui| {
-            ui.set_width(420.0);
+            ui.set_width(460.0);
             self.choices(ui)
         });
         let closes = response.should_close();
@@ -88,14 +88,16 @@ impl Dropped {
             self.plugs(ui, image.kind, &mut doing);
         }
         let opens = card(ui, opening(image.kind), self.consequence());
-        self.focus(&opens);
         if opens.clicked() {
             doing = Some(Doing::Open(image.file));
         }
         ui.add_space(8.0);
-        if ui.button("Cancel").clicked() {
+        let cancel = ui.button("Cancel");
+        if cancel.clicked() {
             doing = Some(Doing::Nothing);
         }
+        // Nothing that ends a machine is a key away.
+        self.focus(if self.room == Room::NoMachine { &opens } else { &cancel });
         doing
     }
 
@@ -136,7 +138,7 @@ impl Dropped {
     fn consequence(&self) -> &'static str {
         match self.room {
             Room::NoMachine => "its form comes first, unless it is a whole machine",
-            _ => "the machine that runs is closed before; what was not saved as a snapshot is lost",
+            _ => "the machine that runs is closed; what was not saved as a snapshot is lost",
         }
     }
 }
@@ -209,11 +211,14 @@ mod tests {
             let (done, wishes) = press(&mut dropped(room.clone()), &[&[], &[], &[Key::Escape]]);
             assert!(done && wishes.asks.is_empty() && wishes.drops.is_empty(), "{room:?}");
             let (done, wishes) = press(&mut dropped(room.clone()), &[&[], &[], &[Key::Enter]]);
-            assert_eq!((done, wishes.drops, wishes.asks.len()), (true, vec![file.clone()], 0), "{room:?}");
+            let opened = if room == Room::NoMachine { vec![file.clone()] } else { Vec::new() };
+            assert_eq!((done, wishes.drops, wishes.asks.len()), (true, opened, 0), "{room:?}");
         }
+        let up: &[Key] = &[Key::ArrowUp];
+        let (done, wishes) = press(&mut dropped(Room::Free), &[&[], &[], up, &[], &[Key::Enter]]);
+        assert_eq!((done, wishes.drops, wishes.asks.len()), (true, vec![file.clone()], 0));
         // Above what makes a new machine there is what plugs it in, where it can be.
-        let (done, wishes) =
-            press(&mut dropped(Room::Free), &[&[], &[], &[Key::ArrowUp], &[], &[Key::Enter]]);
+        let (done, wishes) = press(&mut dropped(Room::Free), &[&[], &[], up, &[], up, &[], &[Key::Enter]]);
         assert!(done && wishes.drops.is_empty());
         assert!(
             matches!(&wishes.asks[..], [(Method::DeviceAdd { device, .. }, About::Plugged)] if device.ends_with(",if=nvme"))
