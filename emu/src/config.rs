@@ -8,6 +8,7 @@ mod cd;
 mod display;
 mod firmware;
 mod floppy;
+mod history;
 mod network;
 mod places;
 mod share;
@@ -21,6 +22,7 @@ pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
 pub use firmware::{Bios, BootOrder, FwCfgChoice, Uefi};
 pub use floppy::FloppyChoice;
+pub use history::HistoryChoice;
 pub use network::{Mac, NetChoice, NicChoice};
 pub use places::{CpuCount, MemoryChoice};
 use serde::{Deserialize, Serialize};
@@ -79,6 +81,9 @@ pub struct MachineConfig {
     pub control: Option<PathBuf>,
     /// What software in the guest may ask for.
     pub guest_checkpoints: Policy,
+    /// How much of its past the run remembers. Unset: nothing, but in a window 1G.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryChoice>,
     /// Name of the snapshot to save at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save_on_exit: Option<String>,
@@ -186,6 +191,7 @@ impl Default for MachineConfig {
             record: None,
             control: None,
             guest_checkpoints: Policy::Deny,
+            history: None,
             save_on_exit: None,
             machine: MachineType::default(),
             cpu: CpuChoice::default(),
@@ -263,6 +269,8 @@ pub enum ConfigError {
          and `amber disk commit` a snapshot"
     )]
     WriteThrough { disk: String, option: &'static str },
+    #[error("--history cannot be kept: {0}; leave one of the two out")]
+    History(&'static str),
     #[error("{key} is {value}; it must be between {min} and {max}")]
     OutOfRange { key: &'static str, value: u64, min: u64, max: u64 },
     #[error("memory-slots and memory-max go together; one of them is missing")]
@@ -315,6 +323,9 @@ impl MachineConfig {
     pub fn guest(&self) -> Result<Guest<'_>, ConfigError> {
         self.check_ranges()?;
         self.check_write_through()?;
+        if let (Some(HistoryChoice::Bytes(_)), Some(why)) = (self.history, self.not_taken_back()) {
+            return Err(ConfigError::History(why));
+        }
         let named = self.named_guests();
         if let [first, second, ..] = named[..] {
             return Err(ConfigError::TwoGuests { first, second });

@@ -7,7 +7,7 @@ use amber_devices::share::Contents;
 use amber_snapshot::StateHash;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"AMBERLOG";
@@ -97,6 +97,8 @@ pub enum LogError {
 pub struct Recorder {
     file: PathBuf,
     out: BufWriter<File>,
+    /// Records that lay before the log's first.
+    before: u64,
     failed: Option<LogError>,
 }
 
@@ -108,7 +110,7 @@ impl Recorder {
     pub fn create(file: &Path, start: &Start) -> Result<Self, LogError> {
         let write = |cause| LogError::Write { file: file.to_owned(), cause };
         let out = BufWriter::new(File::create(file).map_err(write)?);
-        let mut recorder = Self { file: file.to_owned(), out, failed: None };
+        let mut recorder = Self { file: file.to_owned(), out, before: start.inputs, failed: None };
         recorder.put(start);
         recorder.finish()?;
         Ok(recorder)
@@ -129,6 +131,48 @@ impl Recorder {
         }
     }
 
+    /// The run goes another way after so many inputs since power-up. The log of the way it leaves is kept in a file beside
+    /// it, FILE.1 and so on; this one has what came before. The file, if it could be written.
+    pub fn leave(&mut self, inputs: u64) -> Option<PathBuf> {
+        let kept = beside(&self.file);
+        let done = std::fs::copy(&self.file, &kept).and_then(|_| self.cut(inputs));
+        self.tell(done).map(|()| kept)
+    }
+
+    /// The run goes on from the end of a way it left, after so many inputs: the log of that is this one's from now on.
+    pub fn return_to(&mut self, log: &Path, inputs: u64) {
+        let done = File::open(log).and_then(|mut from| {
+            let to = self.out.get_mut();
+            to.set_len(0)?;
+            to.seek(SeekFrom::Start(0))?;
+            std::io::copy(&mut from, to)?;
+            self.cut(inputs)
+        });
+        if self.tell(done).is_some() {
+            // What it says is in this one now.
+            let _ = std::fs::remove_file(log);
+        }
+    }
+
+    /// Leaves the records of so many inputs since power-up.
+    fn cut(&mut self, inputs: u64) -> std::io::Result<()> {
+        let mut from = BufReader::new(File::open(&self.file)?);
+        let mut len = 0;
+        // The first is the start.
+        for _ in 0..=inputs.saturating_sub(self.before) {
+            let Some(bytes) = frame(&mut from)? else { break };
+            len += 4 + bytes.len() as u64;
+        }
+        let file = self.out.get_mut();
+        file.set_len(len)?;
+        file.seek(SeekFrom::Start(len)).map(drop)
+    }
+
+    fn tell<T>(&mut self, done: std::io::Result<T>) -> Option<T> {
+        let write = |cause| LogError::Write { file: self.file.clone(), cause };
+        done.map_err(|cause| self.failed.get_or_insert(write(cause))).ok()
+    }
+
     /// Whether all was written.
     ///
     /// # Errors
@@ -136,6 +180,28 @@ impl Recorder {
     pub fn finish(&mut self) -> Result<(), LogError> {
         self.failed.take().map_or(Ok(()), Err)
     }
+}
+
+/// Adds a record to a log that nobody writes any more.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn append(file: &Path, record: &Record) -> Result<(), LogError> {
+    let write = |cause| LogError::Write { file: file.to_owned(), cause };
+    let out = File::options().append(true).open(file).map_err(write)?;
+    let mut recorder = Recorder { file: file.to_owned(), out: BufWriter::new(out), before: 0, failed: None };
+    recorder.record(record);
+    recorder.finish()
+}
+
+/// The first name FILE.1, FILE.2 and so on that is free.
+fn beside(file: &Path) -> PathBuf {
+    let name = |n: u32| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".{n}"));
+        PathBuf::from(name)
+    };
+    (1..).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(0))
 }
 
 /// Reads a log: its start and all its records. A last record that was cut off, as by a kill, is left out.

@@ -9,6 +9,7 @@ pub mod disk;
 pub mod files;
 pub mod gdb;
 pub mod harness;
+pub mod history;
 pub mod input;
 pub mod machine;
 pub mod net;

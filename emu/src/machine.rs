@@ -30,7 +30,7 @@ pub use hotplug::{CpuParts, FunctionParts, Hotplug, MemoryParts, PlacedDisk, Plu
 pub use layout::RamLayout;
 pub use nic::NicSpec;
 pub use restore::{RegionSource, RestoreError};
-pub use run::Stop;
+pub use run::{Goal, Stop};
 pub use screen::Seen;
 pub use share::ShareSpec;
 pub use spec::{DiskSpec, FW_CFG_MAX, FwCfgFile, MachineSpec};

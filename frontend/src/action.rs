@@ -12,6 +12,26 @@ pub enum Action {
     Pause,
     /// One instruction of a paused machine.
     Step,
+    /// To the next frame of its screen.
+    Frame,
+    /// One step back in time.
+    StepBack,
+    /// A second back.
+    SecondBack,
+    /// As far as it was.
+    ToEnd,
+    /// The end of a way that was left.
+    Return(u64),
+    /// Virtual time by the wall clock's, percent.
+    Speed(Option<u32>),
+    /// Slow, and back.
+    Slow,
+    /// As fast as it goes, and back.
+    Fast,
+    /// As fast as it goes while a key is down.
+    FastWhileHeld(bool),
+    /// Show the timeline, or no longer.
+    Timeline,
     Reset,
     Power,
     /// The machine that ended, from its start.
@@ -49,9 +69,17 @@ pub enum Action {
 }
 
 /// The chords: the key beside the host key, its name, and what it does.
-const CHORDS: [(KeyCode, &str, Action); 22] = [
+const CHORDS: [(KeyCode, &str, Action); 31] = [
     (KeyCode::KeyP, "P", Action::Pause),
     (KeyCode::KeyN, "N", Action::Step),
+    (KeyCode::KeyE, "E", Action::Frame),
+    (KeyCode::ArrowLeft, "Left", Action::StepBack),
+    (KeyCode::PageUp, "PageUp", Action::SecondBack),
+    (KeyCode::End, "End", Action::ToEnd),
+    (KeyCode::KeyB, "B", Action::Timeline),
+    (KeyCode::KeyL, "L", Action::Slow),
+    (KeyCode::Space, "Space", Action::Fast),
+    (KeyCode::Tab, "Tab", Action::FastWhileHeld(true)),
     (KeyCode::KeyR, "R", Action::Reset),
     (KeyCode::KeyO, "O", Action::Power),
     (KeyCode::KeyA, "A", Action::StartAgain),
@@ -69,8 +97,9 @@ const CHORDS: [(KeyCode, &str, Action); 22] = [
     (KeyCode::KeyX, "X", Action::Close),
     (KeyCode::Comma, ",", Action::Settings),
     (KeyCode::F10, "F10", Action::MenuBar),
-    (KeyCode::Tab, "Tab", Action::Focus),
+    (KeyCode::KeyK, "K", Action::Focus),
     (KeyCode::Escape, "Esc", Action::Dismiss),
+    (KeyCode::ArrowRight, "Right", Action::Step),
     (KeyCode::KeyQ, "Q", Action::Quit),
 ];
 
@@ -92,7 +121,8 @@ mod tests {
     fn no_two_chords_are_one() {
         for (n, (code, name, action)) in CHORDS.iter().enumerate() {
             assert_eq!(chord(*code), Some(*action));
-            assert_eq!(chord_name(*action), Some(*name));
+            let first = CHORDS.iter().position(|(.., other)| other == action);
+            assert_eq!(chord_name(*action) == Some(*name), first == Some(n));
             assert!(CHORDS[..n].iter().all(|(other, ..)| other != code), "{name}");
         }
     }

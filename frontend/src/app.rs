@@ -13,6 +13,7 @@ use super::panes::Pane;
 use super::panes::snapshots::shelf::{Shelf, Told};
 use super::places::Places;
 use super::settings::{Keeper, Settings, Theme};
+use super::speed::Speed;
 use super::status::State;
 use super::terminal;
 use super::window::Surface;
@@ -57,6 +58,10 @@ pub enum About {
     Screenshot,
     /// Counters, for their pane.
     Statistics,
+    /// What is remembered of the run.
+    History,
+    /// The machine went to another time.
+    Rewound,
     /// Where the machine stands.
     Here,
     /// The machine went on from a snapshot.
@@ -107,6 +112,7 @@ pub struct App {
     drawn: Instant,
     draw_at: Option<Instant>,
     pub(super) leaving: bool,
+    pub(super) speed: Speed,
     /// Why there is no window, or the machine could not run.
     pub failed: Option<String>,
 }
@@ -144,6 +150,7 @@ impl App {
             drawn: Instant::now(),
             draw_at: None,
             leaving: false,
+            speed: Speed::default(),
             failed: None,
         }
     }
@@ -178,7 +185,11 @@ impl App {
     }
 
     /// Runs the machine that ended from its start.
-    fn start_again(&mut self) {
+    pub(super) fn start_again(&mut self) {
+        if self.contents.glance.ended && self.caller.is_some() {
+            self.after = After::Again;
+            return self.ask(Method::Quit, About::Nothing);
+        }
         let Some(plan) = self.started.clone().filter(|_| self.contents.state == State::Ended) else { return };
         let opened = self.opened;
         self.run(Ok(plan));
@@ -211,13 +222,20 @@ impl App {
     }
 
     pub(super) fn take_news(&mut self) {
-        let News { picture, glance, serial } = self.slot.take();
+        let News { picture, glance, serial, ended } = self.slot.take();
         if let Some(picture) = picture {
             self.contents.show(picture);
         }
-        self.contents.terminal.hear(&serial);
+        serial.iter().for_each(|said| self.contents.scroll.hear(said));
         if let Some(glance) = glance {
-            self.contents.glance = glance;
+            let before = std::mem::replace(&mut self.contents.glance, glance);
+            if let Some(ended) = ended.filter(|_| glance.ended && !before.ended) {
+                self.notice(format!("{ended} It can be taken back, reset or started again."));
+            }
+            self.speed.see(glance.speed);
+            if before.behind != glance.behind || before.ended != glance.ended {
+                self.set_title();
+            }
             self.contents.meter.read(Instant::now(), glance);
             if self.contents.state != State::Ended {
                 self.set_state(if glance.paused { State::Paused } else { State::Running });
@@ -245,6 +263,12 @@ impl App {
         }
         match (about, outcome) {
             (About::Room, outcome) => self.hear_room(outcome),
+            (About::History | About::Rewound, outcome) => {
+                if let Some(sentence) = self.contents.timeline.hear(about, outcome) {
+                    self.notice(sentence);
+                }
+                self.draw_soon();
+            }
             (_, Err(sentence)) => self.notice(sentence),
             (About::Text, Ok(answer)) => self.copy(answer["text"].as_str().unwrap_or_default().to_owned()),
             (About::Screenshot, Ok(answer)) => {
@@ -295,7 +319,7 @@ impl App {
 
     fn copy_text(&mut self) {
         match self.contents.serial {
-            true => self.copy(self.contents.terminal.text()),
+            true => self.copy(self.contents.scroll.terminal.text()),
             false => self.ask(Method::Text, About::Text),
         }
     }
@@ -323,6 +347,24 @@ impl App {
         match action {
             Action::Pause => self.ask(if paused { Method::Resume } else { Method::Pause }, About::Nothing),
             Action::Step => self.ask(Method::Step { count: 1 }, About::Nothing),
+            Action::Frame => self.ask(Method::Frame, About::Nothing),
+            Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
+            Action::SecondBack | Action::ToEnd => {
+                let step = self.contents.timeline.place(action, self.contents.glance);
+                match step {
+                    Some(step) => self.ask(Method::Rewind { step }, About::Rewound),
+                    None => self.ask(Method::History, About::History),
+                }
+            }
+            Action::Return(branch) => self.ask(Method::Return { branch }, About::Rewound),
+            Action::Speed(percent) => self.ask(Method::Speed { percent }, About::Nothing),
+            Action::Slow => self.ask(Method::Speed { percent: self.speed.slow() }, About::Nothing),
+            Action::Fast => self.ask(Method::Speed { percent: self.speed.fast() }, About::Nothing),
+            Action::FastWhileHeld(held) => {
+                let percent = self.speed.hold(held);
+                self.ask(Method::Speed { percent }, About::Nothing);
+            }
+            Action::Timeline => self.contents.timeline.shown = !self.contents.timeline.shown,
             Action::Reset => self.ask(Method::Reset, About::Nothing),
             Action::Power => self.ask(Method::Power, About::Nothing),
             Action::StartAgain => self.start_again(),
@@ -531,6 +573,9 @@ impl App {
     }
 
     fn focus_lost(&mut self) {
+        if let Some(percent) = self.speed.let_go() {
+            self.ask(Method::Speed { percent }, About::Nothing);
+        }
         self.release_keys();
         self.mouse.release_all();
         self.give_mouse_back();

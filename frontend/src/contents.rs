@@ -7,10 +7,11 @@ use super::geometry::{Place, Scaling};
 use super::glance::Glance;
 use super::menu::{self, Bar};
 use super::panes::{Pane, Panes, View};
+use super::scroll::Scroll;
 use super::settings::Settings;
 use super::start::Start;
-use super::status::{Meter, State, time, title};
-use super::terminal::Terminal;
+use super::status::{self, Meter, State, time, title};
+use super::timeline::Timeline;
 use super::wishes::Wishes;
 use egui::text::{LayoutJob, TextFormat};
 use egui::{
@@ -28,7 +29,8 @@ pub struct Contents {
     pub scaling: Scaling,
     /// The serial port is shown, not the screen.
     pub serial: bool,
-    pub terminal: Terminal,
+    pub scroll: Scroll,
+    pub timeline: Timeline,
     pub panes: Panes,
     pub settings: Settings,
     /// The start screen, while there is no machine.
@@ -63,7 +65,8 @@ impl Contents {
             meter: Meter::default(),
             scaling: Scaling::default(),
             serial,
-            terminal: Terminal::default(),
+            scroll: Scroll::default(),
+            timeline: Timeline::default(),
             panes: Panes::default(),
             settings: Settings::default(),
             start: None,
@@ -86,10 +89,10 @@ impl Contents {
     pub fn forget_machine(&mut self) {
         let Self { scaling, serial, full_screen, .. } = *self;
         let name = std::mem::take(&mut self.name);
-        let panes = self.panes.for_another();
+        let (panes, timeline) = (self.panes.for_another(), self.timeline.for_another());
         let settings = std::mem::take(&mut self.settings);
         let start = self.start.take();
-        *self = Self { scaling, full_screen, panes, settings, start, ..Self::new(name, serial) };
+        *self = Self { scaling, full_screen, panes, timeline, settings, start, ..Self::new(name, serial) };
     }
 
     /// Has all as it was when the program ran last.
@@ -111,7 +114,7 @@ impl Contents {
     pub fn title(&self) -> String {
         match self.start {
             Some(_) => "Amber - start screen".to_owned(),
-            None => title(&self.name, self.state, self.settings.host_key),
+            None => title(&self.name, self.word(), self.settings.host_key),
         }
     }
 
@@ -138,6 +141,10 @@ impl Contents {
         }
         if !self.full_screen && self.start.is_none() {
             Panel::bottom("status").show(ui, |ui| self.status(ui));
+            let view = self.view();
+            if self.timeline.is_shown(view) {
+                Panel::bottom("timeline").show(ui, |ui| self.timeline.draw(ui, view, wishes));
+            }
         }
         if let Some(notice) = &self.notice {
             Panel::bottom("notice").show(ui, |ui| {
@@ -185,7 +192,7 @@ impl Contents {
     /// The machine, and what is beside it.
     fn machine(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
         if !self.full_screen {
-            let view = View { state: self.state, glance: self.glance };
+            let view = self.view();
             self.panes.draw(ui, view, wishes);
         }
         if self.comparison.is_some() {
@@ -212,11 +219,22 @@ impl Contents {
         });
     }
 
+    fn view(&self) -> View {
+        View { state: self.state, glance: self.glance }
+    }
+
+    /// What the machine is doing, in a word.
+    pub fn word(&self) -> &'static str {
+        status::word(self.state, self.glance)
+    }
+
     fn shown(&self) -> menu::Shown {
         menu::Shown {
+            speed: self.glance.speed,
+            timeline: self.timeline.shown,
             paused: self.state == State::Paused,
             runs: self.start.is_none() && matches!(self.state, State::Running | State::Paused),
-            ended: self.state == State::Ended && self.start.is_none(),
+            ended: self.start.is_none() && (self.state == State::Ended || self.glance.ended),
             start: self.start.is_some(),
             theme: self.settings.theme,
             zoom: self.settings.zoom,
@@ -230,11 +248,13 @@ impl Contents {
 
     fn status(&self, ui: &mut Ui) {
         ui.horizontal(|ui| {
-            ui.label(RichText::new(self.state.word()).strong());
+            ui.label(RichText::new(self.word()).strong());
             ui.separator();
             ui.label(format!("virtual time {}", time(self.glance.now)));
             ui.separator();
             ui.label(format!("step {}", self.glance.step));
+            ui.separator();
+            ui.label(status::speed(self.glance.speed));
             let speed = self.meter.text();
             if !speed.is_empty() {
                 ui.separator();
@@ -256,7 +276,7 @@ impl Contents {
 
     fn serial_port(&mut self, ui: &mut Ui) {
         self.place = None;
-        let (text, cursor) = self.terminal.text_with_cursor();
+        let (text, cursor) = self.scroll.terminal.text_with_cursor();
         let (ink, paper) = (ui.visuals().text_color(), ui.visuals().extreme_bg_color);
         let plain = TextFormat { font_id: FontId::monospace(14.0), color: ink, ..Default::default() };
         let at_cursor = TextFormat { color: paper, background: ink, ..plain.clone() };

@@ -1,11 +1,14 @@
 //! What the window sees of the machine: the last of it, handed over without either waiting for the other.
 
 use super::app::Event;
+use super::scroll::Said;
 use amber_devices::display::Picture;
-use amber_emu::cli::onlooker::Onlooker;
+use amber_emu::cli::onlooker::{Onlooker, Standing};
+use amber_emu::cli::report;
 use amber_emu::machine::{Machine, Seen};
 use egui::ColorImage;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use winit::event_loop::EventLoopProxy;
@@ -24,6 +27,12 @@ pub struct Glance {
     /// Virtual time, ns.
     pub now: u64,
     pub paused: bool,
+    /// The guest ended; the machine can be looked at.
+    pub ended: bool,
+    /// It went back, and has its future ahead.
+    pub behind: bool,
+    /// Virtual time by the wall clock's, percent; `None` is as fast as it goes.
+    pub speed: Option<u32>,
     /// A driver listens to an absolute pointer.
     pub pointer: bool,
 }
@@ -33,12 +42,36 @@ pub struct Glance {
 pub struct News {
     pub picture: Option<ColorImage>,
     pub glance: Option<Glance>,
-    pub serial: Vec<u8>,
+    pub serial: Vec<Said>,
+    /// How the guest ended, in a sentence.
+    pub ended: Option<String>,
+}
+
+impl News {
+    /// Bytes of the serial port that wait.
+    fn waiting(&self) -> usize {
+        self.serial.iter().map(Said::len).sum()
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        match self.serial.last_mut() {
+            Some(Said::Bytes(last)) => last.extend(bytes),
+            _ => self.serial.push(Said::Bytes(bytes.to_vec())),
+        }
+        while self.waiting() > SERIAL_MAX {
+            match &mut self.serial[..] {
+                [Said::Bytes(only)] => drop(only.drain(..only.len() - SERIAL_MAX / 2)),
+                _ => drop(self.serial.remove(0)),
+            }
+        }
+    }
 }
 
 /// Between the machine's thread and the window's.
 pub struct Slot {
     waiting: Mutex<(News, bool)>,
+    /// Bytes of the serial port that came by, as far as the machine has come.
+    said: AtomicU64,
     /// Wakes the window.
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -46,7 +79,7 @@ pub struct Slot {
 impl Slot {
     /// A slot whose other end is woken by `wake`.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), wake: Box::new(wake) })
+        Arc::new(Self { waiting: Mutex::default(), said: AtomicU64::new(0), wake: Box::new(wake) })
     }
 
     /// A slot whose other end is the window.
@@ -102,15 +135,20 @@ impl Onlooker for Eyes {
         self.looked.is_none_or(|at| at.elapsed() >= LOOK)
     }
 
-    fn look(&mut self, machine: &mut Machine, paused: bool) {
+    fn look(&mut self, machine: &mut Machine, standing: Standing) {
         let now = Instant::now();
         self.looked = Some(now);
         let picture = machine.changed_picture(&mut self.seen).map(image);
         let (step, time) = (machine.step(), machine.now());
-        let glance = Glance { step, now: time, paused, pointer: machine.has_pointer() };
+        let Standing { paused, ended, behind, speed, said } = standing;
+        let pointer = machine.has_pointer();
+        let glance = Glance { step, now: time, paused, ended: ended.is_some(), behind, speed, pointer };
+        // The machine went to another time.
+        let went = said.filter(|said| self.slot.said.swap(*said, Ordering::Relaxed) != *said);
         let tell = picture.is_some()
+            || went.is_some()
             || self.told.is_none_or(|(at, last)| {
-                let changed = (last.paused, last.pointer) != (paused, glance.pointer);
+                let changed = Glance { step, now: time, ..last } != glance;
                 changed || paused && last.step != step || now - at >= TELL
             });
         if tell {
@@ -118,6 +156,10 @@ impl Onlooker for Eyes {
         }
         self.slot.put(tell, |news| {
             news.glance = Some(glance);
+            news.serial.extend(went.map(Said::At));
+            if let Some(stop) = ended {
+                news.ended = Some(report::sentence(stop, machine));
+            }
             if picture.is_some() {
                 news.picture = picture;
             }
@@ -130,13 +172,8 @@ pub struct Line(pub Arc<Slot>);
 
 impl io::Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.put(true, |news| {
-            news.serial.extend(bytes);
-            if news.serial.len() > SERIAL_MAX {
-                let over = news.serial.len() - SERIAL_MAX / 2;
-                news.serial.drain(..over);
-            }
-        });
+        self.0.said.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.0.put(true, |news| news.say(bytes));
         Ok(bytes.len())
     }
 
@@ -166,11 +203,12 @@ mod tests {
         slot.put(true, |news| news.glance = Some(Glance { step: 2, ..Glance::default() }));
         assert_eq!(woken.load(Ordering::Relaxed), 1);
         let news = slot.take();
-        assert_eq!((news.serial.as_slice(), news.glance.map(|glance| glance.step)), (&b"abc"[..], Some(2)));
+        let said = [Said::Bytes(b"abc".to_vec())];
+        assert_eq!((news.serial.as_slice(), news.glance.map(|glance| glance.step)), (&said[..], Some(2)));
         assert!(slot.take().serial.is_empty());
         line.write_all(&vec![b'x'; SERIAL_MAX + 1]).unwrap();
         assert_eq!(woken.load(Ordering::Relaxed), 2);
-        assert_eq!(slot.take().serial.len(), SERIAL_MAX / 2);
+        assert_eq!(slot.take().waiting(), SERIAL_MAX / 2);
     }
 
     #[test]
@@ -180,15 +218,16 @@ mod tests {
         let slot = Slot::new(|| ());
         let mut eyes = Eyes::new(Arc::clone(&slot));
         assert!(eyes.wants_to_look());
-        eyes.look(&mut machine, true);
+        let paused = Standing { paused: true, ..Standing::default() };
+        eyes.look(&mut machine, paused);
         assert!(!eyes.wants_to_look(), "60 times a second are enough");
         let (picture, news) = (machine.picture(), slot.take());
         let shown = news.picture.expect("nobody saw it");
         assert_eq!(shown.size, [picture.width as usize, picture.height as usize]);
         let bytes: Vec<u8> = shown.pixels.iter().flat_map(|pixel| pixel.to_array()).collect();
         assert_eq!(bytes, picture.pixels);
-        assert_eq!(news.glance, Some(Glance { step: 0, now: 0, paused: true, pointer: false }));
-        eyes.look(&mut machine, true);
+        assert_eq!(news.glance, Some(Glance { paused: true, ..Glance::default() }));
+        eyes.look(&mut machine, paused);
         assert!(slot.take().picture.is_none());
     }
 }

@@ -69,6 +69,8 @@ pub struct Keyboard {
     chorded: bool,
     /// The host key.
     key: HostKey,
+    /// The machine goes fast while the chord's keys are down.
+    fast: bool,
 }
 
 impl Keyboard {
@@ -92,7 +94,12 @@ impl Keyboard {
         match (pressed, keys::name(code)) {
             (true, _) if self.host => {
                 self.chorded = true;
-                chord(code).map_or(Stroke::Nothing, Stroke::Action)
+                let action = chord(code);
+                self.fast |= action == Some(Action::FastWhileHeld(true));
+                action.map_or(Stroke::Nothing, Stroke::Action)
+            }
+            (false, _) if chord(code) == Some(Action::FastWhileHeld(true)) && self.fast => {
+                self.no_longer_fast()
             }
             // What went down as a part of a chord was not told.
             (false, Some(name)) if !self.held.contains(&name) => Stroke::Nothing,
@@ -114,15 +121,21 @@ impl Keyboard {
         self.host = pressed;
         match pressed {
             true => self.chorded = false,
+            false if self.fast => return self.no_longer_fast(),
             false if !self.chorded => return Stroke::Action(Action::ReleaseMouse),
             false => {}
         }
         Stroke::Nothing
     }
 
+    fn no_longer_fast(&mut self) -> Stroke {
+        self.fast = false;
+        Stroke::Action(Action::FastWhileHeld(false))
+    }
+
     /// The window has lost the keyboard: every key goes up. The guest's words for it, if it had any down.
     pub fn release_all(&mut self) -> Option<String> {
-        (self.host, self.chorded) = (false, false);
+        (self.host, self.chorded, self.fast) = (false, false, false);
         let up = |name| format!("{name}:up");
         let words: Vec<String> = std::mem::take(&mut self.held).into_iter().rev().map(up).collect();
         (!words.is_empty()).then(|| words.join(" "))
@@ -155,6 +168,18 @@ mod tests {
         assert_eq!(keyboard.key(KeyCode::KeyP, false), Stroke::Nothing, "the guest never saw it down");
         assert_eq!(keyboard.key(HOST, true), Stroke::Nothing);
         assert_eq!(keyboard.key(HOST, false), Stroke::Action(Action::ReleaseMouse));
+    }
+
+    #[test]
+    fn a_machine_is_fast_while_both_keys_are_down() {
+        let fast = |held| Stroke::Action(Action::FastWhileHeld(held));
+        let mut keyboard = Keyboard::default();
+        keyboard.key(HOST, true);
+        assert_eq!(keyboard.key(KeyCode::Tab, true), fast(true));
+        assert_eq!(keyboard.key(KeyCode::Tab, false), fast(false));
+        assert_eq!(keyboard.key(KeyCode::Tab, true), fast(true));
+        assert_eq!(keyboard.key(HOST, false), fast(false));
+        assert_eq!(keyboard.key(KeyCode::Tab, false), Stroke::Nothing);
     }
 
     #[test]

@@ -4,15 +4,19 @@ use super::glance::{Eyes, Line, Slot};
 use super::start::Opening;
 use amber_emu::cli::args::{RunArgs, RunningArgs};
 use amber_emu::cli::console::Console;
+use amber_emu::cli::onlooker::Standing;
 use amber_emu::cli::pace::Pacer;
 use amber_emu::cli::session::Session;
-use amber_emu::cli::{fault, log, overlays, run};
+use amber_emu::cli::{fault, log, overlays, report, run};
 use amber_emu::config::{Guest, MachineConfig, Pace};
 use amber_emu::control::{Caller, Calls};
-use amber_emu::machine::{Machine, Stop};
+use amber_emu::machine::Stop;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Host memory for a machine's past, bytes, unless it says otherwise.
+const HISTORY: u64 = 1 << 30;
 
 /// A machine that was asked for, before it runs.
 #[derive(Clone)]
@@ -31,7 +35,7 @@ impl Plan {
     /// # Errors
     /// One sentence that names the option or file at fault.
     pub fn new(args: RunArgs) -> Result<Self> {
-        let config = args.config()?;
+        let mut config = args.config()?;
         let not_here = [
             ("--headless", config.headless),
             ("--gdb", config.gdb.is_some()),
@@ -41,6 +45,7 @@ impl Plan {
         if let Some((option, _)) = not_here.into_iter().find(|(_, given)| *given) {
             bail!("{option}: a machine in a window does without; use `amber run` for it");
         }
+        config.remember(HISTORY);
         let (name, serial) = describe(&config.guest()?);
         let name = args.file.as_deref().map_or(name, stem);
         Ok(Self { config, args, name, serial })
@@ -119,6 +124,7 @@ impl Plan {
         let pacer = (config.effective_pace(true) == Pace::Real).then(|| Pacer::new(machine.now()));
         let console = Console::deaf(Box::new(Line(Arc::clone(&slot))), debug, pacer);
         let mut host = run::host(config, &mut machine, console, Some((caller, calls)))?;
+        host.lingers = true;
         host.onlooker = Some(Box::new(Eyes::new(slot)));
         let mut session = Session::new(&mut machine, config, parent)?;
         let until = config.stop_at.unwrap_or(u64::MAX).min(config.limit.unwrap_or(u64::MAX));
@@ -129,13 +135,13 @@ impl Plan {
             }
         };
         // What the guest showed last.
-        host.show(session.machine, true);
+        host.show(session.machine, Standing { paused: true, ..Standing::default() });
         run::end(&mut session, &mut host)?;
         drop(host);
         if config.hash {
             eprintln!("state-hash {}", machine.state_hash());
         }
-        Ok(Ended { asked: stop == Stop::User, failed: false, sentence: sentence(stop, &machine) })
+        Ok(Ended { asked: stop == Stop::User, failed: false, sentence: report::sentence(stop, &machine) })
     }
 }
 
@@ -153,25 +159,6 @@ impl Ended {
     /// The machine could not run, or not on.
     pub fn failed(sentence: String) -> Self {
         Self { asked: false, failed: true, sentence }
-    }
-}
-
-fn sentence(stop: Stop, machine: &Machine) -> String {
-    let step = machine.step();
-    match stop {
-        Stop::PowerOff => "The guest powered off.".to_owned(),
-        Stop::Reset => "The guest reset, and the run allows none.".to_owned(),
-        Stop::DebugExit(value) => format!("The guest ended the run with value {value}."),
-        Stop::TripleFault(cpu) => format!("The guest died at step {step}: triple fault on cpu{cpu}."),
-        Stop::Hung => {
-            format!("The guest hangs since step {step}: every processor waits, and nothing can wake one.")
-        }
-        Stop::Damaged => {
-            format!("The machine cannot go on: {}.", machine.damage().unwrap_or("its memory is damaged"))
-        }
-        Stop::Step | Stop::User | Stop::Request(_) | Stop::Breakpoint(_) | Stop::Watchpoint(..) => {
-            format!("The run ended at step {step}.")
-        }
     }
 }
 

@@ -17,11 +17,14 @@ mod panes;
 mod places;
 mod preferences;
 mod recent;
+mod scroll;
 mod settings;
+mod speed;
 mod start;
 mod status;
 mod terminal;
 mod thumbnail;
+mod timeline;
 mod window;
 mod wishes;
 

@@ -12,6 +12,9 @@ use egui::{Button, FocusDirection, Key, MenuBar, Popup, Response, Ui};
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
     pub paused: bool,
+    /// The speed asked for.
+    pub speed: Option<u32>,
+    pub timeline: bool,
     pub runs: bool,
     /// There was a machine, and it ended.
     pub ended: bool,
@@ -102,7 +105,13 @@ fn edit(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
 fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     let pause = if shown.paused { "Resume" } else { "Pause" };
     item(ui, shown, shown.runs, pause, Action::Pause, actions);
-    item(ui, shown, shown.runs && shown.paused, "Step one instruction", Action::Step, actions);
+    let stands = shown.runs && shown.paused;
+    item(ui, shown, stands, "Step one instruction", Action::Step, actions);
+    item(ui, shown, stands, "Run to the next frame", Action::Frame, actions);
+    item(ui, shown, stands, "Step back", Action::StepBack, actions);
+    item(ui, shown, shown.runs, "Back a second", Action::SecondBack, actions);
+    item(ui, shown, stands, "Forward to the end", Action::ToEnd, actions);
+    ui.menu_button("Speed", |ui| speeds(ui, shown, actions));
     ui.separator();
     item(ui, shown, shown.runs, "Reset", Action::Reset, actions);
     item(ui, shown, shown.runs, "Power button", Action::Power, actions);
@@ -116,6 +125,28 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     item(ui, shown, true, "Quit", Action::Quit, actions);
 }
 
+/// Speeds there are to choose from, percent.
+const SPEEDS: [u32; 4] = [10, 25, 50, 100];
+
+fn speeds(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
+    for percent in SPEEDS {
+        let chosen = shown.speed == Some(percent);
+        choice(
+            ui,
+            shown,
+            chosen,
+            &format!("{percent} % of real time"),
+            Action::Speed(Some(percent)),
+            actions,
+        );
+    }
+    choice(ui, shown, shown.speed.is_none(), "As fast as it goes", Action::Speed(None), actions);
+    ui.separator();
+    item(ui, shown, shown.runs, "Slow, and back", Action::Slow, actions);
+    item(ui, shown, shown.runs, "Fast, and back", Action::Fast, actions);
+    item(ui, shown, false, "Fast while held", Action::FastWhileHeld(true), actions);
+}
+
 fn view(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     for (name, scaling) in [
         ("Whole pixels", Scaling::Integer),
@@ -126,6 +157,7 @@ fn view(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     }
     ui.separator();
     choice(ui, shown, shown.serial, "Serial port", Action::OtherView, actions);
+    choice(ui, shown, shown.timeline, "Timeline", Action::Timeline, actions);
     choice(ui, shown, shown.full_screen, "Full screen", Action::FullScreen, actions);
     ui.menu_button("Zoom", |ui| {
         for zoom in ZOOMS {

@@ -6,6 +6,7 @@ use super::dialog::Dialog;
 use super::glance::Slot;
 use super::machine::{Ended, Plan};
 use super::recent::{Last, remember};
+use super::speed::Speed;
 use super::start::{Dropped, Opening, Room, Start};
 use super::status::State;
 use super::wishes::Wishes;
@@ -22,6 +23,8 @@ pub enum After {
     #[default]
     Nothing,
     Start,
+    /// The same machine, from its start.
+    Again,
     /// The start screen, and this file.
     Open(PathBuf),
 }
@@ -32,6 +35,7 @@ impl App {
         self.contents.forget_machine();
         self.contents.start = None;
         self.failed = None;
+        self.speed = Speed::default();
         self.slot = Slot::waking(&self.proxy);
         if let Ok(plan) = &plan {
             plan.name.clone_into(&mut self.contents.name);
@@ -116,7 +120,7 @@ impl App {
         }
         if self.caller.is_none() {
             self.show_start();
-        } else if sure {
+        } else if sure || self.contents.glance.ended {
             self.after = After::Start;
             self.ask(Method::Quit, About::Nothing);
         } else {
@@ -143,6 +147,10 @@ impl App {
             _ if leaves => event_loop.exit(),
             After::Open(file) => self.open_instead(file, event_loop),
             After::Start => self.show_start(),
+            After::Again => {
+                self.contents.glance.ended = false;
+                self.start_again();
+            }
             After::Nothing if never_ran => {
                 self.show_start();
                 self.notice(sentence);
@@ -225,7 +233,7 @@ impl App {
 
 /// What a machine shows, if it has shown anything.
 fn last(contents: &Contents) -> Option<Last> {
-    let text = contents.terminal.text();
+    let text = contents.scroll.terminal.text();
     match contents.serial && !text.trim().is_empty() {
         true => Some(Last::of_serial(&text)),
         false => contents.picture().map(Last::of_screen),

@@ -27,9 +27,23 @@ impl State {
     }
 }
 
+/// What a machine is doing, in a word: one that stands may have gone back, or have ended.
+pub fn word(state: State, glance: Glance) -> &'static str {
+    match state {
+        State::Paused if glance.behind => "rewinding",
+        State::Paused if glance.ended => State::Ended.word(),
+        state => state.word(),
+    }
+}
+
 /// The window's title.
-pub fn title(name: &str, state: State, host: HostKey) -> String {
-    format!("Amber - {name} - {} - {} releases the mouse", state.word(), host.name())
+pub fn title(name: &str, word: &str, host: HostKey) -> String {
+    format!("Amber - {name} - {word} - {} releases the mouse", host.name())
+}
+
+/// The speed that is asked for.
+pub fn speed(percent: Option<u32>) -> String {
+    percent.map_or("as fast as it goes".to_owned(), |percent| format!("speed {percent} %"))
 }
 
 /// Virtual time as a person reads it.
@@ -83,8 +97,14 @@ mod tests {
         assert_eq!(time(59_999_999_999), "59.999 s");
         assert_eq!(time(3_723_004_000_000), "1:02:03.004");
         assert_eq!(
-            title("monitor", State::Paused, HostKey::ScrollLock),
+            title("monitor", State::Paused.word(), HostKey::ScrollLock),
             "Amber - monitor - paused - Scroll Lock releases the mouse"
+        );
+        let back = Glance { behind: true, ..Glance::default() };
+        assert_eq!((word(State::Paused, back), word(State::Running, back)), ("rewinding", "running"));
+        assert_eq!(
+            (speed(Some(25)), speed(None)),
+            ("speed 25 %".to_owned(), "as fast as it goes".to_owned())
         );
     }
 

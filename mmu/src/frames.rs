@@ -293,6 +293,23 @@ impl Frames {
         }
     }
 
+    /// Has each group that differs from `frozen`'s in common with it from now on, so that no frame is copied. Every address
+    /// given out before may be stale then.
+    pub fn share_groups(&mut self, frozen: &FrozenFrames) {
+        self.groups.clone_from_slice(&frozen.groups);
+    }
+
+    /// Whether `frozen` is of the same host memory, and so can be shared with.
+    pub fn shares_memory_with(&self, frozen: &FrozenFrames) -> bool {
+        let mut groups = frozen.groups.iter().flatten();
+        groups.all(|group| Arc::ptr_eq(&group.pool, &self.pool))
+    }
+
+    /// Frames written since this was last frozen or brought back to a frozen state.
+    pub fn written(&self) -> usize {
+        self.written.len()
+    }
+
     /// The frames hold what `frozen` does.
     pub fn rewound(&mut self, frozen: &FrozenFrames) {
         self.base = frozen.moment.clone();

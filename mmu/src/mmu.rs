@@ -17,6 +17,9 @@ use fetch::Fetches;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Most frames that a rewind copies; more are shared.
+const COPIED_MAX: usize = 2048;
+
 /// Which of the platform's address maps a CPU sees: 0 ordinarily, 1 in SMM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ViewId(pub u8);
@@ -525,7 +528,29 @@ impl Mmu {
     /// Puts the contents back that `frozen` holds, from which this memory was forked or as which it was frozen. Costs
     /// what was written since; decoded code and translations of other frames stay.
     pub fn rewind(&mut self, frozen: &FrozenFrames) {
-        for frame in self.frames.begin_rewind(frozen) {
+        let changed = self.frames.begin_rewind(frozen);
+        if changed.len() > COPIED_MAX && self.frames.shares_memory_with(frozen) {
+            self.share_again(&changed, frozen);
+        } else {
+            self.copy_again(&changed, frozen);
+        }
+        self.frames.rewound(frozen);
+    }
+
+    /// Frames that were written are shared with `frozen` once more: as quick for many as for few, but each translation goes.
+    fn share_again(&mut self, changed: &[FrameId], frozen: &FrozenFrames) {
+        for frame in changed.iter().copied().filter(|frame| self.info.traps(*frame) != 0).collect::<Vec<_>>()
+        {
+            self.rewind_trapped(frame, frozen.bytes(frame));
+        }
+        self.tlb.drop_all_data();
+        self.info.touched().for_each(|info| info.aliases = Aliases::default());
+        self.frames.share_groups(frozen);
+    }
+
+    /// Frames that were written get their bytes back where they are.
+    fn copy_again(&mut self, changed: &[FrameId], frozen: &FrozenFrames) {
+        for frame in changed.iter().copied() {
             if self.info.traps(frame) == 0 {
                 self.store(frame, 0, frozen.bytes(frame));
             } else {
@@ -533,7 +558,6 @@ impl Mmu {
             }
             self.info.at(frame).aliases.revoke(&mut self.tlb, Revoke::Write);
         }
-        self.frames.rewound(frozen);
     }
 
     /// Writes only what differs, so that decoded code and translations that stay true stay.
@@ -580,6 +604,11 @@ impl Mmu {
     /// Host memory behind the frames, with those of forks and frozen states, bytes.
     pub fn host_bytes(&self) -> u64 {
         self.frames.host_bytes()
+    }
+
+    /// Frames written since this memory was last frozen or brought back to a frozen state.
+    pub fn written(&self) -> usize {
+        self.frames.written()
     }
 
     /// Generation of the last write to `frame`, `None` while it was never written.

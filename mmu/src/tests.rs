@@ -71,6 +71,33 @@ fn rewinding_brings_back_what_was_written_again_and_again() {
 }
 
 #[test]
+fn rewinding_many_frames_is_as_rewinding_few() {
+    let (mut mmu, context) = machine(8192);
+    let all = |mmu: &mut Mmu, value: u64| {
+        (0..8192).for_each(|page| write(mmu, context, page * PAGE, value + page));
+    };
+    all(&mut mmu, 1);
+    let older = mmu.freeze();
+    all(&mut mmu, 100);
+    let newer = mmu.freeze();
+    let used = mmu.host_bytes();
+    all(&mut mmu, 7);
+    mmu.mark_code(FrameId(9), 0b11);
+    mmu.take_smc();
+    for (frozen, base) in [(&older, 1), (&newer, 100), (&older, 1)] {
+        mmu.rewind(frozen);
+        let got = [0, 9, 600, 8191].map(|page| read(&mut mmu, context, page * PAGE));
+        assert_eq!(got, [base, base + 9, base + 600, base + 8191]);
+        assert!(mmu.take_smc().contains(&Smc { frame: FrameId(9), bytes: 0..64 }));
+        mmu.mark_code(FrameId(9), 0b11);
+        // What is written then is this memory's alone.
+        write(&mut mmu, context, 600 * PAGE, 5);
+        assert_eq!(frozen.bytes(FrameId(600))[0], (base + 600) as u8);
+    }
+    assert!(mmu.host_bytes() <= used + 16 * PAGE, "nothing was copied for it");
+}
+
+#[test]
 fn rewinding_tells_decoded_code_of_bytes_that_change() {
     let (mut mmu, context) = machine(600);
     let frozen = mmu.freeze();

@@ -11,6 +11,7 @@ pub mod moments;
 pub mod outside;
 pub mod program;
 pub mod remote;
+pub mod session;
 pub mod sitting;
 pub mod streams;
 

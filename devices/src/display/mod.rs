@@ -10,6 +10,7 @@ mod linear;
 mod text;
 mod vga;
 
+use crate::clock::NS_PER_SECOND;
 use crate::platform::Platform;
 use crate::vga::Dac;
 use linear::Linear;
@@ -173,6 +174,13 @@ impl Platform {
     /// What the screen shows now.
     pub fn scanout(&self) -> Scanout {
         self.pci.vga.scanout(self.clock.now())
+    }
+
+    /// Virtual time at which the screen's next frame is whole, ns: when the next vertical retrace begins, by the timing of the
+    /// mode. Where the mode has none, frames are 1/60 s.
+    pub fn next_frame(&self) -> u64 {
+        let now = self.clock.now();
+        self.pci.vga.next_retrace(now).unwrap_or(now + NS_PER_SECOND / 60)
     }
 }
 

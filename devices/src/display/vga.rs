@@ -162,6 +162,11 @@ impl Graphics {
 }
 
 impl Vga {
+    /// When the next vertical retrace begins, if the mode has one.
+    pub(super) fn next_retrace(&self, now: u64) -> Option<u64> {
+        self.registers.timing().next_retrace(now)
+    }
+
     /// What the screen shows at time `now`.
     pub(super) fn scanout(&self, now: u64) -> Scanout {
         if self.kind == DisplayKind::Text {

@@ -12,6 +12,9 @@ const DOT_HZ: [u64; 2] = [25_175_000, 28_322_000];
 const DISPI_BLANK: u64 = 45;
 const DISPI_HZ: u64 = 60;
 
+/// Most frames a second that are any.
+const FASTEST_HZ: u64 = 1000;
+
 /// A frame: what of it is shown, in dots and lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timing {
@@ -36,6 +39,22 @@ impl Timing {
     /// Frames since power-up.
     pub fn frame(&self, now: u64) -> u64 {
         self.position(now).0
+    }
+
+    /// Virtual time at which the next vertical retrace begins, later than `now`; `None` if no line of the frame has it, or there
+    /// are no frames yet.
+    pub fn next_retrace(&self, now: u64) -> Option<u64> {
+        // No monitor follows frames that short: the CRTC is not programmed yet.
+        let too_short = self.dots * self.lines * FASTEST_HZ < self.hz;
+        if self.retrace_start >= self.lines || too_short {
+            return None;
+        }
+        let (frame, at) = self.position(now);
+        let start = self.retrace_start * self.dots;
+        let frame = if at < start { frame } else { frame + 1 };
+        let dots = u128::from(frame) * u128::from(self.dots * self.lines) + u128::from(start);
+        let time = (dots * u128::from(NS_PER_SECOND)).div_ceil(u128::from(self.hz));
+        u64::try_from(time).ok()
     }
 
     /// Input status register 1.
@@ -109,5 +128,32 @@ impl Registers {
                 lines => lines,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retrace_begins_where_the_status_says_so() {
+        let text = Timing {
+            hz: DOT_HZ[1],
+            dots: 900,
+            dots_shown: 720,
+            lines: 449,
+            lines_shown: 400,
+            retrace_start: 412,
+            retrace_lines: 2,
+        };
+        let mut now = 0;
+        for _ in 0..5 {
+            let next = text.next_retrace(now).expect("a line has it");
+            assert!(next > now && next - now <= 14_300_000, "{now} {next}");
+            let retraces = |at| text.input_status_1(at) & STATUS_VERTICAL_RETRACE != 0;
+            assert_eq!((retraces(next - 1), retraces(next)), (false, true));
+            now = next;
+        }
+        assert_eq!(Timing { retrace_start: 449, ..text }.next_retrace(0), None);
     }
 }

@@ -7,9 +7,9 @@ use super::snapshot_args::{BenchArgs, CtlArgs, ReplayArgs, SnapshotArgs};
 use crate::checkpoints::Policy;
 use crate::config::{
     AudioChoice, Bios, BootOrder, CdChoice, ConfigError, ConsoleChoice, CpuChoice, CpuCount, Debugcon,
-    DeviceChoice, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, LogCategory,
-    MachineConfig, MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot, Seed,
-    ShareChoice, Uefi, VgaBios, VgaChoice,
+    DeviceChoice, DiskChoice, Engine, Firmware, FlatImage, FloppyChoice, FwCfgChoice, HistoryChoice,
+    LogCategory, MachineConfig, MachineType, MemoryChoice, NetChoice, Pace, RtcDate, SaveAt, Screenshot,
+    Seed, ShareChoice, Uefi, VgaBios, VgaChoice,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -252,6 +252,10 @@ pub struct RunningArgs {
     /// What software in the guest may keep: deny, or N,SIZE for so many checkpoints in so much memory [default: deny].
     #[arg(long, value_name = "POLICY")]
     pub guest_checkpoints: Option<Policy>,
+    /// Remember the run's past in so much memory, to go back in it by `amber ctl` or in a window: none, or a size [default:
+    /// none, in a window 1G].
+    #[arg(long, value_name = "SIZE")]
+    pub history: Option<HistoryChoice>,
     /// Listen at this Unix socket for `amber ctl` and other programs.
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
@@ -440,6 +444,7 @@ impl RunningArgs {
             save_at,
             record,
             control,
+            history,
             guest_checkpoints,
             save_on_exit,
             screenshot,
@@ -466,6 +471,7 @@ impl RunningArgs {
         }
         set_some(&mut config.record, record);
         set_some(&mut config.control, control);
+        set_some(&mut config.history, history);
         set(&mut config.guest_checkpoints, guest_checkpoints);
         set_some(&mut config.save_on_exit, save_on_exit);
         if !screenshot.is_empty() {

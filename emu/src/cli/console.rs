@@ -86,7 +86,17 @@ impl Console {
 
     /// Where virtual time keeps to the wall clock, it does so from `now`, ns, on: it stood still, or jumped.
     pub fn keep_time_from(&mut self, now: u64) {
-        self.pacer = self.pacer.map(|_| Pacer::new(now));
+        self.pacer = self.pacer.map(|pacer| pacer.again(now));
+    }
+
+    /// Virtual time keeps to so many percent of the wall clock's speed from `now`, ns, on, or to none.
+    pub fn set_speed(&mut self, percent: Option<u32>, now: u64) {
+        self.pacer = percent.map(|percent| Pacer::at(percent, now));
+    }
+
+    /// The speed asked for, percent of the wall clock's; `None` is as fast as it goes.
+    pub fn speed(&self) -> Option<u32> {
+        self.pacer.map(|pacer| pacer.percent())
     }
 
     /// Whether virtual time keeps to the wall clock.

@@ -2,9 +2,10 @@
 
 use super::console::Console;
 use super::hands::Hands;
-use super::onlooker::Onlooker;
+use super::onlooker::{Onlooker, Standing};
 use super::ports::Ports;
 use crate::control::{Call, Calls, Server};
+use crate::history::{Schedule, Tape};
 use crate::input::{Record, Recorder};
 use crate::machine::{Gesture, HostIo, Machine, Ready};
 use crate::net::{Idle, Link};
@@ -42,6 +43,14 @@ pub struct SessionHost {
     pub deaf: bool,
     /// Somebody does what the guest asks for.
     pub serves: bool,
+    /// A guest that ends does not end the run: it stands paused.
+    pub lingers: bool,
+    /// What came in, for a run that remembers its past.
+    pub tape: Option<Tape>,
+    /// When it takes the next point.
+    pub schedule: Schedule,
+    /// It is time for one.
+    pub point_due: bool,
     /// Parts came or went, or the guest said something of one, since this was last looked at.
     pub parts_changed: bool,
 }
@@ -64,6 +73,10 @@ impl SessionHost {
             hands: Hands::default(),
             deaf: false,
             serves: false,
+            lingers: false,
+            tape: None,
+            schedule: Schedule::new(),
+            point_due: false,
             parts_changed: false,
         }
     }
@@ -85,11 +98,34 @@ impl SessionHost {
     }
 
     /// Lets the onlooker look, if it wants to, or there is something new for certain.
-    pub fn show(&mut self, machine: &mut Machine, paused: bool) {
-        let due = std::mem::take(&mut self.look_due) || paused;
+    pub fn show(&mut self, machine: &mut Machine, mut standing: Standing) {
+        let due = std::mem::take(&mut self.look_due) || standing.paused;
+        standing.speed = self.console.speed();
+        standing.said = self.tape.as_ref().map(|tape| tape.said);
         if let Some(onlooker) = self.onlooker.as_mut().filter(|_| due) {
-            onlooker.look(machine, paused);
+            onlooker.look(machine, standing);
         }
+    }
+
+    /// The machine goes on, or something comes in: what is ahead of it is another way from now on, with a log of its own.
+    pub fn part_ways(&mut self) {
+        let Some(torn) = self.tape.as_mut().and_then(Tape::tear) else { return };
+        torn.log = self.recorder.as_mut().and_then(|recorder| recorder.leave(torn.inputs));
+    }
+
+    /// The machine went to another time: what was on its way to it is void.
+    pub fn jump(&mut self, now: u64) {
+        self.hands.rest();
+        self.typed.clear();
+        self.ports.rest();
+        self.sound.jump_to(now);
+        self.console.keep_time_from(now);
+        self.parts_changed = true;
+    }
+
+    /// Whether anything waits for the guest that somebody asked for.
+    pub fn any_waits(&self) -> bool {
+        self.hands.waiting() != 0 || !self.typed.is_empty() || self.ports.any()
     }
 
     /// Types for the guest.
@@ -111,6 +147,9 @@ impl SessionHost {
 
 impl HostIo for SessionHost {
     fn serial_output(&mut self, port: u8, byte: u8) {
+        if let Some(tape) = self.tape.as_mut().filter(|_| port == 0) {
+            tape.said += 1;
+        }
         self.console.serial_output(port, byte);
     }
 
@@ -136,7 +175,12 @@ impl HostIo for SessionHost {
     fn console_output(&mut self, port: u8, bytes: &[u8]) {
         match port {
             Ports::CHANNEL => self.ports.hear(bytes),
-            _ => self.console.console_output(port, bytes),
+            _ => {
+                if let Some(tape) = &mut self.tape {
+                    tape.said += bytes.len() as u64;
+                }
+                self.console.console_output(port, bytes);
+            }
         }
     }
 
@@ -183,6 +227,10 @@ impl HostIo for SessionHost {
     }
 
     fn note(&mut self, record: &Record) {
+        self.part_ways();
+        if let Some(tape) = &mut self.tape {
+            tape.note(record);
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.record(record);
         }
@@ -190,6 +238,7 @@ impl HostIo for SessionHost {
 
     fn attend(&mut self) {
         self.console.attend();
+        self.point_due |= self.tape.is_some() && self.schedule.is_due();
         self.look_due |= self.onlooker.as_mut().is_some_and(|onlooker| onlooker.wants_to_look());
     }
 
@@ -208,6 +257,11 @@ impl HostIo for SessionHost {
 
     fn stop_requested(&self) -> bool {
         let called = || self.calls.as_ref().is_some_and(Calls::any);
-        !self.deaf && (self.parts_changed || self.look_due || self.console.stop_requested() || called())
+        !self.deaf
+            && (self.parts_changed
+                || self.look_due
+                || self.point_due
+                || self.console.stop_requested()
+                || called())
     }
 }

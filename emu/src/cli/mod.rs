@@ -23,6 +23,7 @@ pub mod onlooker;
 pub mod overlays;
 pub mod pace;
 mod parts;
+mod player;
 mod ports;
 pub mod replay;
 pub mod report;

@@ -40,10 +40,10 @@ impl Leaving {
         }
     }
 
-    /// Another machine is there.
-    pub fn forget(&mut self) {
+    /// Another machine is there, or the same at another time; `why` says which.
+    pub fn forget(&mut self, why: &str) {
         for (part, call) in self.waiting.drain(..) {
-            call.answer(Err(format!("another machine was loaded before the guest let go of {}", name(part))));
+            call.answer(Err(format!("{why} before the guest let go of {}", name(part))));
         }
     }
 }
@@ -132,6 +132,7 @@ impl Session<'_> {
         let link = cable::lay(&net, Some(&nic))?;
         self.machine.plug(host, Plug::Nic(nic))?;
         host.link = link;
+        self.net = net;
         Ok(json!({ "id": NIC, "slot": ADAPTER_SLOT, "step": self.machine.step() }))
     }
 

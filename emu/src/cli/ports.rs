@@ -34,6 +34,11 @@ impl Ports {
         waiting.drain(..len).collect()
     }
 
+    /// Forgets what waits for the guest: it is at another time.
+    pub fn rest(&mut self) {
+        self.waiting.iter_mut().for_each(VecDeque::clear);
+    }
+
     /// Whether bytes wait for the guest.
     pub fn any(&self) -> bool {
         self.waiting.iter().any(|waiting| !waiting.is_empty())

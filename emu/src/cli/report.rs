@@ -24,6 +24,26 @@ pub fn death(machine: &Machine, stop: Stop, symbols: Option<&Symbols>) -> String
     text
 }
 
+/// How a run ended, in a sentence.
+pub fn sentence(stop: Stop, machine: &Machine) -> String {
+    let step = machine.step();
+    match stop {
+        Stop::PowerOff => "The guest powered off.".to_owned(),
+        Stop::Reset => "The guest reset, and the run allows none.".to_owned(),
+        Stop::DebugExit(value) => format!("The guest ended the run with value {value}."),
+        Stop::TripleFault(cpu) => format!("The guest died at step {step}: triple fault on cpu{cpu}."),
+        Stop::Hung => {
+            format!("The guest hangs since step {step}: every processor waits, and nothing can wake one.")
+        }
+        Stop::Damaged => {
+            format!("The machine cannot go on: {}.", machine.damage().unwrap_or("its memory is damaged"))
+        }
+        Stop::Step | Stop::User | Stop::Request(_) | Stop::Breakpoint(_) | Stop::Watchpoint(..) => {
+            format!("The run ended at step {step}.")
+        }
+    }
+}
+
 /// Every processor of a machine.
 pub fn processors(machine: &Machine) -> String {
     let mut text =

@@ -1,5 +1,6 @@
 //! Saving a machine while it runs: the guest waits only until its state is frozen, the rest goes on beside it.
 
+use crate::history::{Lineage, Mark};
 use crate::machine::{Frozen, Machine};
 use crate::progress;
 use amber_snapshot::{Saved, SnapshotId, Store, StoreError};
@@ -10,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Saves the snapshots of one run, one after the other.
 pub struct Saver {
     store: Arc<Store>,
-    /// The snapshot the run went on from.
-    parent: Option<SnapshotId>,
+    /// The snapshots on the way to where the machine stands.
+    lineage: Lineage,
     under_way: Option<JoinHandle<Ended>>,
     name: String,
 }
@@ -25,7 +26,7 @@ pub type Told = Box<dyn FnOnce(Result<Saved, StoreError>) + Send>;
 impl Saver {
     /// A saver into `store`, for a run that goes on from `parent`.
     pub fn new(store: Arc<Store>, parent: Option<SnapshotId>) -> Self {
-        Self { store, parent, under_way: None, name: String::new() }
+        Self { store, lineage: Lineage::new(parent), under_way: None, name: String::new() }
     }
 
     /// The store.
@@ -33,9 +34,9 @@ impl Saver {
         &self.store
     }
 
-    /// The snapshot the run went on from last.
-    pub fn parent(&self) -> Option<SnapshotId> {
-        self.parent
+    /// The snapshot that was last saved on the way to a step, or that the run went on from.
+    pub fn parent_at(&self, step: u64) -> Option<SnapshotId> {
+        self.lineage.parent_at(step)
     }
 
     /// As [`Saver::finish`], for a save that has ended; others are not waited for.
@@ -51,7 +52,32 @@ impl Saver {
 
     /// The run goes on from another snapshot.
     pub fn go_on_from(&mut self, snapshot: SnapshotId) {
-        self.parent = Some(snapshot);
+        self.lineage = Lineage::new(Some(snapshot));
+    }
+
+    /// The snapshots on the way to where the machine stands, and ahead of it; of saves under way, those that are done.
+    ///
+    /// # Errors
+    /// When a save failed that nobody was told of.
+    pub fn lineage(&mut self, machine: &mut Machine) -> Result<&Lineage, StoreError> {
+        self.look(machine)?;
+        Ok(&self.lineage)
+    }
+
+    /// The machine goes on another way from where it stands. What was saved on the way it leaves; a save under way is waited for.
+    ///
+    /// # Errors
+    /// When it failed and nobody was told.
+    pub fn leave(&mut self, machine: &mut Machine) -> Result<Lineage, StoreError> {
+        let finished = self.finish(machine);
+        let left = self.lineage.clone();
+        self.lineage.cut(machine.step());
+        finished.map(|_| left)
+    }
+
+    /// The machine goes on from the end of a way it left.
+    pub fn return_to(&mut self, lineage: Lineage) {
+        self.lineage = lineage;
     }
 
     /// Saves the machine as it is now, under `name`. Returns when the state is frozen; what became of an earlier save
@@ -78,7 +104,8 @@ impl Saver {
     /// Starts a save for which all is ready. Who is `told` of a failure is told alone.
     pub fn start(&mut self, machine: &mut Machine, name: &str, told: Option<Told>) {
         let mut frozen = machine.freeze();
-        let (store, parent, named) = (Arc::clone(&self.store), self.parent, name.to_owned());
+        let parent = self.lineage.parent_at(frozen.step());
+        let (store, named) = (Arc::clone(&self.store), name.to_owned());
         self.name = named.clone();
         self.under_way = Some(std::thread::spawn(move || {
             let saved = frozen
@@ -112,10 +139,10 @@ impl Saver {
             Ok(outcome) => outcome,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        let step = frozen.step();
+        let (step, now) = (frozen.step(), frozen.now());
         machine.adopt_trees(frozen);
         let Some(saved) = saved? else { return Ok(None) };
-        self.parent = Some(saved.id);
+        self.lineage.add(Mark { step, now, name: self.name.clone(), id: saved.id });
         tracing::info!(target: "snapshot", "saved {} at step {step}, {} bytes", self.name, saved.written);
         Ok(Some(saved))
     }

@@ -1,14 +1,17 @@
 //! A run as its person sees it: the machine, what it is saved to, and what is asked of it while it runs.
 
 mod answer;
+mod past;
 mod saving;
 mod share;
 
 use super::host::SessionHost;
+use super::onlooker::Standing;
 use super::parts::Leaving;
 use super::saving::Saver;
 use crate::checkpoints::{Checkpoints, Policy};
-use crate::config::{MachineConfig, SaveAt};
+use crate::config::{MachineConfig, NetChoice, SaveAt};
+use crate::history::History;
 use crate::machine::{Machine, Stop};
 use crate::screenshot;
 use amber_snapshot::SnapshotId;
@@ -27,8 +30,14 @@ pub struct Session<'a> {
     checkpoints: Checkpoints,
     /// Parts the guest was asked to let go of, and who waits for that.
     pub(super) leaving: Leaving,
+    /// The past of a run that remembers it.
+    history: Option<History>,
+    /// What the network adapter's cable was led to.
+    pub(super) net: NetChoice,
     started: Instant,
     paused: bool,
+    /// The guest ended, and the run lingers.
+    ended: Option<Stop>,
     quit: bool,
 }
 
@@ -37,6 +46,11 @@ pub struct Session<'a> {
 enum Due<'a> {
     Save(&'a str),
     Screenshot(&'a Path),
+}
+
+/// Whether the guest ended itself.
+fn is_end(stop: Stop) -> bool {
+    matches!(stop, Stop::PowerOff | Stop::Reset | Stop::DebugExit(_) | Stop::TripleFault(_) | Stop::Hung)
 }
 
 /// All of it, the last first.
@@ -67,8 +81,11 @@ impl<'a> Session<'a> {
             saver: None,
             checkpoints,
             leaving,
+            history: None,
+            net: config.net.clone(),
             started: Instant::now(),
             paused: false,
+            ended: None,
             quit: false,
         };
         session.check_names()?;
@@ -82,11 +99,13 @@ impl<'a> Session<'a> {
     pub fn run(&mut self, until: u64, host: &mut SessionHost) -> Result<Stop> {
         host.serves = self.config.guest_checkpoints != Policy::Deny;
         let mut points = points(self.config);
+        self.remember(host);
         loop {
             while let Some(point) = points.pop_if(|point| point.0 <= self.machine.step()) {
                 self.reach(point.1);
             }
             let next = points.last().map_or(until, |point| point.0.min(until));
+            self.part_ways(host);
             match self.machine.run(next, host, self.config.no_reboot) {
                 Stop::Step if self.machine.step() < until => {}
                 Stop::Request(asking) => self.serve(asking, host),
@@ -96,9 +115,21 @@ impl<'a> Session<'a> {
                         return Ok(Stop::User);
                     }
                 }
+                stop if host.lingers && is_end(stop) => {
+                    (self.paused, self.ended) = (true, Some(stop));
+                    self.attend(host);
+                    if self.quit {
+                        return Ok(Stop::User);
+                    }
+                }
                 stop => return Ok(stop),
             }
         }
+    }
+
+    fn standing(&self) -> Standing {
+        let behind = self.history.as_ref().is_some_and(History::is_behind);
+        Standing { paused: self.paused, ended: self.ended, behind, ..Standing::default() }
     }
 
     /// Does what is to be done at a step.
@@ -122,15 +153,22 @@ impl<'a> Session<'a> {
         }
         self.look_at_save();
         host.parts_changed = false;
+        self.take_point(host);
         self.leaving.look(self.machine);
         self.let_go_of_cable(host);
         loop {
-            host.show(self.machine, self.paused);
-            let Some(call) = host.next_call(self.paused) else { return };
+            host.show(self.machine, self.standing());
+            let Some(call) = host.next_call(self.paused) else {
+                // Nobody is left who could resume it.
+                self.quit |= self.paused;
+                return;
+            };
             let Some(call) = self.ask_to_leave(call, host).and_then(|call| self.save_beside(call)) else {
                 continue;
             };
             let outcome = self.answer(&call.method, host);
+            // An input may have torn the future off.
+            self.part_from_torn(host);
             call.answer(outcome.map_err(|e| format!("{e:#}")));
             if self.quit {
                 return;

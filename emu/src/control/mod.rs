@@ -48,6 +48,27 @@ pub enum Method {
     Step {
         count: u64,
     },
+    /// Run a paused machine to the next frame of its screen.
+    Frame,
+    /// Virtual time goes at so many percent of the wall clock's, or as fast as it can.
+    Speed {
+        #[serde(default)]
+        percent: Option<u32>,
+    },
+    /// What is remembered of the run.
+    History,
+    /// The machine stands at that step: back, or forward as far as it was.
+    Rewind {
+        step: u64,
+    },
+    /// A paused machine takes so many steps back.
+    StepBack {
+        count: u64,
+    },
+    /// The machine stands at the end of a way it left.
+    Return {
+        branch: u64,
+    },
     /// Save a snapshot under a name.
     Save {
         name: String,

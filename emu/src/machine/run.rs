@@ -34,13 +34,39 @@ pub enum Stop {
     Watchpoint(usize, Watchpoint),
 }
 
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goal {
+    pub step: u64,
+    /// Virtual time, ns.
+    pub time: u64,
+}
+
+impl Goal {
+    /// To a step.
+    pub fn step(step: u64) -> Self {
+        Self { step, time: u64::MAX }
+    }
+}
+
 impl Machine {
     /// Runs until step `until`, or until something else ends the run. Wherever it stops, what the steps so far caused
     /// and what is due at that time has been carried out: the state at a step is the same whatever stopped the run there.
     pub fn run(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
+        self.run_to(Goal::step(until), host, no_reboot)
+    }
+
+    /// The same, to a step or a virtual time, whichever comes first: [`Stop::Step`] at either. That of a time is the first
+    /// step at which it has come.
+    pub fn run_to(&mut self, goal: Goal, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
         self.arm_monitors();
-        let stop = self.advance(until, host, no_reboot);
+        let stop = self.advance(goal, host, no_reboot);
         self.catch_up(host, no_reboot).unwrap_or(stop)
+    }
+
+    /// Whether it stands at a goal, or beyond.
+    pub fn has_come_to(&self, goal: Goal) -> bool {
+        self.position.step >= goal.step || self.now() >= goal.time
     }
 
     /// What keeps the machine from going on after [`Stop::Damaged`].
@@ -48,12 +74,12 @@ impl Machine {
         self.mmu.damaged()
     }
 
-    fn advance(&mut self, until: u64, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
+    fn advance(&mut self, goal: Goal, host: &mut dyn HostIo, no_reboot: bool) -> Stop {
         loop {
             if let Some(stop) = self.catch_up(host, no_reboot) {
                 return stop;
             }
-            if self.position.step >= until {
+            if self.has_come_to(goal) {
                 return Stop::Step;
             }
             if host.stop_requested() {
@@ -65,7 +91,7 @@ impl Machine {
                     Some(stop) => return stop,
                 }
             };
-            if let Some(stop) = self.run_slice(current, until) {
+            if let Some(stop) = self.run_slice(current, goal) {
                 return stop;
             }
         }
@@ -237,12 +263,12 @@ impl Machine {
         Some(next)
     }
 
-    fn run_slice(&mut self, current: usize, until: u64) -> Option<Stop> {
+    fn run_slice(&mut self, current: usize, goal: Goal) -> Option<Stop> {
         let now = self.now();
         let alone = self.vcpus.len() == 1;
         let slice = if alone { u64::MAX } else { self.position.slice_end };
         let timers = self.vcpus.iter().filter_map(|vcpu| vcpu.apic.timer_expires()).min().unwrap_or(u64::MAX);
-        let end = slice.min(self.position.poll_at).min(timers);
+        let end = slice.min(self.position.poll_at).min(timers).min(goal.time);
         let processor = self.vcpus[current].apic.id();
         let lent = self.lent();
         let mut bus = PlatformBus {
@@ -257,7 +283,7 @@ impl Machine {
             ferr_wired: current == 0,
         };
         let deadline = amber_cpu::Bus::deadline(&bus);
-        let steps = until - self.position.step;
+        let steps = goal.step - self.position.step;
         let ran = self.vcpus[current].run(&mut self.code, &mut self.mmu, &mut bus, now, deadline, steps);
         self.asking = bus.requested.map(|by| Asking { processor: current, by });
         self.position.step += ran.steps;

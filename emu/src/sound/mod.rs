@@ -62,6 +62,12 @@ impl<S: Sink> Mixer<S> {
         self.flush_to(end);
     }
 
+    /// The machine went to virtual time `now`, back or ahead: the stream goes on from there.
+    pub fn jump_to(&mut self, now: u64) {
+        self.position = FRAMES.frames_in(now.saturating_sub(DELAY_NS));
+        self.codec = CodecTrack::default();
+    }
+
     /// The run ends at `now`: all leaves. The sink is given back.
     pub fn finish(mut self, now: u64) -> S {
         self.flush_to(FRAMES.frames_in(now));

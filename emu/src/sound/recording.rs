@@ -35,6 +35,13 @@ impl Recording {
         }
     }
 
+    /// The machine is at virtual time `now`, ns: what lies between is not played.
+    pub fn jump_to(&mut self, now: u64) {
+        if let Some(mixer) = &mut self.0 {
+            mixer.jump_to(now);
+        }
+    }
+
     /// The run ends at `now`, ns.
     ///
     /// # Errors

@@ -99,12 +99,8 @@ impl Panes {
         match about {
             About::Statistics => self.statistics.hear(answer),
             About::Here | About::Loaded => self.snapshots.stands_at(answer),
-            About::Nothing
-            | About::Text
-            | About::Screenshot
-            | About::Saved
-            | About::Plugged
-            | About::Room => {}
+            // The others are not for panes.
+            _ => {}
         }
     }
 }

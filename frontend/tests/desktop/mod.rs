@@ -279,6 +279,11 @@ impl Desktop {
         await_some(what, || self.ctl(&["text"]).filter(|text| text.contains(what)))
     }
 
+    /// The program's exit code, when it has ended.
+    pub fn code(&mut self) -> Option<i32> {
+        await_some("its end", || self.child.try_wait().expect("it is a child")).code()
+    }
+
     /// The program's exit code and what it said, when it has ended.
     pub fn end(mut self) -> (Option<i32>, String) {
         let status = await_some("its end", || self.child.try_wait().expect("it is a child"));

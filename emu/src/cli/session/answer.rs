@@ -5,7 +5,8 @@ use crate::cli::host::SessionHost;
 use crate::cli::ports::Ports;
 use crate::cli::report;
 use crate::control::{DeviceKind, LinkState, Method, keys};
-use crate::machine::{Gesture, Stop};
+use crate::history::History;
+use crate::machine::{Gesture, Goal, Stop};
 use crate::screenshot;
 use amber_devices::{MouseEvent, POINTER_MAX, PointerEvent};
 use amber_mmu::ViewId;
@@ -13,6 +14,8 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Speeds there are, percent.
+const SPEEDS: std::ops::RangeInclusive<u32> = 1..=100_000;
 /// Most bytes of memory that are read at once.
 const READ_MAX: u64 = 1 << 16;
 
@@ -22,7 +25,19 @@ impl Session<'_> {
             Method::Status => {}
             Method::Pause => self.paused = true,
             Method::Resume => self.resume(host),
-            Method::Step { count } => return self.step(*count, host),
+            Method::Step { count } => {
+                let step = self.machine.step().saturating_add(*count);
+                return self.go_to(Goal::step(step), "step", host);
+            }
+            Method::Frame => {
+                let time = self.machine.platform().next_frame();
+                return self.go_to(Goal { step: u64::MAX, time }, "frame", host);
+            }
+            Method::Speed { percent } => self.set_speed(*percent, host)?,
+            Method::History => return self.history(),
+            Method::Rewind { step } => self.rewind(*step, host)?,
+            Method::StepBack { count } => self.step_back(*count, host)?,
+            Method::Return { branch } => self.return_to(*branch, host)?,
             Method::Load { snapshot } => self.load(snapshot, host)?,
             Method::Stats => return Ok(report::counted(self.machine, self.started.elapsed().as_secs_f64())),
             Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
@@ -51,6 +66,9 @@ impl Session<'_> {
             }
             Method::Reset => {
                 self.machine.press_reset(host);
+                if self.ended.take().is_some() {
+                    self.resume(host);
+                }
                 // What was asked of the guest is forgotten.
                 host.parts_changed = true;
             }
@@ -76,10 +94,20 @@ impl Session<'_> {
         }
         let mut status = self.status();
         status["gestures-waiting"] = json!(host.hands.waiting());
+        status["speed"] = json!(host.console.speed());
         Ok(status)
     }
 
+    fn set_speed(&self, percent: Option<u32>, host: &mut SessionHost) -> Result<()> {
+        if percent.is_some_and(|percent| !SPEEDS.contains(&percent)) {
+            bail!("speed: it is between {} and {} percent, or none", SPEEDS.start(), SPEEDS.end());
+        }
+        host.console.set_speed(percent, self.machine.now());
+        Ok(())
+    }
+
     fn resume(&mut self, host: &mut SessionHost) {
+        self.ended = None;
         if std::mem::take(&mut self.paused) {
             // The guest does not catch up the time it stood still.
             host.console.keep_time_from(self.machine.now());
@@ -102,6 +130,8 @@ impl Session<'_> {
             "inputs": self.machine.inputs(),
             "parent": self.parent().map(|parent| parent.to_string()),
             "cpus": self.machine.vcpus().len(),
+            "ended": self.ended.map(|stop| report::sentence(stop, self.machine)),
+            "behind": self.history.as_ref().is_some_and(History::is_behind),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
         })
     }
@@ -117,22 +147,32 @@ impl Session<'_> {
         Ok(json!({ "text": text.ok_or_else(|| anyhow!("text: the screen shows no text mode"))? }))
     }
 
-    fn step(&mut self, count: u64, host: &mut SessionHost) -> Result<Value> {
+    /// A paused machine goes to a step or a time, along what is known to be ahead of it, if anything is.
+    fn go_to(&mut self, goal: Goal, name: &str, host: &mut SessionHost) -> Result<Value> {
         if !self.paused {
-            bail!("step: the machine runs; pause it first");
+            bail!("{name}: the machine runs; pause it first");
         }
-        let to = self.machine.step().saturating_add(count);
+        let stop = match self.go_ahead(goal, host)? {
+            true => Stop::Step,
+            false => self.run_ahead(goal, host),
+        };
+        self.ended = Some(stop).filter(|stop| super::is_end(*stop));
+        let mut status = self.status();
+        status["stop"] = json!(format!("{stop:?}"));
+        Ok(status)
+    }
+
+    fn run_ahead(&mut self, goal: Goal, host: &mut SessionHost) -> Stop {
+        self.part_ways(host);
         host.deaf = true;
         let stop = loop {
-            match self.machine.run(to, host, self.config.no_reboot) {
+            match self.machine.run_to(goal, host, self.config.no_reboot) {
                 Stop::Request(asking) => self.serve(asking, host),
                 stop => break stop,
             }
         };
         host.deaf = false;
-        let mut status = self.status();
-        status["stop"] = json!(format!("{stop:?}"));
-        Ok(status)
+        stop
     }
 
     fn read(&self, address: u64, len: u64) -> Result<Value> {

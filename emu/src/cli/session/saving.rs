@@ -47,7 +47,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn saver(&mut self) -> Result<&mut Saver> {
+    pub(super) fn saver(&mut self) -> Result<&mut Saver> {
         match &mut self.saver {
             Some(saver) => Ok(saver),
             none => {
@@ -59,7 +59,7 @@ impl Session<'_> {
 
     /// The last snapshot that was saved of this run, or that it went on from.
     pub(super) fn parent(&self) -> Option<SnapshotId> {
-        self.saver.as_ref().map_or(self.parent, Saver::parent)
+        self.saver.as_ref().map_or(self.parent, |saver| saver.parent_at(self.machine.step()))
     }
 
     /// Learns what became of a save that has ended meanwhile.
@@ -124,9 +124,11 @@ impl Session<'_> {
         machine.fetch_ahead();
         *self.machine = machine;
         host.console.keep_time_from(self.machine.now());
-        self.leaving.forget();
+        self.leaving.forget("another machine was loaded");
         host.hands.rest();
         self.parent = Some(found.id);
+        self.ended = None;
+        self.begin_history(host);
         Ok(())
     }
 

@@ -1,0 +1,234 @@
+//! Recorded input, given to a machine again: what `amber replay` does with a log, and what a run does that goes back to a
+//! step between the points it remembers.
+
+use crate::input::{Input, Record};
+use crate::machine::request::{Answer, Asking};
+use crate::machine::{Gesture, Goal, HostIo, Machine, Plug, Ready, Stop};
+use amber_devices::Part;
+use amber_devices::sound::Sound;
+use anyhow::{Result, anyhow, bail};
+
+/// Gives a machine what the records say, when they say.
+pub struct Player<'a> {
+    /// Who hears what the machine says.
+    pub ears: &'a mut dyn HostIo,
+    /// Still to come.
+    left: &'a [Record],
+    /// Step of the last look for input.
+    asked_at: u64,
+    /// Beyond the records more may come: they are those of a run that goes on.
+    open: bool,
+    /// The recorded run did what the guest asked for.
+    serves: bool,
+    /// What the records do not have: the run is another one.
+    astray: Option<String>,
+}
+
+/// Does what the guest asks for.
+pub type Serve<'a> = &'a mut dyn FnMut(&mut Machine, Asking, &mut Player<'_>);
+
+/// What a play came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Played {
+    /// Its goal.
+    Goal,
+    /// The recorded run's end, at the same step and in the same state.
+    End,
+}
+
+impl<'a> Player<'a> {
+    /// A player of a run that has ended.
+    pub fn of_log(ears: &'a mut dyn HostIo, records: &'a [Record], serves: bool) -> Self {
+        Self { ears, left: records, asked_at: u64::MAX, open: false, serves, astray: None }
+    }
+
+    /// A player of what there is so far of a run that goes on.
+    pub fn of_past(ears: &'a mut dyn HostIo, records: &'a [Record]) -> Self {
+        Self { ears, left: records, asked_at: u64::MAX, open: true, serves: false, astray: None }
+    }
+
+    /// What comes next, if it is what the guest was answered.
+    pub fn next_answer(&self) -> Option<Answer> {
+        match self.left.first() {
+            Some(Record { input: Input::Answer(answer), .. }) => Some(*answer),
+            _ => None,
+        }
+    }
+
+    /// The next input, if it is one of this step.
+    fn next_at(&self, step: u64) -> Option<&'a Input> {
+        self.left.first().filter(|next| next.step == step).map(|next| &next.input)
+    }
+
+    /// Step at which something is done to the machine between two runs of it. Beyond an answer the steps may be those of
+    /// another branch: the guest may have gone back.
+    fn next_deed(&self) -> Option<u64> {
+        let ahead = self.left.iter().take_while(|record| !matches!(record.input, Input::Answer(_)));
+        ahead.filter(|record| is_deed(&record.input)).map(|record| record.step).next()
+    }
+
+    fn give_part(&mut self, machine: &mut Machine, change: Change) -> Result<()> {
+        let done = match change {
+            Change::Plug(plug) => machine.plug(self, plug).map(drop),
+            Change::Unplug(part) => machine.unplug(self, part),
+        };
+        done.map_err(|why| anyhow!("the run is another one: {why}"))
+    }
+
+    /// Does to the machine what is done to it where it stands; whether there is anything.
+    fn act(&mut self, machine: &mut Machine) -> Result<bool> {
+        match self.next_at(machine.step()) {
+            Some(Input::Reset) => machine.press_reset(self),
+            Some(Input::PowerButton) => machine.press_power(self),
+            Some(Input::Plug(plug)) => self.give_part(machine, Change::Plug(plug.clone()))?,
+            Some(Input::Unplug(part)) => self.give_part(machine, Change::Unplug(*part))?,
+            Some(Input::Link(up)) => {
+                machine.set_link(self, *up);
+            }
+            // What did not fit then does not fit now.
+            Some(Input::Share(contents)) => drop(machine.load_share(self, contents.clone())),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// A part that comes or is asked to go.
+enum Change {
+    Plug(Plug),
+    Unplug(Part),
+}
+
+/// Whether it is done to the machine between two runs of it.
+fn is_deed(input: &Input) -> bool {
+    matches!(
+        input,
+        Input::Reset
+            | Input::PowerButton
+            | Input::Link(_)
+            | Input::Share(_)
+            | Input::Stop(_)
+            | Input::Plug(_)
+            | Input::Unplug(_)
+    )
+}
+
+/// Plays to a goal, and all that came in there; or to the end of the recorded run.
+///
+/// # Errors
+/// When the run is another one.
+pub fn play(
+    machine: &mut Machine,
+    player: &mut Player<'_>,
+    goal: Goal,
+    no_reboot: bool,
+    serve: Serve<'_>,
+) -> Result<Played> {
+    loop {
+        let deed = player.next_deed().unwrap_or(u64::MAX);
+        let until = Goal { step: deed.min(goal.step), ..goal };
+        let stop = machine.run_to(until, player, no_reboot);
+        if let Some(why) = &player.astray {
+            bail!("the run is another one: {why}");
+        }
+        let here = machine.step();
+        if let Stop::Request(asking) = stop {
+            serve(machine, asking, player);
+        } else if player.act(machine)? {
+        } else if let Some(Input::Stop(hash)) = player.next_at(here) {
+            let now = machine.state_hash();
+            if now != *hash {
+                bail!(
+                    "the run is another one: it ends at step {here} in state {now}, the recorded one in {hash}"
+                );
+            }
+            return Ok(Played::End);
+        } else if matches!(stop, Stop::Breakpoint(_) | Stop::Watchpoint(..)) {
+            // A debugger's, which stop nothing that is played.
+        } else if stop != Stop::Damaged && machine.has_come_to(goal) {
+            // Where a guest has ended, there is no further step.
+            return Ok(Played::Goal);
+        } else if stop != Stop::Step {
+            bail!("the run is another one: it ends at step {here} ({stop:?}), the recorded one went on");
+        }
+    }
+}
+
+impl HostIo for Player<'_> {
+    fn serial_output(&mut self, port: u8, byte: u8) {
+        self.ears.serial_output(port, byte);
+    }
+    fn debug_output(&mut self, byte: u8) {
+        self.ears.debug_output(byte);
+    }
+    fn sound(&mut self, sound: Sound) {
+        self.ears.sound(sound);
+    }
+    fn pace(&mut self, now: u64) {
+        self.ears.pace(now);
+    }
+    fn console_output(&mut self, port: u8, bytes: &[u8]) {
+        self.ears.console_output(port, bytes);
+    }
+    fn serial_input(&mut self, step: u64, _idle: Option<u64>) -> Vec<u8> {
+        self.asked_at = step;
+        // An answer may lie back: where the guest went to.
+        let lies_back = |next: &&Record| next.step < step && !matches!(next.input, Input::Answer(_));
+        if let Some(missed) = self.left.first().filter(lies_back) {
+            let why = format!("the log has {missed:?}, and nothing asked for input at that step");
+            self.astray.get_or_insert(why);
+        }
+        match self.next_at(step) {
+            Some(Input::Serial(bytes)) => bytes.clone(),
+            _ => Vec::new(),
+        }
+    }
+    fn gesture(&mut self, step: u64, _now: u64, _ready: Ready) -> Option<Gesture> {
+        match self.next_at(step) {
+            Some(Input::Gesture(gesture)) => Some(*gesture),
+            _ => None,
+        }
+    }
+    fn frame_input(&mut self, step: u64, _now: u64) -> Option<Vec<u8>> {
+        match self.next_at(step) {
+            Some(Input::Frame(frame)) => Some(frame.clone()),
+            _ => None,
+        }
+    }
+    fn console_input(&mut self, step: u64, port: u8, _room: usize, _idle: Option<u64>) -> Vec<u8> {
+        match self.next_at(step) {
+            Some(Input::Console { port: to, bytes }) if *to == port => bytes.clone(),
+            _ => Vec::new(),
+        }
+    }
+    fn may_input(&self) -> bool {
+        let ends = matches!(self.next_at(self.asked_at), Some(Input::End(_)));
+        !ends && (self.open || !self.left.is_empty())
+    }
+    fn may_receive(&self) -> bool {
+        self.open
+    }
+    fn end_of_input(&self) -> Option<u8> {
+        match self.left.first() {
+            Some(Record { input: Input::End(byte), .. }) => *byte,
+            _ => None,
+        }
+    }
+    fn note(&mut self, record: &Record) {
+        let next = self.left.split_first().map(|(next, left)| {
+            self.left = left;
+            next
+        });
+        if next != Some(record) {
+            let what = next.map_or_else(|| "nothing".into(), |next| format!("{next:?}"));
+            let why = format!("at step {} it takes {:?}, the log has {what}", record.step, record.input);
+            self.astray.get_or_insert(why);
+        }
+    }
+    fn takes_requests(&self) -> bool {
+        self.serves
+    }
+    fn stop_requested(&self) -> bool {
+        self.astray.is_some()
+    }
+}

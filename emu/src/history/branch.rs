@@ -1,0 +1,76 @@
+//! Ways a machine left: it went back, and on from there otherwise.
+
+use super::{Place, Point};
+use crate::input::Record;
+use amber_snapshot::SnapshotId;
+use std::path::PathBuf;
+
+/// See the module. Only the end is kept as a state.
+pub struct Branch {
+    pub id: u64,
+    /// Where it leaves the present one.
+    pub from: Place,
+    pub end: Point,
+    /// What came in on the way.
+    pub records: Vec<Record>,
+    /// The snapshots that were saved on the way to its end.
+    pub lineage: Lineage,
+    /// The log of the run to its end, if it was recorded.
+    pub log: Option<PathBuf>,
+}
+
+impl Branch {
+    /// It leaves the present branch earlier from now on: between lie the first of these records.
+    pub fn leave_earlier(&mut self, from: Place, records: &[Record]) {
+        let between = usize::try_from(self.from.inputs - from.inputs).unwrap_or(usize::MAX);
+        let mut all = records[..between.min(records.len())].to_vec();
+        all.append(&mut self.records);
+        (self.from, self.records) = (from, all);
+    }
+}
+
+/// A snapshot of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub step: u64,
+    /// Virtual time, ns.
+    pub now: u64,
+    pub name: String,
+    pub id: SnapshotId,
+}
+
+/// The snapshots on the way to where a machine stands, or ahead of it on its branch.
+#[derive(Clone, Debug, Default)]
+pub struct Lineage {
+    /// The one the run went on from.
+    origin: Option<SnapshotId>,
+    marks: Vec<Mark>,
+}
+
+impl Lineage {
+    /// Of a run that goes on from a snapshot, or from none.
+    pub fn new(origin: Option<SnapshotId>) -> Self {
+        Self { origin, marks: Vec::new() }
+    }
+
+    /// A snapshot was saved.
+    pub fn add(&mut self, mark: Mark) {
+        let at = self.marks.partition_point(|known| known.step <= mark.step);
+        self.marks.insert(at, mark);
+    }
+
+    /// The parent of one that is saved at a step.
+    pub fn parent_at(&self, step: u64) -> Option<SnapshotId> {
+        self.marks.iter().rev().find(|mark| mark.step <= step).map(|mark| mark.id).or(self.origin)
+    }
+
+    /// The machine goes another way from a step on.
+    pub fn cut(&mut self, step: u64) {
+        self.marks.retain(|mark| mark.step <= step);
+    }
+
+    /// The snapshots, in order.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+}
