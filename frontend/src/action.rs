@@ -2,6 +2,7 @@
 
 use super::geometry::Scaling;
 use super::panes::Pane;
+use super::settings::Theme;
 use winit::keyboard::KeyCode;
 
 /// See the module.
@@ -39,6 +40,19 @@ pub enum Action {
     Power,
     /// The machine that ended, from its start.
     StartAgain,
+    /// Back to the start screen; asks first when a machine runs.
+    Close,
+    /// The same, when the person was asked.
+    CloseNow,
+    /// The dialog of the settings.
+    Settings,
+    /// Size of all that is not the guest's, in percent.
+    Zoom(u32),
+    Theme(Theme),
+    /// The menu bar by keyboard.
+    MenuBar,
+    /// The keyboard to what is beside the screen.
+    Focus,
     Screenshot,
     /// A snapshot, under a name that says where.
     Save,
@@ -85,11 +99,16 @@ const CHORDS: &[(KeyCode, &str, Action)] = &[
     (KeyCode::Digit1, "1", Action::Scale(Scaling::Integer)),
     (KeyCode::Digit2, "2", Action::Scale(Scaling::Aspect)),
     (KeyCode::Digit3, "3", Action::Scale(Scaling::Stretch)),
-    (KeyCode::KeyX, "X", Action::Mute),
+    (KeyCode::KeyZ, "Z", Action::Mute),
     (KeyCode::KeyT, "T", Action::OtherView),
     (KeyCode::KeyW, "W", Action::Pane(Pane::Snapshots)),
     (KeyCode::KeyG, "G", Action::Save),
     (KeyCode::KeyI, "I", Action::Pane(Pane::Statistics)),
+    (KeyCode::KeyX, "X", Action::Close),
+    (KeyCode::Comma, ",", Action::Settings),
+    (KeyCode::F10, "F10", Action::MenuBar),
+    (KeyCode::KeyK, "K", Action::Focus),
+    (KeyCode::Escape, "Esc", Action::Dismiss),
     (KeyCode::ArrowRight, "Right", Action::Step),
     (KeyCode::KeyQ, "Q", Action::Quit),
 ];

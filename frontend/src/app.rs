@@ -3,18 +3,23 @@
 use super::action::Action;
 use super::comparison::Comparison;
 use super::contents::Contents;
+use super::dialog::Dialog;
 use super::glance::{News, Slot};
-use super::keyboard::{HOST, Keyboard, Stroke};
+use super::keyboard::{HostKey, Keyboard, Stroke};
 use super::machine::{Ended, Plan};
 use super::mouse::Mouse;
+use super::opening::After;
 use super::panes::Pane;
 use super::panes::debugger::Question;
 use super::panes::snapshots::shelf::{Shelf, Told};
+use super::places::Places;
+use super::settings::{Keeper, Settings, Theme};
 use super::speed::Speed;
-use super::status::{State, title};
+use super::status::State;
 use super::terminal;
 use super::window::Surface;
 use super::wishes::Wishes;
+use amber_emu::cli::args::RunningArgs;
 use amber_emu::control::{Caller, Method};
 use anyhow::Result;
 use serde_json::Value;
@@ -25,7 +30,7 @@ use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalPosition;
 use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, MouseButton, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
-use winit::keyboard::PhysicalKey;
+use winit::keyboard::{KeyCode, PhysicalKey};
 use winit::platform::modifier_supplement::KeyEventExtModifierSupplement;
 use winit::window::WindowId;
 
@@ -67,47 +72,79 @@ pub enum About {
     Loaded,
     /// A snapshot was saved.
     Saved,
+    /// A disk came.
+    Plugged,
+    /// Whether a disk could come.
+    Room,
+}
+
+/// What the program begins with.
+pub enum First {
+    /// The start screen; how what is chosen there is to run.
+    Start(Box<RunningArgs>),
+    /// A machine, or why there is none.
+    Machine(Result<Box<Plan>>),
 }
 
 /// See the module.
 pub struct App {
-    proxy: EventLoopProxy<Event>,
-    /// What is to run, or why nothing is, until the window is open.
-    plan: Option<Result<Plan>>,
+    pub(super) proxy: EventLoopProxy<Event>,
+    /// What is to be shown first, until the window is open.
+    first: Option<First>,
+    /// How machines of the start screen run.
+    pub(super) running: RunningArgs,
+    pub(super) places: Places,
     /// What runs, or ran.
-    started: Option<Plan>,
-    surface: Option<Surface>,
-    contents: Contents,
-    slot: Arc<Slot>,
-    caller: Option<Caller>,
-    keyboard: Keyboard,
+    pub(super) started: Option<Plan>,
+    /// It was chosen at the start screen.
+    pub(super) opened: bool,
+    pub(super) after: After,
+    pub(super) surface: Option<Surface>,
+    pub(super) contents: Contents,
+    pub(super) slot: Arc<Slot>,
+    pub(super) caller: Option<Caller>,
+    pub(super) keyboard: Keyboard,
+    pub(super) keeper: Keeper,
+    /// When the settings are to be written.
+    pub(super) keep_at: Option<Instant>,
+    /// What of the settings the window has.
+    pub(super) look: Option<(Theme, u32, HostKey)>,
     mouse: Mouse,
     cursor: PhysicalPosition<f64>,
     /// The pointer the guest has is locked in place.
     locked: bool,
     drawn: Instant,
     draw_at: Option<Instant>,
-    leaving: bool,
-    /// The machine is to start again when it has ended.
-    again: bool,
-    speed: Speed,
+    pub(super) leaving: bool,
+    pub(super) speed: Speed,
     /// Why there is no window, or the machine could not run.
     pub failed: Option<String>,
 }
 
 impl App {
-    pub fn new(proxy: EventLoopProxy<Event>, plan: Result<Plan>) -> Self {
-        let waker = proxy.clone();
-        // A window that is gone hears nothing.
-        let slot = Slot::new(move || drop(waker.send_event(Event::News)));
-        let (name, serial) =
-            plan.as_ref().map_or(("no machine".to_owned(), false), |plan| (plan.name.clone(), plan.serial));
+    pub fn new(proxy: EventLoopProxy<Event>, first: First, places: Places) -> Self {
+        let slot = Slot::waking(&proxy);
+        let (settings, sentence) = Settings::read(&places.settings);
+        let running = match &first {
+            First::Start(running) => (**running).clone(),
+            First::Machine(plan) => plan.as_ref().map(|plan| plan.running().clone()).unwrap_or_default(),
+        };
+        let mut contents = Contents::new("no machine".to_owned(), false);
+        contents.take_settings(settings.clone());
+        contents.notice = sentence;
         Self {
             proxy,
-            plan: Some(plan),
+            first: Some(first),
+            running,
+            keeper: Keeper::new(places.settings.clone(), settings),
+            places,
             started: None,
+            opened: false,
+            after: After::Nothing,
+            keep_at: None,
+            look: None,
             surface: None,
-            contents: Contents::new(name, serial),
+            contents,
             slot,
             caller: None,
             keyboard: Keyboard::default(),
@@ -117,13 +154,12 @@ impl App {
             drawn: Instant::now(),
             draw_at: None,
             leaving: false,
-            again: false,
             speed: Speed::default(),
             failed: None,
         }
     }
 
-    fn start(&mut self, plan: Result<Plan>) {
+    pub(super) fn start(&mut self, plan: Result<Plan>) {
         let proxy = self.proxy.clone();
         let ended = move |ended| drop(proxy.send_event(Event::Ended(ended)));
         self.started = plan.as_ref().ok().cloned();
@@ -153,21 +189,19 @@ impl App {
     }
 
     /// Runs the machine that ended from its start.
-    fn start_again(&mut self) {
+    pub(super) fn start_again(&mut self) {
         if self.contents.glance.ended && self.caller.is_some() {
-            self.again = true;
+            self.after = After::Again;
             return self.ask(Method::Quit, About::Nothing);
         }
         let Some(plan) = self.started.clone().filter(|_| self.contents.state == State::Ended) else { return };
-        self.speed = Speed::default();
-        self.contents.forget_machine();
-        self.failed = None;
-        self.set_title();
-        self.start(Ok(plan));
+        let opened = self.opened;
+        self.run(Ok(plan));
+        self.opened = opened;
     }
 
     /// Asks the machine. What it refuses is shown as a sentence.
-    fn ask(&self, method: Method, about: About) {
+    pub(super) fn ask(&self, method: Method, about: About) {
         let Some(caller) = &self.caller else { return };
         let proxy = self.proxy.clone();
         caller.ask(method, move |outcome| {
@@ -181,17 +215,17 @@ impl App {
         self.ask(Method::Key { keys }, About::Nothing);
     }
 
-    fn draw_soon(&mut self) {
+    pub(super) fn draw_soon(&mut self) {
         let at = (self.drawn + FRAME).max(Instant::now());
         self.draw_at = Some(self.draw_at.map_or(at, |other| other.min(at)));
     }
 
-    fn notice(&mut self, sentence: String) {
+    pub(super) fn notice(&mut self, sentence: String) {
         self.contents.notice = Some(sentence);
         self.draw_soon();
     }
 
-    fn take_news(&mut self) {
+    pub(super) fn take_news(&mut self) {
         let News { picture, glance, serial, ended } = self.slot.take();
         if let Some(picture) = picture {
             self.contents.show(picture);
@@ -221,9 +255,9 @@ impl App {
         }
     }
 
-    fn set_title(&self) {
+    pub(super) fn set_title(&self) {
         if let Some(surface) = &self.surface {
-            surface.window.set_title(&title(&self.contents.name, self.contents.word()));
+            surface.window.set_title(&self.contents.title());
         }
     }
 
@@ -232,6 +266,7 @@ impl App {
             self.contents.panes.snapshots.saved();
         }
         match (about, outcome) {
+            (About::Room, outcome) => self.hear_room(outcome),
             (About::History | About::Rewound, outcome) => {
                 if let Some(sentence) = self.contents.timeline.hear(about, outcome) {
                     self.notice(sentence);
@@ -247,6 +282,10 @@ impl App {
                 let file = answer["file"].as_str().unwrap_or_default().to_owned();
                 self.notice(format!("The screen was written to {file}."));
             }
+            (About::Plugged, Ok(answer)) => {
+                let id = answer["id"].as_str().unwrap_or("The disk").to_owned();
+                self.notice(format!("{id} is plugged in."));
+            }
             (About::Nothing, Ok(_)) => {}
             (about, Ok(answer)) => {
                 self.contents.panes.hear(about, &answer);
@@ -255,7 +294,7 @@ impl App {
         }
     }
 
-    fn ended(&mut self, ended: Ended) {
+    pub(super) fn ended(&mut self, ended: Ended) {
         self.take_news();
         self.caller = None;
         self.contents.panes.snapshots.machine_ended();
@@ -305,11 +344,12 @@ impl App {
 
     fn screenshot(&self) {
         let name = format!("amber-{}-{}.png", self.contents.name, self.contents.glance.step);
-        let file = std::env::current_dir().unwrap_or_default().join(name);
+        let folder = self.contents.settings.screenshots.clone();
+        let file = folder.unwrap_or_else(|| std::env::current_dir().unwrap_or_default()).join(name);
         self.ask(Method::Screenshot { file }, About::Screenshot);
     }
 
-    fn act(&mut self, action: Action, event_loop: &ActiveEventLoop) {
+    pub(super) fn act(&mut self, action: Action, event_loop: &ActiveEventLoop) {
         let paused = self.contents.state == State::Paused;
         match action {
             Action::Pause => self.ask(if paused { Method::Resume } else { Method::Pause }, About::Nothing),
@@ -342,6 +382,13 @@ impl App {
             Action::Paste => self.paste(),
             Action::CopyText => self.copy_text(),
             Action::FullScreen => self.full_screen(),
+            Action::Close => self.close(false),
+            Action::CloseNow => self.close(true),
+            Action::Settings => self.show_settings(),
+            Action::Zoom(zoom) => self.contents.settings.zoom = zoom,
+            Action::Theme(theme) => self.contents.settings.theme = theme,
+            Action::MenuBar => self.show_menu_bar(),
+            Action::Focus => self.surface.iter().for_each(Surface::focus_next),
             Action::Scale(scaling) => self.contents.scaling = scaling,
             Action::OtherView => self.other_view(),
             Action::Pane(pane) => self.toggle_pane(pane),
@@ -361,6 +408,19 @@ impl App {
         }
     }
 
+    fn show_settings(&mut self) {
+        self.give_mouse_back();
+        self.release_keys();
+        self.contents.dialog = Some(Dialog::Preferences(Box::default()));
+    }
+
+    /// The keyboard to the menu bar.
+    fn show_menu_bar(&mut self) {
+        self.give_mouse_back();
+        self.release_keys();
+        self.contents.bar.open();
+    }
+
     fn full_screen(&mut self) {
         let Some(surface) = &self.surface else { return };
         self.contents.full_screen = !surface.is_full_screen();
@@ -374,16 +434,16 @@ impl App {
     }
 
     fn toggle_pane(&mut self, pane: Pane) {
-        let shown = &mut self.contents.panes.shown;
-        let from = shown.map_or(0.0, Pane::width);
-        *shown = (*shown != Some(pane)).then_some(pane);
-        let to = shown.map_or(0.0, Pane::width);
+        let panes = &mut self.contents.panes;
+        let from = panes.shown.map_or(0.0, |pane| panes.width(pane));
+        panes.shown = (panes.shown != Some(pane)).then_some(pane);
+        let to = panes.shown.map_or(0.0, |pane| panes.width(pane));
         if let Some(surface) = &self.surface {
             surface.widen(to - from);
         }
     }
 
-    fn release_keys(&mut self) {
+    pub(super) fn release_keys(&mut self) {
         if let Some(keys) = self.keyboard.release_all() {
             self.keys(keys);
         }
@@ -407,7 +467,7 @@ impl App {
         self.draw_soon();
     }
 
-    fn give_mouse_back(&mut self) {
+    pub(super) fn give_mouse_back(&mut self) {
         if !std::mem::take(&mut self.contents.grabbed) {
             return;
         }
@@ -487,8 +547,13 @@ impl App {
     fn key(&mut self, event: &KeyEvent, event_loop: &ActiveEventLoop) -> bool {
         let PhysicalKey::Code(code) = event.physical_key else { return false };
         let pressed = event.state == ElementState::Pressed;
-        let in_menu = self.contents.menu_is_open || self.surface.as_ref().is_some_and(Surface::wants_keys);
-        let for_host = code == HOST || self.keyboard.holds_host();
+        let in_menu = self.contents.has_keys() || self.surface.as_ref().is_some_and(Surface::wants_keys);
+        let for_host = self.keyboard.is_host(code) || self.keyboard.holds_host();
+        let opens_bar = code == KeyCode::F10 && self.contents.start.is_some();
+        if opens_bar && pressed && !for_host {
+            self.act(Action::MenuBar, event_loop);
+            return true;
+        }
         if in_menu && pressed && !for_host {
             return false;
         }
@@ -508,7 +573,8 @@ impl App {
             Stroke::Action(action) => self.act(action, event_loop),
             Stroke::Nothing => {}
         }
-        true
+        // What it was told of a key's going down it is told of its going up.
+        pressed || !in_menu || for_host
     }
 
     fn draw(&mut self, event_loop: &ActiveEventLoop) {
@@ -521,12 +587,8 @@ impl App {
         contents.refresh(&mut wishes);
         self.drawn = Instant::now();
         self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
-        for (method, about) in wishes.asks {
-            self.ask(method, about);
-        }
-        for action in wishes.actions {
-            self.act(action, event_loop);
-        }
+        self.grant(wishes, event_loop);
+        self.follow_settings();
     }
 
     fn focus_lost(&mut self) {
@@ -541,8 +603,8 @@ impl App {
 
 impl ApplicationHandler<Event> for App {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
-        let Some(plan) = self.plan.take() else { return };
-        match Surface::open(event_loop, &title(&self.contents.name, self.contents.word())) {
+        let Some(first) = self.first.take() else { return };
+        match Surface::open(event_loop, &self.contents.title(), self.contents.settings.window) {
             Ok(surface) => self.surface = Some(surface),
             Err(error) => {
                 self.failed = Some(format!("{error:#}"));
@@ -550,7 +612,14 @@ impl ApplicationHandler<Event> for App {
                 return event_loop.exit();
             }
         }
-        self.start(plan);
+        self.follow_settings();
+        let notice = self.contents.notice.take();
+        match first {
+            First::Start(_) => self.show_start(),
+            First::Machine(plan) => self.run(plan.map(|plan| *plan)),
+        }
+        // A machine that cannot be is more urgent than settings that are not understood.
+        self.contents.notice = self.contents.notice.take().or(notice);
         self.draw_soon();
     }
 
@@ -559,18 +628,7 @@ impl ApplicationHandler<Event> for App {
             Event::News => self.take_news(),
             Event::Answered(about, outcome) => self.answered(about, outcome),
             Event::Shelf(told) => self.told(told),
-            Event::Ended(ended) => {
-                let again = std::mem::take(&mut self.again);
-                let leaves = self.leaving || ended.asked && !again;
-                self.ended(ended);
-                if again && !leaves {
-                    self.contents.glance.ended = false;
-                    return self.start_again();
-                }
-                if leaves {
-                    event_loop.exit();
-                }
-            }
+            Event::Ended(ended) => self.machine_ended(ended, event_loop),
         }
     }
 
@@ -581,6 +639,23 @@ impl ApplicationHandler<Event> for App {
             WindowEvent::Focused(false) => {
                 self.focus_lost();
                 false
+            }
+            WindowEvent::Resized(_) => {
+                self.note_placement(None);
+                false
+            }
+            WindowEvent::Moved(at) => {
+                self.note_placement(Some((at.x, at.y)));
+                false
+            }
+            WindowEvent::HoveredFile(_) | WindowEvent::HoveredFileCancelled => {
+                self.contents.hovered = matches!(event, WindowEvent::HoveredFile(_));
+                self.draw_soon();
+                true
+            }
+            WindowEvent::DroppedFile(file) => {
+                self.dropped(file);
+                true
             }
             WindowEvent::KeyboardInput { event, is_synthetic, .. } => {
                 // Keys that were down when the window got the keyboard were meant for another.
@@ -603,15 +678,22 @@ impl ApplicationHandler<Event> for App {
         }
     }
 
+    fn exiting(&mut self, _: &ActiveEventLoop) {
+        self.keep_settings();
+    }
+
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
         self.report_mouse();
+        if self.keep_at.is_some_and(|at| at <= Instant::now()) {
+            self.follow_settings();
+        }
         if self.draw_at.is_some_and(|at| at <= Instant::now()) {
             self.draw_at = None;
             if let Some(surface) = &self.surface {
                 surface.window.request_redraw();
             }
         }
-        let next = self.draw_at.into_iter().chain(self.mouse.report_at()).min();
+        let next = self.draw_at.into_iter().chain(self.mouse.report_at()).chain(self.keep_at).min();
         event_loop.set_control_flow(next.map_or(ControlFlow::Wait, ControlFlow::WaitUntil));
     }
 }

@@ -2,19 +2,21 @@
 
 use super::action::Action;
 use super::comparison::Comparison;
+use super::dialog::Dialog;
 use super::geometry::{Place, Scaling};
 use super::glance::Glance;
-use super::keyboard::HOST_NAME;
-use super::menu;
-use super::panes::{Panes, View};
+use super::menu::{self, Bar};
+use super::panes::{Pane, Panes, View};
 use super::scroll::Scroll;
-use super::status::{self, Meter, State, time};
+use super::settings::Settings;
+use super::start::Start;
+use super::status::{self, Meter, State, time, title};
 use super::timeline::Timeline;
 use super::wishes::Wishes;
 use egui::text::{LayoutJob, TextFormat};
 use egui::{
-    CentralPanel, Color32, ColorImage, FontId, Frame, ImageData, Panel, Pos2, Rect, RichText, ScrollArea,
-    TextureHandle, TextureOptions, Ui,
+    Align2, CentralPanel, Color32, ColorImage, FontId, Frame, Id, ImageData, LayerId, Order, Panel, Pos2,
+    Rect, RichText, ScrollArea, TextureHandle, TextureOptions, Ui,
 };
 use std::sync::Arc;
 
@@ -30,6 +32,13 @@ pub struct Contents {
     pub scroll: Scroll,
     pub timeline: Timeline,
     pub panes: Panes,
+    pub settings: Settings,
+    /// The start screen, while there is no machine.
+    pub start: Option<Start>,
+    pub dialog: Option<Dialog>,
+    pub bar: Bar,
+    /// A file is held over the window.
+    pub hovered: bool,
     /// It is in front of the screen.
     pub comparison: Option<Comparison>,
     /// The guest has the mouse.
@@ -60,6 +69,11 @@ impl Contents {
             scroll: Scroll::default(),
             timeline: Timeline::default(),
             panes: Panes::default(),
+            settings: Settings::default(),
+            start: None,
+            dialog: None,
+            bar: Bar::default(),
+            hovered: false,
             comparison: None,
             grabbed: false,
             full_screen: false,
@@ -78,7 +92,42 @@ impl Contents {
         let Self { scaling, serial, full_screen, .. } = *self;
         let name = std::mem::take(&mut self.name);
         let (panes, timeline) = (self.panes.for_another(), self.timeline.for_another());
-        *self = Self { scaling, full_screen, panes, timeline, ..Self::new(name, serial) };
+        let settings = std::mem::take(&mut self.settings);
+        let start = self.start.take();
+        *self = Self { scaling, full_screen, panes, timeline, settings, start, ..Self::new(name, serial) };
+    }
+
+    /// Has all as it was when the program ran last.
+    pub fn take_settings(&mut self, settings: Settings) {
+        self.scaling = settings.scaling;
+        self.panes.shown = Pane::ALL.into_iter().find(|pane| settings.pane.as_deref() == Some(pane.title()));
+        self.panes.widths.clone_from(&settings.pane_widths);
+        self.settings = settings;
+    }
+
+    /// Notes what is as it is to be the next time.
+    pub fn note_settings(&mut self) {
+        self.settings.scaling = self.scaling;
+        self.settings.pane = self.panes.shown.map(|pane| pane.title().to_owned());
+        self.settings.pane_widths.clone_from(&self.panes.widths);
+    }
+
+    /// The window's title.
+    pub fn title(&self) -> String {
+        match self.start {
+            Some(_) => "Amber - start screen".to_owned(),
+            None => title(&self.name, self.word(), self.settings.host_key),
+        }
+    }
+
+    /// Whether keys are for something that is in front of the machine.
+    pub fn has_keys(&self) -> bool {
+        self.menu_is_open || self.start.is_some()
+    }
+
+    /// What the screen shows.
+    pub fn picture(&self) -> Option<&ColorImage> {
+        self.screen.as_deref()
     }
 
     /// The machine shows another picture.
@@ -89,7 +138,10 @@ impl Contents {
     /// Draws it all.
     pub fn draw(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
         if !self.full_screen {
-            Panel::top("menu").show(ui, |ui| menu::draw(ui, self.shown(), &mut wishes.actions));
+            let shown = self.shown();
+            Panel::top("menu").show(ui, |ui| menu::draw(ui, shown, &mut self.bar, &mut wishes.actions));
+        }
+        if !self.full_screen && self.start.is_none() {
             Panel::bottom("status").show(ui, |ui| self.status(ui));
             let view = self.view();
             if self.timeline.is_shown(view) {
@@ -106,18 +158,56 @@ impl Contents {
                 });
             });
         }
+        match &mut self.start {
+            Some(start) => start.draw(ui, &mut self.settings, wishes),
+            None => self.machine(ui, wishes),
+        }
+        self.in_front(ui, wishes);
+        self.menu_is_open = ui.ctx().any_popup_open()
+            || self.dialog.is_some()
+            || self.comparison.is_some()
+            || self.start.is_none() && self.panes.ask();
+    }
+
+    /// What is in front of all else.
+    fn in_front(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
+        if let Some(mut dialog) = self.dialog.take()
+            && !dialog.draw(ui, &self.name, &mut self.settings, wishes)
+        {
+            self.dialog = Some(dialog);
+        }
+        if self.hovered {
+            let painter = ui.ctx().layer_painter(LayerId::new(Order::Tooltip, Id::new("hovered")));
+            let (area, visuals) = (ui.ctx().content_rect(), ui.visuals());
+            painter.rect_filled(area, 0.0, visuals.window_fill.gamma_multiply(0.85));
+            let words = "Let go of it to see what can be done with it";
+            painter.text(
+                area.center(),
+                Align2::CENTER_CENTER,
+                words,
+                FontId::proportional(20.0),
+                visuals.strong_text_color(),
+            );
+        }
+    }
+
+    /// The machine, and what is beside it.
+    fn machine(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
         if !self.full_screen {
             self.panes.draw(ui, self.view(), wishes);
         }
         if self.comparison.is_some() {
             return self.compare(ui);
         }
-        let frame = Frame::NONE.fill(Color32::BLACK);
+        let frame = Frame::NONE.fill(match (self.serial, ui.visuals().dark_mode) {
+            (true, _) => ui.visuals().extreme_bg_color,
+            (false, true) => Color32::BLACK,
+            (false, false) => Color32::from_gray(190),
+        });
         CentralPanel::no_frame().frame(frame).show(ui, |ui| match self.serial {
             true => self.serial_port(ui),
             false => self.screen(ui),
         });
-        self.menu_is_open = ui.ctx().any_popup_open() || self.panes.ask();
     }
 
     fn compare(&mut self, ui: &mut Ui) {
@@ -128,7 +218,6 @@ impl Contents {
                 *comparison = None;
             }
         });
-        self.menu_is_open = true;
     }
 
     /// What the machine is doing, in a word.
@@ -144,7 +233,7 @@ impl Contents {
     }
 
     fn view(&self) -> View {
-        View { state: self.state, glance: self.glance }
+        View { state: self.state, glance: self.glance, host: self.settings.host_key }
     }
 
     fn shown(&self) -> menu::Shown {
@@ -152,8 +241,12 @@ impl Contents {
             speed: self.glance.speed,
             timeline: self.timeline.shown,
             paused: self.state == State::Paused,
-            runs: matches!(self.state, State::Running | State::Paused),
-            ended: self.state == State::Ended || self.glance.ended,
+            runs: self.start.is_none() && matches!(self.state, State::Running | State::Paused),
+            ended: self.start.is_none() && (self.state == State::Ended || self.glance.ended),
+            start: self.start.is_some(),
+            theme: self.settings.theme,
+            zoom: self.settings.zoom,
+            host: self.settings.host_key,
             scaling: self.scaling,
             serial: self.serial,
             full_screen: self.full_screen,
@@ -184,7 +277,7 @@ impl Contents {
     fn mouse_word(&self) -> String {
         match (self.serial, self.grabbed, self.glance.pointer) {
             (true, ..) => "keys go to the serial port".to_owned(),
-            (_, true, _) => format!("{HOST_NAME} releases the mouse"),
+            (_, true, _) => format!("{} releases the mouse", self.settings.host_key.name()),
             (_, _, true) => "the mouse points".to_owned(),
             _ => "a click gives the guest the mouse".to_owned(),
         }
@@ -193,10 +286,9 @@ impl Contents {
     fn serial_port(&mut self, ui: &mut Ui) {
         self.place = None;
         let (text, cursor) = self.scroll.terminal.text_with_cursor();
-        let plain =
-            TextFormat { font_id: FontId::monospace(14.0), color: Color32::LIGHT_GRAY, ..Default::default() };
-        let at_cursor =
-            TextFormat { color: Color32::BLACK, background: Color32::LIGHT_GRAY, ..plain.clone() };
+        let (ink, paper) = (ui.visuals().text_color(), ui.visuals().extreme_bg_color);
+        let plain = TextFormat { font_id: FontId::monospace(14.0), color: ink, ..Default::default() };
+        let at_cursor = TextFormat { color: paper, background: ink, ..plain.clone() };
         let after = cursor + text[cursor..].chars().next().map_or(0, char::len_utf8);
         let mut job = LayoutJob::default();
         job.wrap.max_width = f32::INFINITY;

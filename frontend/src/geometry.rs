@@ -1,9 +1,11 @@
 //! Where the machine's screen is in the window.
 
 use amber_devices::POINTER_MAX;
+use serde::{Deserialize, Serialize};
 
 /// How a picture fills an area.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scaling {
     /// By the largest whole number, so that each pixel is a square of the same size.
     #[default]

@@ -1,5 +1,6 @@
 //! What the window sees of the machine: the last of it, handed over without either waiting for the other.
 
+use super::app::Event;
 use super::scroll::Said;
 use amber_devices::display::Picture;
 use amber_emu::cli::onlooker::{Onlooker, Standing};
@@ -10,6 +11,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use winit::event_loop::EventLoopProxy;
 
 /// From one look to the next, at least: 60 times a second.
 const LOOK: Duration = Duration::from_micros(16_600);
@@ -79,6 +81,13 @@ impl Slot {
     /// A slot whose other end is woken by `wake`.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { waiting: Mutex::default(), said: AtomicU64::new(0), wake: Box::new(wake) })
+    }
+
+    /// A slot whose other end is the window.
+    pub fn waking(window: &EventLoopProxy<Event>) -> Arc<Self> {
+        let window = window.clone();
+        // A window that is gone hears nothing.
+        Self::new(move || drop(window.send_event(Event::News)))
     }
 
     fn lock(&self) -> MutexGuard<'_, (News, bool)> {

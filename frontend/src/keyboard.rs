@@ -1,13 +1,53 @@
-//! What the keyboard does: keys for the guest, and chords with the host key, the right Ctrl.
+//! What the keyboard does: keys for the guest, and chords with the host key.
 
 use super::action::{Action, chord};
 use super::keys;
+use serde::{Deserialize, Serialize};
 use winit::keyboard::KeyCode;
 
-/// The host key.
-pub const HOST: KeyCode = KeyCode::ControlRight;
-/// Its name, as the window shows it.
-pub const HOST_NAME: &str = "Right Ctrl";
+/// The host key: the one that is not the guest's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKey {
+    #[default]
+    RightCtrl,
+    RightAlt,
+    ScrollLock,
+    Menu,
+}
+
+impl HostKey {
+    pub const ALL: [Self; 4] = [Self::RightCtrl, Self::RightAlt, Self::ScrollLock, Self::Menu];
+
+    /// Its name, as the window shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RightCtrl => "Right Ctrl",
+            Self::RightAlt => "Right Alt",
+            Self::ScrollLock => "Scroll Lock",
+            Self::Menu => "Menu",
+        }
+    }
+
+    pub fn code(self) -> KeyCode {
+        match self {
+            Self::RightCtrl => KeyCode::ControlRight,
+            Self::RightAlt => KeyCode::AltRight,
+            Self::ScrollLock => KeyCode::ScrollLock,
+            Self::Menu => KeyCode::ContextMenu,
+        }
+    }
+
+    /// The word `amber ctl key` has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::RightCtrl => "ctrl-right",
+            Self::RightAlt => "alt-right",
+            Self::ScrollLock => "scroll-lock",
+            Self::Menu => "menu",
+        }
+    }
+}
 
 /// What a key that goes down or up comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,14 +67,28 @@ pub struct Keyboard {
     host: bool,
     /// The host key was held for a chord.
     chorded: bool,
+    /// The host key.
+    key: HostKey,
     /// The machine goes fast while the chord's keys are down.
     fast: bool,
 }
 
 impl Keyboard {
+    /// Another host key.
+    pub fn set_host_key(&mut self, key: HostKey) {
+        if self.key != key {
+            (self.key, self.host, self.chorded) = (key, false, false);
+        }
+    }
+
+    /// Whether this is the host key.
+    pub fn is_host(&self, code: KeyCode) -> bool {
+        code == self.key.code()
+    }
+
     /// A key goes down or up.
     pub fn key(&mut self, code: KeyCode, pressed: bool) -> Stroke {
-        if code == HOST {
+        if self.is_host(code) {
             return self.host(pressed);
         }
         match (pressed, keys::name(code)) {
@@ -97,6 +151,8 @@ impl Keyboard {
 mod tests {
     use super::*;
 
+    const HOST: KeyCode = KeyCode::ControlRight;
+
     fn guest(words: &str) -> Stroke {
         Stroke::Guest(words.to_owned())
     }
@@ -136,5 +192,21 @@ mod tests {
         assert_eq!(keyboard.release_all(), None);
         assert!(!keyboard.holds_host());
         assert_eq!(keyboard.key(KeyCode::Tab, false), Stroke::Nothing);
+    }
+
+    #[test]
+    fn another_key_can_be_the_host_key() {
+        for key in HostKey::ALL {
+            let mut keyboard = Keyboard::default();
+            keyboard.set_host_key(key);
+            assert_eq!(keys::name(key.code()), Some(key.word()), "the guest can be sent it");
+            assert_eq!(keyboard.key(key.code(), true), Stroke::Nothing);
+            assert_eq!(keyboard.key(KeyCode::KeyP, true), Stroke::Action(Action::Pause));
+            keyboard.key(key.code(), false);
+            let others = HostKey::ALL.into_iter().filter(|other| *other != key);
+            others.for_each(|other| {
+                assert_eq!(keyboard.key(other.code(), true), guest(&format!("{}:down", other.word())))
+            });
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::glance::{Eyes, Line, Slot};
 use super::sound::{Loudspeakers, Volume};
-use amber_emu::cli::args::RunArgs;
+use super::start::Opening;
+use amber_emu::cli::args::{RunArgs, RunningArgs};
 use amber_emu::cli::console::Console;
 use amber_emu::cli::onlooker::Standing;
 use amber_emu::cli::pace::Pacer;
@@ -13,7 +14,7 @@ use amber_emu::control::{Caller, Calls};
 use amber_emu::machine::Stop;
 use amber_emu::sound::Recording;
 use anyhow::{Result, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Host memory for a machine's past, bytes, unless it says otherwise.
@@ -51,6 +52,49 @@ impl Plan {
         let (name, serial) = describe(&config.guest()?);
         let name = args.file.as_deref().map_or(name, stem);
         Ok(Self { config, args, name, serial, volume: Arc::default() })
+    }
+
+    /// What the start screen asks for; the options for how it runs are those of the program.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn opening(opening: &Opening, running: &RunningArgs) -> Result<Self> {
+        let mut args = RunArgs { running: running.clone(), ..RunArgs::default() };
+        match opening {
+            Opening::Embedded(firmware) => args.guest.firmware = Some(*firmware),
+            Opening::Machine(file) => args.file = Some(file.clone()),
+            Opening::Archive(file) => args.guest.from = Some(file.display().to_string()),
+            Opening::Snapshot(name) => args.guest.from = Some(name.clone()),
+        }
+        Self::new(args)
+    }
+
+    /// How it is to run.
+    pub fn running(&self) -> &RunningArgs {
+        &self.args.running
+    }
+
+    /// The file of the machine, if it is of one: a MACHINE.toml, or a snapshot.
+    pub fn file(&self) -> Option<PathBuf> {
+        let archive = self.args.guest.from.as_ref().map(PathBuf::from);
+        let archive = archive.filter(|file| file.extension().is_some_and(|end| end == "amber"));
+        let file = archive.or_else(|| self.args.file.clone())?;
+        std::path::absolute(file).ok()
+    }
+
+    /// Whether nothing was asked for but what goes with any machine: how fast it runs, where its snapshots are, and who may
+    /// ask it.
+    pub fn is_blank(&self) -> bool {
+        let usual = MachineConfig::default();
+        let config = MachineConfig {
+            store: None,
+            control: None,
+            pace: None,
+            engine: usual.engine,
+            guest_checkpoints: usual.guest_checkpoints,
+            ..self.config.clone()
+        };
+        self.args.file.is_none() && config == usual
     }
 
     /// Runs the machine to its end in a thread of its own; `ended` is told how it ended. What is asked of it goes by the caller.
@@ -150,6 +194,7 @@ fn describe(guest: &Guest<'_>) -> (String, bool) {
         Guest::Rom(file) => (stem(file), false),
         Guest::Flat(image) => (stem(&image.file), false),
         Guest::Embedded(firmware) => (firmware.to_string(), true),
+        Guest::Snapshot(name) if name.ends_with(".amber") => (stem(Path::new(name)), false),
         Guest::Snapshot(name) => ((*name).to_owned(), false),
     }
 }

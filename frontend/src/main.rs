@@ -4,6 +4,7 @@ mod action;
 mod app;
 mod comparison;
 mod contents;
+mod dialog;
 mod geometry;
 mod glance;
 mod keyboard;
@@ -11,10 +12,16 @@ mod keys;
 mod machine;
 mod menu;
 mod mouse;
+mod opening;
 mod panes;
+mod places;
+mod preferences;
+mod recent;
 mod scroll;
+mod settings;
 mod sound;
 mod speed;
+mod start;
 mod status;
 mod terminal;
 mod thumbnail;
@@ -25,15 +32,20 @@ mod wishes;
 use amber_emu::cli::args::{RunArgs, sentence};
 use amber_emu::cli::run::exit;
 use anyhow::{Context, Result, anyhow};
-use app::{App, Event};
+use app::{App, Event, First};
 use clap::Parser;
 use machine::Plan;
+use places::Places;
+use std::path::PathBuf;
 use winit::event_loop::EventLoop;
 
-/// A machine in a window. Takes a MACHINE.toml and the options of `amber run`; without any, the built-in monitor runs.
+/// A machine in a window. Takes a MACHINE.toml and the options of `amber run`; without any, one chooses a machine there.
 #[derive(Parser)]
 #[command(name = "amber-desktop", version)]
 struct Desktop {
+    /// File of the settings, with folders for new machines and pictures beside it [default: in the user's own folders].
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -47,17 +59,26 @@ fn main() {
 }
 
 fn run() -> Result<i32> {
+    let mut settings = None;
     let plan = match Desktop::try_parse() {
         // Help and version need no window.
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => Err(anyhow!(sentence(&error))),
-        Ok(Desktop { run }) if run.dump_config => return amber_emu::cli::run::run(&run),
-        Ok(Desktop { run }) => Plan::new(run),
+        Ok(Desktop { run, .. }) if run.dump_config => return amber_emu::cli::run::run(&run),
+        Ok(Desktop { run, settings: file }) => {
+            settings = file;
+            Plan::new(run)
+        }
+    };
+    let places = Places::find(settings.as_deref())?;
+    let first = match plan {
+        Ok(plan) if plan.is_blank() => First::Start(Box::new(plan.running().clone())),
+        plan => First::Machine(plan.map(Box::new)),
     };
     let event_loop = EventLoop::<Event>::with_user_event()
         .build()
         .context("there is no window system; `amber run` runs machines without one")?;
-    let mut app = App::new(event_loop.create_proxy(), plan);
+    let mut app = App::new(event_loop.create_proxy(), first, places);
     event_loop.run_app(&mut app)?;
     Ok(if app.failed.is_some() { exit::BAD_INPUT } else { 0 })
 }

@@ -1,7 +1,7 @@
 //! The title and the status line: what runs, how far it is, and how fast.
 
 use super::glance::Glance;
-use super::keyboard::HOST_NAME;
+use super::keyboard::HostKey;
 use std::time::{Duration, Instant};
 
 /// What a speed is taken over.
@@ -37,8 +37,8 @@ pub fn word(state: State, glance: Glance) -> &'static str {
 }
 
 /// The window's title.
-pub fn title(name: &str, word: &str) -> String {
-    format!("Amber - {name} - {word} - {HOST_NAME} releases the mouse")
+pub fn title(name: &str, word: &str, host: HostKey) -> String {
+    format!("Amber - {name} - {word} - {} releases the mouse", host.name())
 }
 
 /// The speed that is asked for.
@@ -97,8 +97,8 @@ mod tests {
         assert_eq!(time(59_999_999_999), "59.999 s");
         assert_eq!(time(3_723_004_000_000), "1:02:03.004");
         assert_eq!(
-            title("monitor", State::Paused.word()),
-            "Amber - monitor - paused - Right Ctrl releases the mouse"
+            title("monitor", State::Paused.word(), HostKey::ScrollLock),
+            "Amber - monitor - paused - Scroll Lock releases the mouse"
         );
         let back = Glance { behind: true, ..Glance::default() };
         assert_eq!((word(State::Paused, back), word(State::Running, back)), ("rewinding", "running"));

@@ -1,7 +1,8 @@
 //! The window: made, drawn by egui on whatever graphics there are, and asked for the pointer.
 
+use super::settings::{Placement, Settings, Theme};
 use anyhow::{Context as _, Result};
-use egui::{Context, Ui, ViewportId};
+use egui::{Context, FocusDirection, FontId, Stroke, TextStyle, ThemePreference, Ui, ViewportId};
 use egui_wgpu::winit::Painter;
 use egui_wgpu::{RendererOptions, SurfaceConfig, WgpuConfiguration, WgpuSetup};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use winit::dpi::{LogicalSize, PhysicalPosition, PhysicalSize};
 use winit::event::WindowEvent;
 use winit::event_loop::ActiveEventLoop;
-use winit::window::{CursorGrabMode, Fullscreen, Window};
+use winit::window::{self, CursorGrabMode, Fullscreen, Window};
 
 /// Room for 640 x 480 with the bars around it, and for 720 x 400.
 const SIZE: LogicalSize<u32> = LogicalSize::new(800, 560);
@@ -28,15 +29,27 @@ impl Surface {
     ///
     /// # Errors
     /// When there is no window system, or nothing draws for it.
-    pub fn open(event_loop: &ActiveEventLoop, title: &str) -> Result<Self> {
-        let attributes = Window::default_attributes()
+    pub fn open(event_loop: &ActiveEventLoop, title: &str, place: Placement) -> Result<Self> {
+        let size = place.size.map_or(SIZE, |(width, height)| LogicalSize::new(width, height));
+        let mut attributes = Window::default_attributes()
             .with_title(title)
-            .with_inner_size(SIZE)
+            .with_inner_size(size)
+            .with_maximized(place.maximised)
             .with_min_inner_size(SMALLEST);
+        if let Some((x, y)) = place.position.filter(|at| is_on_a_monitor(event_loop, *at)) {
+            attributes = attributes.with_position(PhysicalPosition::new(x, y));
+        }
         let window = Arc::new(event_loop.create_window(attributes).context("no window can be opened")?);
         let egui = Context::default();
         // Ctrl and plus are the guest's.
         egui.options_mut(|options| options.zoom_with_keyboard = false);
+        egui.all_styles_mut(|style| {
+            // What has the keyboard is to be seen at once.
+            let colour = style.visuals.selection.stroke.color;
+            style.visuals.widgets.active.bg_stroke = Stroke::new(2.0, colour);
+            style.visuals.widgets.active.weak_bg_fill = style.visuals.widgets.hovered.weak_bg_fill;
+            style.text_styles.insert(TextStyle::Small, FontId::proportional(11.5));
+        });
         let painter = pollster::block_on(painter(event_loop, &egui, &window))?;
         let state = egui_winit::State::new(
             egui.clone(),
@@ -47,6 +60,34 @@ impl Surface {
             painter.max_texture_side(),
         );
         Ok(Self { window, egui, state, painter })
+    }
+
+    /// Colours and size of what is not the guest's.
+    pub fn set_look(&self, settings: &Settings) {
+        let (own, frame) = match settings.theme {
+            Theme::System => (ThemePreference::System, None),
+            Theme::Light => (ThemePreference::Light, Some(window::Theme::Light)),
+            Theme::Dark => (ThemePreference::Dark, Some(window::Theme::Dark)),
+        };
+        self.egui.set_theme(own);
+        self.window.set_theme(frame);
+        self.egui.set_zoom_factor(settings.zoom as f32 / 100.0);
+    }
+
+    /// Where the window is now, with its position if that was told; what it was before it was made to fill the screen.
+    pub fn placement(&self, at: Option<(i32, i32)>, before: Placement) -> Placement {
+        let maximised = self.window.is_maximized();
+        if maximised || self.is_full_screen() {
+            return Placement { maximised, ..before };
+        }
+        let size: LogicalSize<u32> = self.window.inner_size().to_logical(self.window.scale_factor());
+        let asked = || self.window.outer_position().ok().map(|at| (at.x, at.y));
+        Placement { size: Some((size.width, size.height)), position: at.or_else(asked), maximised }
+    }
+
+    /// Gives the keyboard to the next thing in the window.
+    pub fn focus_next(&self) {
+        self.egui.memory_mut(|memory| memory.move_focus(FocusDirection::Next));
     }
 
     /// An event of the window, for what egui draws. Whether it must be drawn again.
@@ -116,7 +157,7 @@ impl Surface {
         }
         let size = self.window.inner_size();
         let most = self.window.current_monitor().map_or(u32::MAX, |monitor| monitor.size().width);
-        let by = f64::from(points) * self.window.scale_factor();
+        let by = f64::from(points * self.egui.pixels_per_point());
         let width = (f64::from(size.width) + by).round().clamp(0.0, f64::from(most)) as u32;
         // What became of it is told by an event.
         let _ = self.window.request_inner_size(PhysicalSize::new(width, size.height));
@@ -144,6 +185,15 @@ impl Surface {
     pub fn set_full_screen(&self, full: bool) {
         self.window.set_fullscreen(full.then_some(Fullscreen::Borderless(None)));
     }
+}
+
+/// Whether a window there can be seen. A monitor may have gone.
+fn is_on_a_monitor(event_loop: &ActiveEventLoop, (x, y): (i32, i32)) -> bool {
+    event_loop.available_monitors().any(|monitor| {
+        let (at, size) = (monitor.position(), monitor.size());
+        let within = |place: i32, from: i32, length: u32| (from..from + length as i32 - 100).contains(&place);
+        within(x, at.x, size.width) && within(y, at.y, size.height)
+    })
 }
 
 /// What draws in the window: Vulkan, Metal, Direct3D or GL, in hardware or not.

@@ -2,7 +2,9 @@
 
 use super::action::Action;
 use super::app::About;
+use super::start::Opening;
 use amber_emu::control::Method;
+use std::path::PathBuf;
 
 /// See the module.
 #[derive(Default)]
@@ -12,6 +14,14 @@ pub struct Wishes {
     pub asks: Vec<(Method, About)>,
     /// A pane is to ask again for what it shows.
     pub again: bool,
+    /// Machines that are to run.
+    pub openings: Vec<Opening>,
+    /// Machines that were made, and are to run another time.
+    pub saved: Vec<PathBuf>,
+    /// Files to open in place of the machine that runs.
+    pub drops: Vec<PathBuf>,
+    /// For the person.
+    pub sentences: Vec<String>,
 }
 
 impl Wishes {
@@ -27,9 +37,24 @@ impl Wishes {
         self.again = true;
     }
 
+    pub fn open(&mut self, opening: Opening) {
+        self.openings.push(opening);
+    }
+
+    pub fn saved(&mut self, file: PathBuf) {
+        self.saved.push(file);
+    }
+
+    pub fn drop_in(&mut self, file: PathBuf) {
+        self.drops.push(file);
+    }
+
+    pub fn say(&mut self, sentence: String) {
+        self.sentences.push(sentence);
+    }
+
     /// Only the last pass of a drawing counts.
     pub fn clear(&mut self) {
-        self.actions.clear();
-        self.asks.clear();
+        *self = Self::default();
     }
 }

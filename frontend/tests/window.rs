@@ -2,6 +2,7 @@
 
 mod debugger;
 mod desktop;
+mod start;
 
 use desktop::display::{await_screen, display, screen_size};
 use desktop::{Desktop, HOST, await_some, missing, replays};

@@ -7,7 +7,7 @@ use crate::config::{DiskChoice, Mac, MemorySize, NetChoice};
 use crate::control::{Call, Method};
 use crate::disk::{Access, Base, Purpose};
 use crate::machine::{DiskImage, Machine, NicSpec, PlacedDisk, Plug, PlugError};
-use amber_devices::{ADAPTER_SLOT, Part, PartState, disk_slot};
+use amber_devices::{ADAPTER_SLOT, DISKS_MAX, Part, PartState, disk_slot};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
@@ -157,7 +157,9 @@ impl Session<'_> {
     }
 
     pub(super) fn devices(&self) -> Value {
-        let Some(functions) = &self.machine.hotplug().functions else { return json!({ "devices": [] }) };
+        let Some(functions) = &self.machine.hotplug().functions else {
+            return json!({ "devices": [], "takes-no-disk": PlugError::NoFunctions.to_string() });
+        };
         let nic = self.pluggable_nic().map(|NicSpec { model, mac }| {
             (ADAPTER_SLOT, json!({ "id": NIC, "model": model, "mac": Mac(*mac).to_string() }))
         });
@@ -174,7 +176,11 @@ impl Session<'_> {
             what["removal-asked"] = json!(state.removing);
             what
         });
-        json!({ "devices": list.collect::<Vec<_>>() })
+        let mut answer = json!({ "devices": list.collect::<Vec<_>>() });
+        if self.machine.placed_disks().len() >= DISKS_MAX {
+            answer["takes-no-disk"] = json!(PlugError::SlotsTaken.to_string());
+        }
+        answer
     }
 
     /// The network adapter, if it can go.

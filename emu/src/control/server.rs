@@ -6,13 +6,16 @@ use super::{Answer, Caller, Request};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest line that is read.
 const MAX_LINE: u64 = 1 << 20;
 
-/// A socket that is listened to. It is removed with this value.
+/// A socket that is listened to. It is removed with this value, and who listened ends.
 pub struct Server {
     path: PathBuf,
+    closed: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -26,18 +29,26 @@ impl Server {
             std::fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
+        let closed = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&closed);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                if over.load(Ordering::Acquire) {
+                    return;
+                }
                 let caller = caller.clone();
                 std::thread::spawn(move || serve(&stream, &caller));
             }
         });
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), closed })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+        // Wakes who listens. A socket that somebody removed wakes nobody.
+        drop(UnixStream::connect(&self.path));
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -6,6 +6,7 @@ mod statistics;
 
 use super::app::About;
 use super::glance::Glance;
+use super::keyboard::HostKey;
 use super::status::State;
 use super::wishes::Wishes;
 use amber_emu::control::Method;
@@ -14,6 +15,7 @@ use egui::{Panel, Ui};
 use serde_json::Value;
 use snapshots::Snapshots;
 use statistics::Statistics;
+use std::collections::BTreeMap;
 
 /// Which pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ impl Pane {
 pub struct View {
     pub state: State,
     pub glance: Glance,
+    /// The key whose chords do what menus do.
+    pub host: HostKey,
 }
 
 impl View {
@@ -63,6 +67,8 @@ impl View {
 pub struct Panes {
     pub shown: Option<Pane>,
     debugger: Debugger,
+    /// Points each has by its title, where a person chose.
+    pub widths: BTreeMap<String, f32>,
     pub snapshots: Snapshots,
     statistics: Statistics,
 }
@@ -70,17 +76,28 @@ pub struct Panes {
 impl Panes {
     /// The panes for another machine: what is shown stays.
     pub fn for_another(&self) -> Self {
-        Self { shown: self.shown, ..Self::default() }
+        Self { shown: self.shown, widths: self.widths.clone(), ..Self::default() }
+    }
+
+    /// Points of a pane.
+    pub fn width(&self, pane: Pane) -> f32 {
+        self.widths.get(pane.title()).copied().unwrap_or_else(|| pane.width())
     }
 
     /// Draws the one that is shown.
     pub fn draw(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
         let Some(pane) = self.shown else { return };
-        Panel::right(pane.title()).resizable(true).default_size(pane.width()).show(ui, |ui| match pane {
-            Pane::Debugger => self.debugger.draw(ui, view, wishes),
-            Pane::Snapshots => self.snapshots.draw(ui, view, wishes),
-            Pane::Statistics => self.statistics.draw(ui, view, wishes),
-        });
+        let width = self.width(pane);
+        let panel =
+            Panel::right(pane.title()).resizable(true).default_size(width).show(ui, |ui| match pane {
+                Pane::Debugger => self.debugger.draw(ui, view, wishes),
+                Pane::Snapshots => self.snapshots.draw(ui, view, wishes),
+                Pane::Statistics => self.statistics.draw(ui, view, wishes),
+            });
+        let drawn = panel.response.rect.width().round();
+        if (drawn - width.round()).abs() > 1.0 {
+            self.widths.insert(pane.title().to_owned(), drawn);
+        }
     }
 
     /// Whether one of them asks the person something.

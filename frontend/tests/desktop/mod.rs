@@ -8,6 +8,7 @@ use amber_tests::program::{Scratch, amber, run};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How long anything may take.
@@ -128,24 +129,25 @@ pub struct Desktop {
     pub server: Server,
     child: Child,
     window: String,
-    pub scratch: Scratch,
+    pub scratch: Rc<Scratch>,
 }
 
 impl Desktop {
     /// Starts it, with a control socket; `None` with a sentence on standard error where nothing draws.
     pub fn start(name: &str, args: &[&str]) -> Option<Self> {
-        Self::start_in(name, args, &[])
+        Self::start_in(Rc::new(Scratch::new(&format!("desktop-{name}"))), args, &[])
     }
 
-    /// The same, with variables of the environment.
-    pub fn start_in(name: &str, args: &[&str], environment: &[(&str, String)]) -> Option<Self> {
+    /// Starts it in a folder, whose settings and snapshots it has, with variables of the environment.
+    pub fn start_in(scratch: Rc<Scratch>, args: &[&str], environment: &[(&str, String)]) -> Option<Self> {
         // Built before anything waits for it.
         amber();
-        let scratch = Scratch::new(&format!("desktop-{name}"));
         let server = Server::start();
         let mut child = Command::new(env!("CARGO_BIN_EXE_amber-desktop"))
+            .args(["--settings", "settings.toml"])
             .args(args)
             .current_dir(&scratch.0)
+            .env("AMBER_STORE", scratch.0.join("store"))
             .env("DISPLAY", &server.display)
             .env_remove("WAYLAND_DISPLAY")
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -192,6 +194,39 @@ impl Desktop {
 
     pub fn await_title(&self, word: &str) {
         await_some(word, || Some(self.title()).filter(|title| title.contains(word)));
+    }
+
+    /// Names of its threads.
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let name = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.ok()?.path().join("comm")).ok().map(|name| name.trim().to_owned())
+        };
+        tasks.filter_map(name).collect()
+    }
+
+    /// Width and height of the window, and where it is.
+    pub fn place(&self) -> [i32; 4] {
+        let said = self
+            .server
+            .tool("xdotool", &["getwindowgeometry", "--shell", &self.window])
+            .expect("it is there");
+        ["WIDTH=", "HEIGHT=", "X=", "Y="].map(|key| {
+            let value = said.lines().find_map(|line| line.strip_prefix(key)).expect("xdotool says it");
+            value.parse().expect("a number")
+        })
+    }
+
+    /// Makes the window another size, and puts it elsewhere.
+    pub fn put(&self, [width, height, x, y]: [i32; 4]) {
+        let [width, height, x, y] = [width, height, x, y].map(|number| number.to_string());
+        self.xdotool(&["windowsize", "--sync", &self.window, &width, &height]);
+        self.xdotool(&["windowmove", "--sync", &self.window, &x, &y]);
+    }
+
+    /// Types text.
+    pub fn write(&self, text: &str) {
+        self.xdotool(&["type", "--delay", "30", text]);
     }
 
     /// What the window shows.

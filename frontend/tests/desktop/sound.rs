@@ -4,6 +4,7 @@ use super::{Desktop, missing};
 use amber_tests::program::Scratch;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -98,12 +99,14 @@ fn a_tone_is_heard_without_a_gap_while_another_program_burns_a_core() {
         return eprintln!("{sentence}");
     }
     let seconds = std::env::var("AMBER_SOUND_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let scratch = Scratch::new("desktop-sound");
+    let scratch = Rc::new(Scratch::new("desktop-sound"));
     let _server = SoundServer::start(&scratch.0);
     let image = scratch.file("tone.bin", &TONE);
     let flat = format!("{}@0x100000", image.display());
     let args = ["--flat", &flat, "--audio", "cpal", "--log", "sound", "--control", "socket"];
-    let Some(desktop) = Desktop::start_in("sound", &args, &environment(&scratch.0)) else { return };
+    let Some(desktop) = Desktop::start_in(Rc::clone(&scratch), &args, &environment(&scratch.0)) else {
+        return;
+    };
     desktop.await_title("running");
     std::thread::sleep(Duration::from_secs(2));
     let burner = Burner::start();

@@ -4,7 +4,7 @@ use super::super::View;
 use super::{Debugger, Question, Tab, look};
 use crate::action::{Action, chord_name};
 use crate::app::About;
-use crate::keyboard::HOST_NAME;
+use crate::keyboard::HostKey;
 use crate::status::State;
 use crate::wishes::Wishes;
 use amber_emu::control::{Method, Place};
@@ -16,10 +16,10 @@ impl Debugger {
         let runs = paused || view.state == State::Running;
         ui.horizontal_wrapped(|ui| {
             let go = if paused { "▶ Run" } else { "⏸ Pause" };
-            button(ui, runs, go, Action::Pause, wishes);
-            button(ui, paused, "Step", Action::Step, wishes);
-            button(ui, paused, "Over", Action::StepOver, wishes);
-            button(ui, paused, "Out", Action::StepOut, wishes);
+            button(ui, view.host, runs, go, Action::Pause, wishes);
+            button(ui, view.host, paused, "Step", Action::Step, wishes);
+            button(ui, view.host, paused, "Over", Action::StepOver, wishes);
+            button(ui, view.host, paused, "Out", Action::StepOut, wishes);
             let cursor = self.code.cursor().filter(|_| paused);
             let to = ui.add_enabled(cursor.is_some(), Button::new("To cursor"));
             let to = to.on_hover_text("Run to the line that is chosen (C)");
@@ -64,10 +64,10 @@ impl Debugger {
     }
 }
 
-fn button(ui: &mut Ui, enabled: bool, name: &str, action: Action, wishes: &mut Wishes) {
+fn button(ui: &mut Ui, host: HostKey, enabled: bool, name: &str, action: Action, wishes: &mut Wishes) {
     let response = ui.add_enabled(enabled, Button::new(name));
     let response = match chord_name(action) {
-        Some(key) => response.on_hover_text(format!("{HOST_NAME}+{key}")),
+        Some(key) => response.on_hover_text(format!("{}+{key}", host.name())),
         None => response,
     };
     if response.clicked() {
