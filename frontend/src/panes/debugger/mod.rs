@@ -192,7 +192,10 @@ impl Debugger {
             Question::Code => self.code.hear(answer),
             Question::Stack => {
                 self.stack.hear(answer);
-                self.stale |= self.memory.begin_at(number(&answer["values"][0]["address"]));
+                // That of a running machine is soon elsewhere.
+                let stands = self.asked.is_some_and(|(_, place)| place.is_some());
+                let top = number(&answer["values"][0]["address"]).filter(|_| stands);
+                self.stale |= self.memory.begin_at(top);
             }
             Question::Memory => self.memory.hear(answer),
             Question::Sections => self.stale |= self.devices.hear_sections(answer),
@@ -232,10 +235,9 @@ impl Debugger {
         if let Some(cpu) = stopped["cpu"].as_u64() {
             self.cpu = cpu as u32;
         }
-        let place = stopped["symbol"].as_str().or(stopped["address"].as_str()).unwrap_or_default();
         self.stopped = match stopped["why"].as_str() {
             Some(why @ ("breakpoint" | "watchpoint")) => {
-                Some(format!("{why} {}: {place}", stopped["id"].as_u64().unwrap_or_default()))
+                Some(format!("{why} {}", stopped["id"].as_u64().unwrap_or_default()))
             }
             _ => None,
         };

@@ -8,7 +8,7 @@ use crate::keyboard::HostKey;
 use crate::status::State;
 use crate::wishes::Wishes;
 use amber_emu::control::{Method, Place};
-use egui::{Button, ComboBox, RichText, Ui};
+use egui::{Button, ComboBox, Label, RichText, Ui};
 
 impl Debugger {
     pub(super) fn toolbar(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
@@ -37,7 +37,7 @@ impl Debugger {
             }
             if let Some(stopped) = self.stopped.as_ref().filter(|_| paused) {
                 ui.separator();
-                ui.label(RichText::new(stopped).color(look::breakpoint(ui, true)));
+                ui.add(Label::new(RichText::new(stopped).color(look::breakpoint(ui, true))).truncate());
             }
         });
     }
