@@ -9,7 +9,6 @@ mod firmware;
 mod graphical;
 mod linux;
 
-use super::display::await_screen;
 use super::{Desktop, Image, await_some, missing};
 use amber_devices::display::Picture;
 use amber_emu::cli::build;
@@ -88,11 +87,10 @@ fn screen(desktop: &Desktop) -> Image {
     Image::read(&file)
 }
 
-/// Waits until the machine's screen is that of a machine without a window, and the window shows it.
+/// Waits until the machine's screen is that of a machine without a window.
 fn await_same(desktop: &Desktop, sitting: &Sitting, what: &str) {
     let expected = image(&sitting.machine.picture());
     await_some(what, || (screen(desktop) == expected).then_some(()));
-    await_screen(desktop, 1);
 }
 
 /// Types a line, and has it read.
@@ -108,6 +106,7 @@ fn paste(desktop: &Desktop, text: &str) {
         .env("DISPLAY", &desktop.server.display)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("xclip starts");
     let mut input = clipboard.stdin.take().expect("it is piped");

@@ -27,7 +27,7 @@ fn the_monitor_is_typed_at_in_its_terminal() {
     let Some(desktop) = window("monitor", &["--firmware", "monitor"]) else { return };
     await_terminal(&desktop, "help");
     enter(&desktop, "help");
-    await_terminal(&desktop, "selftest");
+    await_terminal(&desktop, "show physical memory");
     picture(&desktop, "monitor");
 }
 
@@ -74,18 +74,21 @@ fn the_shell_of_ovmf_and_its_setup() {
     });
     let Some(desktop) = prepared.window(&[]) else { return };
     let sitting = &mut prepared.sitting;
+    // This screen is larger than the window, which shows it smaller.
     await_same(&desktop, sitting, "the shell");
     sitting.type_keys("exit\n");
     sitting.until_said("Boot Maintenance Manager", 60);
     go_on(sitting, 1000);
     enter(&desktop, "exit");
     await_same(&desktop, sitting, "the setup");
+    await_screen(&desktop, 1);
     // Past the language and the devices, to what can be booted.
     for _ in 0..2 {
         sitting.press("down");
         go_on(sitting, 1000);
         desktop.press(&["Down"]);
         await_same(&desktop, sitting, "the next line");
+        await_screen(&desktop, 1);
     }
     picture(&desktop, "ovmf");
     sitting.press("enter");
@@ -93,4 +96,5 @@ fn the_shell_of_ovmf_and_its_setup() {
     go_on(sitting, 1000);
     desktop.press(&["Return"]);
     await_same(&desktop, sitting, "the boot manager");
+    await_screen(&desktop, 1);
 }
