@@ -100,6 +100,8 @@ impl App {
     pub(super) fn mouse_button(&mut self, button: MouseButton, pressed: bool) -> bool {
         if self.has_mouse() || !pressed && self.points() {
             self.mouse.button(button, pressed);
+            // At once: a short click's other half may come before the next report.
+            self.report_mouse();
             return self.contents.grabbed;
         }
         let runs = matches!(self.contents.state, State::Running | State::Paused);

@@ -1,6 +1,7 @@
 //! A desktop of a test's own: an X server without a screen, the program in it, and a person's hands and eyes.
 
 pub mod display;
+mod guests;
 mod snapshots;
 mod sound;
 
