@@ -91,6 +91,8 @@ impl Plan {
             control: None,
             pace: None,
             engine: usual.engine,
+            history: usual.history,
+            audio: None,
             guest_checkpoints: usual.guest_checkpoints,
             ..self.config.clone()
         };
