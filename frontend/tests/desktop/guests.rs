@@ -8,6 +8,7 @@
 mod firmware;
 mod graphical;
 mod linux;
+mod panes;
 
 use super::{Desktop, Image, await_some, missing};
 use amber_devices::display::Picture;
@@ -119,15 +120,4 @@ fn paste(desktop: &Desktop, text: &str) {
 /// What is on the clipboard.
 fn clipboard(desktop: &Desktop) -> String {
     desktop.server.tool("xclip", &["-selection", "clipboard", "-out"]).unwrap_or_default()
-}
-
-/// Writes a picture of the window, where pictures are asked for.
-fn picture(desktop: &Desktop, name: &str) {
-    let Some(folder) = std::env::var_os("AMBER_PICTURES") else { return };
-    // A sentence or a key may be under way.
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    let file = Path::new(&folder).join(format!("desktop-{name}.png")).display().to_string();
-    let reduce = ["+dither", "-colors", "128", "-strip", "-define", "png:compression-level=9"];
-    let args = [&["-window", &desktop.window], &reduce[..], &[&file]].concat();
-    desktop.server.tool("import", &args).expect("the folder is there");
 }

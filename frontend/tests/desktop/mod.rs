@@ -238,6 +238,17 @@ impl Desktop {
         Image::read(&file)
     }
 
+    /// Writes a picture of the window to the folder `AMBER_PICTURES`, where one is named.
+    pub fn picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("AMBER_PICTURES") else { return };
+        // A sentence or a key may be under way.
+        std::thread::sleep(Duration::from_secs(1));
+        let file = Path::new(&folder).join(format!("desktop-{name}.png")).display().to_string();
+        let reduce = ["+dither", "-colors", "64", "-strip", "-define", "png:compression-level=9"];
+        let args = [&["-window", &self.window], &reduce[..], &[&file]].concat();
+        self.server.tool("import", &args).expect("the folder is there");
+    }
+
     /// What the window shows when nothing in it changes any more.
     pub fn still(&self) -> Image {
         let mut last = self.look();

@@ -136,6 +136,7 @@ fn again(scratch: &Rc<Scratch>, place: [i32; 4]) {
     desktop.await_title("start screen");
     desktop.still();
     assert_eq!(desktop.place(), place, "the window is as it was");
+    desktop.picture("start");
     // To the right there is the machine, and its first button starts it.
     desktop.press(&["Right", "Return"]);
     await_probe(&desktop);

@@ -1,6 +1,6 @@
 //! What is there without a system: the monitor, GRUB, OVMF.
 
-use super::{Prepared, all_there, await_same, clipboard, enter, go_on, paste, picture, window};
+use super::{Prepared, all_there, await_same, clipboard, enter, go_on, paste, window};
 use crate::desktop::display::await_screen;
 use crate::desktop::{Desktop, await_some};
 use amber_emu::config::{MachineConfig, Uefi};
@@ -28,7 +28,7 @@ fn the_monitor_is_typed_at_in_its_terminal() {
     await_terminal(&desktop, "help");
     enter(&desktop, "help");
     await_terminal(&desktop, "show physical memory");
-    picture(&desktop, "monitor");
+    desktop.picture("monitor");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn the_menu_of_grub_and_its_shell_and_the_reset_button() {
     let text = desktop.await_text("*GNU (aka GNU/Hurd)");
     assert!(!text.contains("*GNU/Linux"), "one entry is chosen\n{text}");
     await_screen(&desktop, 1);
-    picture(&desktop, "grub");
+    desktop.picture("grub");
     desktop.press(&["c"]);
     desktop.await_text("grub>");
     enter(&desktop, "set word=typed");
@@ -90,7 +90,7 @@ fn the_shell_of_ovmf_and_its_setup() {
         await_same(&desktop, sitting, "the next line");
         await_screen(&desktop, 1);
     }
-    picture(&desktop, "ovmf");
+    desktop.picture("ovmf");
     sitting.press("enter");
     sitting.until_said("Boot Manager Menu", 60);
     go_on(sitting, 1000);

@@ -1,6 +1,6 @@
 //! A graphical desktop: the pointer is where the host's is, and clicks and keys come to the programs, however the screen is scaled.
 
-use super::{Prepared, SIZE, all_there, enter, go_on, picture, screen};
+use super::{Prepared, SIZE, all_there, enter, go_on, screen};
 use crate::desktop::display::await_screen;
 use crate::desktop::{Desktop, Image, await_some, replays};
 use amber_devices::DiskInterface;
@@ -135,7 +135,7 @@ fn a_graphical_desktop_is_used_by_mouse_and_keys() {
     place.click(&desktop, START_BUTTON);
     await_some("the menu of programs", || (part(&screen(&desktop), MENU).colours() > 1).then_some(()));
     await_screen(&desktop, 1);
-    picture(&desktop, "x");
+    desktop.picture("x");
     desktop.press(&["Escape"]);
     await_some("no menu", || (part(&screen(&desktop), MENU).colours() == 1).then_some(()));
     // Stretched, and with its proportions, what is clicked is what is seen.

@@ -1,6 +1,6 @@
 //! Debian in text: its installer, a login and a shell.
 
-use super::{Prepared, all_there, enter, paste, picture};
+use super::{Prepared, all_there, enter, paste};
 use crate::desktop::await_some;
 use crate::desktop::display::await_screen;
 use amber_devices::DiskInterface;
@@ -40,7 +40,7 @@ fn the_debian_installer_is_told_a_language() {
     let text = desktop.await_text("Standort");
     assert!(text.contains("Deutschland"), "{text}");
     await_screen(&desktop, 1);
-    picture(&desktop, "installer");
+    desktop.picture("installer");
     desktop.press(&["Return"]);
     desktop.await_text("Tastatur");
     await_screen(&desktop, 1);
@@ -86,7 +86,7 @@ fn somebody_logs_in_at_debian_and_has_it_shut_down() {
         paste(&desktop, "echo \"pasted: $((6 * 7000))\"\n");
         desktop.await_text("pasted: 42000");
         await_screen(&desktop, 1);
-        picture(&desktop, "debian");
+        desktop.picture("debian");
         // Debian hears the power button, and shuts down.
         desktop.chord("o");
         desktop.await_title("ended");
