@@ -271,6 +271,9 @@ impl App {
                 if let Some(sentence) = self.contents.timeline.hear(about, outcome) {
                     self.notice(sentence);
                 }
+                let mut wishes = Wishes::default();
+                self.contents.timeline.go(self.contents.state, &mut wishes);
+                self.ask_all(wishes);
                 self.draw_soon();
             }
             (about, Err(sentence)) => {
@@ -337,6 +340,16 @@ impl App {
         }
         let mut wishes = Wishes::default();
         self.contents.panes.snapshots.save_here(self.contents.glance.now, &mut wishes);
+        self.ask_all(wishes);
+    }
+
+    fn go_to_past(&mut self, action: Action) {
+        let mut wishes = Wishes::default();
+        self.contents.timeline.want(action, &mut wishes);
+        self.ask_all(wishes);
+    }
+
+    fn ask_all(&self, wishes: Wishes) {
         for (method, about) in wishes.asks {
             self.ask(method, about);
         }
@@ -358,13 +371,7 @@ impl App {
             Action::StepOut => self.ask(self.contents.panes.step_out(), About::Nothing),
             Action::Frame => self.ask(Method::Frame, About::Nothing),
             Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
-            Action::SecondBack | Action::ToEnd => {
-                let step = self.contents.timeline.place(action, self.contents.glance);
-                match step {
-                    Some(step) => self.ask(Method::Rewind { step }, About::Rewound),
-                    None => self.ask(Method::History, About::History),
-                }
-            }
+            Action::SecondBack | Action::ToEnd => self.go_to_past(action),
             Action::Return(branch) => self.ask(Method::Return { branch }, About::Rewound),
             Action::Speed(percent) => self.ask(Method::Speed { percent }, About::Nothing),
             Action::Slow => self.ask(Method::Speed { percent: self.speed.slow() }, About::Nothing),
@@ -438,7 +445,7 @@ impl App {
         let from = panes.shown.map_or(0.0, |pane| panes.width(pane));
         panes.shown = (panes.shown != Some(pane)).then_some(pane);
         let to = panes.shown.map_or(0.0, |pane| panes.width(pane));
-        if let Some(surface) = &self.surface {
+        if let Some(surface) = &mut self.surface {
             surface.widen(to - from);
         }
     }
