@@ -1,22 +1,21 @@
 //! The program: the window's events to the machine, the machine's news to the window.
 
-use super::action::Action;
+mod acts;
+mod hands;
+
 use super::comparison::Comparison;
 use super::contents::Contents;
-use super::dialog::Dialog;
 use super::glance::{News, Slot};
-use super::keyboard::{HostKey, Keyboard, Stroke};
+use super::keyboard::{HostKey, Keyboard};
 use super::machine::{Ended, Plan};
 use super::mouse::Mouse;
 use super::opening::After;
-use super::panes::Pane;
 use super::panes::debugger::Question;
 use super::panes::snapshots::shelf::{Shelf, Told};
 use super::places::Places;
 use super::settings::{Keeper, Settings, Theme};
 use super::speed::Speed;
 use super::status::State;
-use super::terminal;
 use super::window::Surface;
 use super::wishes::Wishes;
 use amber_emu::cli::args::RunningArgs;
@@ -24,14 +23,11 @@ use amber_emu::control::{Caller, Method};
 use anyhow::Result;
 use serde_json::Value;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalPosition;
-use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, MouseButton, WindowEvent};
+use winit::event::{DeviceEvent, DeviceId, ElementState, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
-use winit::keyboard::{KeyCode, PhysicalKey};
-use winit::platform::modifier_supplement::KeyEventExtModifierSupplement;
 use winit::window::WindowId;
 
 /// From one drawing to the next, at least.
@@ -211,8 +207,10 @@ impl App {
         });
     }
 
-    fn keys(&self, keys: String) {
-        self.ask(Method::Key { keys }, About::Nothing);
+    fn ask_all(&self, wishes: Wishes) {
+        for (method, about) in wishes.asks {
+            self.ask(method, about);
+        }
     }
 
     pub(super) fn draw_soon(&mut self) {
@@ -310,280 +308,6 @@ impl App {
         self.notice(ended.sentence);
     }
 
-    fn copy(&mut self, text: String) {
-        if let Some(surface) = &mut self.surface {
-            surface.state.set_clipboard_text(text);
-        }
-    }
-
-    fn paste(&mut self) {
-        let text = self.surface.as_mut().and_then(|surface| surface.state.clipboard_text());
-        match (text, self.contents.serial) {
-            (None, _) => self.notice("There is no text to paste.".to_owned()),
-            (Some(text), true) => {
-                self.ask(Method::Serial { text: text.replace('\n', "\r") }, About::Nothing);
-            }
-            (Some(text), false) => self.ask(Method::Type { text }, About::Nothing),
-        }
-    }
-
-    fn copy_text(&mut self) {
-        match self.contents.serial {
-            true => self.copy(self.contents.scroll.terminal.text()),
-            false => self.ask(Method::Text, About::Text),
-        }
-    }
-
-    fn save(&mut self) {
-        if self.caller.is_none() {
-            return;
-        }
-        let mut wishes = Wishes::default();
-        self.contents.panes.snapshots.save_here(self.contents.glance.now, &mut wishes);
-        self.ask_all(wishes);
-    }
-
-    fn go_to_past(&mut self, action: Action) {
-        let mut wishes = Wishes::default();
-        self.contents.timeline.want(action, &mut wishes);
-        self.ask_all(wishes);
-    }
-
-    fn ask_all(&self, wishes: Wishes) {
-        for (method, about) in wishes.asks {
-            self.ask(method, about);
-        }
-    }
-
-    fn screenshot(&self) {
-        let name = format!("amber-{}-{}.png", self.contents.name, self.contents.glance.step);
-        let folder = self.contents.settings.screenshots.clone();
-        let file = folder.unwrap_or_else(|| std::env::current_dir().unwrap_or_default()).join(name);
-        self.ask(Method::Screenshot { file }, About::Screenshot);
-    }
-
-    pub(super) fn act(&mut self, action: Action, event_loop: &ActiveEventLoop) {
-        let paused = self.contents.state == State::Paused;
-        match action {
-            Action::Pause => self.ask(if paused { Method::Resume } else { Method::Pause }, About::Nothing),
-            Action::Step => self.ask(self.contents.panes.step(self.contents.glance.cpus), About::Nothing),
-            Action::StepOver => self.ask(self.contents.panes.step_over(), About::Nothing),
-            Action::StepOut => self.ask(self.contents.panes.step_out(), About::Nothing),
-            Action::Frame => self.ask(Method::Frame, About::Nothing),
-            Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
-            Action::SecondBack | Action::ToEnd => self.go_to_past(action),
-            Action::Return(branch) => self.ask(Method::Return { branch }, About::Rewound),
-            Action::Speed(percent) => self.ask(Method::Speed { percent }, About::Nothing),
-            Action::Slow => self.ask(Method::Speed { percent: self.speed.slow() }, About::Nothing),
-            Action::Fast => self.ask(Method::Speed { percent: self.speed.fast() }, About::Nothing),
-            Action::FastWhileHeld(held) => {
-                let percent = self.speed.hold(held);
-                self.ask(Method::Speed { percent }, About::Nothing);
-            }
-            Action::Timeline => self.contents.timeline.shown = !self.contents.timeline.shown,
-            Action::Reset => self.ask(Method::Reset, About::Nothing),
-            Action::Power => self.ask(Method::Power, About::Nothing),
-            Action::StartAgain => self.start_again(),
-            Action::Screenshot => self.screenshot(),
-            Action::Save => self.save(),
-            Action::Paste => self.paste(),
-            Action::CopyText => self.copy_text(),
-            Action::FullScreen => self.full_screen(),
-            Action::Close => self.close(false),
-            Action::CloseNow => self.close(true),
-            Action::Settings => self.show_settings(),
-            Action::Zoom(zoom) => self.contents.settings.zoom = zoom,
-            Action::Theme(theme) => self.contents.settings.theme = theme,
-            Action::MenuBar => self.show_menu_bar(),
-            Action::Focus => self.surface.iter().for_each(Surface::focus_next),
-            Action::Scale(scaling) => self.contents.scaling = scaling,
-            Action::OtherView => self.other_view(),
-            Action::Pane(pane) => self.toggle_pane(pane),
-            Action::Mute => self.mute(),
-            Action::ReleaseMouse => self.give_mouse_back(),
-            Action::Keys(keys) => self.keys(keys.to_owned()),
-            Action::Dismiss => self.contents.notice = None,
-            Action::Quit => self.leave(event_loop),
-        }
-        self.draw_soon();
-    }
-
-    fn mute(&mut self) {
-        self.contents.muted = !self.contents.muted;
-        if let Some(plan) = &self.started {
-            plan.volume.muted.store(self.contents.muted, Ordering::Relaxed);
-        }
-    }
-
-    fn show_settings(&mut self) {
-        self.give_mouse_back();
-        self.release_keys();
-        self.contents.dialog = Some(Dialog::Preferences(Box::default()));
-    }
-
-    /// The keyboard to the menu bar.
-    fn show_menu_bar(&mut self) {
-        self.give_mouse_back();
-        self.release_keys();
-        self.contents.bar.open();
-    }
-
-    fn full_screen(&mut self) {
-        let Some(surface) = &self.surface else { return };
-        self.contents.full_screen = !surface.is_full_screen();
-        surface.set_full_screen(self.contents.full_screen);
-    }
-
-    fn other_view(&mut self) {
-        self.give_mouse_back();
-        self.release_keys();
-        self.contents.serial = !self.contents.serial;
-    }
-
-    fn toggle_pane(&mut self, pane: Pane) {
-        let panes = &mut self.contents.panes;
-        let from = panes.shown.map_or(0.0, |pane| panes.width(pane));
-        panes.shown = (panes.shown != Some(pane)).then_some(pane);
-        let to = panes.shown.map_or(0.0, |pane| panes.width(pane));
-        if let Some(surface) = &mut self.surface {
-            surface.widen(to - from);
-        }
-    }
-
-    pub(super) fn release_keys(&mut self) {
-        if let Some(keys) = self.keyboard.release_all() {
-            self.keys(keys);
-        }
-    }
-
-    /// Ends the run, and then the program. Who asks twice does not wait for the machine.
-    fn leave(&mut self, event_loop: &ActiveEventLoop) {
-        if self.caller.is_none() || std::mem::replace(&mut self.leaving, true) {
-            event_loop.exit();
-        }
-        self.ask(Method::Quit, About::Nothing);
-    }
-
-    fn take_mouse(&mut self) {
-        let Some(surface) = &self.surface else { return };
-        surface.give_keys_back();
-        match surface.grab(true) {
-            Ok(locked) => (self.contents.grabbed, self.locked) = (true, locked),
-            Err(error) => self.notice(format!("{error:#}")),
-        }
-        self.draw_soon();
-    }
-
-    pub(super) fn give_mouse_back(&mut self) {
-        if !std::mem::take(&mut self.contents.grabbed) {
-            return;
-        }
-        self.mouse.release_all();
-        self.report_mouse();
-        if let Some(Err(error)) = self.surface.as_ref().map(|surface| surface.grab(false)) {
-            self.notice(format!("{error:#}"));
-        }
-        self.draw_soon();
-    }
-
-    /// Whether the pointer is the guest's where it is.
-    fn points(&self) -> bool {
-        self.contents.glance.pointer && !self.contents.grabbed
-    }
-
-    fn report_mouse(&mut self) {
-        if let Some(method) = self.mouse.report(self.points()) {
-            self.ask(method, About::Nothing);
-        }
-    }
-
-    /// Where in the machine's screen the cursor is, unless something of the window is in front of it.
-    fn cursor_in_screen(&self) -> Option<(u16, u16)> {
-        self.contents.place.filter(|_| !self.contents.menu_is_open)?.pointer(self.cursor.x, self.cursor.y)
-    }
-
-    /// What the guest has of the mouse's events. Whether it has them for itself.
-    fn mouse_event(&mut self, event: &WindowEvent) -> bool {
-        match event {
-            WindowEvent::CursorMoved { position, .. } => {
-                let from = std::mem::replace(&mut self.cursor, *position);
-                self.cursor_moved(from);
-                if let Some(place) = self.cursor_in_screen().filter(|_| self.points()) {
-                    self.mouse.points(place);
-                }
-            }
-            WindowEvent::MouseInput { state, button, .. } => {
-                return self.mouse_button(*button, *state == ElementState::Pressed);
-            }
-            WindowEvent::MouseWheel { delta, .. } if self.has_mouse() => self.mouse.turned(*delta),
-            _ => return false,
-        }
-        self.contents.grabbed
-    }
-
-    /// Motion of a pointer that is confined: X servers tell whoever confines it of the device's motion twice.
-    fn cursor_moved(&mut self, from: PhysicalPosition<f64>) {
-        if !self.contents.grabbed || self.locked {
-            return;
-        }
-        self.mouse.moved((self.cursor.x - from.x, self.cursor.y - from.y));
-        if let Some(surface) = &self.surface {
-            self.cursor = surface.recentre(self.cursor);
-        }
-    }
-
-    /// Whether what is done with the mouse is for the guest.
-    fn has_mouse(&self) -> bool {
-        self.contents.grabbed || self.points() && self.cursor_in_screen().is_some()
-    }
-
-    fn mouse_button(&mut self, button: MouseButton, pressed: bool) -> bool {
-        if self.has_mouse() || !pressed && self.points() {
-            self.mouse.button(button, pressed);
-            return self.contents.grabbed;
-        }
-        let runs = matches!(self.contents.state, State::Running | State::Paused);
-        if pressed && runs && self.cursor_in_screen().is_some() {
-            self.take_mouse();
-            return self.contents.grabbed;
-        }
-        false
-    }
-
-    /// A key. Whether it is not egui's.
-    fn key(&mut self, event: &KeyEvent, event_loop: &ActiveEventLoop) -> bool {
-        let PhysicalKey::Code(code) = event.physical_key else { return false };
-        let pressed = event.state == ElementState::Pressed;
-        let in_menu = self.contents.has_keys() || self.surface.as_ref().is_some_and(Surface::wants_keys);
-        let for_host = self.keyboard.is_host(code) || self.keyboard.holds_host();
-        let opens_bar = code == KeyCode::F10 && self.contents.start.is_some();
-        if opens_bar && pressed && !for_host {
-            self.act(Action::MenuBar, event_loop);
-            return true;
-        }
-        if in_menu && pressed && !for_host {
-            return false;
-        }
-        if self.contents.serial && pressed && !for_host {
-            let text = event.text_with_all_modifiers();
-            if let Some(text) = terminal::sent(event, text) {
-                self.ask(Method::Serial { text }, About::Nothing);
-            }
-            return true;
-        }
-        // The guest's keyboard repeats by itself.
-        if event.repeat {
-            return true;
-        }
-        match self.keyboard.key(code, pressed) {
-            Stroke::Guest(keys) => self.keys(keys),
-            Stroke::Action(action) => self.act(action, event_loop),
-            Stroke::Nothing => {}
-        }
-        // What it was told of a key's going down it is told of its going up.
-        pressed || !in_menu || for_host
-    }
-
     fn draw(&mut self, event_loop: &ActiveEventLoop) {
         let Self { surface: Some(surface), contents, .. } = self else { return };
         let mut wishes = Wishes::default();
@@ -596,15 +320,6 @@ impl App {
         self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
         self.grant(wishes, event_loop);
         self.follow_settings();
-    }
-
-    fn focus_lost(&mut self) {
-        if let Some(percent) = self.speed.let_go() {
-            self.ask(Method::Speed { percent }, About::Nothing);
-        }
-        self.release_keys();
-        self.mouse.release_all();
-        self.give_mouse_back();
     }
 }
 

@@ -90,8 +90,9 @@ impl Plan {
             store: None,
             control: None,
             pace: None,
-            history: None,
             engine: usual.engine,
+            history: usual.history,
+            audio: None,
             guest_checkpoints: usual.guest_checkpoints,
             ..self.config.clone()
         };

@@ -6,8 +6,8 @@ use rtrb::Consumer;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Frames that should wait in the ring: what the host may be late by. 80 ms.
-const TARGET: f64 = RATE as f64 * 0.08;
+/// Frames that should wait in the ring: what the host may be late by. 120 ms.
+const TARGET: f64 = RATE as f64 * 0.12;
 /// How much faster or slower than it should the stream goes at most, to come back to that: a twelfth of a semitone.
 const BEND: f64 = 0.005;
 /// By how many times what should wait the sound may be late.
@@ -141,7 +141,7 @@ mod tests {
         let (mut ring, mut feed, volume) = feed(1.0);
         put(&mut ring, 1000, 16384);
         assert!(ask(&mut feed, 480).iter().all(|frame| *frame == [0.0; 2]), "too little waits");
-        put(&mut ring, 4000, 16384);
+        put(&mut ring, 6000, 16384);
         let heard = ask(&mut feed, 480);
         assert_eq!(heard[10], [0.5, -0.5]);
         assert_eq!(volume.underruns.load(Ordering::Relaxed), 0, "the first frames are no underrun");
@@ -153,13 +153,13 @@ mod tests {
     fn a_ring_that_runs_dry_fades_and_is_counted_but_a_machine_that_stood_still_is_not() {
         for (pause, counted) in [(2, 1), (200, 0)] {
             let (mut ring, mut feed, volume) = feed(1.0);
-            put(&mut ring, 4800, 16384);
+            put(&mut ring, 7200, 16384);
             let heard: Vec<_> = (0..12).flat_map(|_| ask(&mut feed, 480)).collect();
             let steps = heard[1000..].windows(2).map(|pair| (pair[1][0] - pair[0][0]).abs());
             assert!(steps.fold(0.0, f32::max) < 0.01, "it cracks");
             (0..pause).for_each(|_| drop(ask(&mut feed, 480)));
             assert!(feed.next()[0] < 0.2);
-            put(&mut ring, 4800, 16384);
+            put(&mut ring, 7200, 16384);
             ask(&mut feed, 480);
             assert_eq!(volume.underruns.load(Ordering::Relaxed), counted);
         }
@@ -170,10 +170,10 @@ mod tests {
         let (mut ring, mut feed, _) = feed(1.0);
         put(&mut ring, 24_000, 1);
         ask(&mut feed, 480);
-        assert!(feed.ring.slots() < 3840, "nothing was played yet");
-        put(&mut ring, 20_000, 1);
+        assert!(feed.ring.slots() < 5760, "nothing was played yet");
+        put(&mut ring, 18_000, 1);
         ask(&mut feed, 480);
-        assert!(feed.ring.slots() < 3840, "{} wait", feed.ring.slots());
+        assert!(feed.ring.slots() < 5760, "{} wait", feed.ring.slots());
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         for surplus in [1.002, 0.998] {
             let (mut ring, mut feed, volume) = feed(48_000.0 / 44_100.0);
             let mut made = 0.0;
-            put(&mut ring, 5000, 1);
+            put(&mut ring, 7000, 1);
             for _ in 0..20_000 {
                 made += 480.0 * surplus;
                 let whole = f64::trunc(made);

@@ -3,6 +3,7 @@
 mod cost;
 pub mod display;
 mod faults;
+mod guests;
 mod hand;
 mod latency;
 mod recorded;

@@ -24,7 +24,7 @@ struct SoundServer(Child);
 
 impl SoundServer {
     fn start(folder: &Path) -> Self {
-        let socket = folder.join("pulse");
+        let socket = folder.join("sound.socket");
         let alsa = "pcm.!default { type pulse }\nctl.!default { type pulse }\n";
         std::fs::write(folder.join(".asoundrc"), alsa).expect("a file");
         let child = Command::new("pulseaudio")
@@ -52,7 +52,7 @@ fn environment(folder: &Path) -> [(&'static str, String); 3] {
     [
         ("HOME", folder.to_string()),
         ("XDG_RUNTIME_DIR", folder.to_string()),
-        ("PULSE_SERVER", format!("unix:{folder}/pulse")),
+        ("PULSE_SERVER", format!("unix:{folder}/sound.socket")),
     ]
 }
 
