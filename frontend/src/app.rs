@@ -207,6 +207,12 @@ impl App {
         });
     }
 
+    fn ask_all(&self, wishes: Wishes) {
+        for (method, about) in wishes.asks {
+            self.ask(method, about);
+        }
+    }
+
     pub(super) fn draw_soon(&mut self) {
         let at = (self.drawn + FRAME).max(Instant::now());
         self.draw_at = Some(self.draw_at.map_or(at, |other| other.min(at)));
@@ -263,6 +269,9 @@ impl App {
                 if let Some(sentence) = self.contents.timeline.hear(about, outcome) {
                     self.notice(sentence);
                 }
+                let mut wishes = Wishes::default();
+                self.contents.timeline.go(self.contents.state, &mut wishes);
+                self.ask_all(wishes);
                 self.draw_soon();
             }
             (about, Err(sentence)) => {

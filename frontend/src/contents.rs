@@ -15,8 +15,8 @@ use super::timeline::Timeline;
 use super::wishes::Wishes;
 use egui::text::{LayoutJob, TextFormat};
 use egui::{
-    Align2, CentralPanel, Color32, ColorImage, FontId, Frame, Id, ImageData, LayerId, Order, Panel, Pos2,
-    Rect, RichText, ScrollArea, TextureHandle, TextureOptions, Ui,
+    Align2, CentralPanel, Color32, ColorImage, FontId, Frame, Id, ImageData, Label, LayerId, Order, Panel,
+    Pos2, Rect, RichText, ScrollArea, TextureHandle, TextureOptions, Ui,
 };
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ pub struct Contents {
     pub menu_is_open: bool,
     /// A sentence for the person.
     pub notice: Option<String>,
+    /// Points of its height when it was last drawn.
+    sentence_height: f32,
     /// Where the screen is, in pixels of the window; nowhere while it is not shown.
     pub place: Option<Place>,
     screen: Option<Arc<ColorImage>>,
@@ -80,6 +82,7 @@ impl Contents {
             muted: false,
             menu_is_open: false,
             notice: None,
+            sentence_height: 0.0,
             place: None,
             screen: None,
             texture: None,
@@ -148,16 +151,7 @@ impl Contents {
                 Panel::bottom("timeline").show(ui, |ui| self.timeline.draw(ui, view, wishes));
             }
         }
-        if let Some(notice) = &self.notice {
-            Panel::bottom("notice").show(ui, |ui| {
-                ui.horizontal_wrapped(|ui| {
-                    if ui.button("OK").clicked() {
-                        wishes.act(Action::Dismiss);
-                    }
-                    ui.label(notice);
-                });
-            });
-        }
+        self.sentence(ui, wishes);
         match &mut self.start {
             Some(start) => start.draw(ui, &mut self.settings, wishes),
             None => self.machine(ui, wishes),
@@ -167,6 +161,34 @@ impl Contents {
             || self.dialog.is_some()
             || self.comparison.is_some()
             || self.start.is_none() && self.panes.ask();
+    }
+
+    /// The sentence for the person, with what can be done.
+    fn sentence(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
+        let Some(notice) = &self.notice else { return self.sentence_height = 0.0 };
+        let panel = Panel::bottom("notice").show(ui, |ui| {
+            ui.horizontal_wrapped(|ui| {
+                if ui.button("OK").clicked() {
+                    wishes.act(Action::Dismiss);
+                }
+                if self.state == State::Ended && self.start.is_none() {
+                    let ran = self.glance.cpus != 0;
+                    if ran && ui.button("Start again").clicked() {
+                        wishes.act(Action::StartAgain);
+                    }
+                    if ui.button("Start screen").clicked() {
+                        wishes.act(Action::Close);
+                    }
+                }
+                ui.label(notice);
+            });
+        });
+        let height = panel.response.rect.height();
+        // It has room for all its lines in the drawing after the one that found how many they are.
+        if (height - self.sentence_height).abs() > 0.5 {
+            self.sentence_height = height;
+            ui.ctx().request_repaint();
+        }
     }
 
     /// What is in front of all else.
@@ -269,6 +291,10 @@ impl Contents {
                 ui.separator();
                 ui.label(speed);
             }
+            if self.panes.snapshots.saves() {
+                ui.separator();
+                ui.label(RichText::new("saving").strong());
+            }
             ui.separator();
             ui.label(self.mouse_word());
         });
@@ -295,7 +321,10 @@ impl Contents {
         job.append(&text[..cursor], 0.0, plain.clone());
         job.append(&text[cursor..after], 0.0, at_cursor);
         job.append(&text[after..], 0.0, plain);
-        ScrollArea::both().stick_to_bottom(true).auto_shrink(false).show(ui, |ui| ui.label(job));
+        ScrollArea::both()
+            .stick_to_bottom(true)
+            .auto_shrink(false)
+            .show(ui, |ui| ui.add(Label::new(job).extend()));
     }
 
     fn screen(&mut self, ui: &mut Ui) {

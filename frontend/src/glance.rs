@@ -15,8 +15,9 @@ use winit::event_loop::EventLoopProxy;
 
 /// From one look to the next, at least: 60 times a second.
 const LOOK: Duration = Duration::from_micros(16_600);
-/// How often the window hears of a machine whose screen does not change.
-const TELL: Duration = Duration::from_millis(250);
+/// How often the window hears of a machine whose screen does not change: a drawing in software takes a host with few cores some of
+/// its time.
+const TELL: Duration = Duration::from_secs(1);
 /// Most bytes of the serial port that wait for the window; of more the first half is lost.
 const SERIAL_MAX: usize = 1 << 18;
 

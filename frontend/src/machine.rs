@@ -82,8 +82,8 @@ impl Plan {
         std::path::absolute(file).ok()
     }
 
-    /// Whether nothing was asked for but what goes with any machine: how fast it runs, where its snapshots are, and who may
-    /// ask it.
+    /// Whether nothing was asked for but what goes with any machine: how fast it runs, what it remembers, where its snapshots
+    /// are, and who may ask it.
     pub fn is_blank(&self) -> bool {
         let usual = MachineConfig::default();
         let config = MachineConfig {
@@ -151,7 +151,14 @@ impl Plan {
         host.onlooker = Some(Box::new(Eyes::new(slot)));
         let mut session = Session::new(&mut machine, config, parent)?;
         let until = config.stop_at.unwrap_or(u64::MAX).min(config.limit.unwrap_or(u64::MAX));
-        let stop = match fault::guard(|| session.run(until, &mut host)) {
+        let rehearsal = fault::rehearsal();
+        let until = rehearsal.map_or(until, |step| step.min(until));
+        let run = || {
+            let stop = session.run(until, &mut host)?;
+            fault::rehearse(rehearsal, session.machine.step());
+            Ok::<_, anyhow::Error>(stop)
+        };
+        let stop = match fault::guard(run) {
             Ok(stop) => stop?,
             Err(panic) => {
                 return Ok(Ended::failed(fault::told(&panic, Some(config), Some(session.machine))));

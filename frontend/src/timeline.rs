@@ -37,6 +37,7 @@ impl Spot {
 #[derive(Default)]
 struct Known {
     first: Spot,
+    here: Spot,
     last: Spot,
     points: Vec<Spot>,
     snapshots: Vec<(String, Spot)>,
@@ -50,6 +51,7 @@ impl Known {
         let branch = |branch: &Value| Some((branch["id"].as_u64()?, Spot::of(&branch["end"])?));
         Some(Self {
             first: Spot::of(&history["first"])?,
+            here: Spot::of(&history["here"])?,
             last: Spot::of(&history["last"])?,
             points: list("points").filter_map(Spot::of).collect(),
             snapshots: list("snapshots").filter_map(snapshot).collect(),
@@ -61,6 +63,22 @@ impl Known {
     fn nearest(&self, now: u64) -> Option<Spot> {
         let ends = [self.first, self.last];
         self.points.iter().copied().chain(ends).min_by_key(|point| point.now.abs_diff(now))
+    }
+
+    /// The last point at or before a step.
+    fn point_before(&self, step: u64) -> Option<Spot> {
+        self.points.iter().copied().filter(|point| point.step <= step).max_by_key(|point| point.step)
+    }
+
+    /// The step an action leads to.
+    fn step_of(&self, action: Action) -> u64 {
+        match action {
+            Action::SecondBack => {
+                let now = self.here.now.saturating_sub(SECOND).max(self.first.now);
+                self.step_at(now).min(self.here.step)
+            }
+            _ => self.last.step,
+        }
     }
 
     /// The step at a time, as far as the points tell.
@@ -101,6 +119,8 @@ pub struct Timeline {
     nothing: Option<String>,
     asked: Option<(Instant, Glance)>,
     drag: Option<Drag>,
+    /// Where a person wants to go, as soon as it is known what is remembered.
+    wanted: Option<Action>,
     /// The machine is on its way to another time.
     under_way: bool,
 }
@@ -115,15 +135,27 @@ impl Timeline {
         view.state == State::Paused || self.drag.is_some() || self.shown && view.state == State::Running
     }
 
-    /// The step an action leads to, if it is known.
-    pub fn place(&self, action: Action, glance: Glance) -> Option<u64> {
-        let known = self.known.as_ref()?;
-        match action {
-            Action::SecondBack => {
-                let now = glance.now.saturating_sub(SECOND).max(known.first.now);
-                Some(known.step_at(now).min(glance.step))
-            }
-            _ => Some(known.last.step),
+    /// A person wants to go a second back, or to the end. What is remembered is asked first: it may be much by now.
+    pub fn want(&mut self, action: Action, wishes: &mut Wishes) {
+        self.wanted = Some(action);
+        wishes.ask(Method::History, About::History);
+    }
+
+    /// Goes where a person wants. The point nearest before is there at once; the steps from there may take longer.
+    pub fn go(&mut self, state: State, wishes: &mut Wishes) {
+        let Some(known) = &self.known else { return };
+        let Some(action) = self.wanted.take() else { return };
+        let step = known.step_of(action);
+        let ran = state == State::Running;
+        if ran {
+            wishes.ask(Method::Pause, About::Nothing);
+        }
+        if let Some(point) = known.point_before(step).filter(|_| step < known.last.step) {
+            wishes.ask(Method::Rewind { step: point.step }, About::Nothing);
+        }
+        wishes.ask(Method::Rewind { step }, About::Rewound);
+        if ran {
+            wishes.ask(Method::Resume, About::Nothing);
         }
     }
 
@@ -135,8 +167,9 @@ impl Timeline {
                 None
             }
             (About::History, Err(why)) => {
+                let sentence = self.wanted.take().map(|_| why.clone());
                 self.nothing = Some(why);
-                None
+                sentence
             }
             (_, outcome) => {
                 self.under_way = false;
@@ -294,7 +327,7 @@ mod tests {
     fn known() -> Known {
         let place = |step: u64, now: u64| json!({ "step": step, "time-ns": now });
         let history = json!({
-            "first": place(0, 0), "last": place(1000, 9000),
+            "first": place(0, 0), "here": place(1000, 9000), "last": place(1000, 9000),
             "points": [place(0, 0), place(100, 1000), place(900, 2000)],
             "snapshots": [{ "name": "a", "step": 5, "time-ns": 50 }],
             "branches": [{ "id": 3, "end": place(7, 70) }],
@@ -313,8 +346,33 @@ mod tests {
             [0, 500, 1000, 1500, 5500, 9000, 99_000].map(|now| known.step_at(now)),
             [0, 50, 100, 500, 950, 1000, 1000]
         );
+        assert_eq!(
+            [99, 100, 950].map(|step| known.point_before(step).map(|spot| spot.step)),
+            [0, 100, 900].map(Some)
+        );
         assert_eq!((known.snapshots[0].1.step, known.branches[0].0), (5, 3));
         assert!(Known::of(&json!({})).is_none());
+    }
+
+    #[test]
+    fn who_wants_back_goes_when_it_is_known_what_is_remembered() {
+        let mut timeline = Timeline::default();
+        let mut wishes = Wishes::default();
+        timeline.want(Action::SecondBack, &mut wishes);
+        assert_eq!(std::mem::take(&mut wishes).asks, [(Method::History, About::History)]);
+        timeline.go(State::Running, &mut wishes);
+        assert!(wishes.asks.is_empty());
+        let at = |step: u64| json!({ "step": step, "time-ns": step * SECOND / 100 });
+        let history = json!({
+            "first": at(0), "here": at(500), "last": at(500), "points": [at(0), at(300)], "snapshots": [], "branches": [],
+        });
+        assert_eq!(timeline.hear(About::History, Ok(history)), None);
+        timeline.go(State::Running, &mut wishes);
+        let methods: Vec<_> = wishes.asks.iter().map(|(method, _)| method.clone()).collect();
+        let rewind = |step: u64| Method::Rewind { step };
+        assert_eq!(methods, [Method::Pause, rewind(300), rewind(400), Method::Resume]);
+        timeline.want(Action::SecondBack, &mut wishes);
+        assert_eq!(timeline.hear(About::History, Err("none".into())), Some("none".to_owned()));
     }
 
     #[test]

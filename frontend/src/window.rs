@@ -93,12 +93,16 @@ impl Surface {
     /// An event of the window, for what egui draws. Whether it must be drawn again.
     pub fn hear(&mut self, event: &WindowEvent) -> bool {
         if let WindowEvent::Resized(size) = event {
-            let sides = std::num::NonZeroU32::new(size.width).zip(std::num::NonZeroU32::new(size.height));
-            if let Some((width, height)) = sides {
-                self.painter.on_window_resized(ViewportId::ROOT, width, height);
-            }
+            self.resized(*size);
         }
         self.state.on_window_event(&self.window, event).repaint
+    }
+
+    fn resized(&mut self, size: PhysicalSize<u32>) {
+        let sides = std::num::NonZeroU32::new(size.width).zip(std::num::NonZeroU32::new(size.height));
+        if let Some((width, height)) = sides {
+            self.painter.on_window_resized(ViewportId::ROOT, width, height);
+        }
     }
 
     /// Draws what `contents` adds; how long that stays true.
@@ -151,7 +155,7 @@ impl Surface {
 
     /// Makes the window wider by so many points, so that what is beside the screen takes nothing from it, as far as the
     /// monitor has room. The window system may refuse.
-    pub fn widen(&self, points: f32) {
+    pub fn widen(&mut self, points: f32) {
         if self.is_full_screen() || self.window.is_maximized() {
             return;
         }
@@ -159,8 +163,10 @@ impl Surface {
         let most = self.window.current_monitor().map_or(u32::MAX, |monitor| monitor.size().width);
         let by = f64::from(points * self.egui.pixels_per_point());
         let width = (f64::from(size.width) + by).round().clamp(0.0, f64::from(most)) as u32;
-        // What became of it is told by an event.
-        let _ = self.window.request_inner_size(PhysicalSize::new(width, size.height));
+        // What became of it is told by an event, but under Wayland, where it has that size at once.
+        if let Some(size) = self.window.request_inner_size(PhysicalSize::new(width, size.height)) {
+            self.resized(size);
+        }
     }
 
     /// Whether keys go to something in the window.

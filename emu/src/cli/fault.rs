@@ -66,6 +66,19 @@ impl Panic {
     }
 }
 
+/// The step at which a run is to have a fault, so that what is done about one can be watched: `AMBER_FAULT_AT`.
+pub fn rehearsal() -> Option<u64> {
+    std::env::var("AMBER_FAULT_AT").ok()?.parse().ok()
+}
+
+/// Has the fault, when the run has come to its step.
+///
+/// # Panics
+/// Then.
+pub fn rehearse(at: Option<u64>, step: u64) {
+    assert!(at.is_none_or(|at| step < at), "a fault that AMBER_FAULT_AT asked for");
+}
+
 /// Saves what is known of a fault, says so on standard error, and returns the exit code.
 pub fn report(panic: &Panic, config: Option<&MachineConfig>, machine: Option<&Machine>) -> i32 {
     if panic.lost_its_reader() {

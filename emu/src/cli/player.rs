@@ -36,10 +36,15 @@ pub enum Played {
     End,
 }
 
+/// Whether these are the records of a run that could not say how it ended.
+pub fn was_killed(records: &[Record]) -> bool {
+    !matches!(records.last(), Some(Record { input: Input::Stop(_), .. }))
+}
+
 impl<'a> Player<'a> {
-    /// A player of a run that has ended.
+    /// A player of a run that has ended. One that was killed may have gone on after its last record.
     pub fn of_log(ears: &'a mut dyn HostIo, records: &'a [Record], serves: bool) -> Self {
-        Self { ears, left: records, asked_at: u64::MAX, open: false, serves, astray: None }
+        Self { ears, left: records, asked_at: u64::MAX, open: was_killed(records), serves, astray: None }
     }
 
     /// A player of what there is so far of a run that goes on.

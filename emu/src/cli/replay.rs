@@ -96,7 +96,10 @@ pub fn run(args: &ReplayArgs) -> Result<i32> {
     };
     let left = records.get(usize::try_from(skip)?..).unwrap_or_default();
     let mut ears = Ears { console: Console::silent(), sound: Recording::begin(&args.audio, machine.now())? };
-    let goal = Goal::step(args.stop_at.unwrap_or(u64::MAX));
+    // How far a run went that was killed nobody knows; as far as its last input for certain.
+    let last = records.last().map_or(machine.step(), |last| last.step);
+    let end = if player::was_killed(&records) { last } else { u64::MAX };
+    let goal = Goal::step(args.stop_at.unwrap_or(end));
     let outcome = replay(&mut machine, &mut ears, left, goal, &config);
     ears.console.flush();
     let heard = ears.sound.finish(machine.now());

@@ -42,9 +42,13 @@ impl App {
         }
         let mut wishes = Wishes::default();
         self.contents.panes.snapshots.save_here(self.contents.glance.now, &mut wishes);
-        for (method, about) in wishes.asks {
-            self.ask(method, about);
-        }
+        self.ask_all(wishes);
+    }
+
+    fn go_to_past(&mut self, action: Action) {
+        let mut wishes = Wishes::default();
+        self.contents.timeline.want(action, &mut wishes);
+        self.ask_all(wishes);
     }
 
     pub(super) fn screenshot(&self) {
@@ -63,13 +67,7 @@ impl App {
             Action::StepOut => self.ask(self.contents.panes.step_out(), About::Nothing),
             Action::Frame => self.ask(Method::Frame, About::Nothing),
             Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
-            Action::SecondBack | Action::ToEnd => {
-                let step = self.contents.timeline.place(action, self.contents.glance);
-                match step {
-                    Some(step) => self.ask(Method::Rewind { step }, About::Rewound),
-                    None => self.ask(Method::History, About::History),
-                }
-            }
+            Action::SecondBack | Action::ToEnd => self.go_to_past(action),
             Action::Return(branch) => self.ask(Method::Return { branch }, About::Rewound),
             Action::Speed(percent) => self.ask(Method::Speed { percent }, About::Nothing),
             Action::Slow => self.ask(Method::Speed { percent: self.speed.slow() }, About::Nothing),
@@ -143,7 +141,7 @@ impl App {
         let from = panes.shown.map_or(0.0, |pane| panes.width(pane));
         panes.shown = (panes.shown != Some(pane)).then_some(pane);
         let to = panes.shown.map_or(0.0, |pane| panes.width(pane));
-        if let Some(surface) = &self.surface {
+        if let Some(surface) = &mut self.surface {
             surface.widen(to - from);
         }
     }

@@ -1,7 +1,12 @@
 //! A desktop of a test's own: an X server without a screen, the program in it, and a person's hands and eyes.
 
+mod cost;
 pub mod display;
+mod faults;
 mod guests;
+mod hand;
+mod latency;
+mod recorded;
 mod snapshots;
 mod sound;
 

@@ -27,7 +27,7 @@ use stack::Stack;
 use std::time::{Duration, Instant};
 
 /// From one refreshing to the next, while the machine runs.
-const SPAN: Duration = Duration::from_millis(200);
+const SPAN: Duration = Duration::from_millis(500);
 /// The same of a paused one, unless it takes a step.
 const PAUSED_SPAN: Duration = Duration::from_secs(1);
 

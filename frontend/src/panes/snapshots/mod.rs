@@ -206,6 +206,11 @@ impl Snapshots {
         self.here = status["parent"].as_str().map(str::to_owned);
     }
 
+    /// Whether a save is under way.
+    pub fn saves(&self) -> bool {
+        self.saving != 0
+    }
+
     /// A save has ended, well or not.
     pub fn saved(&mut self) {
         self.saving = self.saving.saturating_sub(1);
