@@ -49,6 +49,23 @@ pub enum Input {
     Edit(Edit),
 }
 
+impl Input {
+    /// Whether it is done to the machine between two runs of it, and not while it runs.
+    pub fn is_deed(&self) -> bool {
+        matches!(
+            self,
+            Self::Reset
+                | Self::PowerButton
+                | Self::Link(_)
+                | Self::Share(_)
+                | Self::Edit(_)
+                | Self::Stop(_)
+                | Self::Plug(_)
+                | Self::Unplug(_)
+        )
+    }
+}
+
 /// An input and when it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -137,7 +154,12 @@ impl Recorder {
     /// it, FILE.1 and so on; this one has what came before. The file, if it could be written.
     pub fn leave(&mut self, inputs: u64) -> Option<PathBuf> {
         let kept = beside(&self.file);
-        let done = std::fs::copy(&self.file, &kept).and_then(|_| self.cut(inputs));
+        let copied = std::fs::copy(&self.file, &kept);
+        if copied.is_err() {
+            let _ = std::fs::remove_file(&kept);
+        }
+        // The way that is left may be lost; the log must still be that of the run.
+        let done = self.cut(inputs).and(copied.map(drop));
         self.tell(done).map(|()| kept)
     }
 

@@ -41,6 +41,11 @@ impl Asked {
         self.caller.ask_and_wait(method)
     }
 
+    /// Asks, and does not wait for the answer.
+    pub fn begin(&self, method: Method) {
+        self.caller.ask(method, |_| ());
+    }
+
     /// Asks for what is not refused.
     pub fn get(&self, method: Method) -> Value {
         let what = format!("{method:?}");

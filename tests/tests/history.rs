@@ -93,6 +93,47 @@ fn every_step_is_found_again_by_the_interpreter() {
 }
 
 #[test]
+fn steps_beyond_the_end_take_what_is_known_on_the_way() {
+    let run = Asked::start(monitor(), true);
+    let known = typed(&run, 8, 100_000);
+    run.get(Method::Step { count: 50_000 });
+    let far = (run.step(), run.hash());
+    run.get(Method::Rewind { step: known[2].0 });
+    run.get(Method::Step { count: far.0 - known[2].0 });
+    assert_eq!((run.step(), run.hash()), far);
+    // And from before an end that was the end of all.
+    run.get(Method::Rewind { step: known[2].0 });
+    run.get(Method::Step { count: far.0 + 70_000 - known[2].0 });
+    let beyond = (run.step(), run.hash());
+    assert_eq!(run.get(Method::History)["branches"], serde_json::json!([]), "no way was left");
+    run.get(Method::Rewind { step: far.0 });
+    assert_eq!(run.hash(), far.1);
+    run.get(Method::Step { count: 70_000 });
+    assert_eq!((run.step(), run.hash()), beyond);
+    run.quit();
+}
+
+#[test]
+fn a_part_that_is_asked_to_leave_is_another_way() {
+    let config = MachineConfig { cpus_max: Some(2), ..monitor() };
+    let run = Asked::start(config, true);
+    run.get(Method::Step { count: 10_000 });
+    run.get(Method::CpuAdd(None));
+    let known = typed(&run, 8, 20_000);
+    run.get(Method::Rewind { step: known[3].0 });
+    // The monitor answers nobody: the request stays open.
+    run.begin(Method::CpuRemove { id: 1 });
+    assert_eq!(run.get(Method::History)["behind"], Value::Bool(false));
+    run.get(Method::Step { count: 40_000 });
+    let there = (run.step(), run.hash());
+    run.get(Method::Rewind { step: known[1].0 });
+    assert_eq!(run.hash(), known[1].1);
+    run.get(Method::Rewind { step: there.0 });
+    assert_eq!(run.hash(), there.1, "on the way with the request");
+    run.quit();
+}
+
+#[test]
 fn what_is_remembered_changes_no_state() {
     let hashes = [HistoryChoice::None, HistoryChoice::Bytes(64 << 20)].map(|history| {
         let run = Asked::start(MachineConfig { history: Some(history), ..monitor() }, false);

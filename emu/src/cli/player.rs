@@ -68,8 +68,10 @@ impl<'a> Player<'a> {
     /// Step at which something is done to the machine between two runs of it. Beyond an answer the steps may be those of
     /// another branch: the guest may have gone back.
     fn next_deed(&self) -> Option<u64> {
-        let ahead = self.left.iter().take_while(|record| !matches!(record.input, Input::Answer(_)));
-        ahead.filter(|record| is_deed(&record.input)).map(|record| record.step).next()
+        // Only a run that serves can send its guest back.
+        let known = |record: &&Record| !self.serves || !matches!(record.input, Input::Answer(_));
+        let ahead = self.left.iter().take_while(known);
+        ahead.filter(|record| record.input.is_deed()).map(|record| record.step).next()
     }
 
     fn give_part(&mut self, machine: &mut Machine, change: Change) -> Result<()> {
@@ -105,21 +107,6 @@ impl<'a> Player<'a> {
 enum Change {
     Plug(Plug),
     Unplug(Part),
-}
-
-/// Whether it is done to the machine between two runs of it.
-fn is_deed(input: &Input) -> bool {
-    matches!(
-        input,
-        Input::Reset
-            | Input::PowerButton
-            | Input::Link(_)
-            | Input::Share(_)
-            | Input::Edit(_)
-            | Input::Stop(_)
-            | Input::Plug(_)
-            | Input::Unplug(_)
-    )
 }
 
 /// Plays to a goal, and all that came in there; or to the end of the recorded run.

@@ -5,18 +5,26 @@ use crate::machine::{Frozen, Machine};
 use crate::progress;
 use amber_snapshot::{Saved, SnapshotId, Store, StoreError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The state that was saved, and what became of it.
 type Written = (Frozen, Result<Option<Saved>, StoreError>);
 
+/// A save under way.
+struct UnderWay {
+    thread: JoinHandle<Written>,
+    /// All is on the disk. Whoever was told of that finds it so: the thread ends right afterwards.
+    done: Arc<AtomicBool>,
+}
+
 /// Saves the snapshots of one run, one after the other.
 pub struct Saver {
     store: Arc<Store>,
     /// The snapshots on the way to where the machine stands.
     lineage: Lineage,
-    under_way: Option<JoinHandle<Written>>,
+    under_way: Option<UnderWay>,
     name: String,
 }
 
@@ -45,7 +53,9 @@ impl Saver {
     /// When the save failed.
     pub fn look(&mut self, machine: &mut Machine) -> Result<(), StoreError> {
         match &self.under_way {
-            Some(thread) if thread.is_finished() => self.finish(machine).map(drop),
+            Some(save) if save.done.load(Ordering::Acquire) || save.thread.is_finished() => {
+                self.finish(machine).map(drop)
+            }
             _ => Ok(()),
         }
     }
@@ -55,24 +65,18 @@ impl Saver {
         self.lineage = Lineage::new(Some(snapshot));
     }
 
-    /// The snapshots on the way to where the machine stands, and ahead of it; of saves under way, those that are done.
-    ///
-    /// # Errors
-    /// When a save failed that nobody was told of.
-    pub fn lineage(&mut self, machine: &mut Machine) -> Result<&Lineage, StoreError> {
-        self.look(machine)?;
-        Ok(&self.lineage)
+    /// The snapshots on the way to where the machine stands, and ahead of it, as of the last look.
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
-    /// The machine goes on another way from where it stands. What was saved on the way it leaves; a save under way is waited for.
-    ///
-    /// # Errors
-    /// When it failed and nobody was told.
-    pub fn leave(&mut self, machine: &mut Machine) -> Result<Lineage, StoreError> {
-        let finished = self.finish(machine);
+    /// The machine goes on another way from where it stands. What was saved on the way it leaves; a save under way is waited
+    /// for, and what became of it told.
+    pub fn leave(&mut self, machine: &mut Machine) -> (Lineage, Result<(), StoreError>) {
+        let finished = self.finish(machine).map(drop);
         let left = self.lineage.clone();
         self.lineage.cut(machine.step());
-        finished.map(|_| left)
+        (left, finished)
     }
 
     /// The machine goes on from the end of a way it left.
@@ -107,15 +111,19 @@ impl Saver {
         let parent = self.lineage.parent_at(frozen.step());
         let (store, named) = (Arc::clone(&self.store), name.to_owned());
         self.name = named.clone();
-        self.under_way = Some(std::thread::spawn(move || {
+        let done = Arc::new(AtomicBool::new(false));
+        let is_done = Arc::clone(&done);
+        let thread = std::thread::spawn(move || {
             let saved = frozen
                 .save(&store, parent)
                 .and_then(|saved| store.name(&named, saved.id, now(), false).map(|()| saved));
+            is_done.store(true, Ordering::Release);
             let Some(told) = told else { return (frozen, saved.map(Some)) };
             let known = saved.as_ref().ok().cloned();
             told(saved);
             (frozen, Ok(known))
-        }));
+        });
+        self.under_way = Some(UnderWay { thread, done });
     }
 
     /// As [`Saver::finish`], at the end of a run: whoever sits at the terminal sees what is waited for.
@@ -134,7 +142,7 @@ impl Saver {
     /// # Errors
     /// When it failed. The machine can go on.
     pub fn finish(&mut self, machine: &mut Machine) -> Result<Option<Saved>, StoreError> {
-        let Some(thread) = self.under_way.take() else { return Ok(None) };
+        let Some(UnderWay { thread, .. }) = self.under_way.take() else { return Ok(None) };
         let (frozen, saved) = match thread.join() {
             Ok(outcome) => outcome,
             Err(panic) => std::panic::resume_unwind(panic),

@@ -173,11 +173,11 @@ impl<'a> Session<'a> {
                 self.quit |= self.paused;
                 return;
             };
-            let Some(call) = self.ask_to_leave(call, host).and_then(|call| self.save_beside(call)) else {
-                continue;
-            };
+            let call = self.ask_to_leave(call, host);
+            // An input may have torn the future off: a part that is asked to leave is one.
+            self.part_from_torn(host);
+            let Some(call) = call.and_then(|call| self.save_beside(call)) else { continue };
             let outcome = self.answer(&call.method, host);
-            // An input may have torn the future off.
             self.part_from_torn(host);
             call.answer(outcome.map_err(|e| format!("{e:#}")));
             if self.quit {

@@ -1,6 +1,6 @@
 //! Ways a machine left: it went back, and on from there otherwise.
 
-use super::{Place, Point};
+use super::{Place, Point, tape};
 use crate::input::Record;
 use amber_snapshot::SnapshotId;
 use std::path::PathBuf;
@@ -11,8 +11,9 @@ pub struct Branch {
     /// Where it leaves the present one.
     pub from: Place,
     pub end: Point,
-    /// What came in on the way.
+    /// What came in on the way, and its bytes of host memory.
     pub records: Vec<Record>,
+    pub bytes: u64,
     /// The snapshots that were saved on the way to its end.
     pub lineage: Lineage,
     /// The log of the run to its end, if it was recorded.
@@ -25,6 +26,7 @@ impl Branch {
         let between = usize::try_from(self.from.inputs - from.inputs).unwrap_or(usize::MAX);
         let mut all = records[..between.min(records.len())].to_vec();
         all.append(&mut self.records);
+        self.bytes = all.iter().map(tape::bytes).sum();
         (self.from, self.records) = (from, all);
     }
 }

@@ -138,7 +138,9 @@ impl History {
             self.points.remove(0);
         }
         // Those that are left share most of their pages: after each, it is looked again.
-        while extra(machine) + inputs > self.budget {
+        while extra(machine) + inputs + self.branches.iter().map(|branch| branch.bytes).sum::<u64>()
+            > self.budget
+        {
             if self.points.len() > if self.behind { 2 } else { 1 } {
                 self.drop_least(machine.now());
             } else if self.branches.pop_front().is_none() {
@@ -169,7 +171,8 @@ impl History {
         while self.branches.len() >= BRANCHES_MAX {
             self.branches.pop_front();
         }
-        self.branches.push_back(Branch { id, from, end, records, lineage, log });
+        let bytes = records.iter().map(tape::bytes).sum();
+        self.branches.push_back(Branch { id, from, end, records, bytes, lineage, log });
         let last = self.branches.len() - 1;
         &mut self.branches[last]
     }

@@ -107,7 +107,7 @@ impl Tape {
 }
 
 /// Host memory of a record, about.
-fn bytes(record: &Record) -> u64 {
+pub(super) fn bytes(record: &Record) -> u64 {
     let content = match &record.input {
         Input::Serial(bytes) | Input::Frame(bytes) | Input::Console { bytes, .. } => bytes.len(),
         Input::Share(contents) => contents

@@ -12,7 +12,7 @@ pub fn least(times: &[u64], here: u64) -> Option<usize> {
     let hole = |n: usize| {
         let (before, weight) = n.checked_sub(1).map_or((times[n], FIRST), |before| (times[before], 1.0));
         let distance = times[n].abs_diff(here) + NEAR;
-        weight * (times[n + 1] - before) as f64 / distance as f64
+        weight * times[n + 1].saturating_sub(before) as f64 / distance as f64
     };
     (0..times.len().saturating_sub(1)).min_by(|a, b| hole(*a).total_cmp(&hole(*b)))
 }

@@ -64,18 +64,7 @@ impl Given {
     /// Step of the next thing that is done to the machine between two runs of it.
     fn pause(&self) -> Option<u64> {
         let left = self.records.as_ref()?.get(self.next..)?;
-        let done = |input: &Input| {
-            matches!(
-                input,
-                Input::Reset
-                    | Input::PowerButton
-                    | Input::Link(_)
-                    | Input::Share(_)
-                    | Input::Edit(_)
-                    | Input::Stop(_)
-            )
-        };
-        left.iter().find(|record| done(&record.input)).map(|record| record.step)
+        left.iter().find(|record| record.input.is_deed()).map(|record| record.step)
     }
 }
 
@@ -317,6 +306,16 @@ impl Run {
                     return None;
                 };
                 self.machine.edit(&mut self.host, edit).err().map(|why| why.to_string())
+            }
+            Stop::Step
+                if self.host.next_is(here, |input| matches!(input, Input::Plug(_) | Input::Unplug(_))) =>
+            {
+                let done = match self.host.front().map(|next| next.input.clone()) {
+                    Some(Input::Plug(plug)) => self.machine.plug(&mut self.host, plug).map(drop),
+                    Some(Input::Unplug(part)) => self.machine.unplug(&mut self.host, part),
+                    _ => Ok(()),
+                };
+                done.err().map(|why| why.to_string())
             }
             Stop::Step if self.host.next_is(here, |input| matches!(input, Input::Stop(_))) => {
                 Some("its log ends".to_owned())

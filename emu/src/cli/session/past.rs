@@ -81,10 +81,8 @@ impl Session<'_> {
 
     /// What is remembered.
     pub(super) fn history(&mut self) -> Result<Value> {
-        let marks = match &mut self.saver {
-            Some(saver) => saver.lineage(self.machine)?.marks().to_vec(),
-            None => Vec::new(),
-        };
+        self.look_at_save();
+        let marks = self.saver.as_ref().map_or_else(Vec::new, |saver| saver.lineage().marks().to_vec());
         let (history, here) = (self.past()?, Place::of(self.machine));
         let points: Vec<_> = history.points().iter().map(|point| place(point.place)).collect();
         let last = history.end().map_or(here, |end| end.place);
@@ -142,15 +140,15 @@ impl Session<'_> {
     pub(super) fn go_ahead(&mut self, goal: Goal, host: &mut SessionHost) -> Result<bool> {
         let end = self.history.as_ref().and_then(History::end).map(|end| end.place);
         let Some(end) = end.filter(|_| !host.any_waits()) else { return Ok(false) };
-        if goal.step > end.step && goal.time > end.now {
-            return Ok(false);
-        }
-        let played = self.play(goal, false, host);
+        let beyond = goal.step > end.step && goal.time > end.now;
+        // What is beyond is run from the end on.
+        let known = if beyond { Goal::step(end.step) } else { goal };
+        let played = self.play(known, false, host);
         if played.is_err() {
             self.bring_to_end(host);
         }
         self.arrive(host);
-        played.map(|()| true)
+        played.map(|()| !beyond)
     }
 
     /// The present is the end of the branch, which the machine can come back to.
@@ -243,11 +241,13 @@ impl Session<'_> {
                 eprintln!("amber: {error}; the run goes on");
             }
         }
-        let lineage = match self.saver.as_mut().map(|saver| saver.leave(self.machine)) {
-            Some(Ok(lineage)) => lineage,
-            Some(Err(error)) => {
-                eprintln!("amber: {error}; the machine runs on");
-                Lineage::new(self.parent)
+        let lineage = match &mut self.saver {
+            Some(saver) => {
+                let (lineage, finished) = saver.leave(self.machine);
+                if let Err(error) = finished {
+                    eprintln!("amber: {error}; the machine runs on");
+                }
+                lineage
             }
             None => Lineage::new(self.parent),
         };
@@ -304,7 +304,7 @@ impl Session<'_> {
 
     /// Behind the network of the host nobody knows the guest's connections of another time: it begins anew. Another machine
     /// at the cable stays.
-    fn lay_cable_again(&self, host: &mut SessionHost) {
+    pub(super) fn lay_cable_again(&self, host: &mut SessionHost) {
         let NetChoice::User { .. } = self.net else { return };
         let nic = self.machine.equipment().nic.as_ref();
         host.link = None;

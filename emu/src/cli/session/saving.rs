@@ -123,10 +123,10 @@ impl Session<'_> {
         }
         machine.fetch_ahead();
         *self.machine = machine;
-        host.console.keep_time_from(self.machine.now());
+        host.jump(self.machine.now());
+        self.lay_cable_again(host);
         self.leaving.forget("another machine was loaded");
         self.debugger.arrive();
-        host.hands.rest();
         self.parent = Some(found.id);
         self.ended = None;
         self.begin_history(host);
