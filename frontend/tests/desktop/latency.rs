@@ -187,7 +187,9 @@ fn a_busy_debian_lets_nobody_wait() {
     else {
         return;
     };
-    await_some("a shell", || desktop.ctl(&["text"]).filter(|text| text.contains("# ")));
+    await_some("a shell", || desktop.ctl(&["text"]).filter(|text| text.contains("/ #")));
+    // Room for all the status line says.
+    desktop.put([1100, 600, 0, 0]);
     desktop.write("while :; do i=$((i+1)); echo $i; done");
     desktop.press(&["Return"]);
     std::thread::sleep(Duration::from_secs(3));
