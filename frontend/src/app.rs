@@ -271,8 +271,10 @@ impl App {
                 }
                 let mut wishes = Wishes::default();
                 self.contents.timeline.go(self.contents.state, &mut wishes);
+                if wishes.asks.is_empty() {
+                    self.draw_soon();
+                }
                 self.ask_all(wishes);
-                self.draw_soon();
             }
             (about, Err(sentence)) => {
                 self.contents.panes.refused(about);

@@ -67,7 +67,8 @@ impl App {
             Action::StepOut => self.ask(self.contents.panes.step_out(), About::Nothing),
             Action::Frame => self.ask(Method::Frame, About::Nothing),
             Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
-            Action::SecondBack | Action::ToEnd => self.go_to_past(action),
+            // What is to be seen comes with the answer: a drawing now would only delay it.
+            Action::SecondBack | Action::ToEnd => return self.go_to_past(action),
             Action::Return(branch) => self.ask(Method::Return { branch }, About::Rewound),
             Action::Speed(percent) => self.ask(Method::Speed { percent }, About::Nothing),
             Action::Slow => self.ask(Method::Speed { percent: self.speed.slow() }, About::Nothing),
