@@ -13,7 +13,7 @@ use super::opening::After;
 use super::panes::debugger::Question;
 use super::panes::snapshots::shelf::{Shelf, Told};
 use super::places::Places;
-use super::settings::{Keeper, Settings, Theme};
+use super::settings::{Keeper, Theme};
 use super::speed::Speed;
 use super::status::State;
 use super::window::Surface;
@@ -120,19 +120,19 @@ pub struct App {
 impl App {
     pub fn new(proxy: EventLoopProxy<Event>, first: First, places: Places) -> Self {
         let slot = Slot::waking(&proxy);
-        let (settings, sentence) = Settings::read(&places.settings);
+        let (keeper, sentence) = Keeper::open(&places.settings);
         let running = match &first {
             First::Start(running) => (**running).clone(),
             First::Machine(plan) => plan.as_ref().map(|plan| plan.running().clone()).unwrap_or_default(),
         };
         let mut contents = Contents::new("no machine".to_owned(), false);
-        contents.take_settings(settings.clone());
+        contents.take_settings(keeper.read().clone());
         contents.notice = sentence;
         Self {
             proxy,
             first: Some(first),
             running,
-            keeper: Keeper::new(places.settings.clone(), settings),
+            keeper,
             places,
             started: None,
             opened: false,

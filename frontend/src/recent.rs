@@ -1,6 +1,7 @@
 //! The machines that ran last, and what they showed last.
 
 use super::settings::replace;
+use super::thumbnail;
 use egui::ColorImage;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -88,7 +89,8 @@ impl Last {
         if let Ok(words) = std::fs::read_to_string(text) {
             return Some(Self::Serial(words));
         }
-        read_png(&picture).map(Self::Screen)
+        let picture = BufReader::new(File::open(picture).ok()?);
+        thumbnail::read(picture, [WIDTH, HEIGHT]).map(Self::Screen)
     }
 
     /// Forgets it.
@@ -143,20 +145,6 @@ fn png(image: &ColorImage) -> Result<Vec<u8>, png::EncodingError> {
     writer.write_image_data(&colours)?;
     writer.finish()?;
     Ok(bytes)
-}
-
-/// A picture as [`png`] writes them.
-fn read_png(file: &Path) -> Option<ColorImage> {
-    let mut reader = png::Decoder::new(BufReader::new(File::open(file).ok()?)).read_info().ok()?;
-    let info = reader.info();
-    let size = [info.width as usize, info.height as usize];
-    let ours = info.color_type == png::ColorType::Rgb && info.bit_depth == png::BitDepth::Eight;
-    if !ours || size[0] > WIDTH || size[1] > HEIGHT {
-        return None;
-    }
-    let mut bytes = vec![0; reader.output_buffer_size()?];
-    reader.next_frame(&mut bytes).ok()?;
-    Some(ColorImage::from_rgb(size, &bytes))
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl Scroll {
     }
 
     fn show(&mut self, at: u64) {
+        if at < self.first {
+            // What is kept is of later, and would be shown in the place of what was said here.
+            self.kept.clear();
+            self.first = at;
+        }
         let shown = usize::try_from(at.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.shown = shown.min(self.kept.len());
         // Bytes that were said on a way nobody saw have no place.
@@ -98,5 +103,19 @@ mod tests {
         assert!(scroll.kept.len() <= KEPT_MAX && scroll.kept.ends_with(b"end"));
         scroll.hear(&Said::At(KEPT_MAX as u64 + 1));
         assert!(scroll.terminal.text().ends_with("xe"));
+    }
+
+    #[test]
+    fn before_what_is_kept_nothing_from_elsewhere_is_shown() {
+        let mut scroll = Scroll::default();
+        scroll.hear(&Said::At(100));
+        scroll.hear(&Said::Bytes(b"late".to_vec()));
+        scroll.hear(&Said::At(40));
+        assert_eq!(scroll.terminal.text(), "");
+        scroll.hear(&Said::At(42));
+        assert_eq!(scroll.terminal.text(), "", "what was said there is not kept");
+        scroll.hear(&Said::Bytes(b"early".to_vec()));
+        scroll.hear(&Said::At(44));
+        assert_eq!(scroll.terminal.text(), "ea");
     }
 }

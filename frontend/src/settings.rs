@@ -90,20 +90,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What a file says, and what is to be said of it: one that cannot be understood is kept aside.
-    pub fn read(file: &Path) -> (Self, Option<String>) {
+    /// What a file says; none if there is no such file.
+    fn read(file: &Path) -> Result<Option<Self>, String> {
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return (Self::default(), None),
-            Err(error) => {
-                let sentence = format!("The settings in {} cannot be read: {error}.", file.display());
-                return (Self::default(), Some(sentence));
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
         };
-        match toml::from_str::<Self>(&text) {
-            Ok(settings) => (settings.within_bounds(), None),
-            Err(error) => (Self::default(), Some(put_aside(file, error.message()))),
-        }
+        let settings = toml::from_str::<Self>(&text).map_err(|error| error.message().to_owned())?;
+        Ok(Some(settings.within_bounds()))
     }
 
     /// What was written by hand may be anything.
@@ -120,22 +115,30 @@ impl Settings {
     }
 }
 
-fn put_aside(file: &Path, why: &str) -> String {
+/// Keeps a file under another name. What became of it, in a sentence; an error when it is where it was.
+fn put_aside(file: &Path, why: &str) -> Result<String, String> {
     let why = why.lines().next().unwrap_or_default();
-    let aside = file.with_extension("broken.toml");
-    match std::fs::rename(file, &aside) {
-        Ok(()) => format!(
-            "The settings in {} are not understood ({why}); they are kept as {}, and the window begins with those of a new user.",
-            file.display(),
-            aside.display()
-        ),
-        Err(error) => {
-            format!(
-                "The settings in {} are not understood ({why}), and cannot be kept aside: {error}.",
-                file.display()
-            )
-        }
+    let aside = free_name(file);
+    let moved = std::fs::rename(file, &aside);
+    let (file, aside) = (file.display(), aside.display());
+    match moved {
+        Ok(()) => Ok(format!(
+            "The settings in {file} are not understood ({why}); they are kept as {aside}, and the window begins with those of a new user."
+        )),
+        Err(error) => Err(format!(
+            "The settings in {file} are not understood ({why}), and cannot be kept aside: {error}. They stay as they are, and what is changed now is not kept."
+        )),
     }
+}
+
+/// The first name for a broken file that none has.
+fn free_name(file: &Path) -> PathBuf {
+    let (mut aside, mut number) = (file.with_extension("broken.toml"), 2);
+    while aside.symlink_metadata().is_ok() {
+        aside = file.with_extension(format!("broken-{number}.toml"));
+        number += 1;
+    }
+    aside
 }
 
 /// Writes a file as a whole, or leaves the one that is there. Its folder is made.
@@ -162,7 +165,8 @@ pub fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// The file of the settings, which follows them.
 pub struct Keeper {
-    file: PathBuf,
+    /// None while one is there that is not understood: it is not to be lost.
+    file: Option<PathBuf>,
     /// What is in it.
     written: Settings,
     /// What they were when they were last looked at, and when that changed.
@@ -170,9 +174,21 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper of what was read from `file`.
-    pub fn new(file: PathBuf, read: Settings) -> Self {
-        Self { file, written: read, changed: None }
+    /// The keeper of a file, and what is to be said of it: one that is not understood is kept aside.
+    pub fn open(file: &Path) -> (Self, Option<String>) {
+        let (file, written, sentence) = match Settings::read(file) {
+            Ok(read) => (Some(file.to_owned()), read.unwrap_or_default(), None),
+            Err(why) => match put_aside(file, &why) {
+                Ok(sentence) => (Some(file.to_owned()), Settings::default(), Some(sentence)),
+                Err(sentence) => (None, Settings::default(), Some(sentence)),
+            },
+        };
+        (Self { file, written, changed: None }, sentence)
+    }
+
+    /// What is in the file.
+    pub fn read(&self) -> &Settings {
+        &self.written
     }
 
     /// Writes what stayed the same for a while, and is not in the file. When to look again.
@@ -207,8 +223,9 @@ impl Keeper {
             return Ok(());
         }
         self.written = now.clone();
-        now.write(&self.file)
-            .map_err(|error| format!("The settings cannot be written to {}: {error:#}.", self.file.display()))
+        let Some(file) = &self.file else { return Ok(()) };
+        now.write(file)
+            .map_err(|error| format!("The settings cannot be written to {}: {error:#}.", file.display()))
     }
 }
 
@@ -236,10 +253,10 @@ mod tests {
     fn what_is_written_is_read() {
         let scratch = Scratch::new("settings-round-trip");
         let file = scratch.0.join("new/folder/desktop.toml");
-        assert_eq!(Settings::read(&file), (Settings::default(), None));
+        assert_eq!(Settings::read(&file), Ok(None));
         for settings in [Settings::default(), other()] {
             settings.write(&file).unwrap();
-            assert_eq!(Settings::read(&file), (settings, None));
+            assert_eq!(Settings::read(&file), Ok(Some(settings)));
         }
         let files = std::fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert_eq!(files, 1, "nothing half written is left");
@@ -250,8 +267,8 @@ mod tests {
         let scratch = Scratch::new("settings-unknown");
         let file = scratch.0.join("desktop.toml");
         std::fs::write(&file, "zoom = 999\ncolour = \"green\"\n[window]\nmaximised = true\n").unwrap();
-        let (settings, sentence) = Settings::read(&file);
-        assert_eq!((settings.zoom, settings.window.maximised, sentence), (200, true, None));
+        let settings = Settings::read(&file).unwrap().expect("there is a file");
+        assert_eq!((settings.zoom, settings.window.maximised), (200, true));
         settings.write(&file).unwrap();
         assert!(std::fs::read_to_string(&file).unwrap().contains("colour = \"green\""));
     }
@@ -261,8 +278,8 @@ mod tests {
         let scratch = Scratch::new("settings-broken");
         let file = scratch.0.join("desktop.toml");
         std::fs::write(&file, "theme = \"mauve\"\n").unwrap();
-        let (settings, sentence) = Settings::read(&file);
-        assert_eq!(settings, Settings::default());
+        let (keeper, sentence) = Keeper::open(&file);
+        assert_eq!(keeper.read(), &Settings::default());
         let sentence = sentence.expect("it is said");
         assert!(sentence.contains("mauve") && sentence.contains("desktop.broken.toml"), "{sentence}");
         assert_eq!(
@@ -273,18 +290,49 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_broken_is_kept_and_none_in_the_place_of_another() {
+        let scratch = Scratch::new("settings-broken-again");
+        let file = scratch.0.join("desktop.toml");
+        let broken: [&[u8]; 3] = [b"zoom = \"first\"", b"zoom = \xFF", b"zoom = \"third\""];
+        let names = ["desktop.broken.toml", "desktop.broken-2.toml", "desktop.broken-3.toml"];
+        for (bytes, name) in broken.iter().zip(names) {
+            std::fs::write(&file, bytes).unwrap();
+            let (mut keeper, sentence) = Keeper::open(&file);
+            assert!(sentence.is_some_and(|sentence| sentence.contains(name)));
+            assert_eq!(keeper.write(&other()), Ok(()));
+            assert_eq!(Settings::read(&file), Ok(Some(other())), "the file is written again");
+        }
+        for (bytes, name) in broken.iter().zip(names) {
+            assert_eq!(std::fs::read(scratch.0.join(name)).unwrap(), *bytes);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_put_aside_is_not_written_over() {
+        let scratch = Scratch::new("settings-stuck");
+        let stuck = scratch.0.join("desktop.toml");
+        std::fs::write(&stuck, "a file").unwrap();
+        let (mut keeper, sentence) = Keeper::open(&stuck.join("below"));
+        assert!(sentence.is_some_and(|sentence| sentence.contains("cannot be kept aside")));
+        assert_eq!(keeper.file, None);
+        assert_eq!(keeper.write(&other()), Ok(()));
+        assert_eq!(keeper.follow(&other()), Ok(None));
+        assert_eq!(std::fs::read_to_string(&stuck).unwrap(), "a file");
+    }
+
+    #[test]
     fn a_change_is_written_once_it_is_one() {
         let scratch = Scratch::new("settings-keeper");
         let file = scratch.0.join("desktop.toml");
-        let mut keeper = Keeper::new(file.clone(), Settings::default());
+        let (mut keeper, _) = Keeper::open(&file);
         assert_eq!(keeper.follow(&Settings::default()), Ok(None));
         let due = keeper.follow(&other()).unwrap().expect("it is to be written");
         assert!(!file.exists() && due > Instant::now());
         std::thread::sleep(DELAY + Duration::from_millis(20));
         assert_eq!(keeper.follow(&other()), Ok(None));
-        assert_eq!(Settings::read(&file).0, other());
-        let nowhere = scratch.0.join("desktop.toml/below");
-        let mut keeper = Keeper::new(nowhere, Settings::default());
+        assert_eq!(Settings::read(&file), Ok(Some(other())));
+        let (mut keeper, _) = Keeper::open(&scratch.0.join("new/below"));
+        std::fs::write(scratch.0.join("new"), "a file, no folder").unwrap();
         assert!(keeper.write(&other()).is_err_and(|sentence| sentence.contains("below")));
         assert_eq!(keeper.follow(&other()), Ok(None), "it is said once");
     }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// From one asking to the next, while the machine runs.
 const SPAN: Duration = Duration::from_millis(500);
+/// From an answer that nothing is remembered, or from a failure, to the next asking.
+const RETRY: Duration = Duration::from_secs(1);
 /// Virtual time the button goes back, ns.
 const SECOND: u64 = 1_000_000_000;
 /// Points of the slider's height, and of the room its ends have.
@@ -164,6 +166,7 @@ impl Timeline {
         match (about, outcome) {
             (About::History, Ok(history)) => {
                 self.known = Known::of(&history);
+                self.nothing = None;
                 None
             }
             (About::History, Err(why)) => {
@@ -181,6 +184,10 @@ impl Timeline {
 
     pub fn draw(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
         self.refresh(view.glance, wishes);
+        if self.nothing.is_some() {
+            // A machine that is paused draws nothing by itself.
+            ui.ctx().request_repaint_after(RETRY);
+        }
         ui.horizontal(|ui| {
             ui.set_min_height(HEIGHT);
             self.buttons(ui, view, wishes);
@@ -196,9 +203,12 @@ impl Timeline {
     fn refresh(&mut self, glance: Glance, wishes: &mut Wishes) {
         let due = self.asked.is_none_or(|(at, then)| {
             let moved = (then.step, then.behind) != (glance.step, glance.behind);
-            moved && (at.elapsed() >= SPAN || glance.paused)
+            match self.nothing {
+                Some(_) => at.elapsed() >= RETRY,
+                None => moved && (at.elapsed() >= SPAN || glance.paused),
+            }
         });
-        if due && self.nothing.is_none() && self.drag.is_none() {
+        if due && self.drag.is_none() {
             self.asked = Some((Instant::now(), glance));
             wishes.ask(Method::History, About::History);
         }
@@ -373,6 +383,26 @@ mod tests {
         assert_eq!(methods, [Method::Pause, rewind(300), rewind(400), Method::Resume]);
         timeline.want(Action::SecondBack, &mut wishes);
         assert_eq!(timeline.hear(About::History, Err("none".into())), Some("none".to_owned()));
+    }
+
+    #[test]
+    fn after_a_failure_it_is_asked_again_and_the_next_answer_is_shown() {
+        let (mut timeline, mut wishes) = (Timeline::default(), Wishes::default());
+        let mut asks = |timeline: &mut Timeline| {
+            // The machine goes on meanwhile.
+            let step = timeline.asked.map_or(0, |(_, then)| then.step + 1);
+            timeline.refresh(Glance { step, paused: true, ..Glance::default() }, &mut wishes);
+            std::mem::take(&mut wishes.asks).len()
+        };
+        assert_eq!(asks(&mut timeline), 1);
+        timeline.hear(About::History, Err("none".into()));
+        assert_eq!((asks(&mut timeline), timeline.nothing.as_deref()), (0, Some("none")), "not at once");
+        std::thread::sleep(RETRY);
+        assert_eq!([asks(&mut timeline), asks(&mut timeline)], [1, 0], "once a second");
+        let at = json!({ "step": 0, "time-ns": 0 });
+        timeline.hear(About::History, Ok(json!({ "first": at, "here": at, "last": at })));
+        assert!(timeline.nothing.is_none() && timeline.known.is_some());
+        assert_eq!(asks(&mut timeline), 1, "as before");
     }
 
     #[test]

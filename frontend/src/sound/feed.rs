@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering;
 
 /// Frames that should wait in the ring: what the host may be late by. 120 ms.
 const TARGET: f64 = RATE as f64 * 0.12;
+/// Of the ring's room, how much of it may be waited for: a full ring takes nothing more.
+const FULL: f64 = 0.8;
 /// How much faster or slower than it should the stream goes at most, to come back to that: a twelfth of a semitone.
 const BEND: f64 = 0.005;
 /// By how many times what should wait the sound may be late.
@@ -61,7 +63,7 @@ impl Feed {
     pub fn begin(&mut self, frames: usize) {
         self.muted = self.volume.muted.load(Ordering::Relaxed);
         // What is asked for now must be there, and what comes meanwhile on top.
-        let target = TARGET.max(2.0 * frames as f64 * self.nominal);
+        let target = TARGET.max(2.0 * frames as f64 * self.nominal).min(self.most());
         let waiting = self.shorten(target);
         match self.dry {
             Some(since) if waiting >= target.floor() => {
@@ -75,6 +77,11 @@ impl Feed {
         }
         let off = ((self.waiting - target) / target).clamp(-1.0, 1.0);
         self.step = self.nominal * (1.0 + off * BEND);
+    }
+
+    /// The most that can be waited for.
+    fn most(&self) -> f64 {
+        self.ring.buffer().capacity() as f64 * FULL
     }
 
     /// How much waits. What is late by far, after a start or a machine that ran ahead, is left out.
@@ -174,6 +181,16 @@ mod tests {
         put(&mut ring, 18_000, 1);
         ask(&mut feed, 480);
         assert!(feed.ring.slots() < 5760, "{} wait", feed.ring.slots());
+    }
+
+    #[test]
+    fn loudspeakers_that_ask_for_much_at_once_are_heard() {
+        let (mut ring, mut feed, _) = feed(1.0);
+        put(&mut ring, 19_000, 16384);
+        assert!(ask(&mut feed, 20_000).iter().all(|frame| *frame == [0.0; 2]), "too little waits");
+        put(&mut ring, 1000, 16384);
+        let heard = ask(&mut feed, 20_000);
+        assert_eq!((heard[10], heard[19_000]), ([0.5, -0.5], [0.5, -0.5]));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What a file is, by what is in it, whatever its name is.
 
 use amber_devices::is_diskette;
-use amber_emu::boot::{self, BootFile, KernelKind, rom};
+use amber_emu::boot::{self, BootError, BootFile, KernelKind, rom};
 use amber_emu::config::MachineConfig;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::fs::{File, FileType};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// What is read of the begin of a file.
@@ -13,6 +13,10 @@ const HEAD: u64 = 128 << 10;
 const FIRMWARE_MAX: u64 = 16 << 20;
 /// Largest ELF file that is looked into.
 const KERNEL_MAX: u64 = 1 << 30;
+/// How far that is looked for an entry: what a kernel loads is before its symbols.
+const ENTRY_MAX: u64 = 64 << 20;
+/// Bytes from where the processor starts to the end of firmware.
+const VECTOR: u64 = 16;
 /// Where the first volume descriptor of a CD has its name (ECMA-119, 8.1).
 const CD_NAME: usize = 16 * 2048 + 1;
 /// What are no images of disks, but look like ones by their size.
@@ -102,13 +106,17 @@ pub struct Image {
 /// One sentence, when it cannot be read, or is nothing a machine takes; what to do about that.
 pub fn recognise(file: &Path) -> Result<Image, String> {
     let name = file.display();
-    let unreadable = |error: std::io::Error| format!("{name} cannot be read: {error}.");
+    let unreadable = |error: io::Error| format!("{name} cannot be read: {error}.");
     let file = std::path::absolute(file).map_err(unreadable)?;
     let facts = std::fs::metadata(&file).map_err(unreadable)?;
     if facts.is_dir() {
         return Err(format!(
             "{name} is a folder; choose a file in it, or start a machine with it as --share."
         ));
+    }
+    if !has_length(facts.file_type()) {
+        // Opening a pipe waits for who writes to it.
+        return Err(format!("{name} is a pipe or a device; choose a file."));
     }
     let mut source = File::open(&file).map_err(unreadable)?;
     // Block devices have their length at their end.
@@ -118,12 +126,21 @@ pub fn recognise(file: &Path) -> Result<Image, String> {
         return Err(format!("{name} is empty; a disk needs its size: `truncate -s 8G FILE` gives it one."));
     }
     let mut head = Vec::new();
-    source.take(HEAD).read_to_end(&mut head).map_err(unreadable)?;
-    let kind = kind(&file, &head, bytes)?;
+    (&source).take(HEAD).read_to_end(&mut head).map_err(unreadable)?;
+    let kind = kind(&file, &source, &head, bytes)?;
     Ok(Image { file, kind, bytes })
 }
 
-fn kind(file: &Path, head: &[u8], bytes: u64) -> Result<Kind, String> {
+/// Whether it is a file or a block device, which are as long as they are.
+fn has_length(what: FileType) -> bool {
+    #[cfg(unix)]
+    let block = std::os::unix::fs::FileTypeExt::is_block_device(&what);
+    #[cfg(not(unix))]
+    let block = false;
+    what.is_file() || block
+}
+
+fn kind(file: &Path, source: &File, head: &[u8], bytes: u64) -> Result<Kind, String> {
     let name = file.display();
     let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
     if let Some((.., words)) = FOREIGN.into_iter().find(|(at, magic, _)| has(*at, magic)) {
@@ -141,10 +158,10 @@ fn kind(file: &Path, head: &[u8], bytes: u64) -> Result<Kind, String> {
     if let Some(machine) = machine(file, head, bytes) {
         return machine;
     }
-    if let Some(kernel) = kernel(file, head, bytes) {
+    if let Some(kernel) = kernel(file, source, head, bytes) {
         return kernel;
     }
-    let firmware = (bytes <= FIRMWARE_MAX).then(|| firmware(file)).flatten();
+    let firmware = (bytes <= FIRMWARE_MAX).then(|| firmware(file, source, bytes)).flatten();
     let of_diskette = bytes.is_multiple_of(512) && is_diskette(bytes / 512);
     match firmware {
         _ if of_diskette => Ok(Kind::Floppy),
@@ -170,30 +187,56 @@ fn machine(file: &Path, head: &[u8], bytes: u64) -> Option<Result<Kind, String>>
 }
 
 /// Which kernel it is, if it is one.
-fn kernel(file: &Path, head: &[u8], bytes: u64) -> Option<Result<Kind, String>> {
+fn kernel(file: &Path, source: &File, head: &[u8], bytes: u64) -> Option<Result<Kind, String>> {
     let name = file.display().to_string();
-    let found = |bytes: &[u8]| boot::recognise(BootFile { name: &name, bytes }).map(Kind::Kernel);
+    let found = |bytes: &[u8]| boot::recognise(BootFile { name: &name, bytes });
     if !head.starts_with(b"\x7FELF") {
-        return found(head).ok().map(Ok);
+        return found(head).ok().map(|kind| Ok(Kind::Kernel(kind)));
     }
     if bytes > KERNEL_MAX {
         return Some(Err(format!("{name} is an ELF file of {bytes} bytes; a kernel is not that large.")));
     }
-    let whole = boot::read_file(file);
-    Some(whole.and_then(|bytes| found(&bytes)).map_err(|error| format!("{error}.")))
+    let kind = match elf(source, head.to_vec(), found) {
+        Ok(Err(error)) if bytes > ENTRY_MAX && !matches!(error, BootError::ElfWithoutEntry { .. }) => Err(
+            format!("{name} is an ELF file with no entry of a kernel in its first {} MiB.", ENTRY_MAX >> 20),
+        ),
+        Ok(kind) => kind.map(Kind::Kernel).map_err(|error| format!("{error}.")),
+        Err(error) => Err(format!("{name} cannot be read: {error}.")),
+    };
+    Some(kind)
+}
+
+/// Which kernel an ELF file is, of which this was read. More is read, by and by, as long as it is cut off where that would say so.
+fn elf(
+    source: &File,
+    mut read: Vec<u8>,
+    found: impl Fn(&[u8]) -> Result<KernelKind, BootError>,
+) -> io::Result<Result<KernelKind, BootError>> {
+    loop {
+        let kind = found(&read);
+        let room = ENTRY_MAX.saturating_sub(read.len() as u64);
+        if matches!(kind, Ok(_) | Err(BootError::ElfWithoutEntry { .. })) || room == 0 {
+            return Ok(kind);
+        }
+        let more = (7 * read.len() as u64).min(room);
+        let mut rest = source;
+        if rest.by_ref().take(more).read_to_end(&mut read)? == 0 {
+            return Ok(kind);
+        }
+    }
 }
 
 /// Which firmware it is, if the processor finds a jump where it starts.
-fn firmware(file: &Path) -> Option<Kind> {
-    let bytes = std::fs::read(file).ok()?;
-    let name = file.display().to_string();
-    rom::load(BootFile { name: &name, bytes: &bytes }).ok()?;
+fn firmware(file: &Path, source: &File, bytes: u64) -> Option<Kind> {
     // Far, near and short jumps, NOP, WBINVD and CLI before one.
     let starts: [&[u8]; 6] = [b"\xEA", b"\xE9", b"\xEB", b"\x90\x90\xE9", b"\x0F\x09", b"\xFA"];
-    let vector = bytes.get(bytes.len().checked_sub(16)?..)?;
+    let vector = part(source, bytes.checked_sub(VECTOR)?, VECTOR).ok()?;
     if !starts.iter().any(|start| vector.starts_with(start)) {
         return None;
     }
+    let bytes = part(source, 0, FIRMWARE_MAX).ok()?;
+    let name = file.display().to_string();
+    rom::load(BootFile { name: &name, bytes: &bytes }).ok()?;
     let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
     Some(if bytes.chunks(4096).any(|page| page.get(40..44) == Some(b"_FVH")) {
         Kind::Uefi
@@ -202,6 +245,14 @@ fn firmware(file: &Path) -> Option<Kind> {
     } else {
         Kind::Rom
     })
+}
+
+/// So many bytes at most, from there.
+fn part(mut source: &File, at: u64, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.seek(SeekFrom::Start(at))?;
+    source.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether it has a table of partitions, or a file system.
@@ -285,6 +336,46 @@ mod tests {
         assert!(why(512, &[(0, b"\x7FELF")]).contains("image"));
         assert!(recognise(&scratch.0).unwrap_err().contains("is a folder"));
         assert!(recognise(&scratch.0.join("none")).unwrap_err().contains("cannot be read"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_devices_are_refused_before_they_are_opened() {
+        let scratch = Scratch::new("image-pipe");
+        let pipe = scratch.0.join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for file in [pipe, "/dev/zero".into()] {
+            let (sender, answer) = std::sync::mpsc::channel();
+            std::thread::spawn(move || sender.send(recognise(&file)));
+            let answer = answer.recv_timeout(std::time::Duration::from_secs(5)).expect("it answers at once");
+            assert!(answer.is_err_and(|why| why.ends_with("is a pipe or a device; choose a file.")));
+        }
+    }
+
+    /// An ELF file's header, and a segment of notes at `at` that says where a PVH kernel starts.
+    fn pvh(at: u32) -> (Vec<u8>, Vec<u8>) {
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        let mut head = b"\x7FELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0".to_vec();
+        // Version, entry, program headers, sections, flags; 52 and 32 bytes of headers, one of them.
+        head.extend(words(&[1, 0x10_0000, 52, 0, 0, 52 | 32 << 16, 1, 0]));
+        head.extend(words(&[4, at, 0, 0, 20, 20, 4, 4]));
+        (head, words(&[4, 4, 18, u32::from_le_bytes(*b"Xen\0"), 0x10_0000]))
+    }
+
+    #[test]
+    fn of_a_kernel_as_much_is_read_as_says_where_it_starts() {
+        let scratch = Scratch::new("image-elf");
+        let known = |at: u32| {
+            let (head, notes) = pvh(at);
+            let path = file(&scratch, at as usize + 100, &[(0, &head), (at as usize, &notes)]);
+            // As long as one with symbols; the rest is a hole.
+            File::options().write(true).open(&path).unwrap().set_len(KERNEL_MAX).unwrap();
+            recognise(&path).map(|image| image.kind)
+        };
+        for at in [4096, 2 << 20, 40 << 20] {
+            assert_eq!(known(at), Ok(Kind::Kernel(KernelKind::Pvh)), "{at:#x}");
+        }
+        assert!(known(65 << 20).is_err_and(|why| why.contains("first 64 MiB")));
     }
 
     #[test]

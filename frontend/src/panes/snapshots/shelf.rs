@@ -9,6 +9,7 @@ use amber_snapshot::{Snapshot, Store, export};
 use anyhow::Result;
 use egui::ColorImage;
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -168,7 +169,8 @@ fn entries(store: &Arc<Store>, known: &mut Known) -> Result<Vec<Entry>> {
 fn looked_up(store: &Arc<Store>, id: &str) -> (Option<u64>, Option<Arc<ColorImage>>) {
     let Ok(id) = store.resolve(id) else { return (None, None) };
     let own = store.own_pages(id).ok().map(|pages| pages * 4096);
-    let thumbnail = store.manifest(id).ok().and_then(|manifest| thumbnail::read(&manifest.thumbnail?));
+    let picture = |bytes: Vec<u8>| thumbnail::read(Cursor::new(bytes), thumbnail::OF_SNAPSHOT);
+    let thumbnail = store.manifest(id).ok().and_then(|manifest| picture(manifest.thumbnail?));
     (own, thumbnail.map(Arc::new))
 }
 
