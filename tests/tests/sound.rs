@@ -103,7 +103,7 @@ fn debian_plays_a_tone() {
             initrd: Some(initrd.clone()),
             append: Some("console=ttyS0 panic=-1".into()),
             device: vec!["hda".parse().unwrap()],
-            audio: format!("wav:{}", file.display()).parse().unwrap(),
+            audio: Some(format!("wav:{}", file.display()).parse().unwrap()),
             headless: true,
             hash: true,
             engine,
