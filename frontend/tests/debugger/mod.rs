@@ -52,7 +52,7 @@ fn marked(picture: &Image) -> Option<(usize, usize)> {
 
 #[test]
 fn the_debugger_steps_and_stops_where_it_was_clicked() {
-    let Some(desktop) = paused("debugger", &[]) else { return };
+    let Some(desktop) = paused("debugger", &["--firmware", "monitor"]) else { return };
     let narrow = desktop.still();
     desktop.chord("d");
     await_some("a wider window", || (desktop.look().width > narrow.width).then_some(()));
