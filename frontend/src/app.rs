@@ -58,6 +58,8 @@ pub enum About {
     Statistics,
     /// What is remembered of the run.
     History,
+    /// The machine stands at a point near the time it goes to.
+    Near,
     /// The machine went to another time.
     Rewound,
     /// For the debugger.
@@ -265,13 +267,14 @@ impl App {
         }
         match (about, outcome) {
             (About::Room, outcome) => self.hear_room(outcome),
-            (About::History | About::Rewound, outcome) => {
+            (About::History | About::Near | About::Rewound, outcome) => {
                 if let Some(sentence) = self.contents.timeline.hear(about, outcome) {
                     self.notice(sentence);
                 }
                 let mut wishes = Wishes::default();
                 self.contents.timeline.go(self.contents.state, &mut wishes);
-                if wishes.asks.is_empty() {
+                // Of a machine that stands elsewhere there are news.
+                if wishes.asks.is_empty() && about != About::Near {
                     self.draw_soon();
                 }
                 self.ask_all(wishes);

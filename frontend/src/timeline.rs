@@ -111,6 +111,15 @@ struct Drag {
     point: Option<u64>,
 }
 
+/// A step that is gone to once the point before it was seen: playing up to it may take a while, and drawing then waits.
+struct Exactly {
+    step: u64,
+    /// The machine stands at the point.
+    near: bool,
+    /// It is to run on.
+    ran: bool,
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Timeline {
@@ -125,6 +134,8 @@ pub struct Timeline {
     wanted: Option<Action>,
     /// The machine is on its way to another time.
     under_way: bool,
+    /// Where it goes from the point nearest before.
+    exactly: Option<Exactly>,
 }
 
 impl Timeline {
@@ -148,13 +159,22 @@ impl Timeline {
         let Some(known) = &self.known else { return };
         let Some(action) = self.wanted.take() else { return };
         let step = known.step_of(action);
-        let ran = state == State::Running;
-        if ran {
+        let point = known.point_before(step).filter(|_| step < known.last.step).map(|point| point.step);
+        let runs = state == State::Running;
+        let ran = runs || self.exactly.take().is_some_and(|before| before.ran);
+        if runs {
             wishes.ask(Method::Pause, About::Nothing);
         }
-        if let Some(point) = known.point_before(step).filter(|_| step < known.last.step) {
-            wishes.ask(Method::Rewind { step: point.step }, About::Nothing);
+        self.exactly = Some(Exactly { step, near: point.is_none(), ran });
+        match point {
+            Some(step) => wishes.ask(Method::Rewind { step }, About::Near),
+            None => self.go_on(wishes),
         }
+    }
+
+    /// The window was drawn: goes on to the very step a person wants, from the point before it.
+    pub fn go_on(&mut self, wishes: &mut Wishes) {
+        let Some(Exactly { step, ran, .. }) = self.exactly.take_if(|exactly| exactly.near) else { return };
         wishes.ask(Method::Rewind { step }, About::Rewound);
         if ran {
             wishes.ask(Method::Resume, About::Nothing);
@@ -173,6 +193,12 @@ impl Timeline {
                 let sentence = self.wanted.take().map(|_| why.clone());
                 self.nothing = Some(why);
                 sentence
+            }
+            (About::Near, outcome) => {
+                if let Some(exactly) = &mut self.exactly {
+                    exactly.near = true;
+                }
+                outcome.err()
             }
             (_, outcome) => {
                 self.under_way = false;
@@ -380,7 +406,14 @@ mod tests {
         timeline.go(State::Running, &mut wishes);
         let methods: Vec<_> = wishes.asks.iter().map(|(method, _)| method.clone()).collect();
         let rewind = |step: u64| Method::Rewind { step };
-        assert_eq!(methods, [Method::Pause, rewind(300), rewind(400), Method::Resume]);
+        assert_eq!(methods, [Method::Pause, rewind(300)]);
+        wishes.clear();
+        timeline.go_on(&mut wishes);
+        assert!(wishes.asks.is_empty(), "the point is to be seen first");
+        assert_eq!(timeline.hear(About::Near, Ok(json!({}))), None);
+        timeline.go_on(&mut wishes);
+        let methods: Vec<_> = wishes.asks.iter().map(|(method, _)| method.clone()).collect();
+        assert_eq!(methods, [rewind(400), Method::Resume]);
         timeline.want(Action::SecondBack, &mut wishes);
         assert_eq!(timeline.hear(About::History, Err("none".into())), Some("none".to_owned()));
     }
