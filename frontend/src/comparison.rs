@@ -1,6 +1,6 @@
 //! Two snapshots beside each other: what differs, where the machine's screen is otherwise.
 
-use amber_emu::cli::diff::{Table, TableOfPages, TableOfSection};
+use amber_emu::cli::diff::{Table, TableOfPages, TableOfSection, count};
 use egui::{
     CollapsingHeader, Color32, Grid, Rect, RichText, ScrollArea, Sense, StrokeKind, TextEdit, Ui, Vec2,
 };
@@ -64,7 +64,7 @@ fn fields(ui: &mut Ui, section: &TableOfSection, filter: &str) {
     if rows.is_empty() && !(filter.is_empty() && section.remark.is_some()) {
         return;
     }
-    let title = format!("{}: {}", section.title, count(rows.len(), "field"));
+    let title = format!("{}: {}", section.title, count(rows.len() as u64, "field"));
     CollapsingHeader::new(title).id_salt(&section.title).default_open(true).show(ui, |ui| {
         if let Some(remark) = &section.remark {
             ui.label(remark);
@@ -99,7 +99,7 @@ fn pages(ui: &mut Ui, region: &TableOfPages) {
         if region.hidden != 0 {
             ui.label(format!(
                 "The bytes of {} more are not shown; `amber snapshot diff --limit` shows them.",
-                count(region.hidden as usize, "page")
+                count(region.hidden, "page")
             ));
         }
     });
@@ -138,18 +138,13 @@ fn map(ui: &mut Ui, region: &TableOfPages) {
         let share = (1.0 + *pages as f32).log2() / most;
         ui.painter().rect_filled(place, 2.0, after(ui).gamma_multiply(0.35 + 0.65 * share.min(1.0)));
         if response.hover_pos().is_some_and(|at| place.contains(at)) {
-            let (pages, bytes) = (count(*pages as usize, "page"), count(*bytes as usize, "byte"));
+            let (pages, bytes) = (count(*pages, "page"), count(*bytes, "byte"));
             pointed = Some(format!("{address:#x}: {pages}, {bytes}"));
         }
     }
     if let Some(text) = pointed {
         response.on_hover_text(text);
     }
-}
-
-/// `1 page`, `2 pages`.
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// The colour of what was.

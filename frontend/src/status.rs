@@ -46,6 +46,16 @@ pub fn speed(percent: Option<u32>) -> String {
     percent.map_or("as fast as it goes".to_owned(), |percent| format!("speed {percent} %"))
 }
 
+/// Bytes as a person reads them.
+pub fn size(bytes: u64) -> String {
+    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) if bytes.is_multiple_of(unit) => format!("{} {name}", bytes / unit),
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// Virtual time as a person reads it.
 pub fn time(ns: u64) -> String {
     let (seconds, ms) = (ns / 1_000_000_000, ns / 1_000_000 % 1000);
@@ -90,6 +100,14 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!(size(700), "700 bytes");
+        assert_eq!(size(1440 << 10), "1.4 MiB");
+        assert_eq!(size(8 << 30), "8 GiB");
+        assert_eq!(size(1500), "1.5 KiB");
+    }
 
     #[test]
     fn times_and_titles_are_readable() {

@@ -3,6 +3,7 @@
 use super::cards::card;
 use super::image::{Image, Kind, recognise};
 use crate::app::About;
+use crate::status::size;
 use crate::wishes::Wishes;
 use amber_devices::DiskInterface;
 use amber_emu::config::DiskChoice;
@@ -151,16 +152,6 @@ fn opening(kind: Kind) -> &'static str {
     }
 }
 
-/// Bytes as a person reads them.
-fn size(bytes: u64) -> String {
-    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) if bytes.is_multiple_of(unit) => format!("{} {name}", bytes / unit),
-        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
-        None => format!("{bytes} bytes"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,13 +222,5 @@ mod tests {
         let file = scratch.file("notes.gz", b"\x1F\x8B");
         let (done, wishes) = press(&mut Dropped::new(&file, Room::Free), &[&[], &[], &[egui::Key::Enter]]);
         assert!(done && wishes.drops.is_empty() && wishes.asks.is_empty());
-    }
-
-    #[test]
-    fn sizes_are_readable() {
-        assert_eq!(size(700), "700 bytes");
-        assert_eq!(size(1440 << 10), "1.4 MiB");
-        assert_eq!(size(8 << 30), "8 GiB");
-        assert_eq!(size(1500), "1.5 KiB");
     }
 }

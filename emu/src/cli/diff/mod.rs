@@ -222,7 +222,7 @@ fn page_view(
 }
 
 /// `1 page`, `2 pages`.
-fn count(n: u64, what: &str) -> String {
+pub fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 

@@ -228,12 +228,7 @@ impl Code {
     }
 
     fn scroll(&mut self, ui: &Ui, response: &Response, height: f32, wishes: &mut Wishes) {
-        let mut lines = 0;
-        if response.contains_pointer() {
-            self.scrolled += ui.input(|input| input.smooth_scroll_delta().y);
-            lines -= (self.scrolled / height).trunc() as i64;
-            self.scrolled %= height;
-        }
+        let mut lines = look::turned(ui, response, height, &mut self.scrolled);
         if response.has_focus() {
             let page = i64::from(self.rows.saturating_sub(1));
             let keys = [(Key::ArrowDown, 1), (Key::ArrowUp, -1), (Key::PageDown, page), (Key::PageUp, -page)];

@@ -2,7 +2,7 @@
 
 use amber_emu::control::{Method, Place};
 use egui::text::{LayoutJob, TextFormat};
-use egui::{Color32, FontId, RichText, Ui};
+use egui::{Color32, FontId, Response, RichText, Ui};
 use serde_json::Value;
 
 /// Points.
@@ -11,6 +11,17 @@ const SIZE: f32 = 12.0;
 /// The type values are compared in.
 pub fn font() -> FontId {
     FontId::monospace(SIZE)
+}
+
+/// Lines of `height` that the wheel was turned by over what `response` is of, downwards; `rest` is what makes no whole line yet.
+pub fn turned(ui: &Ui, response: &Response, height: f32, rest: &mut f32) -> i64 {
+    if !response.contains_pointer() {
+        return 0;
+    }
+    *rest += ui.input(|input| input.smooth_scroll_delta().y);
+    let lines = (*rest / height).trunc() as i64;
+    *rest %= height;
+    -lines
 }
 
 /// Height of a line of it.

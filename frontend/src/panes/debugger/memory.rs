@@ -168,12 +168,7 @@ impl Memory {
     }
 
     fn scroll(&mut self, ui: &Ui, response: &Response, height: f32, wishes: &mut Wishes) {
-        let mut lines = 0;
-        if response.contains_pointer() {
-            self.scrolled += ui.input(|input| input.smooth_scroll_delta().y);
-            lines -= (self.scrolled / height).trunc() as i64;
-            self.scrolled %= height;
-        }
+        let mut lines = look::turned(ui, response, height, &mut self.scrolled);
         if response.has_focus() {
             let presses = |key| ui.input(|input| input.num_presses(key)) as i64;
             let page = self.rows.saturating_sub(1) as i64;

@@ -1,8 +1,8 @@
 //! One snapshot in the tree: its dot and lines, picture, name and figures.
 
 use super::Snapshots;
-use super::shelf::{Entry, bytes};
-use crate::status::time;
+use super::shelf::Entry;
+use crate::status::{size, time};
 use amber_emu::config::RtcDate;
 use egui::{Align2, Color32, FontId, Pos2, Rect, Sense, Stroke, StrokeKind, TextureOptions, Ui, Vec2};
 
@@ -81,7 +81,7 @@ fn text(ui: &Ui, entry: &Entry, at: Pos2, here: bool) {
     let row = &entry.row;
     let name = row.names.first().cloned().unwrap_or_else(|| row.id[..12].to_owned());
     let name = if here { format!("{name} (here)") } else { name };
-    let own = entry.own.map_or_else(|| "unreadable".to_owned(), |own| format!("{} own", bytes(own)));
+    let own = entry.own.map_or_else(|| "unreadable".to_owned(), |own| format!("{} own", size(own)));
     let saved = row.created.and_then(RtcDate::from_unix_seconds);
     let lines = [
         (name, FontId::proportional(14.0), ui.visuals().strong_text_color()),

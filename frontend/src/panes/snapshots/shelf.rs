@@ -1,5 +1,6 @@
 //! The snapshot store, on a thread of its own: what is slow there keeps neither the window nor the machine.
 
+use crate::status::size;
 use crate::thumbnail;
 use amber_emu::cli::diff::{Table, table_of};
 use amber_emu::cli::snapshot::{self, Row};
@@ -120,13 +121,13 @@ fn done(store: &Arc<Store>, folder: Option<&PathBuf>, job: Job, known: &mut Know
         Job::Remove { id } => {
             store.remove(store.resolve(&id)?)?;
             let freed = store.collect(&mut |_, _| {})?;
-            Ok(Told::Done(format!("The snapshot is gone; that freed {}.", bytes(freed.bytes))))
+            Ok(Told::Done(format!("The snapshot is gone; that freed {}.", size(freed.bytes))))
         }
         Job::Export { id, file } => {
             let found = stores::find(folder.map(PathBuf::as_path), &id)?;
             let Snapshot { manifest, objects } = &found.snapshot;
             let written = export(manifest, objects, found.label, &file, &mut |_, _| {})?;
-            Ok(Told::Done(format!("{} has it all in {}.", file.display(), bytes(written))))
+            Ok(Told::Done(format!("{} has it all in {}.", file.display(), size(written))))
         }
         Job::Import { file } => {
             let (id, name) = snapshot::import_as(store, &file, None, &mut |_, _| {})?;
@@ -172,14 +173,4 @@ fn looked_up(store: &Arc<Store>, id: &str) -> (Option<u64>, Option<Arc<ColorImag
     let picture = |bytes: Vec<u8>| thumbnail::read(Cursor::new(bytes), thumbnail::OF_SNAPSHOT);
     let thumbnail = store.manifest(id).ok().and_then(|manifest| picture(manifest.thumbnail?));
     (own, thumbnail.map(Arc::new))
-}
-
-/// A size, for people.
-pub fn bytes(count: u64) -> String {
-    match count {
-        0..1024 => format!("{count} bytes"),
-        1024..0x10_0000 => format!("{:.1} KiB", count as f64 / 1024.0),
-        0x10_0000..0x4000_0000 => format!("{:.1} MiB", count as f64 / 1_048_576.0),
-        _ => format!("{:.2} GiB", count as f64 / 1_073_741_824.0),
-    }
 }
