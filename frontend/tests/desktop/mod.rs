@@ -305,10 +305,14 @@ impl Desktop {
 
     /// The program's exit code and what it said, when it has ended.
     pub fn end(mut self) -> (Option<i32>, String) {
+        // Read while it runs: whoever says much waits for a reader.
+        let mut stderr = self.child.stderr.take().expect("it is piped");
+        let reader = std::thread::spawn(move || {
+            let mut said = Vec::new();
+            stderr.read_to_end(&mut said).map(|_| String::from_utf8_lossy(&said).into_owned())
+        });
         let status = await_some("its end", || self.child.try_wait().expect("it is a child"));
-        let mut said = String::new();
-        self.child.stderr.take().expect("it is piped").read_to_string(&mut said).expect("it is text");
-        (status.code(), said)
+        (status.code(), reader.join().expect("it reads").expect("it is read"))
     }
 }
 

@@ -25,6 +25,8 @@ struct SoundServer(Child);
 impl SoundServer {
     fn start(folder: &Path) -> Self {
         let socket = folder.join("sound.socket");
+        // One that was killed leaves it.
+        let _ = std::fs::remove_file(&socket);
         let alsa = "pcm.!default { type pulse }\nctl.!default { type pulse }\n";
         std::fs::write(folder.join(".asoundrc"), alsa).expect("a file");
         let child = Command::new("pulseaudio")
@@ -90,25 +92,36 @@ impl Drop for Burner {
     }
 }
 
-/// For 10 s, or `AMBER_SOUND_SECONDS`.
-#[test]
-fn a_tone_is_heard_without_a_gap_while_another_program_burns_a_core() {
+/// The program in a window with a guest that plays a tone; `None` with a sentence where it cannot be.
+fn start(scratch: &Rc<Scratch>) -> Option<(SoundServer, Desktop)> {
     let finds = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
     let no_server = (!finds("pulseaudio") || !finds("parec")).then(|| "there is no PulseAudio".to_owned());
     if let Some(sentence) = missing().or(no_server) {
-        return eprintln!("{sentence}");
+        eprintln!("{sentence}");
+        return None;
     }
-    let seconds = std::env::var("AMBER_SOUND_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let scratch = Rc::new(Scratch::new("desktop-sound"));
-    let _server = SoundServer::start(&scratch.0);
+    let server = SoundServer::start(&scratch.0);
     let image = scratch.file("tone.bin", &TONE);
     let flat = format!("{}@0x100000", image.display());
     let args = ["--flat", &flat, "--audio", "cpal", "--log", "sound", "--control", "socket"];
-    let Some(desktop) = Desktop::start_in(Rc::clone(&scratch), &args, &environment(&scratch.0)) else {
-        return;
-    };
+    let desktop = Desktop::start_in(Rc::clone(scratch), &args, &environment(&scratch.0))?;
     desktop.await_title("running");
     std::thread::sleep(Duration::from_secs(2));
+    Some((server, desktop))
+}
+
+/// Frames from one rise through nothing to the next.
+fn periods(heard: &[i16]) -> Vec<usize> {
+    let rises: Vec<usize> = (1..heard.len()).filter(|n| heard[*n] > 0 && heard[*n - 1] <= 0).collect();
+    rises.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+/// For 10 s, or `AMBER_SOUND_SECONDS`.
+#[test]
+fn a_tone_is_heard_without_a_gap_while_another_program_burns_a_core() {
+    let seconds = std::env::var("AMBER_SOUND_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let scratch = Rc::new(Scratch::new("desktop-sound"));
+    let Some((_server, desktop)) = start(&scratch) else { return };
     let burner = Burner::start();
     let heard = record(&scratch.0, Duration::from_secs(seconds.unwrap_or(10)));
     drop(burner);
@@ -118,12 +131,28 @@ fn a_tone_is_heard_without_a_gap_while_another_program_burns_a_core() {
     assert!(said.contains(" 0 underruns"), "{said}");
     let length = heard.len() as f64 / RATE;
     assert!(length > seconds.unwrap_or(10) as f64 * 0.9, "{length} s were recorded");
-    let rises: Vec<usize> = (1..heard.len()).filter(|n| heard[*n] > 0 && heard[*n - 1] <= 0).collect();
-    let periods: Vec<usize> = rises.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let periods = periods(&heard);
+    assert!(!periods.is_empty(), "nothing was heard; the program says: {said}");
     let gaps: Vec<_> = periods.iter().filter(|period| period.abs_diff(48) > 2).collect();
     assert!(gaps.is_empty(), "there are gaps: {gaps:?} frames");
     let mean = periods.iter().sum::<usize>() as f64 / periods.len() as f64;
     let off = mean / (RATE * 1193.0 / 1_193_182.0) - 1.0;
     assert!(off.abs() < BEND, "a period is {mean} frames");
     eprintln!("{length:.1} s, {} periods of {mean:.3} frames; {}", periods.len(), said.trim());
+}
+
+#[test]
+fn a_sound_server_that_went_away_and_came_back_is_heard_again() {
+    let scratch = Rc::new(Scratch::new("desktop-sound-server"));
+    let Some((server, desktop)) = start(&scratch) else { return };
+    drop(server);
+    std::thread::sleep(Duration::from_secs(1));
+    let _server = SoundServer::start(&scratch.0);
+    super::await_some("the tone", || {
+        (!periods(&record(&scratch.0, Duration::from_secs(1))).is_empty()).then_some(())
+    });
+    desktop.chord("q");
+    let (code, said) = desktop.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("opened again").count(), 1, "{said}");
 }
