@@ -2,6 +2,7 @@
 
 mod action;
 mod app;
+mod chooser;
 mod comparison;
 mod contents;
 mod dialog;
@@ -23,6 +24,7 @@ mod sound;
 mod speed;
 mod start;
 mod status;
+mod style;
 mod terminal;
 mod thumbnail;
 mod timeline;

@@ -1,8 +1,9 @@
 //! The window: made, drawn by egui on whatever graphics there are, and asked for the pointer.
 
 use super::settings::{Placement, Settings, Theme};
+use super::style;
 use anyhow::{Context as _, Result};
-use egui::{Context, FocusDirection, FontId, Stroke, TextStyle, ThemePreference, Ui, ViewportId};
+use egui::{Context, FocusDirection, ThemePreference, Ui, ViewportId};
 use egui_wgpu::winit::Painter;
 use egui_wgpu::{RendererOptions, SurfaceConfig, WgpuConfiguration, WgpuSetup};
 use std::sync::Arc;
@@ -41,15 +42,7 @@ impl Surface {
         }
         let window = Arc::new(event_loop.create_window(attributes).context("no window can be opened")?);
         let egui = Context::default();
-        // Ctrl and plus are the guest's.
-        egui.options_mut(|options| options.zoom_with_keyboard = false);
-        egui.all_styles_mut(|style| {
-            // What has the keyboard is to be seen at once.
-            let colour = style.visuals.selection.stroke.color;
-            style.visuals.widgets.active.bg_stroke = Stroke::new(2.0, colour);
-            style.visuals.widgets.active.weak_bg_fill = style.visuals.widgets.hovered.weak_bg_fill;
-            style.text_styles.insert(TextStyle::Small, FontId::proportional(11.5));
-        });
+        style::set(&egui);
         let painter = pollster::block_on(painter(event_loop, &egui, &window))?;
         let state = egui_winit::State::new(
             egui.clone(),

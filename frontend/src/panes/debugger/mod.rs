@@ -244,6 +244,11 @@ impl Debugger {
         self.stale = true;
     }
 
+    /// Whether it asks the person something.
+    pub fn asks(&self) -> bool {
+        self.points.asks()
+    }
+
     /// One step of a paused machine: of the processor that is shown, where there are several.
     pub fn step(&self, cpus: u32) -> Method {
         if cpus > 1 { Method::StepInto { cpu: self.cpu } } else { Method::Step { count: 1 } }
