@@ -18,6 +18,7 @@ mod panes;
 mod places;
 mod preferences;
 mod recent;
+mod room;
 mod scroll;
 mod settings;
 mod sound;
