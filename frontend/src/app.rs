@@ -22,6 +22,8 @@ use amber_emu::cli::args::RunningArgs;
 use amber_emu::control::{Caller, Method};
 use anyhow::Result;
 use serde_json::Value;
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use winit::application::ApplicationHandler;
@@ -107,6 +109,8 @@ pub struct App {
     pub(super) keep_at: Option<Instant>,
     /// What of the settings the window has.
     pub(super) look: Option<(Theme, u32, HostKey)>,
+    /// Files that were dropped with the one that is asked about.
+    pub(super) drops: VecDeque<PathBuf>,
     mouse: Mouse,
     cursor: PhysicalPosition<f64>,
     /// The pointer the guest has is locked in place.
@@ -148,6 +152,7 @@ impl App {
             slot,
             caller: None,
             keyboard: Keyboard::default(),
+            drops: VecDeque::new(),
             mouse: Mouse::default(),
             cursor: PhysicalPosition::default(),
             locked: false,
@@ -330,6 +335,7 @@ impl App {
         (self.drawn, self.urgent) = (Instant::now(), false);
         self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
         self.grant(wishes, event_loop);
+        self.next_drop();
         self.follow_settings();
     }
 }

@@ -102,7 +102,11 @@ impl Panes {
 
     /// Whether one of them asks the person something.
     pub fn ask(&self) -> bool {
-        self.shown == Some(Pane::Snapshots) && self.snapshots.asks()
+        match self.shown {
+            Some(Pane::Snapshots) => self.snapshots.asks(),
+            Some(Pane::Debugger) => self.debugger.asks(),
+            Some(Pane::Statistics) | None => false,
+        }
     }
 
     /// Asks for what is shown. Not while it is drawn: that may be done twice, for one asking.
