@@ -26,6 +26,7 @@ mod speed;
 mod start;
 mod status;
 mod style;
+mod submenu;
 mod terminal;
 mod thumbnail;
 mod timeline;
