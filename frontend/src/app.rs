@@ -117,6 +117,8 @@ pub struct App {
     locked: bool,
     drawn: Instant,
     draw_at: Option<Instant>,
+    /// A person waits for what is drawn next.
+    urgent: bool,
     pub(super) leaving: bool,
     pub(super) speed: Speed,
     /// Why there is no window, or the machine could not run.
@@ -156,6 +158,7 @@ impl App {
             locked: false,
             drawn: Instant::now(),
             draw_at: None,
+            urgent: false,
             leaving: false,
             speed: Speed::default(),
             failed: None,
@@ -221,7 +224,8 @@ impl App {
     }
 
     pub(super) fn draw_soon(&mut self) {
-        let at = (self.drawn + FRAME).max(Instant::now());
+        let now = Instant::now();
+        let at = if self.urgent { now } else { now.max(self.drawn + FRAME) };
         self.draw_at = Some(self.draw_at.map_or(at, |other| other.min(at)));
     }
 
@@ -283,6 +287,8 @@ impl App {
                     self.draw_soon();
                 }
                 self.ask_all(wishes);
+                // The news are what the person waits for.
+                self.urgent |= about != About::History;
             }
             (about, Err(sentence)) => {
                 self.contents.panes.refused(about);
@@ -329,7 +335,7 @@ impl App {
             contents.draw(ui, &mut wishes);
         });
         contents.refresh(&mut wishes);
-        self.drawn = Instant::now();
+        (self.drawn, self.urgent) = (Instant::now(), false);
         self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
         self.grant(wishes, event_loop);
         self.next_drop();
@@ -402,8 +408,9 @@ impl ApplicationHandler<Event> for App {
             }
             event => self.mouse_event(event),
         };
-        let drawn = !taken && self.surface.as_mut().is_some_and(|surface| surface.hear(&event));
-        if drawn {
+        let heard = !taken && self.surface.as_mut().is_some_and(|surface| surface.hear(&event));
+        // A modifier alone is nothing to be seen: the key it is for comes next.
+        if heard && !matches!(event, WindowEvent::ModifiersChanged(_)) {
             self.draw_soon();
         }
     }

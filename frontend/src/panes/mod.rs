@@ -41,7 +41,7 @@ impl Pane {
         match self {
             Self::Debugger => 620.0,
             Self::Snapshots => 380.0,
-            Self::Statistics => 280.0,
+            Self::Statistics => 390.0,
         }
     }
 }
