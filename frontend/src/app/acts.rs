@@ -5,7 +5,6 @@ use crate::action::Action;
 use crate::dialog::Dialog;
 use crate::panes::Pane;
 use crate::status::State;
-use crate::window::Surface;
 use crate::wishes::Wishes;
 use amber_emu::control::Method;
 use std::sync::atomic::Ordering;
@@ -92,7 +91,7 @@ impl App {
             Action::Zoom(zoom) => self.contents.settings.zoom = zoom,
             Action::Theme(theme) => self.contents.settings.theme = theme,
             Action::MenuBar => self.show_menu_bar(),
-            Action::Focus => self.surface.iter().for_each(Surface::focus_next),
+            Action::Focus => self.contents.keys_wanted = true,
             Action::Scale(scaling) => self.contents.scaling = scaling,
             Action::OtherView => self.other_view(),
             Action::Pane(pane) => self.toggle_pane(pane),
@@ -138,6 +137,9 @@ impl App {
     }
 
     pub(super) fn toggle_pane(&mut self, pane: Pane) {
+        if self.contents.start.is_some() {
+            return;
+        }
         let panes = &mut self.contents.panes;
         panes.shown = (panes.shown != Some(pane)).then_some(pane);
         let wanted = panes.shown.map_or(0.0, |pane| panes.width(pane));
