@@ -151,8 +151,13 @@ impl<'a> Session<'a> {
         Ok(stop)
     }
 
+    /// Whether the machine went back, and has its future ahead.
+    pub(super) fn is_behind(&self) -> bool {
+        self.history.as_ref().is_some_and(History::is_behind)
+    }
+
     fn standing(&self) -> Standing {
-        let behind = self.history.as_ref().is_some_and(History::is_behind);
+        let behind = self.is_behind();
         Standing { paused: self.paused, ended: self.ended, behind, ..Standing::default() }
     }
 

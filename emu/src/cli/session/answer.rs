@@ -147,7 +147,7 @@ impl Session<'_> {
     /// let go when that way is left.
     fn move_hands(&self, gestures: impl IntoIterator<Item = Gesture>, host: &mut SessionHost) {
         let gestures: Vec<_> = gestures.into_iter().collect();
-        let behind = self.history.as_ref().is_some_and(History::is_behind) && host.hands.waiting() == 0;
+        let behind = self.is_behind() && host.hands.waiting() == 0;
         if !(behind && gestures.iter().all(Gesture::lets_go)) {
             host.hands.extend(gestures);
         }
@@ -170,7 +170,7 @@ impl Session<'_> {
             "parent": self.parent().map(|parent| parent.to_string()),
             "cpus": self.machine.vcpus().len(),
             "ended": self.ended.map(|stop| report::sentence(stop, self.machine)),
-            "behind": self.history.as_ref().is_some_and(History::is_behind),
+            "behind": self.is_behind(),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
             "stopped": self.stopped(),
             "bound": self.bound,

@@ -46,7 +46,7 @@ impl Session<'_> {
         }
         if !self.stand(host) {
             // Here it runs on.
-            host.let_go();
+            self.go_live(host);
         } else if followed.as_ref().is_ok_and(|stop| *stop == Stop::Step) {
             let end = self.history.as_ref().and_then(History::end).map(|end| end.place);
             if end.is_some_and(|end| end.step <= self.machine.step()) {

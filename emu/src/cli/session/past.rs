@@ -8,6 +8,7 @@ use crate::config::HistoryChoice;
 use crate::control::Calls;
 use crate::history::{self, History, Mark, Place, Tape};
 use crate::machine::{Goal, HostIo, Machine, Stop};
+use amber_snapshot::SnapshotId;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -84,7 +85,8 @@ impl Session<'_> {
     /// What is remembered.
     pub(super) fn history(&mut self) -> Result<Value> {
         self.look_at_save();
-        let marks = self.saver.as_ref().map_or_else(Vec::new, |saver| saver.lineage().marks().to_vec());
+        let mark = |(mark, id): (&Mark, SnapshotId)| json!({ "name": mark.name, "id": id.to_string(), "step": mark.step, "time-ns": mark.now });
+        let marks: Vec<_> = self.saver.iter().flat_map(|saver| saver.lineage().marks()).map(mark).collect();
         let (history, here) = (self.past()?, Place::of(self.machine));
         let points: Vec<_> = history.points().iter().map(|point| place(point.place)).collect();
         let last = history.end().map_or(here, |end| end.place);
@@ -92,7 +94,6 @@ impl Session<'_> {
             .branches()
             .map(|branch| json!({ "id": branch.id, "from": place(branch.from), "end": place(branch.end.place) }))
             .collect();
-        let mark = |mark: &Mark| json!({ "name": mark.name, "id": mark.id.to_string(), "step": mark.step, "time-ns": mark.now });
         Ok(json!({
             "first": points.first(),
             "here": place(here),
@@ -100,7 +101,7 @@ impl Session<'_> {
             "behind": history.is_behind(),
             "points": points,
             "branches": branches,
-            "snapshots": marks.iter().map(mark).collect::<Vec<_>>(),
+            "snapshots": marks,
             "bytes": history::extra(self.machine),
             "budget": history.budget(),
         }))
@@ -232,7 +233,7 @@ impl Session<'_> {
         self.leaving.forget("the machine went to another time");
         host.jump(self.machine.now());
         if !behind {
-            host.let_go();
+            self.go_live(host);
         }
     }
 

@@ -7,12 +7,13 @@ use crate::cli::host::SessionHost;
 use crate::config::NetChoice;
 use crate::history::{History, Lineage, Place, Point, Tape, Torn, Way};
 use crate::input::{self, Input, Record};
+use crate::machine::NicSpec;
 use anyhow::{Result, bail};
 
 impl Session<'_> {
     /// What is ahead of the machine is a way it leaves, though nothing new was done.
     pub(super) fn leave_future(&mut self, host: &mut SessionHost) -> Result<()> {
-        if !self.history.as_ref().is_some_and(History::is_behind) {
+        if !self.is_behind() {
             bail!("leave: nothing is known ahead of the machine; go back first");
         }
         self.part_ways(host);
@@ -36,7 +37,7 @@ impl Session<'_> {
             self.leave(from, end, Torn { inputs, records, log });
         }
         self.lay_cable_again(host);
-        host.let_go();
+        self.go_live(host);
     }
 
     fn leave(&mut self, from: Place, mut end: Point, torn: Torn) {
@@ -48,13 +49,7 @@ impl Session<'_> {
             }
         }
         let lineage = match &mut self.saver {
-            Some(saver) => {
-                let (lineage, finished) = saver.leave(self.machine);
-                if let Err(error) = finished {
-                    eprintln!("amber: {error}; the machine runs on");
-                }
-                lineage
-            }
+            Some(saver) => saver.leave(self.machine.step()),
             None => Lineage::new(self.parent),
         };
         if let Some(history) = &mut self.history {
@@ -108,16 +103,31 @@ impl Session<'_> {
         self.leave(from, end, torn);
     }
 
+    /// The machine goes on where it was not before: what was down there is let go, and the cable of an adapter that is there leads
+    /// somewhere again.
+    pub(super) fn go_live(&self, host: &mut SessionHost) {
+        host.let_go();
+        match self.machine.equipment().nic.as_ref() {
+            None => host.link = None,
+            Some(nic) if host.link.is_none() => self.lay_cable(nic, host),
+            Some(_) => {}
+        }
+    }
+
+    fn lay_cable(&self, nic: &NicSpec, host: &mut SessionHost) {
+        match cable::lay(&self.net, Some(nic)) {
+            Ok(link) => host.link = link,
+            Err(error) => eprintln!("amber: {error:#}; the network is cut off"),
+        }
+    }
+
     /// Behind the network of the host nobody knows the guest's connections of another time: it begins anew. Another machine
     /// at the cable stays.
     pub(super) fn lay_cable_again(&self, host: &mut SessionHost) {
         let NetChoice::User { .. } = self.net else { return };
-        let nic = self.machine.equipment().nic.as_ref();
         host.link = None;
-        match nic.map(|nic| cable::lay(&self.net, Some(nic))) {
-            Some(Ok(link)) => host.link = link,
-            Some(Err(error)) => eprintln!("amber: {error:#}; the network is cut off"),
-            None => {}
+        if let Some(nic) = self.machine.equipment().nic.as_ref() {
+            self.lay_cable(nic, host);
         }
     }
 }
