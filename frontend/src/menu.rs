@@ -118,8 +118,11 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     item(ui, shown, stands, "Step out", Action::StepOut, actions);
     item(ui, shown, stands, "Run to the next frame", Action::Frame, actions);
     item(ui, shown, stands, "Step back", Action::StepBack, actions);
+    item(ui, shown, stands, "Step back over", Action::StepOverBack, actions);
+    item(ui, shown, stands, "Back to the last stop", Action::StopBack, actions);
     item(ui, shown, shown.runs, "Back a second", Action::SecondBack, actions);
     item(ui, shown, stands, "Forward to the end", Action::ToEnd, actions);
+    item(ui, shown, shown.runs, "Take over from here", Action::Leave, actions);
     submenu(ui, "Speed", |ui| speeds(ui, shown, actions));
     ui.separator();
     item(ui, shown, shown.runs, "Reset", Action::Reset, actions);

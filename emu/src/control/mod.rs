@@ -67,6 +67,8 @@ pub enum Method {
     StepBack {
         count: u64,
     },
+    /// What is ahead of a machine that went back is a way it leaves.
+    Leave,
     /// The machine stands at the end of a way it left.
     Return {
         branch: u64,
@@ -252,6 +254,18 @@ pub enum Method {
     },
     /// The same, but a call is one step.
     StepOver {
+        #[serde(default)]
+        cpu: u32,
+    },
+    /// A paused machine goes back to where a breakpoint or watchpoint last stopped it, or would have.
+    ReverseContinue,
+    /// A paused machine goes back to before the last step of that processor.
+    ReverseStep {
+        #[serde(default)]
+        cpu: u32,
+    },
+    /// The same, but a call that has returned is one step.
+    ReverseStepOver {
         #[serde(default)]
         cpu: u32,
     },

@@ -150,6 +150,10 @@ impl Panes {
         self.debugger.step_over()
     }
 
+    pub fn step_over_back(&self) -> Method {
+        self.debugger.step_over_back()
+    }
+
     pub fn step_out(&self) -> Method {
         self.debugger.step_out()
     }
