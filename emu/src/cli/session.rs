@@ -11,6 +11,7 @@ mod share;
 mod symbols;
 
 use super::host::SessionHost;
+use super::media::Changing;
 use super::onlooker::Standing;
 use super::parts::Leaving;
 use super::saving::Saver;
@@ -36,6 +37,8 @@ pub struct Session<'a> {
     checkpoints: Checkpoints,
     /// Parts the guest was asked to let go of, and who waits for that.
     pub(super) leaving: Leaving,
+    /// Media it was asked to let go of, and who waits for that.
+    pub(super) changing: Changing,
     /// The past of a run that remembers it.
     history: Option<History>,
     /// What the network adapter's cable was led to.
@@ -88,6 +91,7 @@ impl<'a> Session<'a> {
             saver: None,
             checkpoints,
             leaving,
+            changing: Changing::default(),
             history: None,
             net: config.net.clone(),
             debugger: Debugger::new(config)?,
@@ -167,14 +171,17 @@ impl<'a> Session<'a> {
         self.leaving.look(self.machine);
         self.let_go_of_cable(host);
         loop {
+            self.change_waiting(host);
+            self.part_from_torn(host);
             host.show(self.machine, self.standing());
             let Some(call) = host.next_call(self.paused) else {
                 // Nobody is left who could resume it.
                 self.quit |= self.paused;
                 return;
             };
-            let call = self.ask_to_leave(call, host);
-            // An input may have torn the future off: a part that is asked to leave is one.
+            let call = self.ask_to_leave(call, host).and_then(|call| self.export_medium(call));
+            let call = call.and_then(|call| self.change_medium(call, host));
+            // An input may have torn the future off: a part that is asked to leave is one, and so is a medium.
             self.part_from_torn(host);
             let Some(call) = call.and_then(|call| self.save_beside(call)) else { continue };
             let outcome = self.answer(&call.method, host);
