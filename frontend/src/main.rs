@@ -10,6 +10,7 @@ mod glance;
 mod keyboard;
 mod keys;
 mod machine;
+mod media;
 mod menu;
 mod mouse;
 mod opening;

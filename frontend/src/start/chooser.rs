@@ -20,18 +20,23 @@ impl<T> Default for Chooser<T> {
 impl<T: Copy> Chooser<T> {
     /// Opens it, in `folder` if that is there.
     pub fn open(&mut self, what: T, folder: Option<&Path>) {
-        self.begin(what, folder, FileDialog::pick_file);
+        self.begin(FileDialog::new(), what, folder, FileDialog::pick_file);
     }
 
     /// Opens it for a folder.
     pub fn open_folder(&mut self, what: T, folder: Option<&Path>) {
-        self.begin(what, folder, FileDialog::pick_directory);
+        self.begin(FileDialog::new(), what, folder, FileDialog::pick_directory);
     }
 
-    fn begin(&mut self, what: T, folder: Option<&Path>, begin: fn(&mut FileDialog)) {
+    /// Opens it for a file that is to be written, with a name for it.
+    pub fn save(&mut self, what: T, folder: Option<&Path>, name: &str) {
+        let dialog = FileDialog::new().default_file_name(name).allow_file_overwrite(false);
+        self.begin(dialog, what, folder, FileDialog::save_file);
+    }
+
+    fn begin(&mut self, dialog: FileDialog, what: T, folder: Option<&Path>, begin: fn(&mut FileDialog)) {
         let size = Vec2::new(680.0, 420.0);
-        let mut dialog =
-            FileDialog::new().default_size(size).anchor(Align2::CENTER_CENTER, Vec2::ZERO).as_modal(true);
+        let mut dialog = dialog.default_size(size).anchor(Align2::CENTER_CENTER, Vec2::ZERO).as_modal(true);
         if let Some(folder) = folder.filter(|folder| folder.is_dir()) {
             dialog = dialog.initial_directory(folder.to_owned());
         }
