@@ -22,6 +22,7 @@ mod start;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod watch;
 
 pub use bus::HostIo;
@@ -41,6 +42,7 @@ pub use screen::Seen;
 pub use share::ShareSpec;
 pub use spec::{DiskSpec, FW_CFG_MAX, FwCfgFile, MachineSpec};
 pub use stored::{LoadError, stored_disk, stored_share};
+pub use traffic::{Flow, Traffic};
 
 use crate::boot::{BootError, BootImage};
 use crate::share::Pages;
@@ -180,6 +182,8 @@ pub struct Machine {
     pub(crate) messages: Vec<amber_cpu::apic::Message>,
     /// Processor whose last instruction asked for something: settled before a run ends.
     asking: Option<request::Asking>,
+    /// What the devices moved, for people.
+    traffic: Traffic,
 }
 
 /// Virtual time between two looks at the host's input, ns.
@@ -281,6 +285,7 @@ impl Machine {
             share: None,
             messages: Vec::new(),
             asking: None,
+            traffic: Traffic::default(),
         };
         if let Some((_, pages)) = machine.equipment.share.as_ref().map(ShareSpec::region) {
             machine.share = Some(share::Share::new(Pages::new(pages), pages));
@@ -293,6 +298,11 @@ impl Machine {
         machine.vcpus = ids.into_iter().map(|id| Vcpu::new(model, id, max, seed)).collect();
         machine.position.slice_end = if machine.vcpus.len() == 1 { 0 } else { quantum };
         Ok(machine)
+    }
+
+    /// What the devices moved so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// Whether there is something at the reset vector.

@@ -22,6 +22,8 @@ use amber_emu::cli::args::RunningArgs;
 use amber_emu::control::{Caller, Method};
 use anyhow::Result;
 use serde_json::Value;
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use winit::application::ApplicationHandler;
@@ -113,12 +115,16 @@ pub struct App {
     pub(super) keep_at: Option<Instant>,
     /// What of the settings the window has.
     pub(super) look: Option<(Theme, u32, HostKey)>,
+    /// Files that were dropped with the one that is asked about.
+    pub(super) drops: VecDeque<PathBuf>,
     mouse: Mouse,
     cursor: PhysicalPosition<f64>,
     /// The pointer the guest has is locked in place.
     locked: bool,
     drawn: Instant,
     draw_at: Option<Instant>,
+    /// A person waits for what is drawn next.
+    urgent: bool,
     pub(super) leaving: bool,
     pub(super) speed: Speed,
     /// Why there is no window, or the machine could not run.
@@ -152,11 +158,13 @@ impl App {
             slot,
             caller: None,
             keyboard: Keyboard::default(),
+            drops: VecDeque::new(),
             mouse: Mouse::default(),
             cursor: PhysicalPosition::default(),
             locked: false,
             drawn: Instant::now(),
             draw_at: None,
+            urgent: false,
             leaving: false,
             speed: Speed::default(),
             failed: None,
@@ -222,7 +230,8 @@ impl App {
     }
 
     pub(super) fn draw_soon(&mut self) {
-        let at = (self.drawn + FRAME).max(Instant::now());
+        let now = Instant::now();
+        let at = if self.urgent { now } else { now.max(self.drawn + FRAME) };
         self.draw_at = Some(self.draw_at.map_or(at, |other| other.min(at)));
     }
 
@@ -286,6 +295,8 @@ impl App {
                     self.draw_soon();
                 }
                 self.ask_all(wishes);
+                // The news are what the person waits for.
+                self.urgent |= about != About::History;
             }
             (about, Err(sentence)) => {
                 self.contents.panes.refused(about);
@@ -333,9 +344,10 @@ impl App {
             contents.draw(ui, &mut wishes);
         });
         contents.refresh(&mut wishes);
-        self.drawn = Instant::now();
+        (self.drawn, self.urgent) = (Instant::now(), false);
         self.draw_at = self.drawn.checked_add(stays).map(|at| at.max(self.drawn + FRAME));
         self.grant(wishes, event_loop);
+        self.next_drop();
         self.follow_settings();
     }
 }
@@ -402,8 +414,9 @@ impl ApplicationHandler<Event> for App {
             }
             event => self.mouse_event(event),
         };
-        let drawn = !taken && self.surface.as_mut().is_some_and(|surface| surface.hear(&event));
-        if drawn {
+        let heard = !taken && self.surface.as_mut().is_some_and(|surface| surface.hear(&event));
+        // A modifier alone is nothing to be seen: the key it is for comes next.
+        if heard && !matches!(event, WindowEvent::ModifiersChanged(_)) {
             self.draw_soon();
         }
     }

@@ -288,8 +288,11 @@ impl Contents {
             ui.label(format!("virtual time {}", time(self.glance.now)));
             ui.separator();
             ui.label(format!("step {}", self.glance.step));
-            ui.separator();
-            ui.label(status::speed(self.glance.speed));
+            // That of the wall clock is what one expects.
+            if self.glance.speed != Some(100) {
+                ui.separator();
+                ui.label(status::speed(self.glance.speed));
+            }
             let speed = self.meter.text();
             if !speed.is_empty() {
                 ui.separator();
@@ -299,13 +302,17 @@ impl Contents {
                 ui.separator();
                 ui.label(RichText::new("saving").strong());
             }
-            ui.separator();
-            ui.label(self.mouse_word());
+            let mouse = self.mouse_word();
+            if !mouse.is_empty() {
+                ui.separator();
+                ui.add(Label::new(mouse).truncate());
+            }
         });
     }
 
     fn mouse_word(&self) -> String {
         match (self.serial, self.grabbed, self.glance.pointer) {
+            _ if !self.view().runs() => String::new(),
             (true, ..) => "keys go to the serial port".to_owned(),
             (_, true, _) => format!("{} releases the mouse", self.settings.host_key.name()),
             (_, _, true) => "the mouse points".to_owned(),

@@ -6,7 +6,7 @@ use super::preferences::Preferences;
 use super::settings::Settings;
 use super::start::Dropped;
 use super::wishes::Wishes;
-use egui::{Id, Modal, RichText, Ui};
+use egui::{Frame, Id, Modal, RichText, Ui};
 
 /// See the module.
 pub enum Dialog {
@@ -31,8 +31,13 @@ impl Dialog {
     }
 }
 
+/// The frame of one, by its name.
+pub fn modal(ui: &Ui, name: &str) -> Modal {
+    Modal::new(Id::new(name)).frame(Frame::popup(ui.style()).inner_margin(16.0))
+}
+
 fn close(ui: &mut Ui, name: &str, focused: &mut bool, wishes: &mut Wishes) -> bool {
-    let response = Modal::new(Id::new("close")).show(ui.ctx(), |ui| {
+    let response = modal(ui, "close").show(ui.ctx(), |ui| {
         ui.set_width(360.0);
         ui.label(RichText::new(format!("Close {name}?")).strong().size(16.0));
         ui.label("The machine ends where it is. What was not saved as a snapshot is lost.");

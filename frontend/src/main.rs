@@ -2,6 +2,7 @@
 
 mod action;
 mod app;
+mod chooser;
 mod comparison;
 mod contents;
 mod dialog;
@@ -18,12 +19,14 @@ mod panes;
 mod places;
 mod preferences;
 mod recent;
+mod room;
 mod scroll;
 mod settings;
 mod sound;
 mod speed;
 mod start;
 mod status;
+mod style;
 mod terminal;
 mod thumbnail;
 mod timeline;
@@ -37,6 +40,7 @@ use app::{App, Event, First};
 use clap::Parser;
 use machine::Plan;
 use places::Places;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use winit::event_loop::EventLoop;
 
@@ -60,7 +64,7 @@ fn main() {
 }
 
 fn run() -> Result<i32> {
-    let mut settings = None;
+    let mut settings = named_settings(std::env::args_os());
     let plan = match Desktop::try_parse() {
         // Help and version need no window.
         Err(error) if !error.use_stderr() => error.exit(),
@@ -82,4 +86,28 @@ fn run() -> Result<i32> {
     let mut app = App::new(event_loop.create_proxy(), first, places);
     event_loop.run_app(&mut app)?;
     Ok(if app.failed.is_some() { exit::BAD_INPUT } else { 0 })
+}
+
+/// The file of `--settings`, also where other options are not understood: the window that says so is to look as it does else.
+fn named_settings(args: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let mut args = args.skip_while(|arg| !arg.as_encoded_bytes().starts_with(b"--settings"));
+    let first = args.next()?.into_string().ok()?;
+    match first.strip_prefix("--settings=") {
+        Some(file) => Some(file.into()),
+        None => args.next().map(PathBuf::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_the_settings_is_known_whatever_the_other_options_are() {
+        let named = |line: &str| named_settings(line.split(' ').map(OsString::from));
+        assert_eq!(named("amber-desktop --wrong --settings a.toml b"), Some("a.toml".into()));
+        assert_eq!(named("amber-desktop --settings=a.toml --wrong"), Some("a.toml".into()));
+        assert_eq!(named("amber-desktop a.toml"), None);
+        assert_eq!(named("amber-desktop --settings"), None);
+    }
 }

@@ -168,8 +168,11 @@ impl App {
         }
     }
 
-    /// A file was dropped on the window.
+    /// A file was dropped on the window. One that comes with others waits until they were looked at.
     pub fn dropped(&mut self, file: &Path) {
+        if matches!(self.contents.dialog, Some(Dialog::Dropped(_))) {
+            return self.drops.push_back(file.to_owned());
+        }
         let room = if self.caller.is_some() { Room::Unknown } else { Room::NoMachine };
         self.give_mouse_back();
         self.release_keys();
@@ -178,6 +181,16 @@ impl App {
         self.ask(Method::DeviceList, About::Room);
         self.ask(Method::MediaList, About::Media);
         self.draw_soon();
+    }
+
+    /// Asks about the next file that was dropped, when the one before is done with.
+    pub fn next_drop(&mut self) {
+        if self.contents.dialog.is_none()
+            && self.after == After::Nothing
+            && let Some(file) = self.drops.pop_front()
+        {
+            self.dropped(&file);
+        }
     }
 
     /// Whether the machine takes disks.

@@ -1,9 +1,10 @@
 //! The dialog of the settings.
 
+use super::chooser::Chooser;
+use super::dialog::modal;
 use super::keyboard::HostKey;
 use super::settings::{Settings, Theme, ZOOMS};
-use super::start::Chooser;
-use egui::{Grid, Id, Modal, RichText, Ui};
+use egui::{Grid, RichText, Ui};
 
 /// See the module.
 #[derive(Default)]
@@ -21,8 +22,8 @@ impl Preferences {
         if self.chooser.is_open() {
             return false;
         }
-        let response = Modal::new(Id::new("preferences")).show(ui.ctx(), |ui| {
-            ui.set_width(430.0);
+        let response = modal(ui, "preferences").show(ui.ctx(), |ui| {
+            ui.set_width(460.0);
             ui.label(RichText::new("Settings").strong().size(18.0));
             ui.add_space(6.0);
             Grid::new("settings").num_columns(2).spacing([14.0, 10.0]).show(ui, |ui| self.rows(ui, settings));
@@ -37,21 +38,21 @@ impl Preferences {
     }
 
     fn rows(&mut self, ui: &mut Ui, settings: &mut Settings) {
-        ui.label("Colours");
+        name(ui, "Colours");
         ui.horizontal(|ui| {
             for (name, theme) in Theme::ALL {
                 ui.radio_value(&mut settings.theme, theme, name);
             }
         });
         ui.end_row();
-        ui.label("Size");
+        name(ui, "Size");
         ui.horizontal(|ui| {
             for zoom in ZOOMS {
                 ui.radio_value(&mut settings.zoom, zoom, format!("{zoom} %"));
             }
         });
         ui.end_row();
-        ui.label("Host key");
+        name(ui, "Host key");
         ui.vertical(|ui| {
             ui.horizontal(|ui| {
                 for key in HostKey::ALL {
@@ -64,7 +65,7 @@ impl Preferences {
             );
         });
         ui.end_row();
-        ui.label("Screenshots");
+        name(ui, "Screenshots");
         self.screenshots(ui, settings);
         ui.end_row();
     }
@@ -85,4 +86,9 @@ impl Preferences {
             });
         });
     }
+}
+
+/// What a row is of, beside the first of its lines.
+fn name(ui: &mut Ui, text: &str) {
+    ui.vertical(|ui| ui.label(text));
 }

@@ -39,6 +39,8 @@ pub struct Placement {
     /// Pixels from the left and the top of the desktop; window systems may not tell.
     pub position: Option<(i32, i32)>,
     pub maximised: bool,
+    /// Points of its width that it has for what is beside the screen.
+    pub beside: u32,
 }
 
 /// See the module.
@@ -242,7 +244,12 @@ mod tests {
             host_key: HostKey::ScrollLock,
             screenshots: Some("/tmp/shots".into()),
             pane: Some("Statistics".to_owned()),
-            window: Placement { size: Some((900, 700)), position: Some((-3, 20)), maximised: true },
+            window: Placement {
+                size: Some((900, 700)),
+                position: Some((-3, 20)),
+                maximised: true,
+                beside: 280,
+            },
             pane_widths: BTreeMap::from([("Statistics".to_owned(), 312.5)]),
             recent: vec![Recent { file: "/m/a.toml".into(), opened: 1_700_000_000 }],
             ..Settings::default()

@@ -1,8 +1,10 @@
 //! The window: made, drawn by egui on whatever graphics there are, and asked for the pointer.
 
+use super::room::{Monitor, Room};
 use super::settings::{Placement, Settings, Theme};
+use super::style;
 use anyhow::{Context as _, Result};
-use egui::{Context, FocusDirection, FontId, Stroke, TextStyle, ThemePreference, Ui, ViewportId};
+use egui::{Context, FocusDirection, ThemePreference, Ui, ViewportId};
 use egui_wgpu::winit::Painter;
 use egui_wgpu::{RendererOptions, SurfaceConfig, WgpuConfiguration, WgpuSetup};
 use std::sync::Arc;
@@ -10,10 +12,13 @@ use std::time::Duration;
 use winit::dpi::{LogicalSize, PhysicalPosition, PhysicalSize};
 use winit::event::WindowEvent;
 use winit::event_loop::ActiveEventLoop;
+use winit::monitor::MonitorHandle;
 use winit::window::{self, CursorGrabMode, Fullscreen, Window};
 
 /// Room for 640 x 480 with the bars around it, and for 720 x 400.
 const SIZE: LogicalSize<u32> = LogicalSize::new(800, 560);
+/// Points of height that a frame around it may take.
+const FRAME: u32 = 40;
 const SMALLEST: LogicalSize<u32> = LogicalSize::new(320, 240);
 
 /// See the module.
@@ -22,6 +27,7 @@ pub struct Surface {
     egui: Context,
     pub state: egui_winit::State,
     painter: Painter,
+    room: Room,
 }
 
 impl Surface {
@@ -30,26 +36,18 @@ impl Surface {
     /// # Errors
     /// When there is no window system, or nothing draws for it.
     pub fn open(event_loop: &ActiveEventLoop, title: &str, place: Placement) -> Result<Self> {
-        let size = place.size.map_or(SIZE, |(width, height)| LogicalSize::new(width, height));
+        let monitor = monitor_of(event_loop, place);
         let mut attributes = Window::default_attributes()
             .with_title(title)
-            .with_inner_size(size)
+            .with_inner_size(size_on(monitor.as_ref(), place))
             .with_maximized(place.maximised)
             .with_min_inner_size(SMALLEST);
-        if let Some((x, y)) = place.position.filter(|at| is_on_a_monitor(event_loop, *at)) {
+        if let Some((x, y)) = place.position.filter(|at| shows(monitor.as_ref(), *at, place)) {
             attributes = attributes.with_position(PhysicalPosition::new(x, y));
         }
         let window = Arc::new(event_loop.create_window(attributes).context("no window can be opened")?);
         let egui = Context::default();
-        // Ctrl and plus are the guest's.
-        egui.options_mut(|options| options.zoom_with_keyboard = false);
-        egui.all_styles_mut(|style| {
-            // What has the keyboard is to be seen at once.
-            let colour = style.visuals.selection.stroke.color;
-            style.visuals.widgets.active.bg_stroke = Stroke::new(2.0, colour);
-            style.visuals.widgets.active.weak_bg_fill = style.visuals.widgets.hovered.weak_bg_fill;
-            style.text_styles.insert(TextStyle::Small, FontId::proportional(11.5));
-        });
+        style::set(&egui);
         let painter = pollster::block_on(painter(event_loop, &egui, &window))?;
         let state = egui_winit::State::new(
             egui.clone(),
@@ -59,7 +57,8 @@ impl Surface {
             window.theme(),
             painter.max_texture_side(),
         );
-        Ok(Self { window, egui, state, painter })
+        let room = Room::of((f64::from(place.beside) * window.scale_factor()).round() as u32);
+        Ok(Self { window, egui, state, painter, room })
     }
 
     /// Colours and size of what is not the guest's.
@@ -81,8 +80,9 @@ impl Surface {
             return Placement { maximised, ..before };
         }
         let size: LogicalSize<u32> = self.window.inner_size().to_logical(self.window.scale_factor());
+        let beside = (f64::from(self.room.grown()) / self.window.scale_factor()).round() as u32;
         let asked = || self.window.outer_position().ok().map(|at| (at.x, at.y));
-        Placement { size: Some((size.width, size.height)), position: at.or_else(asked), maximised }
+        Placement { size: Some((size.width, size.height)), position: at.or_else(asked), maximised, beside }
     }
 
     /// Gives the keyboard to the next thing in the window.
@@ -99,6 +99,7 @@ impl Surface {
     }
 
     fn resized(&mut self, size: PhysicalSize<u32>) {
+        self.room.see(size.width);
         let sides = std::num::NonZeroU32::new(size.width).zip(std::num::NonZeroU32::new(size.height));
         if let Some((width, height)) = sides {
             self.painter.on_window_resized(ViewportId::ROOT, width, height);
@@ -153,18 +154,22 @@ impl Surface {
         if near && self.window.set_cursor_position(centre).is_ok() { centre } else { at }
     }
 
-    /// Makes the window wider by so many points, so that what is beside the screen takes nothing from it, as far as the
-    /// monitor has room. The window system may refuse.
-    pub fn widen(&mut self, points: f32) {
+    /// Makes the window wider than it is without, by so many points, so that what is beside the screen takes nothing from it,
+    /// as far as the monitor has room. The window system may refuse.
+    pub fn make_room(&mut self, points: f32) {
         if self.is_full_screen() || self.window.is_maximized() {
             return;
         }
         let size = self.window.inner_size();
-        let most = self.window.current_monitor().map_or(u32::MAX, |monitor| monitor.size().width);
-        let by = f64::from(points * self.egui.pixels_per_point());
-        let width = (f64::from(size.width) + by).round().clamp(0.0, f64::from(most)) as u32;
+        let wanted = (points * self.egui.pixels_per_point()).round() as u32;
+        let at = self.window.outer_position().ok();
+        let monitor = self.window.current_monitor().map(|monitor| Monitor::from(&monitor));
+        let change = self.room.make(wanted, size.width, at.map(|at| at.x), monitor);
+        if let Some((x, at)) = change.x.zip(at) {
+            self.window.set_outer_position(PhysicalPosition::new(x, at.y));
+        }
         // What became of it is told by an event, but under Wayland, where it has that size at once.
-        if let Some(size) = self.window.request_inner_size(PhysicalSize::new(width, size.height)) {
+        if let Some(size) = self.window.request_inner_size(PhysicalSize::new(change.width, size.height)) {
             self.resized(size);
         }
     }
@@ -193,12 +198,32 @@ impl Surface {
     }
 }
 
-/// Whether a window there can be seen. A monitor may have gone.
-fn is_on_a_monitor(event_loop: &ActiveEventLoop, (x, y): (i32, i32)) -> bool {
-    event_loop.available_monitors().any(|monitor| {
-        let (at, size) = (monitor.position(), monitor.size());
-        let within = |place: i32, from: i32, length: u32| (from..from + length as i32 - 100).contains(&place);
-        within(x, at.x, size.width) && within(y, at.y, size.height)
+/// Points of a window that was last seen there.
+fn size_of(place: Placement) -> LogicalSize<u32> {
+    place.size.map_or(SIZE, |(width, height)| LogicalSize::new(width, height))
+}
+
+/// Whether the window can be seen where it was: a monitor may have gone.
+fn shows(monitor: Option<&MonitorHandle>, at: (i32, i32), place: Placement) -> bool {
+    monitor.is_some_and(|monitor| {
+        let size: PhysicalSize<u32> = size_of(place).to_physical(monitor.scale_factor());
+        Monitor::from(monitor).shows(at, size.width)
+    })
+}
+
+/// The monitor the window was on, or else the first.
+fn monitor_of(event_loop: &ActiveEventLoop, place: Placement) -> Option<MonitorHandle> {
+    let there = |monitor: &MonitorHandle| place.position.is_some_and(|at| shows(Some(monitor), at, place));
+    let first = || event_loop.primary_monitor().or_else(|| event_loop.available_monitors().next());
+    event_loop.available_monitors().find(there).or_else(first)
+}
+
+/// Its size, as far as the monitor has room for it and for its frame.
+fn size_on(monitor: Option<&MonitorHandle>, place: Placement) -> LogicalSize<u32> {
+    let (size, monitor) = (size_of(place), monitor.filter(|monitor| monitor.size().width != 0));
+    monitor.map_or(size, |monitor| {
+        let most: LogicalSize<u32> = monitor.size().to_logical(monitor.scale_factor());
+        LogicalSize::new(size.width.min(most.width), size.height.min(most.height.saturating_sub(FRAME)))
     })
 }
 

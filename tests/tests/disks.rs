@@ -46,6 +46,10 @@ fn every_way_to_the_end_leaves_the_same_disk() {
     let (end, hash, disk) = (whole.step(), whole.state_hash(), contents(&whole, 0));
     let image = std::fs::read(scratch.0.join("disk0.img")).unwrap();
     assert_ne!(disk, image);
+    let traffic = whole.traffic();
+    let differs = disk.iter().zip(&image).filter(|(now, then)| now != then).count() as u64;
+    assert!(traffic.disk_writes.bytes >= differs && traffic.disk_reads.times > 0, "{traffic:?}");
+    assert!(traffic.disk_flushes > 0 && traffic.mmio_writes >= traffic.disk_writes.times, "{traffic:?}");
     assert_eq!(contents(&whole, 1), image);
     let store = Arc::new(Store::open(&scratch.0.join("store")).unwrap());
     let (mut random, mut in_flight) = (Random(3), 0);

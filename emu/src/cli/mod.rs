@@ -7,6 +7,7 @@ pub mod bisect_args;
 pub mod build;
 mod cable;
 pub mod console;
+pub mod counters;
 pub mod ctl;
 pub mod diff;
 mod disassembly;

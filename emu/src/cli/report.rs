@@ -1,4 +1,4 @@
-//! What a person is told when a guest dies or hangs, and the counters of `--stats`.
+//! What a person is told when a guest dies or hangs.
 
 use crate::machine::{Machine, Stop};
 use crate::symbols::Symbols;
@@ -143,91 +143,4 @@ fn stack(text: &mut String, machine: &Machine, cpu: &Vcpu, symbols: Option<&Symb
         let value = u64::from_le_bytes(bytes);
         let _ = writeln!(text, "  {at:016x}  {value:016x}{}", name(symbols, value));
     }
-}
-
-/// Instructions named that translated code had interpreted most.
-const MOST_INTERPRETED: usize = 12;
-
-/// The counters of a run as a table.
-pub fn stats(machine: &Machine, seconds: f64) -> String {
-    let mut text = String::new();
-    for (label, value) in counters(machine, seconds) {
-        let _ = writeln!(text, "{label:<28} {value:>16}");
-    }
-    for (instruction, count) in machine.code().interpreted().into_iter().take(MOST_INTERPRETED) {
-        let _ = writeln!(text, "  {instruction:<26} {count:>16}");
-    }
-    text
-}
-
-/// The counters of a run as a JSON object. Keys are the labels of the table with underscores; what is not known is null.
-pub fn stats_json(machine: &Machine, seconds: f64) -> String {
-    format!("{:#}\n", counted(machine, seconds))
-}
-
-/// The same object, to be sent.
-pub fn counted(machine: &Machine, seconds: f64) -> serde_json::Value {
-    let key = |label: &str| {
-        let words = label.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-        words.collect::<Vec<_>>().join("_")
-    };
-    let number = |value: &str| serde_json::from_str(value).unwrap_or(serde_json::Value::Null);
-    let rows = counters(machine, seconds);
-    let object: serde_json::Map<_, _> =
-        rows.iter().map(|(label, value)| (key(label), number(value))).collect();
-    object.into()
-}
-
-fn counters(machine: &Machine, seconds: f64) -> Vec<(&'static str, String)> {
-    let counters = machine.mmu().counters;
-    let code = machine.code();
-    let retired: u64 = machine.vcpus().iter().map(|vcpu| vcpu.system.retired).sum();
-    let blocks: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.blocks).sum();
-    let faults: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.faults).sum();
-    let interrupts: u64 = machine.vcpus().iter().map(|vcpu| vcpu.counters.interrupts).sum();
-    let speed = if seconds > 0.0 { format!("{:.1}", retired as f64 / seconds / 1e6) } else { "-".into() };
-    let mut rows = vec![
-        ("steps", machine.step().to_string()),
-        ("virtual time, ns", machine.now().to_string()),
-        ("host time, s", if seconds > 0.0 { format!("{seconds:.3}") } else { "-".into() }),
-        ("instructions retired", retired.to_string()),
-        ("million instructions/s", speed),
-        ("blocks entered", blocks.to_string()),
-        ("block look-ups missed", code.missed.to_string()),
-        ("blocks decoded", code.built.to_string()),
-        ("instructions decoded", code.decoded.to_string()),
-        ("exceptions", faults.to_string()),
-        ("interrupts", interrupts.to_string()),
-        ("page walks", counters.walks.to_string()),
-        ("TLB contexts made", counters.contexts.to_string()),
-        ("page-table stores", counters.table_stores.to_string()),
-        ("translations dropped", counters.dropped.to_string()),
-        ("stores to decoded code", counters.code_stores.to_string()),
-        ("stores beside decoded code", counters.near_code_stores.to_string()),
-    ];
-    if let Some((jit, (code, metadata))) = machine.code().jit() {
-        rows.extend([
-            (
-                "translated, % of steps",
-                format!("{:.2}", jit.run as f64 * 100.0 / machine.step().max(1) as f64),
-            ),
-            ("translated code entered", jit.entered.to_string()),
-            ("events within it", jit.crossed.to_string()),
-            ("interpreted from within", jit.interpreted.to_string()),
-            ("blocks translated", jit.translated.to_string()),
-            ("instructions translated", jit.instructions.to_string()),
-            ("host code made, bytes", jit.bytes.to_string()),
-            ("translating, ms", (jit.nanoseconds / 1_000_000).to_string()),
-            ("translations flushed", jit.flushes.to_string()),
-            ("loops translated", jit.loops.to_string()),
-            ("looks at where it is", jit.samples.to_string()),
-            (
-                "in a loop, % of looks",
-                format!("{:.1}", 100.0 * jit.samples_in_loops as f64 / jit.samples.max(1) as f64),
-            ),
-            ("code memory, bytes", code.to_string()),
-            ("its metadata, bytes", metadata.to_string()),
-        ]);
-    }
-    rows
 }

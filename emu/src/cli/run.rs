@@ -5,7 +5,7 @@ use super::console::Console;
 use super::host::SessionHost;
 use super::pace::Pacer;
 use super::session::Session;
-use super::{build, cable, fault, from, log, overlays, report, trace};
+use super::{build, cable, counters, fault, from, log, overlays, report, trace};
 use crate::config::{AudioChoice, ConsoleChoice, Debugcon, Firmware, Guest, MachineConfig, Pace};
 use crate::control::{Caller, Calls, Server};
 use crate::gdb;
@@ -111,7 +111,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
         eprintln!("amber: the machine cannot go on: {}", machine.damage().unwrap_or("see the log"));
     }
     if config.stats {
-        let write = if config.json { report::stats_json } else { report::stats };
+        let write = if config.json { counters::stats_json } else { counters::stats };
         eprint!("{}", write(&machine, started.elapsed().as_secs_f64()));
     }
     if config.hash {

@@ -1,6 +1,6 @@
 //! gdb's `monitor` commands.
 
-use crate::cli::report;
+use crate::cli::counters;
 use crate::machine::Machine;
 use amber_mmu::ViewId;
 use std::fmt::Write;
@@ -27,7 +27,7 @@ pub fn answer(machine: &mut Machine, command: &str) -> String {
         ["step"] => format!("step {}\n", machine.step()),
         ["time"] => format!("{} ns\n", machine.now()),
         ["cpus"] => processors(machine),
-        ["stats"] => report::stats(machine, 0.0),
+        ["stats"] => counters::stats(machine, 0.0),
         ["hash"] => format!("state-hash {}\n", machine.state_hash()),
         ["phys", address, len] => match (number(address), number(len)) {
             (Some(address), Some(len)) => physical(machine, address, len.min(PHYS_MAX)),

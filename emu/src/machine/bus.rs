@@ -5,6 +5,7 @@ use super::disks::{self, Attached};
 use super::gestures::{Gesture, Ready};
 use super::request::{self, By};
 use super::share::Share;
+use super::traffic::Traffic;
 use crate::input::Record;
 use crate::share::Pages;
 use amber_cpu::Bus;
@@ -131,6 +132,7 @@ pub(crate) struct GuestDma<'a> {
     pub mmu: &'a mut Mmu,
     pub disks: &'a mut [Attached],
     pub share: &'a mut Option<Share>,
+    pub traffic: &'a mut Traffic,
     pub lent: Lent,
 }
 
@@ -157,12 +159,15 @@ impl Dma for GuestDma<'_> {
         self.mmu.write_physical(ViewId(0), gpa, from);
     }
     fn read_disk(&mut self, disk: u8, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
+        self.traffic.disk_reads.add(into.len());
         disks::read(self.disks, self.mmu, disk, at, into)
     }
     fn write_disk(&mut self, disk: u8, at: u64, from: &[u8]) -> Result<(), MediumError> {
+        self.traffic.disk_writes.add(from.len());
         disks::write(self.disks, self.mmu, disk, at, from)
     }
     fn flush_disk(&mut self, disk: u8) -> Result<(), MediumError> {
+        self.traffic.disk_flushes += 1;
         disks::flush(self.disks, self.mmu, disk)
     }
     fn read_share(&mut self, at: u64, into: &mut [u8]) -> Result<(), MediumError> {
@@ -193,6 +198,7 @@ pub(crate) struct PlatformBus<'a> {
     pub platform: &'a mut Platform,
     pub disks: &'a mut [Attached],
     pub share: &'a mut Option<Share>,
+    pub traffic: &'a mut Traffic,
     pub lent: Lent,
     pub messages: &'a mut Vec<Message>,
     /// Time at which the slice ends.
@@ -215,7 +221,8 @@ impl PlatformBus<'_> {
     /// The platform at `now`, and what it is lent.
     fn lend<'b>(&'b mut self, mmu: &'b mut Mmu, now: u64) -> (&'b mut Platform, GuestDma<'b>) {
         self.at(now);
-        (self.platform, GuestDma { mmu, disks: self.disks, share: self.share, lent: self.lent })
+        let Self { platform, disks, share, traffic, lent, .. } = self;
+        (platform, GuestDma { mmu, disks, share, traffic, lent: *lent })
     }
 }
 
@@ -224,6 +231,7 @@ impl Bus for PlatformBus<'_> {
         if port == request::VERSION_PORT && size == 1 {
             return request::VERSION;
         }
+        self.traffic.port_reads += 1;
         let (platform, mut dma) = self.lend(mmu, now);
         platform.pio_read(&mut dma, port, size)
     }
@@ -232,14 +240,17 @@ impl Bus for PlatformBus<'_> {
             self.requested = Some(By::Port(value as u8));
             return;
         }
+        self.traffic.port_writes += 1;
         let (platform, mut dma) = self.lend(mmu, now);
         platform.pio_write(&mut dma, port, size, value);
     }
     fn mmio_read(&mut self, mmu: &mut Mmu, now: u64, gpa: u64, size: u8) -> u64 {
+        self.traffic.mmio_reads += 1;
         let (platform, mut dma) = self.lend(mmu, now);
         platform.mmio_read(&mut dma, gpa, size)
     }
     fn mmio_write(&mut self, mmu: &mut Mmu, now: u64, gpa: u64, size: u8, value: u64) {
+        self.traffic.mmio_writes += 1;
         let (platform, mut dma) = self.lend(mmu, now);
         platform.mmio_write(&mut dma, gpa, size, value);
     }
@@ -276,7 +287,7 @@ impl Machine {
     /// Runs something of the platform's that may touch RAM.
     pub(crate) fn with_dma<R>(&mut self, act: impl FnOnce(&mut Platform, &mut dyn Dma) -> R) -> R {
         let lent = self.lent();
-        let Self { platform, mmu, disks, share, .. } = self;
-        act(platform, &mut GuestDma { mmu, disks, share, lent })
+        let Self { platform, mmu, disks, share, traffic, .. } = self;
+        act(platform, &mut GuestDma { mmu, disks, share, traffic, lent })
     }
 }

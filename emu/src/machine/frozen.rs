@@ -3,6 +3,7 @@
 use super::disks::Attached;
 use super::hotplug::DIMM_NAMES;
 use super::share::{SHARE_NAME, Share, ShareSpec};
+use super::traffic::Traffic;
 use super::{Equipment, Machine, MachineError, MachineSpec, Position, RAM, REGION_NAMES, Region};
 use crate::disk::Disk;
 use crate::share::Pages;
@@ -221,6 +222,7 @@ impl Machine {
             share: frozen.share.clone(),
             messages: Vec::new(),
             asking: None,
+            traffic: Traffic::default(),
         };
         machine.vcpus.iter_mut().for_each(Vcpu::arrive);
         machine.mmu.set_a20(machine.platform.a20());

@@ -110,6 +110,7 @@ impl Machine {
                 return n != 0;
             }
             let Some(frame) = host.frame_input(self.position.step, self.now()) else { return n != 0 };
+            self.traffic.frames_received.add(frame.len());
             self.with_dma(|platform, dma| platform.receive(dma, &frame));
             self.note(host, Input::Frame(frame));
         }

@@ -62,7 +62,10 @@ impl Machine {
             Effect::DebugExit(value) => self.end(Ending::DebugExit(value)),
             Effect::Serial { port, byte } => host.serial_output(port, byte),
             Effect::Console { port, bytes } => host.console_output(port, &bytes),
-            Effect::Frame(frame) => host.frame_output(self.now(), &frame),
+            Effect::Frame(frame) => {
+                self.traffic.frames_sent.add(frame.len());
+                host.frame_output(self.now(), &frame);
+            }
             Effect::DebugConsole(byte) => host.debug_output(byte),
             Effect::Ejected(part) => {
                 self.ejected(part);

@@ -275,6 +275,7 @@ impl Machine {
             platform: &mut self.platform,
             disks: &mut self.disks,
             share: &mut self.share,
+            traffic: &mut self.traffic,
             lent,
             messages: &mut self.messages,
             until: end,

@@ -230,6 +230,9 @@ fn a_frame_leaves_at_the_time_it_has_and_waits_for_a_buffer() {
     machine.run(200_000, &mut flood, true);
     assert!(machine.now() > 2 * POLL_NS);
     assert_eq!((flood.0, received(&mut machine).len()), (u64::from(QUEUE), usize::from(QUEUE)));
+    let traffic = machine.traffic();
+    let (sent, received) = (traffic.frames_sent, traffic.frames_received);
+    assert_eq!((sent.times, sent.bytes, received.times, received.bytes / 60), (1, 500, flood.0, flood.0));
 }
 
 #[test]

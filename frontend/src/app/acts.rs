@@ -148,11 +148,10 @@ impl App {
 
     pub(super) fn toggle_pane(&mut self, pane: Pane) {
         let panes = &mut self.contents.panes;
-        let from = panes.shown.map_or(0.0, |pane| panes.width(pane));
         panes.shown = (panes.shown != Some(pane)).then_some(pane);
-        let to = panes.shown.map_or(0.0, |pane| panes.width(pane));
+        let wanted = panes.shown.map_or(0.0, |pane| panes.width(pane));
         if let Some(surface) = &mut self.surface {
-            surface.widen(to - from);
+            surface.make_room(wanted);
         }
     }
 

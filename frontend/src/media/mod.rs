@@ -3,12 +3,14 @@
 mod drive;
 
 use super::app::About;
-use super::start::Chooser;
+use super::chooser::Chooser;
+use super::dialog::modal;
 use super::status::size;
 use super::wishes::Wishes;
 use amber_emu::control::Method;
 pub use drive::Drive;
-use egui::{Button, Id, Label, Modal, Response, RichText, Ui};
+use egui::{Button, Label, Response, RichText, Ui};
+use egui_file_dialog::FileDialog;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -54,7 +56,7 @@ impl Media {
         if self.chooser.is_open() {
             return false;
         }
-        let response = Modal::new(Id::new("media")).show(ui.ctx(), |ui| {
+        let response = modal(ui, "media").show(ui.ctx(), |ui| {
             ui.set_width(WIDTH.min(ui.ctx().content_rect().width() - 60.0));
             ui.label(RichText::new("Media").strong().size(18.0));
             ui.add_space(6.0);
@@ -144,8 +146,8 @@ impl Media {
         if let Some(medium) = drive.medium.as_ref().filter(|medium| medium.written != 0) {
             let save = ui.button("Save as…").on_hover_text("writes what the guest finds on it to a new file");
             if save.clicked() {
-                let folder = self.folder_for(drive);
-                self.chooser.save(For::Export(n), folder.as_deref(), &medium.name());
+                let dialog = FileDialog::new().default_file_name(&medium.name()).allow_file_overwrite(false);
+                self.chooser.save(For::Export(n), dialog);
             }
         }
     }

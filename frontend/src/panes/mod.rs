@@ -41,7 +41,7 @@ impl Pane {
         match self {
             Self::Debugger => 620.0,
             Self::Snapshots => 380.0,
-            Self::Statistics => 280.0,
+            Self::Statistics => 390.0,
         }
     }
 }
@@ -102,7 +102,11 @@ impl Panes {
 
     /// Whether one of them asks the person something.
     pub fn ask(&self) -> bool {
-        self.shown == Some(Pane::Snapshots) && self.snapshots.asks()
+        match self.shown {
+            Some(Pane::Snapshots) => self.snapshots.asks(),
+            Some(Pane::Debugger) => self.debugger.asks(),
+            Some(Pane::Statistics) | None => false,
+        }
     }
 
     /// Asks for what is shown. Not while it is drawn: that may be done twice, for one asking.

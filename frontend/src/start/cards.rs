@@ -20,5 +20,9 @@ pub fn card(ui: &mut Ui, title: &str, words: &str) -> Response {
     job.append("\n", 0.0, format(12.0, visuals.text_color()));
     job.append(words, 0.0, format(12.0, visuals.text_color()));
     let width = ui.available_width();
-    ui.add(Button::new((job, Atom::grow())).wrap().min_size(Vec2::new(width, 40.0)))
+    ui.scope(|ui| {
+        ui.spacing_mut().button_padding = Vec2::new(8.0, 5.0);
+        ui.add(Button::new((job, Atom::grow())).wrap().min_size(Vec2::new(width, 40.0)))
+    })
+    .inner
 }

@@ -3,13 +3,14 @@
 use super::cards::card;
 use super::image::{Image, Kind, recognise};
 use crate::app::About;
+use crate::dialog::modal;
 use crate::media::Drive;
 use crate::status::size;
 use crate::wishes::Wishes;
 use amber_devices::DiskInterface;
 use amber_emu::config::DiskChoice;
 use amber_emu::control::{DeviceKind, Method};
-use egui::{Id, Modal, RichText, Ui};
+use egui::{RichText, Ui};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,7 @@ impl Dropped {
 
     /// Draws it; whether it is done with.
     pub fn draw(&mut self, ui: &mut Ui, wishes: &mut Wishes) -> bool {
-        let response = Modal::new(Id::new("dropped")).show(ui.ctx(), |ui| {
+        let response = modal(ui, "dropped").show(ui.ctx(), |ui| {
             ui.set_width(460.0);
             self.choices(ui)
         });

@@ -1,7 +1,6 @@
 //! The start screen: how one gets a machine.
 
 mod cards;
-mod chooser;
 mod dropped;
 mod form;
 mod image;
@@ -10,11 +9,11 @@ mod saved;
 mod sheet;
 mod templates;
 
+use crate::chooser::Chooser;
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::wishes::Wishes;
 use amber_emu::config::Firmware;
-pub use chooser::Chooser;
 pub use dropped::{Dropped, Room};
 use egui::Ui;
 use form::{Field, Form};

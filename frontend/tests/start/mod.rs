@@ -9,6 +9,9 @@ const IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../roms/monitor/image.
 /// Down from the first thing of the start screen to the built-in monitor.
 const TO_MONITOR: usize = 5;
 
+/// From the name of a kernel's machine to the button that chooses its file.
+const TO_CHOOSE: usize = 7;
+
 /// The program at its start screen.
 fn start(name: &str) -> Option<Desktop> {
     if let Some(sentence) = missing() {
@@ -142,6 +145,22 @@ fn again(scratch: &Rc<Scratch>, place: [i32; 4]) {
     await_probe(&desktop);
     desktop.chord("q");
     assert_eq!(desktop.end().0, Some(0));
+}
+
+#[test]
+fn who_leaves_the_dialog_for_files_still_has_the_form() {
+    let Some(desktop) = start("start-escape") else { return };
+    // A kernel's form, and the button beside its file.
+    down(&desktop, 1);
+    desktop.write("x");
+    desktop.press(&["Tab"; TO_CHOOSE]);
+    let form = desktop.still();
+    desktop.press(&["Return"]);
+    assert!(desktop.still() != form);
+    desktop.press(&["Escape"]);
+    assert!(desktop.still() == form, "the button has the keyboard again, and what was written is there");
+    desktop.press(&["Escape"]);
+    assert!(desktop.still() != form);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::cli::host::SessionHost;
 use crate::cli::ports::Ports;
-use crate::cli::report;
+use crate::cli::{counters, report};
 use crate::control::{DeviceKind, LinkState, Method, keys};
 use crate::history::History;
 use crate::machine::{Gesture, Goal, Stop};
@@ -39,7 +39,9 @@ impl Session<'_> {
             Method::StepBack { count } => self.step_back(*count, host)?,
             Method::Return { branch } => self.return_to(*branch, host)?,
             Method::Load { snapshot } => self.load(snapshot, host)?,
-            Method::Stats => return Ok(report::counted(self.machine, self.started.elapsed().as_secs_f64())),
+            Method::Stats => {
+                return Ok(counters::counted(self.machine, self.started.elapsed().as_secs_f64()));
+            }
             Method::Hash => return Ok(json!({ "state-hash": self.machine.state_hash().to_string() })),
             Method::Serial { text } => host.type_in(text.as_bytes()),
             Method::Console { text } => self.give_port(0, text, host)?,

@@ -1,10 +1,9 @@
 //! The machine's state as a tree: sections, and what their fields say. A double click on a value changes it.
 
-use super::{Question, look};
-use crate::app::About;
+use super::field::{Field as Edited, Written};
+use super::{Shared, look};
 use crate::wishes::Wishes;
-use amber_emu::control::Method;
-use egui::{CollapsingHeader, Key, Label, ScrollArea, Sense, TextEdit, Ui};
+use egui::{CollapsingHeader, Label, ScrollArea, Sense, TextEdit, Ui};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +11,13 @@ struct Field {
     path: String,
     value: String,
     plain: String,
+}
+
+impl Field {
+    /// What is written for it: in hexadecimal where it is shown so.
+    fn written(&self) -> &str {
+        self.value.split(' ').next().filter(|first| first.starts_with("0x")).unwrap_or(&self.plain)
+    }
 }
 
 /// Fields by the parts of their names, in the order of the section.
@@ -50,8 +56,7 @@ pub struct Devices {
     sections: BTreeMap<String, Section>,
     open: BTreeSet<String>,
     filter: String,
-    /// The field that is changed, and what is written for it.
-    edited: Option<(String, String)>,
+    edited: Edited,
 }
 
 /// The parts of a name such as `counters[0].mode`: an index belongs to what is before it.
@@ -88,7 +93,7 @@ impl Devices {
         self.sections.insert(look::text(&answer["section"]), section);
     }
 
-    pub fn draw(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
+    pub fn draw(&mut self, ui: &mut Ui, shared: Shared, wishes: &mut Wishes) {
         let edit = TextEdit::singleline(&mut self.filter).hint_text("filter: a section or a field");
         if ui.add(edit.desired_width(260.0)).changed() {
             wishes.again();
@@ -108,8 +113,9 @@ impl Devices {
                 let forced = (!filter.is_empty() && known.is_some()).then_some(true);
                 let shown = CollapsingHeader::new(look::mono(name.as_str())).open(forced).show(ui, |ui| {
                     let Some(known) = known else { return };
+                    let mut drawing = Drawing { edited: &mut *edited, shared, wishes: &mut *wishes };
                     for node in &known.tree.below {
-                        draw_node(ui, node, &known.fields, &fits, edited, wishes);
+                        draw_node(ui, node, &known.fields, &fits, &mut drawing);
                     }
                 });
                 let is_open = shown.openness > 0.0;
@@ -130,69 +136,51 @@ fn any(node: &Node, fields: &[Field], fits: &dyn Fn(&Field) -> bool) -> bool {
     node.field.is_some_and(|n| fits(&fields[n])) || node.below.iter().any(|node| any(node, fields, fits))
 }
 
+/// What values are drawn with.
+struct Drawing<'a> {
+    edited: &'a mut Edited,
+    shared: Shared,
+    wishes: &'a mut Wishes,
+}
+
 fn draw_node(
     ui: &mut Ui,
     node: &Node,
     fields: &[Field],
     fits: &dyn Fn(&Field) -> bool,
-    edited: &mut Option<(String, String)>,
-    wishes: &mut Wishes,
+    drawing: &mut Drawing<'_>,
 ) {
     if !any(node, fields, fits) {
         return;
     }
     if let Some(n) = node.field {
-        draw_field(ui, &node.name, &fields[n], edited, wishes);
+        draw_field(ui, &node.name, &fields[n], drawing);
     }
     if !node.below.is_empty() {
         CollapsingHeader::new(look::mono(node.name.as_str())).default_open(node.below.len() <= 16).show(
             ui,
             |ui| {
                 for node in &node.below {
-                    draw_node(ui, node, fields, fits, edited, wishes);
+                    draw_node(ui, node, fields, fits, drawing);
                 }
             },
         );
     }
 }
 
-fn draw_field(
-    ui: &mut Ui,
-    name: &str,
-    field: &Field,
-    edited: &mut Option<(String, String)>,
-    wishes: &mut Wishes,
-) {
+fn draw_field(ui: &mut Ui, name: &str, field: &Field, drawing: &mut Drawing<'_>) {
     ui.horizontal(|ui| {
         let column = ui.cursor().left() + look::width(ui, 26.0);
         ui.add(Label::new(look::mono(name).color(ui.visuals().weak_text_color())).truncate());
         ui.add_space((column - ui.cursor().left()).max(0.0));
-        match edited {
-            Some((path, written)) if *path == field.path => {
-                let edit = TextEdit::singleline(written).font(look::font()).desired_width(f32::INFINITY);
-                let response = ui.add(edit);
-                response.request_focus();
-                if ui.input(|input| input.key_pressed(Key::Enter)) {
-                    let method = Method::Set { path: path.clone(), value: written.clone() };
-                    wishes.ask(method, About::Debugger(Question::Changed));
-                    response.surrender_focus();
-                    *edited = None;
-                } else if response.clicked_elsewhere() || ui.input(|input| input.key_pressed(Key::Escape)) {
-                    response.surrender_focus();
-                    *edited = None;
-                }
-            }
-            _ => {
-                let label = Label::new(look::mono(field.value.as_str()).color(look::value(ui)))
-                    .truncate()
-                    .sense(Sense::click());
-                let response = ui.add(label.selectable(false));
-                if response.double_clicked() {
-                    *edited = Some((field.path.clone(), field.plain.clone()));
-                }
-                response.on_hover_text(format!("{}\nA double click changes it.", field.path));
-            }
+        if drawing.edited.is_of(&field.path) {
+            return drawing.edited.draw(ui, drawing.wishes);
         }
+        let text = look::mono(field.value.as_str()).color(look::value(ui));
+        let response = ui.add(Label::new(text).truncate().sense(Sense::click()).selectable(false));
+        let begin = (field.path.as_str(), field.written(), Written::Plain);
+        drawing.edited.offer(ui, &response, drawing.shared, begin, drawing.wishes);
+        response.on_hover_text(format!("{}\nA double click changes it.", field.path));
     });
 }
 
@@ -213,5 +201,16 @@ mod tests {
         assert_eq!(names(tree), ["counters[0]", "counters[1]", "nmi"]);
         assert_eq!(names(&tree.below[0]), ["mode", "bcd"]);
         assert_eq!(tree.below[2].field, Some(3));
+    }
+
+    #[test]
+    fn what_is_shown_in_hexadecimal_is_changed_in_it() {
+        let field = |value: &str, plain: &str| Field {
+            path: "cpu0.rflags".to_owned(),
+            value: value.to_owned(),
+            plain: plain.to_owned(),
+        };
+        assert_eq!(field("0x206 [PF IF]", "518").written(), "0x206");
+        assert_eq!(field("131 (0x83)", "131").written(), "131");
     }
 }

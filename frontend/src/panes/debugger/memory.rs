@@ -1,6 +1,6 @@
 //! Memory as bytes and characters, by physical or linear address. Digits typed at the byte that is chosen replace it.
 
-use super::{Question, Shared, look};
+use super::{Question, Shared, field, look};
 use crate::app::About;
 use crate::wishes::Wishes;
 use amber_emu::control::{Method, Place};
@@ -222,6 +222,9 @@ impl Memory {
                 .map(|d| d as u8)
                 .collect()
         });
+        if !typed.is_empty() && !shared.paused {
+            return wishes.say(field::PAUSE_FIRST.to_owned());
+        }
         for digit in typed {
             match self.digit.take() {
                 None => self.digit = Some(digit),

@@ -3,6 +3,7 @@
 
 mod code;
 mod devices;
+mod field;
 mod look;
 mod memory;
 mod points;
@@ -95,7 +96,7 @@ impl Debugger {
         ui.separator();
         match self.tab {
             Tab::Code => self.code_and_data(ui, shared, wishes),
-            Tab::Devices => self.devices.draw(ui, wishes),
+            Tab::Devices => self.devices.draw(ui, shared, wishes),
             Tab::Points => self.points.draw(ui, shared, wishes),
         }
         if view.runs() {
@@ -123,7 +124,7 @@ impl Debugger {
             Panel::left("debugger-registers").exact_size(side).resizable(false).frame(Frame::NONE).show(
                 ui,
                 |ui| {
-                    self.registers.draw(ui, wishes);
+                    self.registers.draw(ui, shared, wishes);
                 },
             );
             CentralPanel::no_frame().show(ui, |ui| {
@@ -242,6 +243,11 @@ impl Debugger {
             _ => None,
         };
         self.stale = true;
+    }
+
+    /// Whether it asks the person something.
+    pub fn asks(&self) -> bool {
+        self.points.asks()
     }
 
     /// One step of a paused machine: of the processor that is shown, where there are several.

@@ -2,10 +2,10 @@
 
 use super::{Question, Shared, look};
 use crate::app::About;
+use crate::chooser::Chooser;
 use crate::wishes::Wishes;
 use amber_emu::control::{Method, Place};
 use egui::{Button, Checkbox, DragValue, Grid, Key, ScrollArea, TextEdit, Ui};
-use egui_file_dialog::FileDialog;
 use serde_json::Value;
 
 struct Point {
@@ -25,7 +25,7 @@ pub struct Points {
     write: bool,
     /// How many names there are.
     names: Option<u64>,
-    dialog: FileDialog,
+    chooser: Chooser<()>,
 }
 
 impl Default for Points {
@@ -37,7 +37,7 @@ impl Default for Points {
             read: false,
             write: true,
             names: None,
-            dialog: FileDialog::new(),
+            chooser: Chooser::default(),
         }
     }
 }
@@ -71,6 +71,11 @@ impl Points {
 
     pub fn hear_symbols(&mut self, answer: &Value) {
         self.names = answer["symbols"].as_u64();
+    }
+
+    /// Whether a file is being chosen.
+    pub fn asks(&self) -> bool {
+        self.chooser.is_open()
     }
 
     fn find(&self, address: u64) -> Option<&Point> {
@@ -143,14 +148,13 @@ impl Points {
     fn symbols(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
         ui.horizontal(|ui| {
             if ui.button("Load symbols…").on_hover_text("An ELF with symbols, or a System.map").clicked() {
-                self.dialog.pick_file();
+                self.chooser.open((), None);
             }
             if let Some(names) = self.names {
                 ui.label(format!("{names} names"));
             }
         });
-        self.dialog.update(ui.ctx());
-        if let Some(file) = self.dialog.take_picked() {
+        if let Some(((), file)) = self.chooser.draw(ui.ctx()) {
             wishes.ask(Method::Symbols { file }, About::Debugger(Question::Symbols));
         }
     }

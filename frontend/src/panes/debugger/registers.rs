@@ -1,11 +1,10 @@
-//! Registers: by group, with what changed since the machine last stood, and flags by name. A double click on a value changes it.
+//! Registers: by group, with what changed since the machine last stood, and flags by name. A double click on a value or a flag changes it.
 
-use super::{Question, look};
-use crate::app::About;
+use super::field::{self, Field, Written};
+use super::{Shared, look};
 use crate::wishes::Wishes;
-use amber_emu::control::Method;
 use egui::text::LayoutJob;
-use egui::{CollapsingHeader, Label, ScrollArea, Sense, TextEdit, Ui};
+use egui::{CollapsingHeader, Label, ScrollArea, Sense, Ui};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -20,8 +19,17 @@ const GROUPS: [(&str, &str, bool); 7] = [
     ("msr", "MSRs", false),
 ];
 /// Flags as they are known, by name and bit.
-const FLAGS: [(&str, u32); 9] =
-    [("O", 11), ("D", 10), ("I", 9), ("T", 8), ("S", 7), ("Z", 6), ("A", 4), ("P", 2), ("C", 0)];
+const FLAGS: [(&str, &str, u32); 9] = [
+    ("O", "overflow", 11),
+    ("D", "direction", 10),
+    ("I", "interrupts", 9),
+    ("T", "trap", 8),
+    ("S", "sign", 7),
+    ("Z", "zero", 6),
+    ("A", "auxiliary carry", 4),
+    ("P", "parity", 2),
+    ("C", "carry", 0),
+];
 
 struct Register {
     name: String,
@@ -40,8 +48,7 @@ pub struct Registers {
     now: BTreeMap<String, String>,
     before: BTreeMap<String, String>,
     step: Option<u64>,
-    /// The field that is changed, and what is written for it.
-    edited: Option<(String, String)>,
+    field: Field,
 }
 
 impl Registers {
@@ -71,50 +78,36 @@ impl Registers {
         }
     }
 
-    pub fn draw(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
+    pub fn draw(&mut self, ui: &mut Ui, shared: Shared, wishes: &mut Wishes) {
         ScrollArea::vertical().id_salt("registers").auto_shrink(false).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
             for (group, title, open) in GROUPS {
                 if title.is_empty() {
-                    self.group(ui, group, wishes);
-                    self.flags(ui);
+                    self.group(ui, group, shared, wishes);
+                    self.flags(ui, shared, wishes);
                     if self.activity != "Active" {
                         ui.label(&self.activity);
                     }
                 } else {
                     let header = CollapsingHeader::new(title).default_open(open);
-                    header.show_unindented(ui, |ui| self.group(ui, group, wishes));
+                    header.show_unindented(ui, |ui| self.group(ui, group, shared, wishes));
                 }
             }
         });
     }
 
-    fn group(&mut self, ui: &mut Ui, group: &str, wishes: &mut Wishes) {
+    fn group(&mut self, ui: &mut Ui, group: &str, shared: Shared, wishes: &mut Wishes) {
         for n in 0..self.rows.len() {
             if self.rows[n].group == group {
-                self.register(ui, n, wishes);
+                self.register(ui, n, shared, wishes);
             }
         }
     }
 
-    fn register(&mut self, ui: &mut Ui, n: usize, wishes: &mut Wishes) {
+    fn register(&mut self, ui: &mut Ui, n: usize, shared: Shared, wishes: &mut Wishes) {
         let row = &self.rows[n];
-        if let Some((path, written)) =
-            self.edited.as_mut().filter(|(path, _)| Some(path) == row.path.as_ref())
-        {
-            let edit = TextEdit::singleline(written).font(look::font()).desired_width(f32::INFINITY);
-            let response = ui.add(edit);
-            response.request_focus();
-            if ui.input(|input| input.key_pressed(egui::Key::Enter)) {
-                let method = Method::Set { path: path.clone(), value: written.clone() };
-                wishes.ask(method, About::Debugger(Question::Changed));
-                response.surrender_focus();
-                self.edited = None;
-            } else if response.clicked_elsewhere() || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
-                response.surrender_focus();
-                self.edited = None;
-            }
-            return;
+        if row.path.as_ref().is_some_and(|path| self.field.is_of(path)) {
+            return self.field.draw(ui, wishes);
         }
         let strong = look::value(ui);
         let changed = self.before.get(&row.name).is_some_and(|before| *before != row.value);
@@ -125,8 +118,9 @@ impl Registers {
         look::append(&mut job, &name, ui.visuals().weak_text_color());
         look::append(&mut job, &row.value, color);
         let response = ui.add(Label::new(job).selectable(false).truncate().sense(Sense::click()));
-        if response.double_clicked() {
-            self.edited = row.path.clone().map(|path| (path, format!("0x{}", row.value)));
+        if let Some(path) = &row.path {
+            let begin = (path.as_str(), row.value.as_str(), Written::Hexadecimal);
+            self.field.offer(ui, &response, shared, begin, wishes);
         }
         let mut more = if row.bits.is_empty() { row.value.clone() } else { row.bits.clone() };
         if row.path.is_some() {
@@ -136,23 +130,39 @@ impl Registers {
     }
 
     /// The flags, those that are set in strong letters.
-    fn flags(&self, ui: &mut Ui) {
+    fn flags(&self, ui: &mut Ui, shared: Shared, wishes: &mut Wishes) {
         let Some(row) = self.rows.iter().find(|row| row.name == "eflags") else { return };
         let value = |text: &str| u64::from_str_radix(text, 16).unwrap_or_default();
         let now = value(&row.value);
         let before = self.before.get(&row.name).map_or(now, |before| value(before));
-        let mut job = LayoutJob::default();
-        for (name, bit) in FLAGS {
-            let color = match (now >> bit & 1, before >> bit & 1) {
-                (a, b) if a != b => look::changed(ui),
-                (1, _) => ui.visuals().strong_text_color(),
-                _ => ui.visuals().weak_text_color().gamma_multiply(0.6),
-            };
-            look::append(&mut job, if now >> bit & 1 == 1 { name } else { "-" }, color);
-            look::append(&mut job, " ", color);
-        }
-        let label = Label::new(job).selectable(false).sense(Sense::hover());
-        ui.add(label).on_hover_text(format!("flags that are set: {}", row.bits));
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = look::width(ui, 1.0);
+            for (letter, name, bit) in FLAGS {
+                let is_set = now >> bit & 1 == 1;
+                let color = match (is_set, before >> bit & 1 == 1) {
+                    (a, b) if a != b => look::changed(ui),
+                    (true, _) => ui.visuals().strong_text_color(),
+                    (false, _) => ui.visuals().weak_text_color(),
+                };
+                let text = look::mono(if is_set { letter } else { "-" }).color(color);
+                let response = ui.add(Label::new(text).selectable(false).sense(Sense::click()));
+                if field::wanted(ui, &response)
+                    && let Some(path) = &row.path
+                {
+                    flip(path, now ^ 1 << bit, shared, wishes);
+                }
+                let is = if is_set { "set" } else { "clear" };
+                response.on_hover_text(format!("{name}: {is}\nA double click changes it."));
+            }
+        });
+    }
+}
+
+/// Has the flags set to another value.
+fn flip(path: &str, value: u64, shared: Shared, wishes: &mut Wishes) {
+    match shared.paused {
+        true => field::set(path.to_owned(), format!("{value:#x}"), wishes),
+        false => wishes.say(field::PAUSE_FIRST.to_owned()),
     }
 }
 

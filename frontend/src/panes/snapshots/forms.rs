@@ -1,8 +1,11 @@
 //! What is asked before something is done with a snapshot.
 
 use super::shelf::Job;
-use egui::{Id, Modal, Ui};
-use egui_file_dialog::{DialogState, FileDialog};
+use crate::chooser::Chooser;
+use crate::dialog::modal;
+use egui::Ui;
+use egui_file_dialog::FileDialog;
+use std::path::PathBuf;
 
 /// A question that is open.
 pub enum Form {
@@ -18,10 +21,10 @@ pub enum Form {
     },
     Export {
         id: String,
-        dialog: Box<FileDialog>,
+        chooser: Box<Chooser<()>>,
     },
     Import {
-        dialog: Box<FileDialog>,
+        chooser: Box<Chooser<()>>,
     },
 }
 
@@ -42,18 +45,19 @@ impl Form {
     }
 
     pub fn export(id: String, label: &str) -> Self {
-        let dialog = dialog("Export a snapshot").default_file_name(&format!("{label}.amber"));
-        let mut dialog =
-            Box::new(dialog.add_save_extension("Snapshot", "amber").default_save_extension("Snapshot"));
-        dialog.save_file();
-        Self::Export { id, dialog }
+        let dialog =
+            FileDialog::new().title("Export a snapshot").default_file_name(&format!("{label}.amber"));
+        let mut chooser = Box::<Chooser<()>>::default();
+        chooser.save((), dialog.add_save_extension("Snapshot", "amber").default_save_extension("Snapshot"));
+        Self::Export { id, chooser }
     }
 
     pub fn import() -> Self {
-        let dialog = dialog("Import a snapshot").add_file_filter_extensions("Snapshots", vec!["amber"]);
-        let mut dialog = Box::new(dialog.default_file_filter("Snapshots"));
-        dialog.pick_file();
-        Self::Import { dialog }
+        let dialog = FileDialog::new().title("Import a snapshot");
+        let dialog = dialog.add_file_filter_extensions("Snapshots", vec!["amber"]);
+        let mut chooser = Box::<Chooser<()>>::default();
+        chooser.pick((), dialog.default_file_filter("Snapshots"));
+        Self::Import { chooser }
     }
 
     /// Draws it over the window.
@@ -61,39 +65,24 @@ impl Form {
         match self {
             Self::Rename { id, name } => rename(ui, id, name),
             Self::Delete { id, label, shown } => delete(ui, id, label, shown),
-            Self::Export { id, dialog } => match picked(ui, dialog) {
-                Ok(Some(file)) => Outcome::Job(Job::Export { id: id.clone(), file }),
-                other => open(other.is_ok()),
-            },
-            Self::Import { dialog } => match picked(ui, dialog) {
-                Ok(Some(file)) => Outcome::Job(Job::Import { file }),
-                other => open(other.is_ok()),
-            },
+            Self::Export { id, chooser } => chosen(ui, chooser, |file| Job::Export { id: id.clone(), file }),
+            Self::Import { chooser } => chosen(ui, chooser, |file| Job::Import { file }),
         }
     }
 }
 
-fn dialog(title: &str) -> FileDialog {
-    FileDialog::new().title(title)
-}
-
-fn open(open: bool) -> Outcome {
-    if open { Outcome::Open } else { Outcome::Closed }
-}
-
-/// The file, once one is picked; an error when none will be.
-fn picked(ui: &Ui, dialog: &mut FileDialog) -> Result<Option<std::path::PathBuf>, ()> {
-    dialog.update(ui.ctx());
-    match dialog.state() {
-        DialogState::Open => Ok(None),
-        DialogState::Picked(_) => dialog.take_picked().map(Some).ok_or(()),
-        _ => Err(()),
+/// What is done with the file, once one is chosen.
+fn chosen(ui: &Ui, chooser: &mut Chooser<()>, job: impl FnOnce(PathBuf) -> Job) -> Outcome {
+    match chooser.draw(ui.ctx()) {
+        Some(((), file)) => Outcome::Job(job(file)),
+        None if chooser.is_open() => Outcome::Open,
+        None => Outcome::Closed,
     }
 }
 
 fn rename(ui: &Ui, id: &str, name: &mut String) -> Outcome {
     let mut outcome = Outcome::Open;
-    let modal = Modal::new(Id::new("rename")).show(ui.ctx(), |ui| {
+    let modal = modal(ui, "rename").show(ui.ctx(), |ui| {
         ui.heading("Rename the snapshot");
         ui.label("Letters, digits, and . _ + -");
         let field = ui.text_edit_singleline(name);
@@ -115,7 +104,7 @@ fn rename(ui: &Ui, id: &str, name: &mut String) -> Outcome {
 
 fn delete(ui: &Ui, id: &str, label: &str, shown: &mut bool) -> Outcome {
     let mut outcome = Outcome::Open;
-    let modal = Modal::new(Id::new("delete")).show(ui.ctx(), |ui| {
+    let modal = modal(ui, "delete").show(ui.ctx(), |ui| {
         ui.heading(format!("Delete {label}?"));
         ui.label("It cannot be brought back. Snapshots that go on from it stay.");
         ui.horizontal(|ui| {

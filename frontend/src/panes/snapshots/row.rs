@@ -92,7 +92,7 @@ fn text(ui: &Ui, entry: &Entry, at: Pos2, here: bool) {
         ),
         (format!("{own} of {} MiB", row.memory >> 20), FontId::proportional(12.0), ui.visuals().text_color()),
         (
-            saved.map_or_else(String::new, |date| format!("{date} UTC")),
+            saved.map_or_else(String::new, |date| format!("{date} UTC").replace('T', " ")),
             FontId::proportional(11.0),
             ui.visuals().weak_text_color(),
         ),
