@@ -246,3 +246,46 @@ fn drives_that_are_not_there_and_files_that_are_no_media_are_told_of() {
     assert_eq!((run.hash(), &drives(&run)[0]["medium"]), (hash, &Value::Null));
     run.quit();
 }
+
+#[test]
+fn who_wants_a_held_cd_waits_until_the_guest_lets_go() {
+    let scratch = Scratch::new("media-held");
+    let Some(config) = config(&scratch, Engine::Jit) else { return };
+    let run = Asked::start(MachineConfig { record: None, ..config }, false);
+    let [first, second] =
+        [(3, "first.iso"), (4, "second.iso")].map(|(byte, name)| scratch.file(name, &vec![byte; 8 * SECTOR]));
+    let hold = |held: bool| {
+        let path = "platform0/ide.channels[0].seats[0].drive.tray_locked".to_owned();
+        run.get(Method::Set { path, value: held.to_string() });
+    };
+    let cd = || drives(&run)[0].clone();
+    let file =
+        || cd()["medium"]["file"].as_str().map(|file| file.rsplit('/').next().unwrap_or("").to_owned());
+    run.get(insert("cd0", &first, false));
+    hold(true);
+    assert_eq!((&cd()["held"], &cd()["asked"]), (&Value::Bool(true), &Value::Bool(false)));
+    run.begin(eject("cd0"));
+    assert_eq!((cd()["asked"].clone(), file().as_deref()), (Value::Bool(true), Some("first.iso")));
+    // What is asked later counts.
+    run.begin(insert("cd0", &second, false));
+    while cd()["asked"] == Value::Bool(false) {}
+    assert_eq!(file().as_deref(), Some("first.iso"));
+    hold(false);
+    assert_eq!((file().as_deref(), &cd()["asked"]), (Some("second.iso"), &Value::Bool(false)));
+    // Another time is another wish.
+    let step = run.step();
+    run.get(Method::Step { count: 1000 });
+    hold(true);
+    run.begin(eject("cd0"));
+    assert_eq!(cd()["asked"], Value::Bool(true));
+    run.get(Method::Rewind { step });
+    assert_eq!((cd()["asked"].clone(), file().as_deref()), (Value::Bool(false), Some("second.iso")));
+    run.get(Method::Step { count: 2000 });
+    assert_eq!(file().as_deref(), Some("second.iso"));
+    // By force it is taken at once, and who waited is told so.
+    hold(true);
+    run.begin(eject("cd0"));
+    run.get(Method::Eject { drive: "cd0".to_owned(), force: true });
+    assert_eq!((file(), &cd()["tray"], &cd()["asked"]), (None, &"open".into(), &Value::Bool(false)));
+    run.quit();
+}

@@ -3,6 +3,7 @@
 
 mod base;
 mod commit;
+mod copy;
 mod export;
 mod format;
 mod holes;
@@ -16,6 +17,7 @@ mod recent;
 
 pub use base::{Access, Base, DiskError, MAX_LEN, Purpose};
 pub use commit::{CommitError, Prepared};
+pub use copy::WriteError;
 pub use export::{ExportError, to_qcow2, to_raw};
 pub use format::{Format, QCOW2_MAGIC};
 pub use holes::allocated;
@@ -27,10 +29,7 @@ pub use qcow2::Compression;
 
 use amber_devices::SECTOR;
 use amber_mmu::{PAGE, PageSource};
-use amber_snapshot::host_file::write_all_at;
 use amber_snapshot::{RegionPages, RegionTree};
-use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const BLOCK: u64 = PAGE;
@@ -44,27 +43,6 @@ pub enum Failure {
     Through(std::io::Error),
     /// A block of the overlay cannot be had from its snapshot: the state itself is lost.
     Overlay(String),
-}
-
-/// Why what is on a disk cannot be written to a file.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    #[error("{}: cannot be written: {cause}", file.display())]
-    Write { file: PathBuf, cause: std::io::Error },
-    #[error("disk image {}: cannot be read: {cause}", file.display())]
-    Image { file: PathBuf, cause: std::io::Error },
-    #[error("{0}")]
-    Overlay(String),
-}
-
-impl WriteError {
-    /// The disk could not be read, whose image is `file`.
-    fn of(failure: Failure, file: &Path) -> Self {
-        match failure {
-            Failure::Base(cause) | Failure::Through(cause) => Self::Image { file: file.to_owned(), cause },
-            Failure::Overlay(why) => Self::Overlay(why),
-        }
-    }
 }
 
 /// A disk's medium. A clone costs nothing per byte: what either writes afterwards is copied first.
@@ -146,30 +124,6 @@ impl Disk {
     /// When an image that is written through cannot be brought to the host's disk.
     pub fn flush(&self) -> Result<(), Failure> {
         self.base.flush().map_err(Failure::Through)
-    }
-
-    /// Writes what is on it to a new file. Bytes of that.
-    ///
-    /// # Errors
-    /// When it cannot be read, or the file is there already or cannot be written; what was written of it is removed.
-    pub fn write_to(&self, file: &Path) -> Result<u64, WriteError> {
-        let write = |cause| WriteError::Write { file: file.to_owned(), cause };
-        let out = File::create_new(file).map_err(write)?;
-        self.copy_to(&out, file).inspect_err(|_| {
-            let _ = std::fs::remove_file(file);
-        })
-    }
-
-    fn copy_to(&self, out: &File, file: &Path) -> Result<u64, WriteError> {
-        const CHUNK: u64 = 1 << 20;
-        let (len, mut buffer) = (self.sectors() * SECTOR, vec![0; CHUNK as usize]);
-        for at in (0..len).step_by(CHUNK as usize) {
-            let bytes = &mut buffer[..(len - at).min(CHUNK) as usize];
-            self.read(at, bytes).map_err(|failure| WriteError::of(failure, self.base.path()))?;
-            let written = write_all_at(out, bytes, at);
-            written.map_err(|cause| WriteError::Write { file: file.to_owned(), cause })?;
-        }
-        Ok(len)
     }
 
     /// Blocks of the overlay that cannot be had, if any were asked for.
