@@ -76,6 +76,12 @@ pub enum About {
     Plugged,
     /// Whether a disk could come.
     Room,
+    /// What is in the drives.
+    Media,
+    /// What is in one was changed.
+    Medium,
+    /// What is on a medium was written to a file.
+    Exported,
 }
 
 /// What the program begins with.
@@ -276,6 +282,8 @@ impl App {
         }
         match (about, outcome) {
             (About::Room, outcome) => self.hear_room(outcome),
+            (About::Media, Ok(answer)) => self.hear_media(&answer),
+            (About::Medium, Ok(_)) => self.ask(Method::MediaList, About::Media),
             (About::History | About::Near | About::Rewound, outcome) => {
                 if let Some(sentence) = self.contents.timeline.hear(about, outcome) {
                     self.notice(sentence);
@@ -301,6 +309,10 @@ impl App {
             (About::Screenshot, Ok(answer)) => {
                 let file = answer["file"].as_str().unwrap_or_default().to_owned();
                 self.notice(format!("The screen was written to {file}."));
+            }
+            (About::Exported, Ok(answer)) => {
+                let file = answer["file"].as_str().unwrap_or_default().to_owned();
+                self.notice(format!("What is on the medium was written to {file}."));
             }
             (About::Plugged, Ok(answer)) => {
                 let id = answer["id"].as_str().unwrap_or("The disk").to_owned();

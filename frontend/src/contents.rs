@@ -257,6 +257,9 @@ impl Contents {
     /// Asks for what the pane shows, after a drawing.
     pub fn refresh(&mut self, wishes: &mut Wishes) {
         self.timeline.go_on(wishes);
+        if let Some(Dialog::Media(media)) = &mut self.dialog {
+            media.refresh(wishes);
+        }
         if !self.full_screen {
             self.panes.refresh(self.view(), wishes);
         }

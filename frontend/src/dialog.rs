@@ -1,6 +1,7 @@
 //! What is in front of all else, one at a time.
 
 use super::action::Action;
+use super::media::Media;
 use super::preferences::Preferences;
 use super::settings::Settings;
 use super::start::Dropped;
@@ -15,6 +16,7 @@ pub enum Dialog {
     },
     Preferences(Box<Preferences>),
     Dropped(Box<Dropped>),
+    Media(Box<Media>),
 }
 
 impl Dialog {
@@ -24,6 +26,7 @@ impl Dialog {
             Self::Close { focused } => close(ui, name, focused, wishes),
             Self::Preferences(preferences) => preferences.draw(ui, settings),
             Self::Dropped(dropped) => dropped.draw(ui, wishes),
+            Self::Media(media) => media.draw(ui),
         }
     }
 }

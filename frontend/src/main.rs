@@ -11,6 +11,7 @@ mod glance;
 mod keyboard;
 mod keys;
 mod machine;
+mod media;
 mod menu;
 mod mouse;
 mod opening;

@@ -127,6 +127,7 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     ui.separator();
     item(ui, shown, shown.runs, "Reset", Action::Reset, actions);
     item(ui, shown, shown.runs, "Power button", Action::Power, actions);
+    item(ui, shown, shown.runs, "Media…", Action::Media, actions);
     choice(ui, shown, shown.muted, "Mute", Action::Mute, actions);
     item(ui, shown, shown.ended, "Start again", Action::StartAgain, actions);
     ui.separator();

@@ -90,6 +90,7 @@ impl App {
             Action::FullScreen => self.full_screen(),
             Action::Close => self.close(false),
             Action::CloseNow => self.close(true),
+            Action::Media => self.show_media(),
             Action::Settings => self.show_settings(),
             Action::Zoom(zoom) => self.contents.settings.zoom = zoom,
             Action::Theme(theme) => self.contents.settings.theme = theme,
@@ -118,6 +119,14 @@ impl App {
         self.give_mouse_back();
         self.release_keys();
         self.contents.dialog = Some(Dialog::Preferences(Box::default()));
+    }
+
+    pub(super) fn show_media(&mut self) {
+        if self.caller.is_some() {
+            self.give_mouse_back();
+            self.release_keys();
+            self.contents.dialog = Some(Dialog::Media(Box::default()));
+        }
     }
 
     /// The keyboard to the menu bar.
