@@ -20,8 +20,8 @@ pub enum Action {
     StepOverBack,
     /// Back to where a breakpoint or watchpoint stopped it, or would have.
     StopBack,
-    /// On from here on a way of its own.
-    Leave,
+    /// On along what is ahead, as it was.
+    Play,
     /// A second back.
     SecondBack,
     /// As far as it was.
@@ -98,7 +98,7 @@ const CHORDS: &[(KeyCode, &str, Action)] = &[
     (KeyCode::KeyU, "U", Action::StepOut),
     (KeyCode::KeyH, "H", Action::StepOverBack),
     (KeyCode::KeyJ, "J", Action::StopBack),
-    (KeyCode::KeyY, "Y", Action::Leave),
+    (KeyCode::KeyY, "Y", Action::Play),
     (KeyCode::KeyD, "D", Action::Pane(Pane::Debugger)),
     (KeyCode::KeyR, "R", Action::Reset),
     (KeyCode::KeyO, "O", Action::Power),

@@ -122,7 +122,7 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     item(ui, shown, stands, "Back to the last stop", Action::StopBack, actions);
     item(ui, shown, shown.runs, "Back a second", Action::SecondBack, actions);
     item(ui, shown, stands, "Forward to the end", Action::ToEnd, actions);
-    item(ui, shown, shown.runs, "Take over from here", Action::Leave, actions);
+    item(ui, shown, stands, "Play what is ahead", Action::Play, actions);
     submenu(ui, "Speed", |ui| speeds(ui, shown, actions));
     ui.separator();
     item(ui, shown, shown.runs, "Reset", Action::Reset, actions);

@@ -254,9 +254,14 @@ impl Timeline {
         };
         button(knows, "⏪", "Back a second", Action::SecondBack);
         button(knows && paused, "⏴", "Step back", Action::StepBack);
-        let (sign, hint) = if paused { ("▶", "Resume from here") } else { ("⏸", "Pause") };
+        let (sign, hint) = if paused {
+            ("▶", "Resume from here: what is ahead becomes a branch")
+        } else {
+            ("⏸", "Pause")
+        };
         button(true, sign, hint, Action::Pause);
         button(paused, "⏵", "Step one instruction", Action::Step);
+        button(knows && paused && view.glance.behind, "⏩", "Play what is ahead, as it was", Action::Play);
         button(knows && view.glance.behind, "⏭", "Forward to the end", Action::ToEnd);
         let branches = self.known.as_ref().map(|known| &known.branches[..]).unwrap_or_default();
         if !branches.is_empty() {

@@ -103,7 +103,7 @@ fn goes_along(engine: Engine) {
     }
     // A run goes along, too, and on beyond the end.
     run.get(Method::Rewind { step: known[0].0 });
-    run.get(Method::Resume);
+    run.get(Method::Play);
     let start = Instant::now();
     while run.step() <= end.0 {
         assert!(start.elapsed() < Duration::from_secs(60), "it does not come there");
@@ -141,7 +141,7 @@ fn breakpoints_stop_a_machine_in_its_past() {
         run.get(Method::Break { address: Place::Address(0x10_0021) });
         let mut seen = Vec::new();
         for _ in 0..3 {
-            run.get(Method::Resume);
+            run.get(Method::Play);
             let stopped = run.stands()["stopped"].clone();
             assert_eq!((&stopped["why"], &stopped["address"]), (&json!("breakpoint"), &json!("0x100021")));
             seen.push((run.step(), run.hash()));
@@ -150,7 +150,7 @@ fn breakpoints_stop_a_machine_in_its_past() {
         assert!(stop["stop"].as_str().is_some_and(|stop| stop.contains("Breakpoint")), "{stop}");
         run.get(Method::Unbreak { id: 1 });
         run.get(Method::Watch { address: Place::Address(0x30_0000), len: 8, read: false, write: true });
-        run.get(Method::Resume);
+        run.get(Method::Play);
         assert_eq!(run.stands()["stopped"]["why"], "watchpoint");
         run.get(Method::Unbreak { id: 2 });
         for (step, hash) in seen.iter().rev().chain([&end]) {
@@ -188,13 +188,14 @@ fn only_what_is_new_begins_another_way() {
         Method::Power,
         Method::Set { path: "cpu0.rbx".into(), value: "7".into() },
         Method::CpuAdd(None),
-        Method::Leave,
+        Method::Resume,
     ];
     for (n, method) in news.into_iter().enumerate() {
         let what = format!("{method:?}");
         run.get(Method::Rewind { step: known[2].0 });
         assert!(behind(&run), "{what}");
         run.get(method);
+        run.get(Method::Pause);
         run.get(Method::Step { count: 1000 });
         assert!(!behind(&run), "{what}");
         assert_eq!(branches(&run), 8.min(n + 1), "{what}");
@@ -204,8 +205,6 @@ fn only_what_is_new_begins_another_way() {
         run.get(Method::Return { branch: first });
         assert_eq!(run.step(), end, "{what}");
     }
-    let why = run.ask(Method::Leave).expect_err("nothing is ahead");
-    assert!(why.contains("go back first"), "{why}");
     // Whoever lets go of a key that is not down does nothing new.
     run.get(Method::Rewind { step: known[2].0 });
     run.get(keys("a:up"));
@@ -285,7 +284,7 @@ fn input_that_comes_to_a_guest_that_only_waits_is_found_again() {
     run.get(Method::Step { count: 5_000_000 });
     let mut known: Known = vec![(run.step(), run.hash())];
     for n in 0..40 {
-        run.get(Method::Resume);
+        run.get(Method::Play);
         run.get(serial(if n % 3 == 0 { "cpu\n" } else { "z" }));
         std::thread::sleep(Duration::from_micros(n * 97 % 3000));
         run.get(Method::Pause);

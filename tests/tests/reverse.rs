@@ -47,7 +47,7 @@ fn stops_are_found_backwards_as_they_came_forwards() {
         let origin = (run.step(), run.hash());
         run.get(Method::Break { address: at(0x10_0021) });
         run.get(Method::Watch { address: at(0x30_0000), len: 8, read: false, write: true });
-        let forward: Vec<Stop> = (0..40).map(|_| after(&run, Method::Resume)).collect();
+        let forward: Vec<Stop> = (0..40).map(|_| after(&run, Method::Play)).collect();
         let whys: Vec<_> = forward[..4].iter().map(|stop| stop.2.as_str().expect("a word")).collect();
         assert!(whys.contains(&"breakpoint") && whys.contains(&"watchpoint"), "{whys:?}");
         // So far beyond that points lie between, with other input than before.
@@ -75,7 +75,7 @@ fn stops_are_found_backwards_as_they_came_forwards() {
             assert_eq!(&back, stop);
         }
         for stop in &forward[1..] {
-            assert_eq!(&after(&run, Method::Resume), stop);
+            assert_eq!(&after(&run, Method::Play), stop);
         }
         assert_eq!(run.get(Method::History)["branches"], json!([]), "all of it is one way");
         // What was never hit is said, and the machine stays.

@@ -68,7 +68,7 @@ impl App {
             Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
             Action::StepOverBack => self.ask(self.contents.panes.step_over_back(), About::Rewound),
             Action::StopBack => self.ask(Method::ReverseContinue, About::Rewound),
-            Action::Leave => self.ask(Method::Leave, About::Rewound),
+            Action::Play => self.ask(Method::Play, About::Nothing),
             // What is to be seen comes with the answer: a drawing now would only delay it.
             Action::SecondBack | Action::ToEnd => return self.go_to_past(action),
             Action::Return(branch) => self.ask(Method::Return { branch }, About::Rewound),

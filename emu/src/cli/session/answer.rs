@@ -5,7 +5,6 @@ use crate::cli::host::SessionHost;
 use crate::cli::ports::Ports;
 use crate::cli::{counters, report};
 use crate::control::{DeviceKind, LinkState, Method, keys};
-use crate::history::History;
 use crate::machine::{Gesture, Goal};
 use crate::screenshot;
 use amber_devices::{MouseEvent, POINTER_MAX, PointerEvent};
@@ -24,7 +23,13 @@ impl Session<'_> {
         match method {
             Method::Status => {}
             Method::Pause => self.pause(),
-            Method::Resume => self.resume(host),
+            Method::Resume => {
+                if self.paused {
+                    self.part_ways(host);
+                }
+                self.resume(host);
+            }
+            Method::Play => self.resume(host),
             Method::Step { count } => {
                 let step = self.machine.step().saturating_add(*count);
                 return self.go_to(Goal::step(step), "step", host);
@@ -40,7 +45,6 @@ impl Session<'_> {
             Method::ReverseContinue => self.reverse_continue(host)?,
             Method::ReverseStep { cpu } => self.reverse_step(*cpu, host)?,
             Method::ReverseStepOver { cpu } => self.reverse_step_over(*cpu, host)?,
-            Method::Leave => self.leave_future(host)?,
             Method::Return { branch } => self.return_to(*branch, host)?,
             Method::Load { snapshot } => self.load(snapshot, host)?,
             Method::Stats => {

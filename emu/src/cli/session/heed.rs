@@ -22,7 +22,7 @@ enum Asked {
 fn asked(method: &Method) -> Asked {
     match method {
         Method::Status => Asked::Answered,
-        Method::Resume | Method::History | Method::Speed { .. } => Asked::Anywhere,
+        Method::Resume | Method::Play | Method::History | Method::Speed { .. } => Asked::Anywhere,
         Method::Pause
         | Method::Rewind { .. }
         | Method::StepBack { .. }

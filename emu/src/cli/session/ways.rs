@@ -11,15 +11,6 @@ use crate::machine::NicSpec;
 use anyhow::{Result, bail};
 
 impl Session<'_> {
-    /// What is ahead of the machine is a way it leaves, though nothing new was done.
-    pub(super) fn leave_future(&mut self, host: &mut SessionHost) -> Result<()> {
-        if !self.is_behind() {
-            bail!("leave: nothing is known ahead of the machine; go back first");
-        }
-        self.part_ways(host);
-        Ok(())
-    }
-
     /// The machine goes on otherwise: what is ahead of it is a way it leaves.
     pub(super) fn part_ways(&mut self, host: &mut SessionHost) {
         host.part_ways();
