@@ -5,7 +5,6 @@ use crate::cli::host::SessionHost;
 use crate::cli::ports::Ports;
 use crate::cli::{counters, report};
 use crate::control::{DeviceKind, LinkState, Method, keys};
-use crate::history::History;
 use crate::machine::{Gesture, Goal};
 use crate::screenshot;
 use amber_devices::{MouseEvent, POINTER_MAX, PointerEvent};
