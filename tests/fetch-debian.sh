@@ -590,6 +590,28 @@ echo END text-lines
 poweroff -f
 INIT
 
+# Has drives for media, and stays at a shell.
+gcc -O2 -static -o media "$here/debian/media.c"
+media_modules="$ahci_modules ata_piix floppy fat vfat nls_cp437 nls_ascii"
+program=media pack media.gz $media_modules <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $(echo $media_modules); do insmod /modules/\$module.ko; done
+$(cat <<'SHELL'
+# As udev has it: the drives are asked what happened to their media.
+echo 500 >/sys/module/block/parameters/events_dfl_poll_msecs
+n=0
+while [ ! -b /dev/sr0 ] && [ $n -lt 1000 ]; do usleep 10000; n=$((n + 1)); done
+mkdir /floppy
+echo READY
+exec sh
+SHELL
+)
+INIT
+
 if [ ! -e System.map ]; then
     pack symbols.gz <<'INIT'
 #!/bin/busybox sh
@@ -614,4 +636,4 @@ INIT
     grep -q ' T start_kernel$' System.map.new
     mv System.map.new System.map
 fi
-echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, rng.gz, console.gz, share.gz, disk-load.gz, screen-load.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"
+echo "$out: vmlinuz, busybox, initrd.gz, shell.gz, disk.gz, nvme.gz, ahci.gz, ide.gz, work.gz, hotplug.gz, rng.gz, console.gz, share.gz, disk-load.gz, screen-load.gz, media.gz, ext4.img, System.map ($(wc -l <System.map) symbols)"

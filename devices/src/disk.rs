@@ -48,6 +48,11 @@ impl DiskInterface {
         matches!(self, Self::Cdrom | Self::IdeCdrom)
     }
 
+    /// Whether it is a drive whose medium may be taken out while the machine runs.
+    pub fn is_removable(self) -> bool {
+        self.is_cd() || self == Self::Floppy
+    }
+
     /// Whether it is a hard disk.
     pub fn is_hard(self) -> bool {
         !self.is_cd() && self != Self::Floppy
@@ -88,18 +93,40 @@ impl DiskInterface {
 pub struct DiskConfig {
     /// What it is attached to.
     pub interface: DiskInterface,
+    /// Sectors of 512 bytes, at least 1; 0 of a drive for media with nothing in it.
+    pub sectors: u64,
+    /// The guest cannot write it.
+    pub read_only: bool,
+}
+
+/// What is in a drive for media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediumConfig {
     /// Sectors of 512 bytes, at least 1.
     pub sectors: u64,
     /// The guest cannot write it.
     pub read_only: bool,
 }
 
+impl MediumConfig {
+    pub(crate) fn has_sectors(&self) -> bool {
+        (1..=SECTORS_MAX).contains(&self.sectors)
+    }
+}
+
 /// Most sectors of a disk: their bytes can be counted.
 const SECTORS_MAX: u64 = 1 << 54;
 
 impl DiskConfig {
-    /// Whether it has as many sectors as a disk can have, and at least one.
+    /// Whether it has as many sectors as a disk can have, and at least one unless it is an empty drive.
     pub(crate) fn has_sectors(&self) -> bool {
-        (1..=SECTORS_MAX).contains(&self.sectors)
+        let least = u64::from(!self.interface.is_removable());
+        (least..=SECTORS_MAX).contains(&self.sectors)
+    }
+
+    /// Another medium is in the drive, or none.
+    pub(crate) fn hold(&mut self, medium: Option<&MediumConfig>) {
+        self.sectors = medium.map_or(0, |medium| medium.sectors);
+        self.read_only = self.interface.is_cd() || medium.is_some_and(|medium| medium.read_only);
     }
 }

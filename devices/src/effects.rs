@@ -41,6 +41,8 @@ pub enum Effect {
     Ejected(Part),
     /// The guest said something about a part: see [`crate::Platform::part_state`].
     Reported(Part),
+    /// The guest moved the tray of a CD drive, or holds or lets go of its medium.
+    Tray,
     /// Sound is played.
     Sound(Sound),
 }

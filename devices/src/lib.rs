@@ -36,6 +36,7 @@ mod i8042;
 mod i8237;
 mod ide;
 mod ioapic;
+mod media;
 mod nic;
 mod nvme;
 mod peripheral;
@@ -56,11 +57,12 @@ mod virtio;
 mod xhci;
 
 pub use acpi::place_tables;
-pub use ahci::AHCI_PORTS;
+pub use ahci::{AHCI_PORTS, AHCI_UPGRADE};
+pub use ata::media::Tray;
 pub use boot_order::{BootDevice, boot_order};
 pub use clock::{Clock, TIME_MAX};
 pub use device::{Dma, MediumError};
-pub use disk::{DiskConfig, DiskInterface, SECTOR};
+pub use disk::{DiskConfig, DiskInterface, MediumConfig, SECTOR};
 pub use e1000::E1000_UPGRADE;
 pub use effects::{Effect, Effects};
 pub use flash::VARIABLES_MAX;
@@ -70,8 +72,9 @@ pub use hotplug::{
     PartState, Report,
 };
 pub use i8042::{I8042_UPGRADES, Key, MouseEvent};
-pub use ide::IDE_DRIVES;
+pub use ide::{IDE_DRIVES, IDE_UPGRADE};
 pub use map::{Backing, MapRange, RegionId};
+pub use media::Misfit;
 pub use nic::{FRAME_MAX, FRAME_MIN, NicConfig, NicModel};
 pub use pci::{ADAPTER_SLOT, DISKS_MAX, disk_slot};
 pub use peripheral::Peripheral;

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::coprocessor::Coprocessor;
 use crate::debug_ports::DebugPorts;
 use crate::device::{Device, DeviceCtx, DeviceId, Dma, size_mask};
-use crate::disk::{DiskConfig, DiskInterface};
+use crate::disk::{DiskConfig, DiskInterface, MediumConfig};
 use crate::effects::{Effect, Effects};
 use crate::flash::{BLOCK, FLASH, Flash, VARIABLES_MAX};
 use crate::floppy::{self, FLOPPY, FLOPPY_DRIVES, Floppy, Medium};
@@ -17,6 +17,7 @@ use crate::ide::IDE_DRIVES;
 use crate::ioapic::{IOAPIC_BASE, Ioapic};
 use crate::irq::{Change, IrqLines, SLOT_MAX};
 use crate::map::{Backing, MapRange, RegionId, flatten};
+use crate::media::Misfit;
 use crate::nic::NicConfig;
 use crate::pci::{DISKS_MAX, Pci, RCRB_LEN};
 use crate::peripheral::Peripheral;
@@ -69,6 +70,8 @@ pub struct PlatformConfig {
     pub fw_cfg_files: Vec<(String, Vec<u8>)>,
     /// Disks, at most 16. Their media are the machine's: see [`Dma`].
     pub disks: Vec<DiskConfig>,
+    /// What is in drives for media by now, by the number of the disk, if it is not what `disks` says.
+    pub media: Vec<(u8, Option<MediumConfig>)>,
     /// What else it has.
     pub peripherals: Vec<Peripheral>,
     /// The network adapter.
@@ -96,6 +99,7 @@ impl Default for PlatformConfig {
             smm: true,
             fw_cfg_files: Vec::new(),
             disks: Vec::new(),
+            media: Vec::new(),
             peripherals: Vec::new(),
             nic: None,
             share: None,
@@ -155,6 +159,13 @@ pub enum ConfigError {
     /// The size of a disk.
     #[error("disk {0} has no sectors, or more than 2^54")]
     Sectors(usize),
+    /// What is in a drive.
+    #[error("disk {disk}: {why}")]
+    Medium {
+        /// Its number.
+        disk: u8,
+        why: Misfit,
+    },
     /// The address of the network adapter.
     #[error("{0} is no address of one network adapter")]
     Mac(NicConfig),
@@ -209,8 +220,9 @@ impl PlatformConfig {
         if diskettes > FLOPPY_DRIVES {
             return Err(ConfigError::Diskettes(diskettes));
         }
-        let odd =
-            |disk: &DiskConfig| disk.interface == DiskInterface::Floppy && Medium::of(disk.sectors).is_none();
+        let odd = |disk: &DiskConfig| {
+            disk.interface == DiskInterface::Floppy && disk.sectors != 0 && Medium::of(disk.sectors).is_none()
+        };
         if let Some(n) = self.disks.iter().position(odd) {
             return Err(ConfigError::Diskette(n));
         }
@@ -325,6 +337,7 @@ impl Platform {
             ram,
             firmware_len: config.firmware_len,
         };
+        platform.load(&config.media)?;
         platform.count_cpus();
         platform.reset(&mut NoMemory);
         platform.effects = Effects::default();

@@ -6,6 +6,7 @@
 mod audio;
 mod cd;
 mod display;
+mod drive;
 mod firmware;
 mod floppy;
 mod history;
@@ -20,6 +21,7 @@ use amber_devices::{AHCI_PORTS, CPUS_MAX, DISKS_MAX, DiskInterface, FLOPPY_DRIVE
 pub use audio::{AudioChoice, ConsoleChoice, DeviceChoice};
 pub use cd::CdChoice;
 pub use display::{Screenshot, VgaBios, VgaChoice};
+pub use drive::{DriveChoice, NO_MEDIUM};
 pub use firmware::{Bios, BootOrder, FwCfgChoice, Uefi};
 pub use floppy::FloppyChoice;
 pub use history::HistoryChoice;
@@ -389,10 +391,10 @@ impl MachineConfig {
     }
 
     /// The disks, behind them the CDs, and behind these the diskettes.
-    pub fn media(&self) -> Vec<DiskChoice> {
+    pub fn media(&self) -> Vec<DriveChoice> {
         let removable =
-            self.cdrom.iter().map(CdChoice::disk).chain(self.floppy.iter().map(FloppyChoice::disk));
-        self.disk.iter().cloned().chain(removable).collect()
+            self.cdrom.iter().map(CdChoice::drive).chain(self.floppy.iter().map(FloppyChoice::drive));
+        self.disk.iter().map(DriveChoice::from).chain(removable).collect()
     }
 
     fn check_ranges(&self) -> Result<(), ConfigError> {
@@ -474,8 +476,8 @@ impl MachineConfig {
             .chain(flat)
             .chain(debugcon)
             .chain(disks)
-            .chain(self.cdrom.iter_mut().map(|cd| &mut cd.file))
-            .chain(self.floppy.iter_mut().map(|floppy| &mut floppy.file))
+            .chain(self.cdrom.iter_mut().filter_map(|cd| cd.file.as_mut()))
+            .chain(self.floppy.iter_mut().filter_map(|floppy| floppy.file.as_mut()))
             .chain(bios)
             .chain(uefi)
             .chain(self.fw_cfg.iter_mut().map(|choice| &mut choice.file))

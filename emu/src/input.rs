@@ -1,7 +1,7 @@
 //! The input log: everything that came into a machine from outside, by the step at which it did.
 
 use crate::machine::request::Answer;
-use crate::machine::{Edit, Gesture, Plug, SEMANTICS_EPOCH};
+use crate::machine::{Edit, Gesture, MediumChange, Plug, SEMANTICS_EPOCH};
 use amber_devices::Part;
 use amber_devices::share::Contents;
 use amber_snapshot::StateHash;
@@ -47,6 +47,8 @@ pub enum Input {
     Share(Contents),
     /// Somebody changed the machine's state.
     Edit(Edit),
+    /// A medium came into a drive, or was to go.
+    Medium(MediumChange),
 }
 
 impl Input {
@@ -62,6 +64,7 @@ impl Input {
                 | Self::Stop(_)
                 | Self::Plug(_)
                 | Self::Unplug(_)
+                | Self::Medium(_)
         )
     }
 }

@@ -9,6 +9,7 @@ mod frozen;
 mod gestures;
 mod hotplug;
 mod layout;
+mod media;
 mod nic;
 pub mod request;
 mod restore;
@@ -25,7 +26,7 @@ mod traffic;
 mod watch;
 
 pub use bus::HostIo;
-pub use disks::DiskImage;
+pub use disks::{Attachment, DiskImage};
 pub(crate) use edit::first_lost;
 pub use edit::{Edit, EditRefusal};
 pub use equipment::{Equipment, Peripherals};
@@ -33,6 +34,7 @@ pub use frozen::{Frozen, RegionSnapshot};
 pub use gestures::{Gesture, Ready};
 pub use hotplug::{CpuParts, FunctionParts, Hotplug, MemoryParts, PlacedDisk, Plug, PlugError};
 pub use layout::RamLayout;
+pub use media::{Drive, DriveSpec, Ejection, Media, MediumChange, MediumRefusal, MediumSpec};
 pub use nic::NicSpec;
 pub use restore::{RegionSource, RestoreError};
 pub use run::{Goal, Stop};
@@ -43,7 +45,6 @@ pub use stored::{LoadError, stored_disk, stored_share};
 pub use traffic::{Flow, Traffic};
 
 use crate::boot::{BootError, BootImage};
-use crate::disk::Disk;
 use crate::share::Pages;
 use amber_cpu::{CodeCache, CpuModel, Engine, Vcpu};
 use amber_devices::Platform;
@@ -210,10 +211,10 @@ impl Machine {
         mut spec: MachineSpec,
         boot: BootImage,
         tables: Vec<(u64, Vec<u8>)>,
-        disks: &[DiskImage],
+        disks: &[Attachment],
         equipment: Equipment,
     ) -> Result<Self, MachineError> {
-        spec.disks = disks.iter().map(DiskImage::spec).collect();
+        spec.disks = disks.iter().map(Attachment::spec).collect();
         let mut rom = boot.rom.as_ref().map(|rom| rom.bytes.clone()).unwrap_or_default();
         spec.firmware_len = rom.len() as u64;
         spec.variables_len = boot.rom.as_ref().map_or(0, |rom| rom.variables_len);
@@ -224,7 +225,8 @@ impl Machine {
         let start_bytes = start.to_bytes()?;
         spec.boot_len = start_bytes.len() as u64;
         let mut machine = Self::powered_up(spec, equipment)?;
-        machine.attach((0..).zip(disks.iter().map(|image| Disk::new(image.base.clone()))).collect())?;
+        let media = (0..).zip(disks).filter_map(|(n, disk)| Some((n, disk.medium()?)));
+        machine.attach(media.collect())?;
         machine.fill(FIRMWARE, &rom);
         machine.fill(BOOT, &start_bytes);
         machine.map_changed();

@@ -50,6 +50,8 @@ pub enum Action {
     Close,
     /// The same, when the person was asked.
     CloseNow,
+    /// The dialog of the drives' media.
+    Media,
     /// The dialog of the settings.
     Settings,
     /// Size of all that is not the guest's, in percent.
@@ -114,6 +116,7 @@ const CHORDS: &[(KeyCode, &str, Action)] = &[
     (KeyCode::KeyG, "G", Action::Save),
     (KeyCode::KeyI, "I", Action::Pane(Pane::Statistics)),
     (KeyCode::KeyX, "X", Action::Close),
+    (KeyCode::KeyY, "Y", Action::Media),
     (KeyCode::Comma, ",", Action::Settings),
     (KeyCode::F10, "F10", Action::MenuBar),
     (KeyCode::KeyK, "K", Action::Focus),

@@ -76,12 +76,18 @@ pub enum About {
     Plugged,
     /// Whether a disk could come.
     Room,
+    /// What is in the drives.
+    Media,
+    /// What is in one was changed.
+    Medium,
+    /// What is on a medium was written to a file.
+    Exported,
 }
 
 /// What the program begins with.
 pub enum First {
-    /// The start screen; how what is chosen there is to run.
-    Start(Box<RunningArgs>),
+    /// The start screen; how what is chosen there is to run, and a file to open there.
+    Start(Box<RunningArgs>, Option<PathBuf>),
     /// A machine, or why there is none.
     Machine(Result<Box<Plan>>),
 }
@@ -130,7 +136,7 @@ impl App {
         let slot = Slot::waking(&proxy);
         let (keeper, sentence) = Keeper::open(&places.settings);
         let running = match &first {
-            First::Start(running) => (**running).clone(),
+            First::Start(running, _) => (**running).clone(),
             First::Machine(plan) => plan.as_ref().map(|plan| plan.running().clone()).unwrap_or_default(),
         };
         let mut contents = Contents::new("no machine".to_owned(), false);
@@ -276,6 +282,8 @@ impl App {
         }
         match (about, outcome) {
             (About::Room, outcome) => self.hear_room(outcome),
+            (About::Media, Ok(answer)) => self.hear_media(&answer),
+            (About::Medium, Ok(_)) => self.ask(Method::MediaList, About::Media),
             (About::History | About::Near | About::Rewound, outcome) => {
                 if let Some(sentence) = self.contents.timeline.hear(about, outcome) {
                     self.notice(sentence);
@@ -292,12 +300,19 @@ impl App {
             }
             (about, Err(sentence)) => {
                 self.contents.panes.refused(about);
-                self.notice(sentence);
+                self.notice(match about {
+                    About::Saved => format!("The snapshot was not saved: {sentence}"),
+                    _ => sentence,
+                });
             }
             (About::Text, Ok(answer)) => self.copy(answer["text"].as_str().unwrap_or_default().to_owned()),
             (About::Screenshot, Ok(answer)) => {
                 let file = answer["file"].as_str().unwrap_or_default().to_owned();
                 self.notice(format!("The screen was written to {file}."));
+            }
+            (About::Exported, Ok(answer)) => {
+                let file = answer["file"].as_str().unwrap_or_default().to_owned();
+                self.notice(format!("What is on the medium was written to {file}."));
             }
             (About::Plugged, Ok(answer)) => {
                 let id = answer["id"].as_str().unwrap_or("The disk").to_owned();
@@ -354,7 +369,10 @@ impl ApplicationHandler<Event> for App {
         self.follow_settings();
         let notice = self.contents.notice.take();
         match first {
-            First::Start(_) => self.show_start(),
+            First::Start(_, image) => {
+                self.show_start();
+                image.into_iter().for_each(|file| self.open_instead(file, event_loop));
+            }
             First::Machine(plan) => self.run(plan.map(|plan| *plan)),
         }
         // A machine that cannot be is more urgent than settings that are not understood.

@@ -96,7 +96,7 @@ impl App {
     }
 
     /// Opens a file, when the machine that runs has been closed.
-    fn open_instead(&mut self, file: PathBuf, event_loop: &ActiveEventLoop) {
+    pub fn open_instead(&mut self, file: PathBuf, event_loop: &ActiveEventLoop) {
         if self.caller.is_some() {
             self.after = After::Open(file);
             self.ask(Method::Quit, About::Nothing);
@@ -179,6 +179,7 @@ impl App {
         self.contents.hovered = false;
         self.contents.dialog = Some(Dialog::Dropped(Box::new(Dropped::new(file, room))));
         self.ask(Method::DeviceList, About::Room);
+        self.ask(Method::MediaList, About::Media);
         self.draw_soon();
     }
 
@@ -203,6 +204,16 @@ impl App {
         };
         if let Some(Dialog::Dropped(dropped)) = &mut self.contents.dialog {
             dropped.room = room;
+        }
+        self.draw_soon();
+    }
+
+    /// What is in the drives of the machine.
+    pub fn hear_media(&mut self, answer: &Value) {
+        match &mut self.contents.dialog {
+            Some(Dialog::Dropped(dropped)) => dropped.hear(answer),
+            Some(Dialog::Media(media)) => media.hear(answer),
+            _ => {}
         }
         self.draw_soon();
     }

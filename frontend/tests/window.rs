@@ -2,6 +2,7 @@
 
 mod debugger;
 mod desktop;
+mod media;
 mod start;
 
 use desktop::display::{await_screen, display, screen_size};

@@ -47,10 +47,10 @@ pub fn debian_config(initrd: &str, interface: DiskInterface, cpus: u32) -> Optio
     let folder = crate::debian()?;
     let (initrd, file) = (folder.join(initrd), folder.join("ext4.img"));
     let is_at_ata = interface.is_at_ahci() || interface.is_at_ide();
-    let cd = CdChoice { file: GRUB_CD.into(), at_ide: interface.is_at_ide() };
+    let cd = CdChoice { file: Some(GRUB_CD.into()), at_ide: interface.is_at_ide() };
     let cdrom = if is_at_ata { vec![cd] } else { Vec::new() };
     let mut files = vec![&initrd, &file];
-    files.extend(cdrom.iter().map(|cd| &cd.file));
+    files.extend(cdrom.iter().filter_map(|cd| cd.file.as_ref()));
     let missing = files.into_iter().find(|file| !file.is_file());
     if let Some(missing) = missing {
         eprintln!(
@@ -83,7 +83,7 @@ pub fn debian_with_diskettes(cpus: u32) -> Option<MachineConfig> {
         kernel: Some(folder.join("vmlinuz")),
         initrd: Some(initrd),
         append: Some("console=ttyS0 panic=-1".into()),
-        floppy: [ext2, fat].map(|file| FloppyChoice { file, read_only: false }).to_vec(),
+        floppy: [ext2, fat].map(|file| FloppyChoice { file: Some(file), read_only: false }).to_vec(),
         cpus,
         ..MachineConfig::default()
     })

@@ -2,6 +2,7 @@
 //! that is the same every time.
 
 pub mod caller;
+pub mod controlled;
 pub mod crossings;
 pub mod cuts;
 pub mod disks;

@@ -25,7 +25,7 @@ fn grub_starts(at_ide: bool) {
     }
     let config = MachineConfig {
         bios: Some(Bios::File(bios.to_owned())),
-        cdrom: vec![CdChoice { file: cd.to_owned(), at_ide }],
+        cdrom: vec![CdChoice { file: Some(cd.to_owned()), at_ide }],
         memory: "64M".parse().unwrap(),
         ..MachineConfig::default()
     };

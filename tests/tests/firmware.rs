@@ -66,7 +66,7 @@ fn the_menu_and_the_shell_of_grub() {
     if !all_there(&[SEABIOS, GRUB_CD], "seabios grub-rescue-pc") {
         return;
     }
-    let cdrom = vec![CdChoice { file: GRUB_CD.into(), at_ide: false }];
+    let cdrom = vec![CdChoice { file: Some(GRUB_CD.into()), at_ide: false }];
     let mut sitting = sitting(seabios(MachineConfig { cdrom, ..MachineConfig::default() }));
     sitting.until_shown("*GNU/Linux", 60);
     sitting.press("down");
@@ -121,7 +121,7 @@ fn both_firmwares_boot_in_the_order_they_are_told() {
     for (order, expected) in [(BootDevice::Cds, "GNU GRUB"), (BootDevice::Disk(0), "\nD")] {
         let mut sitting = sitting(seabios(MachineConfig {
             disk: vec![DiskChoice { file: file.clone(), ..DiskChoice::default() }],
-            cdrom: vec![CdChoice { file: GRUB_CD.into(), at_ide: false }],
+            cdrom: vec![CdChoice { file: Some(GRUB_CD.into()), at_ide: false }],
             boot: Some(BootOrder { devices: vec![order], ..BootOrder::default() }),
             ..MachineConfig::default()
         }));
@@ -146,7 +146,7 @@ fn seabios_boots_from_a_diskette_before_a_disk_if_it_is_told_to() {
     for (order, expected) in [("floppy,disk", "\nF"), ("disk,floppy", "\nD")] {
         let mut sitting = sitting(seabios(MachineConfig {
             disk: vec![DiskChoice { file: disk.clone(), ..DiskChoice::default() }],
-            floppy: vec![FloppyChoice { file: floppy.clone(), read_only: false }],
+            floppy: vec![FloppyChoice { file: Some(floppy.clone()), read_only: false }],
             boot: Some(order.parse().expect("an order")),
             ..MachineConfig::default()
         }));
@@ -217,7 +217,7 @@ fn seabios_offers_its_menu_when_it_is_told_to() {
         return;
     }
     let mut sitting = sitting(seabios(MachineConfig {
-        cdrom: vec![CdChoice { file: GRUB_CD.into(), at_ide: false }],
+        cdrom: vec![CdChoice { file: Some(GRUB_CD.into()), at_ide: false }],
         boot: Some("cd,menu=5000".parse().expect("an order")),
         ..MachineConfig::default()
     }));

@@ -71,7 +71,7 @@ fn seabios_boots_from_a_diskette() {
     let file = scratch.file("boot.img", &boot_image());
     let config = MachineConfig {
         bios: Some(Bios::File(SEABIOS.into())),
-        floppy: vec![FloppyChoice { file, read_only: false }],
+        floppy: vec![FloppyChoice { file: Some(file), read_only: false }],
         memory: "64M".parse().unwrap(),
         ..MachineConfig::default()
     };
@@ -100,7 +100,7 @@ fn debian_drives_it(cpus: u32) {
     let image = |sectors: usize| (0..sectors * SECTOR).map(|at| (at >> 9 ^ at) as u8).collect::<Vec<u8>>();
     let floppy = [(2880, false), (720, true)].map(|(sectors, read_only)| {
         let file = scratch.file(&format!("{sectors}.img"), &image(sectors));
-        FloppyChoice { file, read_only }
+        FloppyChoice { file: Some(file), read_only }
     });
     let config = MachineConfig {
         kernel: Some(folder.join("vmlinuz")),

@@ -3,113 +3,28 @@
 //!
 //!     cargo test --release -p amber-tests --test hotplug_control -- --ignored --nocapture
 
+use amber_tests::controlled::{PATIENCE, Running, state_hash};
 use amber_tests::debian;
 use amber_tests::program::{Scratch, amber, run};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A running amber, its control socket, and what its guest has said.
-struct Running {
-    child: Child,
-    socket: String,
-    said: Arc<Mutex<String>>,
+/// A guest that says what is there.
+fn guest(scratch: &Scratch, args: &[&str]) -> Option<Running> {
+    let folder = debian()?;
+    let [kernel, initrd] = ["vmlinuz", "hotplug.gz"].map(|file| folder.join(file).display().to_string());
+    let append = "console=ttyS0 quiet panic=-1 mitigations=off";
+    let own =
+        ["--kernel", &kernel, "--initrd", &initrd, "--append", append, "--memory", "512M", "--pci-hotplug"];
+    Some(Running::start(scratch, "socket", &[&own, args].concat()))
 }
 
-impl Running {
-    fn start(scratch: &Scratch, socket: &str, args: &[&str]) -> Self {
-        let (socket, store) = (scratch.0.join(socket).display().to_string(), scratch.0.join("store"));
-        let mut child = Command::new(amber())
-            .args(["run", "--headless", "--hash", "--control", &socket])
-            .arg("--store")
-            .arg(&store)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("amber starts");
-        let said = Arc::new(Mutex::new(String::new()));
-        let (stdout, to) = (child.stdout.take().expect("it is piped"), Arc::clone(&said));
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                *to.lock().expect("nobody panics with it") += &format!("{}\n", line.trim_end());
-            }
-        });
-        Self { child, socket, said }
-    }
-
-    /// A guest that says what is there.
-    fn guest(scratch: &Scratch, args: &[&str]) -> Option<Self> {
-        let folder = debian()?;
-        let [kernel, initrd] = ["vmlinuz", "hotplug.gz"].map(|file| folder.join(file).display().to_string());
-        let append = "console=ttyS0 quiet panic=-1 mitigations=off";
-        let own = [
-            "--kernel",
-            &kernel,
-            "--initrd",
-            &initrd,
-            "--append",
-            append,
-            "--memory",
-            "512M",
-            "--pci-hotplug",
-        ];
-        Some(Self::start(scratch, "socket", &[&own, args].concat()))
-    }
-
-    fn said(&self) -> String {
-        self.said.lock().expect("nobody panics with it").clone()
-    }
-
-    /// Waits until the guest has said something so often.
-    fn until(&self, what: &str, times: usize) {
-        let start = Instant::now();
-        while self.said().matches(what).count() < times {
-            assert!(start.elapsed() < PATIENCE, "never {times} times {what}: {}", self.said());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Asks, once there is somebody who listens.
-    fn ctl(&self, args: &[&str]) -> Result<Value, String> {
-        let start = Instant::now();
-        loop {
-            let output = run(&[&["ctl", &*self.socket], args].concat());
-            let error = String::from_utf8_lossy(&output.stderr).into_owned();
-            if output.status.success() {
-                return Ok(serde_json::from_slice(&output.stdout).expect("an answer is JSON"));
-            }
-            if !error.contains("no machine listens") || start.elapsed() > PATIENCE {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// How the adapter stands; `None` if there is none.
-    fn adapter(&self) -> Option<Value> {
-        let list = self.ctl(&["device", "list"]).expect("a list");
-        let devices = list["devices"].as_array().expect("it is a list").clone();
-        devices.into_iter().find(|device| device["id"] == "nic0")
-    }
-
-    /// Ends the run; its hash.
-    fn quit(self) -> String {
-        self.ctl(&["quit"]).expect("it ends");
-        let output = self.child.wait_with_output().expect("amber ends");
-        assert_eq!(output.status.code(), Some(0));
-        state_hash(&output.stderr)
-    }
-}
-
-fn state_hash(stderr: &[u8]) -> String {
-    let stderr = String::from_utf8_lossy(stderr).into_owned();
-    stderr.lines().find_map(|line| line.strip_prefix("state-hash ")).expect("a hash").to_owned()
+/// How the adapter stands; `None` if there is none.
+fn adapter_of(running: &Running) -> Option<Value> {
+    let list = running.ctl(&["device", "list"]).expect("a list");
+    let devices = list["devices"].as_array().expect("it is a list").clone();
+    devices.into_iter().find(|device| device["id"] == "nic0")
 }
 
 #[test]
@@ -117,7 +32,7 @@ fn state_hash(stderr: &[u8]) -> String {
 fn an_adapter_comes_and_goes_by_the_socket_and_the_log_repeats_it() {
     let scratch = Scratch::new("hotplug-control");
     let log = scratch.0.join("log").display().to_string();
-    let Some(running) = Running::guest(&scratch, &["--record", &log]) else { return };
+    let Some(running) = guest(&scratch, &["--record", &log]) else { return };
     running.until("NOW ", 1);
     let none = running.ctl(&["device", "add", "net", "none"]).expect_err("no adapter");
     assert!(none.contains("`nowhere`"), "{none}");
@@ -126,14 +41,14 @@ fn an_adapter_comes_and_goes_by_the_socket_and_the_log_repeats_it() {
     assert_eq!((&came["id"], &came["slot"]), (&"nic0".into(), &2.into()));
     running.until("2 packets received", 1);
     assert!(running.said().contains(&format!("NIC eth0 {mac} e1000 ")), "{}", running.said());
-    let adapter = running.adapter().expect("it is there");
+    let adapter = adapter_of(&running).expect("it is there");
     assert_eq!([&adapter["model"], &adapter["mac"]], ["e1000", mac]);
     assert_eq!([&adapter["present"], &adapter["removal-asked"]], [true, false]);
     let second = running.ctl(&["device", "add", "net", "user"]).expect_err("one is there");
     assert!(second.contains("already"), "{second}");
     running.ctl(&["save", "with"]).expect("saved");
     running.ctl(&["device", "remove", "nic0"]).expect("the guest lets go of it");
-    assert_eq!(running.adapter(), None);
+    assert_eq!(adapter_of(&running), None);
     running.until("nics .", 2);
     running.ctl(&["device", "add", "net", "nowhere"]).expect("room");
     running.until("nics eth0 .", 2);
@@ -148,7 +63,7 @@ fn an_adapter_comes_and_goes_by_the_socket_and_the_log_repeats_it() {
     assert_eq!(state_hash(&replayed.stderr), hash);
 
     let restored = Running::start(&scratch, "restored", &["--from", "with", "--net", "user"]);
-    assert_eq!(restored.adapter(), Some(adapter), "it is in the snapshot");
+    assert_eq!(adapter_of(&restored), Some(adapter), "it is in the snapshot");
     restored.ctl(&["device", "remove", "nic0"]).expect("the guest lets go of it");
     restored.ctl(&["device", "add", "net", "user"]).expect("room");
     restored.until("2 packets received", 1);
@@ -159,18 +74,18 @@ fn an_adapter_comes_and_goes_by_the_socket_and_the_log_repeats_it() {
 #[ignore = "needs a kernel and a minute"]
 fn who_waits_for_a_guest_that_is_reset_is_told() {
     let scratch = Scratch::new("hotplug-reset");
-    let Some(running) = Running::guest(&scratch, &["--net", "nowhere"]) else { return };
+    let Some(running) = guest(&scratch, &["--net", "nowhere"]) else { return };
     running.ctl(&["pause"]).expect("it runs");
     let ask = ["ctl", &*running.socket, "device", "remove", "nic0"];
     let mut first = Command::new(amber());
     let first = first.args(ask).stderr(Stdio::piped()).spawn().expect("amber starts");
-    while running.adapter().expect("it is there")["removal-asked"] == false {}
+    while adapter_of(&running).expect("it is there")["removal-asked"] == false {}
     running.ctl(&["reset"]).expect("the button is there");
     running.ctl(&["resume"]).expect("it was paused");
     let first = first.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&first.stderr).into_owned();
     assert!(!first.status.success() && said.contains("was reset"), "{said}");
-    assert_eq!(running.adapter().expect("it stays")["removal-asked"], false);
+    assert_eq!(adapter_of(&running).expect("it stays")["removal-asked"], false);
     running.quit();
 }
 
@@ -179,23 +94,23 @@ fn who_waits_for_a_guest_that_is_reset_is_told() {
 #[ignore = "needs a kernel and a minute"]
 fn a_guest_that_did_not_listen_is_asked_again() {
     let scratch = Scratch::new("hotplug-deaf");
-    let Some(running) = Running::guest(&scratch, &["--net", "nowhere"]) else { return };
+    let Some(running) = guest(&scratch, &["--net", "nowhere"]) else { return };
     running.ctl(&["pause"]).expect("it runs");
     assert!(running.said().is_empty(), "the guest has begun already: {}", running.said());
     let ask = ["ctl", &*running.socket, "device", "remove", "nic0"];
     let first = Command::new(amber()).args(ask).stdout(Stdio::piped()).spawn().expect("amber starts");
     let start = Instant::now();
-    while running.adapter().expect("it is there")["removal-asked"] == false {
+    while adapter_of(&running).expect("it is there")["removal-asked"] == false {
         assert!(start.elapsed() < PATIENCE, "it was asked for");
     }
     running.ctl(&["resume"]).expect("it was paused");
     running.until("nics eth0 .", 1);
-    let adapter = running.adapter().expect("the guest did not let go of it");
+    let adapter = adapter_of(&running).expect("the guest did not let go of it");
     assert_eq!([&adapter["present"], &adapter["removal-asked"]], [true, true]);
     let second = running.ctl(&["device", "remove", "nic0"]).expect("the guest lets go of it");
     let first = first.wait_with_output().expect("it ends");
     let first: Value = serde_json::from_slice(&first.stdout).expect("it is answered, too");
     assert_eq!(first, second);
-    assert_eq!(running.adapter(), None);
+    assert_eq!(adapter_of(&running), None);
     running.quit();
 }

@@ -6,7 +6,7 @@ use amber_devices::{
     Peripheral, Platform, PlatformConfig, SYSTEM_STATES, ShareConfig, system_states,
 };
 use amber_emu::config::Firmware;
-use amber_emu::machine::{CpuParts, FunctionParts, MemoryParts, NicSpec, Peripherals, ShareSpec};
+use amber_emu::machine::{CpuParts, FunctionParts, Media, MemoryParts, NicSpec, Peripherals, ShareSpec};
 use amber_snapshot::{ObjectId, OwnedSection, Section, SectionError};
 use amber_tests::disks::disk_rom;
 use amber_tests::program::Scratch;
@@ -56,6 +56,7 @@ fn schemas_change_with_their_versions() {
         CpuParts::new(1, 2).to_section("hotplug/cpus"),
         MemoryParts::new(1, 1 << 30).to_section("hotplug/memory"),
         FunctionParts::new(&[]).to_section("hotplug/functions"),
+        Section::to_section(&Media::default(), "media"),
     ];
     let machine = disk_rom(&scratch.0).sections();
     let now: BTreeSet<String> = machine.iter().chain(&chipset).chain(&other).chain(&own).map(line).collect();

@@ -3,8 +3,10 @@
 
 mod command;
 mod port;
+mod upgrade;
 
 use crate::ata::drive::Unit;
+use crate::ata::media::{CdDrive, CdDrives, Tray};
 use crate::device::{Device, DeviceCtx, DeviceId, size_mask};
 use crate::disk::DiskConfig;
 use crate::effects::Effect;
@@ -15,6 +17,7 @@ use crate::pci::function::Function;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use port::Port;
 use serde::{Deserialize, Serialize};
+pub use upgrade::AHCI_UPGRADE;
 
 /// Device of bus 0, whose function 2 this is.
 pub(crate) const AHCI_SLOT: u8 = 31;
@@ -73,7 +76,7 @@ struct Registers {
 
 impl Section for Registers {
     const KIND: &'static str = "ahci";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// The controller.
@@ -236,6 +239,33 @@ impl Registers {
         let ports = units.iter().map(|unit| Port::new(unit.as_ref())).collect();
         Self { endpoint: endpoint(), interrupts_on: false, interrupts: 0, ports }
     }
+
+    /// As they are after a reset.
+    fn after_reset(&self, units: &[Option<Unit>; AHCI_PORTS]) -> Self {
+        let mut fresh = Self::new(units);
+        for (port, was) in fresh.ports.iter_mut().zip(&self.ports) {
+            port.drive = was.drive.after_reset();
+        }
+        fresh
+    }
+}
+
+impl CdDrives for Ahci {
+    fn cd(&mut self, disk: u8) -> Option<CdDrive<'_>> {
+        let pairs = self.units.iter_mut().zip(&mut self.registers.ports);
+        let mut drives = pairs.filter_map(|(unit, port)| Some((unit.as_mut()?, &mut port.drive)));
+        let (unit, drive) = drives.find(|(unit, _)| unit.is_cd() && unit.disk == disk)?;
+        Some(CdDrive { unit, drive })
+    }
+
+    fn tray(&self, disk: u8) -> Option<Tray> {
+        let pairs = self.units.iter().zip(&self.registers.ports);
+        let mut drives = pairs.filter_map(|(unit, port)| Some((unit.as_ref()?, &port.drive)));
+        drives.find(|(unit, _)| unit.is_cd() && unit.disk == disk).map(|(_, drive)| drive.tray())
+    }
+
+    /// A command looks for its medium when it lands, and not before.
+    fn interrupt_reading(&mut self, _cx: &mut DeviceCtx, _disk: u8) {}
 }
 
 impl Device for Ahci {
@@ -244,14 +274,18 @@ impl Device for Ahci {
         let master = self.registers.endpoint.is_master();
         let port = self.registers.ports.get_mut(n).zip(self.units.get(n));
         if let Some((port, Some(unit))) = port.filter(|_| master) {
+            let tray = port.drive.tray();
             port.land(cx, unit);
+            if port.drive.tray() != tray {
+                cx.effects.push(Effect::Tray);
+            }
         }
         self.go_on(cx, n);
         self.interrupt(cx);
     }
 
     fn reset(&mut self, _cx: &mut DeviceCtx) {
-        self.registers = Registers::new(&self.units);
+        self.registers = self.registers.after_reset(&self.units);
     }
 
     fn impossible(&self) -> Option<(&'static str, String)> {

@@ -81,26 +81,26 @@ pub(super) struct InFlight {
 /// Registers, and what the drive remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(super) struct Port {
-    list: u64,
-    fis: u64,
-    interrupts: u32,
-    enable: u32,
-    command: u32,
-    task: u32,
-    signature: u32,
-    control: u32,
-    error: u32,
-    active: u32,
-    issue: u32,
+    pub(super) list: u64,
+    pub(super) fis: u64,
+    pub(super) interrupts: u32,
+    pub(super) enable: u32,
+    pub(super) command: u32,
+    pub(super) task: u32,
+    pub(super) signature: u32,
+    pub(super) control: u32,
+    pub(super) error: u32,
+    pub(super) active: u32,
+    pub(super) issue: u32,
     /// Slot taken last.
-    last: u8,
+    pub(super) last: u8,
     /// A command failed: no other is taken before the port is started again.
-    halted: bool,
+    pub(super) halted: bool,
     /// SRST is set.
-    in_reset: bool,
+    pub(super) in_reset: bool,
     /// In the order they land. Of commands that do not queue one at most.
-    in_flight: Vec<InFlight>,
-    drive: Drive,
+    pub(super) in_flight: Vec<InFlight>,
+    pub drive: Drive,
 }
 
 impl Port {
@@ -132,7 +132,8 @@ impl Port {
 
     /// HBA reset: all but the addresses (10.4.3).
     pub fn reset(&mut self, unit: Option<&Unit>) {
-        *self = Self { list: self.list, fis: self.fis, ..Self::new(unit) };
+        let drive = self.drive.after_reset();
+        *self = Self { list: self.list, fis: self.fis, drive, ..Self::new(unit) };
     }
 
     fn link_up(&mut self) {
@@ -244,7 +245,7 @@ impl Port {
 
     fn reset_drive(&mut self, cx: &mut DeviceCtx, unit: &Unit) {
         self.in_flight.clear();
-        (self.drive, self.in_reset) = (Drive::new(), false);
+        (self.drive, self.in_reset) = (self.drive.after_reset(), false);
         self.set_signature(unit);
         let (lba, count) = unit.signature();
         let (status, error) = (unit.reset_status(), 1);

@@ -8,6 +8,8 @@ use crate::irq::IrqLines;
 use crate::testing::World;
 use proptest::prelude::*;
 
+mod media;
+
 const SECTORS: u64 = 4096;
 const LIST: u64 = 0x1000;
 const FISES: u64 = 0x1400;
@@ -356,6 +358,7 @@ fn a_tray_opens_unless_it_is_locked() {
     assert_eq!(bench.packet(&[0x1b, 0, 0, 0, 2], 0), 0);
     assert_eq!(bench.packet(&[0; 12], 0), 2);
     assert_eq!(bench.packet(&[0x1b, 0, 0, 0, 3], 0), 0);
+    assert_eq!(bench.packet(&[0; 12], 0), 6, "there is a medium that was not there");
     assert_eq!(bench.packet(&[0; 12], 0), 0);
 }
 

@@ -1,5 +1,6 @@
 //! A drive: what it is, what it remembers between commands, and how a command ends.
 
+use super::media::MediaEvent;
 use super::task::Task;
 use crate::disk::{DiskConfig, SECTOR};
 use amber_snapshot::Schema;
@@ -41,6 +42,11 @@ impl Unit {
         self.config.interface.is_at_ahci()
     }
 
+    /// Whether anything is in it.
+    pub fn has_medium(&self) -> bool {
+        self.config.sectors != 0
+    }
+
     /// Blocks of a CD.
     pub fn blocks(&self) -> u64 {
         (self.config.sectors * SECTOR).div_ceil(BLOCK)
@@ -77,7 +83,7 @@ pub(crate) struct QueuedError {
     pub device: u8,
 }
 
-/// What a drive remembers. All of it comes back with a reset.
+/// What a drive remembers. All of it comes back with a reset, but for the tray.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(crate) struct Drive {
     pub write_cache: bool,
@@ -96,6 +102,8 @@ pub(crate) struct Drive {
     pub attention: Option<Sense>,
     pub tray_open: bool,
     pub tray_locked: bool,
+    /// What happened to its medium last, until the host is told.
+    pub event: Option<MediaEvent>,
 }
 
 /// What CHS addresses are made of, unless the host says otherwise.
@@ -121,11 +129,15 @@ impl Drive {
             attention: Some(Sense { key: 6, code: 0x29, qualifier: 0 }),
             tray_open: false,
             tray_locked: false,
+            event: None,
         }
     }
-}
 
-impl Drive {
+    /// As it is after a reset, which moves no tray.
+    pub fn after_reset(&self) -> Self {
+        Self { tray_open: self.tray_open, ..Self::new() }
+    }
+
     /// Whether a drive can come to this.
     pub fn is_possible(&self) -> bool {
         (1..=HEADS).contains(&self.heads) && self.track != 0

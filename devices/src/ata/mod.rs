@@ -3,9 +3,11 @@
 pub(crate) mod disk;
 pub(crate) mod drive;
 mod identify;
+pub(crate) mod media;
 pub(crate) mod packet;
 pub(crate) mod task;
 pub(crate) mod transfer;
+pub(crate) mod upgrade;
 
 use drive::{Drive, Outcome, Unit};
 use task::Task;

@@ -3,6 +3,7 @@
 use super::disk::{CHECK_POWER, FLUSH, SET_FEATURES, set_features};
 use super::drive::{ABRT, BLOCK, Drive, ERR, Outcome, Protocol, READY, Sense, Unit};
 use super::identify::identity;
+use super::media::no_medium;
 use super::task::Task;
 use super::transfer::Transfer;
 
@@ -21,11 +22,10 @@ const REASON_DONE: u16 = 3;
 /// Most blocks of a read.
 const BLOCKS_MAX: u64 = 1 << 16;
 
-const NOT_READY: u8 = 2;
+pub(super) const NOT_READY: u8 = 2;
 const MEDIUM_ERROR: u8 = 3;
 const ILLEGAL_REQUEST: u8 = 5;
 
-const NO_MEDIUM: Sense = Sense { key: NOT_READY, code: 0x3a, qualifier: 2 };
 pub(crate) const UNREADABLE: Sense = Sense { key: MEDIUM_ERROR, code: 0x11, qualifier: 0 };
 const INVALID_COMMAND: Sense = Sense { key: ILLEGAL_REQUEST, code: 0x20, qualifier: 0 };
 const OUT_OF_RANGE: Sense = Sense { key: ILLEGAL_REQUEST, code: 0x21, qualifier: 0 };
@@ -110,7 +110,7 @@ pub(crate) fn carry_out(drive: &mut Drive, unit: &Unit, task: &Task, transfer: &
             Outcome { lba, count, ..Outcome::failed(task, ABRT) }
         }
         DEVICE_RESET => {
-            *drive = Drive::new();
+            *drive = drive.after_reset();
             let (lba, count) = unit.signature();
             Outcome { status: unit.reset_status(), error: 1, lba, count, ..Outcome::done(task) }
         }
@@ -176,8 +176,8 @@ pub(crate) fn answer(drive: &mut Drive, unit: &Unit, task: &Task) -> Result<Answ
             | READ_DISC_INFO
             | READ_TRACK_INFO
     );
-    if needs_medium && drive.tray_open {
-        return Err(NO_MEDIUM);
+    if needs_medium && !drive.has_loaded(unit) {
+        return Err(no_medium(drive.tray_open));
     }
     let bytes = |mut bytes: Vec<u8>, room: u16| {
         bytes.truncate(room.into());
@@ -189,7 +189,7 @@ pub(crate) fn answer(drive: &mut Drive, unit: &Unit, task: &Task) -> Result<Answ
         READ_10 | READ_12 => read(unit, packet),
         REQUEST_SENSE => bytes(sense_data(drive), packet.u8(4).into()),
         INQUIRY => bytes(inquiry(packet)?, packet.u16(3)),
-        START_STOP => start_stop(drive, packet).map(|()| Answer::Nothing),
+        START_STOP => start_stop(drive, unit, packet).map(|()| Answer::Nothing),
         PREVENT_ALLOW => {
             drive.tray_locked = packet.u8(4) & 1 != 0;
             Ok(Answer::Nothing)
@@ -201,10 +201,10 @@ pub(crate) fn answer(drive: &mut Drive, unit: &Unit, task: &Task) -> Result<Answ
         READ_TOC => bytes(toc::toc(unit, packet)?, packet.u16(7)),
         READ_DISC_INFO => bytes(toc::disc_information(), packet.u16(7)),
         READ_TRACK_INFO => bytes(toc::track_information(unit), packet.u16(7)),
-        GET_CONFIGURATION => bytes(features::configuration(drive, packet), packet.u16(7)),
-        GET_EVENT => bytes(features::event(drive, packet)?, packet.u16(7)),
+        GET_CONFIGURATION => bytes(features::configuration(drive.has_loaded(unit), packet), packet.u16(7)),
+        GET_EVENT => bytes(features::event(drive, unit, packet)?, packet.u16(7)),
         MODE_SENSE_10 => bytes(features::mode_pages(drive, packet)?, packet.u16(7)),
-        MECHANISM_STATUS => bytes(vec![0, 0, 0, 0, 0, 1, 0, 0], packet.u16(8)),
+        MECHANISM_STATUS => bytes(features::mechanism(drive), packet.u16(8)),
         _ => Err(INVALID_COMMAND),
     }
 }
@@ -248,13 +248,13 @@ fn inquiry(packet: &Packet) -> Result<Vec<u8>, Sense> {
     Ok(bytes)
 }
 
-fn start_stop(drive: &mut Drive, packet: &Packet) -> Result<(), Sense> {
+fn start_stop(drive: &mut Drive, unit: &Unit, packet: &Packet) -> Result<(), Sense> {
     const LOAD_EJECT: u8 = 2;
     const START: u8 = 1;
     match packet.u8(4) & (LOAD_EJECT | START) {
         LOAD_EJECT if drive.tray_locked => return Err(REMOVAL_PREVENTED),
-        LOAD_EJECT => drive.tray_open = true,
-        both if both == LOAD_EJECT | START => drive.tray_open = false,
+        LOAD_EJECT => drive.open_tray(unit),
+        both if both == LOAD_EJECT | START => drive.close_tray(unit),
         _ => {}
     }
     Ok(())

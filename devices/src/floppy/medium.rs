@@ -7,6 +7,15 @@ pub(super) const RATE_500: u8 = 0;
 pub(super) const RATE_250: u8 = 2;
 pub(super) const RATE_1000: u8 = 3;
 
+/// Drives by their type in CMOS.
+pub(super) const TYPE_360K: u8 = 1;
+const TYPE_1200K: u8 = 2;
+const TYPE_720K: u8 = 3;
+const TYPE_1440K: u8 = 4;
+const TYPE_2880K: u8 = 5;
+/// One that is empty when the machine starts.
+pub(super) const EMPTY_DRIVE: u8 = TYPE_1440K;
+
 /// How a diskette is formatted, in MFM and sectors of 512 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Medium {
@@ -25,14 +34,14 @@ const fn medium(cylinders: u8, heads: u8, sectors: u8, rate: u8, drive: u8) -> M
 }
 
 const MEDIA: [Medium; 8] = [
-    medium(40, 1, 8, RATE_250, 1),
-    medium(40, 1, 9, RATE_250, 1),
-    medium(40, 2, 8, RATE_250, 1),
-    medium(40, 2, 9, RATE_250, 1),
-    medium(80, 2, 9, RATE_250, 3),
-    medium(80, 2, 15, RATE_500, 2),
-    medium(80, 2, 18, RATE_500, 4),
-    medium(80, 2, 36, RATE_1000, 5),
+    medium(40, 1, 8, RATE_250, TYPE_360K),
+    medium(40, 1, 9, RATE_250, TYPE_360K),
+    medium(40, 2, 8, RATE_250, TYPE_360K),
+    medium(40, 2, 9, RATE_250, TYPE_360K),
+    medium(80, 2, 9, RATE_250, TYPE_720K),
+    medium(80, 2, 15, RATE_500, TYPE_1200K),
+    medium(80, 2, 18, RATE_500, TYPE_1440K),
+    medium(80, 2, 36, RATE_1000, TYPE_2880K),
 ];
 
 impl Medium {
@@ -52,8 +61,14 @@ impl Medium {
         there.then(|| (track * u64::from(self.sectors) + u64::from(sector) - 1) * SECTOR)
     }
 
-    /// The cylinder a drive's head stops at.
-    pub fn last_cylinder(&self) -> u8 {
-        self.cylinders + 3
+    /// Whether a drive of this type reads it. Those of 3.5 inches read what has fewer sectors; one of 1.2 MiB, which would
+    /// have to make two steps of each, does not read 360 KiB.
+    pub fn fits(&self, drive: u8) -> bool {
+        let older: &[u8] = match drive {
+            TYPE_1440K => &[TYPE_720K],
+            TYPE_2880K => &[TYPE_720K, TYPE_1440K],
+            _ => &[],
+        };
+        self.drive == drive || older.contains(&self.drive)
     }
 }

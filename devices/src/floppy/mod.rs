@@ -1,5 +1,5 @@
 //! A floppy disk controller behind the LPC bridge, an 82077AA with two drives, and the DMA controllers that move its bytes:
-//! there if a diskette is.
+//! there if a diskette, or a place for one, is.
 
 mod command;
 mod controller;
@@ -8,12 +8,13 @@ mod seek;
 mod transfer;
 
 use crate::device::{Device, DeviceCtx, DeviceId};
-use crate::disk::{DiskConfig, DiskInterface};
+use crate::disk::{DiskConfig, DiskInterface, MediumConfig};
 use crate::i8237::I8237;
 use crate::irq::{IrqSource, Line};
 use amber_snapshot::{OwnedSection, Section, SectionError};
 use controller::{Controller, TIMER_COMMAND, TIMER_POLL};
 pub(crate) use medium::Medium;
+use medium::{EMPTY_DRIVE, TYPE_360K};
 
 /// Most diskettes.
 pub const FLOPPY_DRIVES: usize = 2;
@@ -24,13 +25,22 @@ const IRQ: u8 = 6;
 /// Names of the sections.
 pub(crate) const SECTIONS: [&str; 2] = ["floppy", "dma"];
 
-/// A drive with a diskette in it.
+/// A drive, and the diskette in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Unit {
     /// Which of the machine's disks it is.
     disk: u8,
-    medium: Medium,
+    /// Its type.
+    drive: u8,
+    medium: Option<Medium>,
     read_only: bool,
+}
+
+impl Unit {
+    /// The cylinder the head stops at.
+    fn last_cylinder(&self) -> u8 {
+        if self.drive == TYPE_360K { 43 } else { 83 }
+    }
 }
 
 /// What a controller works with.
@@ -65,6 +75,14 @@ pub fn is_diskette(sectors: u64) -> bool {
     Medium::of(sectors).is_some()
 }
 
+/// The type of the drive that a machine has for what is in it at the start, if anything is.
+fn drive_for(sectors: u64) -> u8 {
+    match sectors {
+        0 => EMPTY_DRIVE,
+        _ => Medium::of(sectors).map_or(0, |medium| medium.drive),
+    }
+}
+
 /// The diskettes among a machine's disks.
 fn diskettes(disks: &[DiskConfig]) -> impl Iterator<Item = (u8, &DiskConfig)> {
     (0..).zip(disks).filter(|(_, config)| config.interface == DiskInterface::Floppy)
@@ -72,8 +90,7 @@ fn diskettes(disks: &[DiskConfig]) -> impl Iterator<Item = (u8, &DiskConfig)> {
 
 /// The types of the drives for `disks`, as CMOS register 10h has them.
 pub(crate) fn drive_types(disks: &[DiskConfig]) -> u8 {
-    let types =
-        diskettes(disks).map(|(_, config)| Medium::of(config.sectors).map_or(0, |medium| medium.drive));
+    let types = diskettes(disks).map(|(_, config)| drive_for(config.sectors));
     types.zip([4, 0]).fold(0, |all, (drive, shift)| all | drive << shift)
 }
 
@@ -81,12 +98,27 @@ impl Floppy {
     /// The controllers with those of the machine's disks that are diskettes; none if there are none.
     pub fn new(disks: &[DiskConfig]) -> Option<Self> {
         let unit = |(disk, config): (u8, &DiskConfig)| {
-            let medium = Medium::of(config.sectors)?;
-            Some(Unit { disk, medium, read_only: config.read_only })
+            let (drive, medium) = (drive_for(config.sectors), Medium::of(config.sectors));
+            Unit { disk, drive, medium, read_only: config.read_only }
         };
-        let units: Vec<_> = diskettes(disks).filter_map(unit).take(FLOPPY_DRIVES).collect();
+        let units: Vec<_> = diskettes(disks).map(unit).take(FLOPPY_DRIVES).collect();
         let there = !units.is_empty();
         there.then(|| Self { controller: Controller::new(), dma: I8237::new(), units })
+    }
+
+    /// Whether the drive of one of the machine's disks takes a diskette of so many sectors; none if that is no drive.
+    pub fn takes(&self, disk: u8, sectors: u64) -> Option<bool> {
+        let unit = self.units.iter().find(|unit| unit.disk == disk)?;
+        Some(Medium::of(sectors).is_some_and(|medium| medium.fits(unit.drive)))
+    }
+
+    /// Another diskette is in a drive, or none; its disk change line is up.
+    pub fn hold(&mut self, disk: u8, medium: Option<&MediumConfig>) {
+        let Some(n) = self.units.iter().position(|unit| unit.disk == disk) else { return };
+        let unit = &mut self.units[n];
+        unit.medium = medium.and_then(|medium| Medium::of(medium.sectors));
+        unit.read_only = medium.is_some_and(|medium| medium.read_only);
+        self.controller.drives[n].changed = true;
     }
 
     /// Whether it answers at `port`. The IDE controller has 3F6h.

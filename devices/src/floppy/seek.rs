@@ -79,16 +79,18 @@ impl Controller {
         let by = i16::from(cylinder) - i16::from(self.present[select]);
         self.present[select] = cylinder;
         let Some((unit, drive)) = parts.units.get(select).zip(self.drives.get_mut(select)) else { return };
-        let to = (i16::from(drive.cylinder) + by).clamp(0, unit.medium.last_cylinder().into());
+        let to = (i16::from(drive.cylinder) + by).clamp(0, unit.last_cylinder().into());
         drive.cylinder = to as u8;
-        drive.changed &= by == 0;
+        drive.changed &= by == 0 || unit.medium.is_none();
     }
 
     /// Steps outwards until a drive says it is at track 0; whether one does.
     fn go_home(&mut self, parts: &Parts, select: usize) -> bool {
         self.present[select] = 0;
-        let Some((_, drive)) = parts.units.get(select).zip(self.drives.get_mut(select)) else { return false };
-        drive.changed &= drive.cylinder == 0;
+        let Some((unit, drive)) = parts.units.get(select).zip(self.drives.get_mut(select)) else {
+            return false;
+        };
+        drive.changed &= drive.cylinder == 0 || unit.medium.is_none();
         drive.cylinder = drive.cylinder.saturating_sub(RECALIBRATE_STEPS);
         drive.cylinder == 0
     }

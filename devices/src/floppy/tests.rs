@@ -7,6 +7,7 @@ use crate::testing::World;
 
 mod commands;
 mod hostile;
+mod media;
 mod transfers;
 
 const RAM: usize = 0x2_0000;

@@ -144,7 +144,7 @@ impl Controller {
         let select = self.drive();
         let found = parts.units.get(select).zip(self.drives.get(select));
         let (unit, drive) = found.filter(|_| self.motor_runs(select)).ok_or(NO_MEDIUM)?;
-        let (medium, side) = (unit.medium, self.progress.side);
+        let (medium, side) = (unit.medium.ok_or(NO_MEDIUM)?, self.progress.side);
         let first = medium.position(drive.cylinder, side, 1).ok_or(NO_MEDIUM)?;
         if self.rate() != medium.rate || !self.flag(MFM) {
             return Err(NO_MEDIUM);
@@ -168,9 +168,10 @@ impl Controller {
         self.find(parts)?;
         let select = self.drive();
         let turned = parts.cx.now() / (self.byte_ns() * SECTOR_BYTES as u64);
-        if let Some((unit, drive)) = parts.units.get(select).zip(self.drives.get(select)) {
+        let medium = parts.units.get(select).and_then(|unit| unit.medium);
+        if let Some((medium, drive)) = medium.zip(self.drives.get(select)) {
             self.progress.cylinder = drive.cylinder;
-            self.progress.sector = (turned % u64::from(unit.medium.sectors)) as u8 + 1;
+            self.progress.sector = (turned % u64::from(medium.sectors)) as u8 + 1;
             self.progress.size = SIZE_512;
         }
         self.end(0, 0, 0);
@@ -229,7 +230,8 @@ impl Controller {
         if (cylinder, head) != (drive.cylinder, self.progress.side) {
             return Ok(());
         }
-        let Some(at) = unit.medium.position(cylinder, head, sector) else { return Ok(()) };
+        let medium = unit.medium.ok_or(NO_MEDIUM)?;
+        let Some(at) = medium.position(cylinder, head, sector) else { return Ok(()) };
         parts.cx.dma.write_disk(unit.disk, at, &[fill; SECTOR_BYTES]).map_err(|_| MEDIUM_ERROR)
     }
 

@@ -7,6 +7,7 @@ use super::bus_master::BusMaster;
 use super::registers::{DATA, DEVICE, Registers, STATUS};
 use crate::ata::disk::{self, Data, Extent};
 use crate::ata::drive::{BSY, DRQ, Drive, ERR, Outcome, READY, Unit};
+use crate::ata::media::{Tray, no_medium};
 use crate::ata::packet::{self, Answer, DEVICE_RESET, PACKET, UNREADABLE};
 use crate::ata::task::Task;
 use crate::ata::transfer::{Buffered, Scattered, Transfer};
@@ -37,7 +38,7 @@ const STATUS_NOBODY: u8 = 0x7f;
 
 /// What the drive with a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
-enum Phase {
+pub(super) enum Phase {
     /// Nothing: it has none.
     Idle,
     /// It carries the command or the next block of it out.
@@ -56,16 +57,16 @@ enum Phase {
 
 /// A drive, and what it shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
-struct Seat {
-    registers: Registers,
-    drive: Drive,
+pub(super) struct Seat {
+    pub(super) registers: Registers,
+    pub(super) drive: Drive,
     /// INTRQ.
-    interrupt: bool,
+    pub(super) interrupt: bool,
 }
 
 /// Bytes of a medium.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
-struct Stream {
+pub(super) struct Stream {
     at: u64,
     len: u64,
 }
@@ -73,22 +74,22 @@ struct Stream {
 /// Registers, and the command under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(super) struct Channel {
-    seats: [Seat; 2],
-    device: u8,
-    control: u8,
+    pub(super) seats: [Seat; 2],
+    pub(super) device: u8,
+    pub(super) control: u8,
     pub bus_master: BusMaster,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// When the drive is done with what it does, ns.
-    due: Option<u64>,
-    task: Option<Task>,
+    pub(super) due: Option<u64>,
+    pub(super) task: Option<Task>,
     /// Sectors that the host has still to move.
-    rest: Option<Extent>,
+    pub(super) rest: Option<Extent>,
     /// What of a packet's data was not read yet.
-    stream: Option<Stream>,
-    buffer: Vec<u8>,
+    pub(super) stream: Option<Stream>,
+    pub(super) buffer: Vec<u8>,
     /// The next byte for the host, and where its turn ends.
-    at: u32,
-    end: u32,
+    pub(super) at: u32,
+    pub(super) end: u32,
 }
 
 pub(super) type Units = [Option<Unit>; 2];
@@ -113,6 +114,31 @@ impl Channel {
             buffer: Vec::new(),
             at: 0,
             end: 0,
+        }
+    }
+
+    /// As it is after a reset.
+    pub fn after_reset(&self, units: &Units) -> Self {
+        let mut fresh = Self::new(units);
+        for (seat, was) in fresh.seats.iter_mut().zip(&self.seats) {
+            seat.drive = was.drive.after_reset();
+        }
+        fresh
+    }
+
+    pub fn trays(&self) -> [Tray; 2] {
+        [self.seats[0].drive.tray(), self.seats[1].drive.tray()]
+    }
+
+    pub fn drive_mut(&mut self, seat: usize) -> &mut Drive {
+        &mut self.seats[seat].drive
+    }
+
+    /// A packet command that reads a medium ends where that is taken out.
+    pub fn interrupt_reading(&mut self, n: usize) {
+        if let (Some(task), true) = (self.task.clone(), self.stream.is_some() && self.selected() == n) {
+            let outcome = packet::end(&mut self.seats[n].drive, &task, Err(no_medium(true)));
+            self.finish(n, &outcome);
         }
     }
 
@@ -188,7 +214,7 @@ impl Channel {
             self.abandon();
         } else if was_in_reset {
             let Self { control, bus_master, .. } = self.clone();
-            *self = Self { control, bus_master, ..Self::new(units) };
+            *self = Self { control, bus_master, ..self.after_reset(units) };
         }
     }
 
@@ -225,7 +251,7 @@ impl Channel {
         };
         (registers.error, registers.status) = (0, BSY);
         if resets {
-            *drive = Drive::new();
+            *drive = drive.after_reset();
             *registers = after_reset(unit);
             return;
         }

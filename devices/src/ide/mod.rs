@@ -4,10 +4,13 @@
 mod bus_master;
 mod channel;
 mod registers;
+mod upgrade;
 
 use crate::ata::drive::Unit;
+use crate::ata::media::{CdDrive, CdDrives, Tray};
 use crate::device::{Device, DeviceCtx, DeviceId};
 use crate::disk::DiskConfig;
+use crate::effects::Effect;
 use crate::irq::{IrqSource, Line};
 use crate::pci::config::{COMMAND, COMMAND_IO, INTERRUPT_LINE, Identity};
 use crate::pci::endpoint::{Bar, BarKind, Endpoint, Layout, Window};
@@ -15,6 +18,7 @@ use crate::pci::function::Function;
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use channel::{Channel, Units};
 use serde::{Deserialize, Serialize};
+pub use upgrade::IDE_UPGRADE;
 
 /// Slot of the controller: the one behind the disks'.
 pub(crate) const SLOT: u8 = 19;
@@ -55,13 +59,20 @@ struct Registers {
 
 impl Section for Registers {
     const KIND: &'static str = "ide";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 impl Registers {
     fn new(units: &[Units; 2]) -> Self {
         let channels = [Channel::new(&units[0]), Channel::new(&units[1])];
         Self { endpoint: Endpoint::new(&LAYOUT, &[]), channels }
+    }
+
+    /// As they are after a reset.
+    fn after_reset(&self, units: &[Units; 2]) -> Self {
+        let [first, second] = &self.channels;
+        let channels = [first.after_reset(&units[0]), second.after_reset(&units[1])];
+        Self { channels, ..Self::new(units) }
     }
 }
 
@@ -95,6 +106,13 @@ impl Ide {
             cx.set_timer(id, n, next);
             cx.irqs.set(Line::Isa(IRQ + n as u8), IrqSource::Ide, channel.interrupts());
         }
+    }
+
+    /// The channel and the seat of one of the machine's disks, if it is a CD here.
+    fn place(&self, disk: u8) -> Option<(usize, usize)> {
+        let is_it = |unit: &Option<Unit>| unit.as_ref().is_some_and(|unit| unit.is_cd() && unit.disk == disk);
+        let mut places = (0..2).flat_map(|channel| [(channel, 0), (channel, 1)]);
+        places.find(|(channel, seat)| is_it(&self.units[*channel][*seat]))
     }
 
     fn decodes(&self, channel: usize) -> bool {
@@ -135,17 +153,41 @@ fn places(bar: u8, offset: u64, size: u8) -> impl Iterator<Item = u64> {
     (0..u64::from(size)).map(move |at| if is_data { 0 } else { offset + at })
 }
 
+impl CdDrives for Ide {
+    fn cd(&mut self, disk: u8) -> Option<CdDrive<'_>> {
+        let (channel, seat) = self.place(disk)?;
+        let unit = self.units[channel][seat].as_mut()?;
+        Some(CdDrive { unit, drive: self.registers.channels[channel].drive_mut(seat) })
+    }
+
+    fn tray(&self, disk: u8) -> Option<Tray> {
+        let (channel, seat) = self.place(disk)?;
+        Some(self.registers.channels[channel].trays()[seat])
+    }
+
+    fn interrupt_reading(&mut self, cx: &mut DeviceCtx, disk: u8) {
+        if let Some((channel, seat)) = self.place(disk) {
+            self.registers.channels[channel].interrupt_reading(seat);
+            self.go_on(cx);
+        }
+    }
+}
+
 impl Device for Ide {
     fn timer(&mut self, cx: &mut DeviceCtx, timer: u16) {
         let n = usize::from(timer);
         if let Some((channel, units)) = self.registers.channels.get_mut(n).zip(self.units.get(n)) {
+            let trays = channel.trays();
             channel.land(cx, units);
+            if channel.trays() != trays {
+                cx.effects.push(Effect::Tray);
+            }
         }
         self.go_on(cx);
     }
 
     fn reset(&mut self, _cx: &mut DeviceCtx) {
-        self.registers = Registers::new(&self.units);
+        self.registers = self.registers.after_reset(&self.units);
     }
 
     fn impossible(&self) -> Option<(&'static str, String)> {

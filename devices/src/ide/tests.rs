@@ -8,6 +8,7 @@ use crate::irq::IrqLines;
 use crate::testing::World;
 
 mod hostile;
+mod media;
 
 const SECTORS: u64 = 4096;
 const RAM: usize = 0x2_0000;

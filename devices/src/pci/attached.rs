@@ -2,6 +2,7 @@
 
 use super::function::Function;
 use crate::ahci::Ahci;
+use crate::ata::media::CdDrives;
 use crate::disk::{DiskConfig, DiskInterface};
 use crate::e1000::E1000;
 use crate::hda::Hda;
@@ -132,6 +133,24 @@ impl Attached {
         match self {
             Self::VirtioNet(nic) => Some(&mut **nic),
             Self::E1000(nic) => Some(&mut **nic),
+            _ => None,
+        }
+    }
+
+    /// It, if it is a controller that CD drives can be at.
+    pub fn as_cd_drives(&self) -> Option<&dyn CdDrives> {
+        match self {
+            Self::Ahci(controller) => Some(controller),
+            Self::Ide(controller) => Some(&**controller),
+            _ => None,
+        }
+    }
+
+    /// It, if it is a controller that CD drives can be at.
+    pub fn as_cd_drives_mut(&mut self) -> Option<&mut dyn CdDrives> {
+        match self {
+            Self::Ahci(controller) => Some(controller),
+            Self::Ide(controller) => Some(&mut **controller),
             _ => None,
         }
     }

@@ -1,11 +1,11 @@
 //! From a configuration to a machine.
 
 use crate::boot::{self, BootFile, BootMemory};
-use crate::config::{DiskChoice, FwCfgChoice, Guest, MachineConfig, VgaBios};
+use crate::config::{DriveChoice, FwCfgChoice, Guest, MachineConfig, VgaBios};
 use crate::disk::{Access, Base, Purpose, sectors};
 use crate::machine::{
-    CpuParts, DiskImage, DiskSpec, Equipment, FW_CFG_MAX, FunctionParts, FwCfgFile, Hotplug, Machine,
-    MachineSpec, MemoryParts, NicSpec, ShareSpec,
+    Attachment, CpuParts, DiskImage, DiskSpec, Equipment, FW_CFG_MAX, FunctionParts, FwCfgFile, Hotplug,
+    Machine, MachineSpec, Media, MemoryParts, NicSpec, ShareSpec,
 };
 use amber_devices::{
     BootDevice, DiskConfig, DiskInterface, DisplayKind, NicModel, RamLayout, SYSTEM_STATES, boot_order,
@@ -32,7 +32,7 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         quantum: config.quantum,
         firmware_len: 0,
         boot_len: 0,
-        disks: images.iter().map(DiskImage::spec).collect(),
+        disks: images.iter().map(Attachment::spec).collect(),
         display: config.vga.to_string(),
         option_rom_len: 0,
         variables_len: 0,
@@ -45,7 +45,8 @@ pub fn machine(config: &MachineConfig) -> Result<Machine> {
         size: share.size.bytes(),
         read_only: share.read_only,
     });
-    let equipment = Equipment { peripherals, nic, share, hotplug: hotplug(config, &spec.disks) };
+    let hotplug = hotplug(config, &spec.disks);
+    let equipment = Equipment { peripherals, nic, share, hotplug, media: Media::default() };
     let direct = BootMemory::pc(memory, RamLayout::new(memory).low, Some(amber_devices::acpi::RSDP_ADDRESS));
     let mut image = boot::load_guest(&guest, &direct)?;
     if let Some(rom) = &mut image.rom {
@@ -89,19 +90,21 @@ fn option_rom(config: &MachineConfig, guest: &Guest) -> Result<Vec<u8>> {
 }
 
 /// Opens the images of the disks.
-fn disks(config: &MachineConfig) -> Result<Vec<DiskImage>> {
-    let open = |disk: &DiskChoice| -> Result<DiskImage> {
+fn disks(config: &MachineConfig) -> Result<Vec<Attachment>> {
+    let open = |disk: &DriveChoice| -> Result<Attachment> {
+        let Some(file) = &disk.file else { return Ok(Attachment::Empty(disk.interface)) };
         let purpose = if disk.write_through { Purpose::WriteThrough } else { Purpose::Read };
         let access = Access { format: disk.format, purpose };
-        let base = Base::open_as(&disk.file, access)?;
+        let base = Base::open_as(file, access)?;
         if disk.interface == DiskInterface::Floppy && !is_diskette(sectors(base.len())) {
             bail!(
                 "disk image {}: it has {} bytes, as no diskette of 160, 180, 320, 360, 720, 1200, 1440 or 2880 KiB has",
-                disk.file.display(),
+                file.display(),
                 base.len()
             );
         }
-        Ok(DiskImage { base, interface: disk.interface, read_only: disk.read_only })
+        let image = DiskImage { base, interface: disk.interface, read_only: disk.read_only };
+        Ok(Attachment::Disk(image))
     };
     config.media().iter().map(open).collect()
 }
@@ -133,7 +136,7 @@ fn fw_cfg(config: &MachineConfig, guest: &Guest) -> Result<Vec<FwCfgFile>> {
         files.push(FwCfgFile { name: SYSTEM_STATES.to_owned(), content: system_states(true) });
     }
     if let Some(boot) = &config.boot {
-        let device = |disk: &DiskChoice| DiskConfig {
+        let device = |disk: &DriveChoice| DiskConfig {
             interface: disk.interface,
             sectors: 1,
             read_only: disk.read_only,

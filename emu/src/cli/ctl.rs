@@ -22,12 +22,14 @@ enum Kind {
     /// A number, or a symbol.
     Place,
     Flag,
+    /// Given by its name, `--force`, or not.
+    Named,
 }
 
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 45] = [
+const PARAMETERS: [Parameters; 48] = [
     ("share-export", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
     ("share-load", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
     ("step", &[("count", Kind::Number)], 1),
@@ -48,6 +50,9 @@ const PARAMETERS: [Parameters; 45] = [
     ("cpu-remove", &[("id", Kind::Number)], 1),
     ("device-add", &[("kind", Kind::Text), ("device", Kind::Device)], 2),
     ("device-remove", &[("id", Kind::Text)], 1),
+    ("insert", &[("drive", Kind::Text), ("file", Kind::File), ("read-only", Kind::Named)], 2),
+    ("media-export", &[("drive", Kind::Text), ("file", Kind::File)], 2),
+    ("eject", &[("drive", Kind::Text), ("force", Kind::Named)], 1),
     ("memory-add", &[("size", Kind::Text)], 1),
     ("memory-remove", &[("slot", Kind::Number)], 1),
     ("type", &[("text", Kind::Text)], 1),
@@ -142,7 +147,7 @@ pub(super) fn absolute(snapshot: &str) -> String {
 }
 
 /// What comes and goes: `cpu add` is the method `cpu-add`.
-const PARTS: [&str; 5] = ["cpu", "memory", "device", "channel", "share"];
+const PARTS: [&str; 6] = ["cpu", "memory", "device", "channel", "share", "media"];
 
 /// The method and its parameters.
 fn method(args: &CtlArgs) -> (String, &[String]) {
@@ -168,6 +173,8 @@ fn params(method: &str, given: &[String]) -> Result<Value> {
             Kind::Device => json!(device(&params, text)?),
             Kind::Text => json!(text),
             Kind::Place => parse(text).map_or_else(|| json!(text), |number| json!(number)),
+            Kind::Named if text.strip_prefix("--") == Some(*name) => json!(true),
+            Kind::Named => bail!("{method}: {text} is not known; it takes --{name}"),
             Kind::Flag => {
                 json!(text.parse::<bool>().with_context(|| format!("{name} {text}: true or false"))?)
             }

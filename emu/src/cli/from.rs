@@ -3,7 +3,7 @@
 use super::args::MachineArgs;
 use super::stores::{self, Found};
 use crate::config::{
-    CpuChoice, CpuCount, DeviceChoice, DiskChoice, Mac, MachineConfig, MemoryChoice, MemorySize, NetChoice,
+    CpuChoice, CpuCount, DeviceChoice, DriveChoice, Mac, MachineConfig, MemoryChoice, MemorySize, NetChoice,
     RtcDate,
 };
 use crate::machine::{Equipment, Hotplug, Machine, MachineSpec, NicSpec, PlacedDisk};
@@ -36,13 +36,13 @@ pub fn load(config: &MachineConfig, asked: &MachineArgs, text: &str) -> Result<O
     if asked.pci_hotplug && equipment.hotplug.functions.is_none() {
         differences.push("--pci-hotplug lets disks come and go, the snapshot's stay".to_owned());
     }
-    let placed = equipment.hotplug.disks(&spec.disks);
+    let placed = equipment.disks(&spec.disks);
     differences.extend(other_disks(&media, &placed));
     differences.extend(other_nic(&config.net, equipment.nic.as_ref()));
     if !differences.is_empty() {
         bail!("--from {text}: {}; leave out what the snapshot decides", differences.join("; "));
     }
-    let images: Vec<PathBuf> = media.into_iter().map(|disk| disk.file).collect();
+    let images: Vec<PathBuf> = media.into_iter().filter_map(|drive| drive.file).collect();
     let mut machine = Machine::load_with(snapshot, &images)?;
     machine.set_engine(config.engine.into());
     machine.fetch_ahead();
@@ -109,22 +109,24 @@ fn other_nic(asked: &NetChoice, have: Option<&NicSpec>) -> Option<String> {
 }
 
 /// With --from, disks say where the snapshot's images are now: all of them, or none.
-fn other_disks(asked: &[DiskChoice], have: &[PlacedDisk]) -> Option<String> {
+fn other_disks(asked: &[DriveChoice], have: &[PlacedDisk]) -> Option<String> {
     if asked.is_empty() {
         return None;
     }
     if asked.len() != have.len() {
         return Some(format!("--disk names {} images, the snapshot has {} disks", asked.len(), have.len()));
     }
-    let kind = |interface: &str, read_only| {
-        format!("{} on {interface}", if read_only { "read-only" } else { "writable" })
+    let kind = |interface: &str, read_only, there: bool| match (there, read_only) {
+        (false, _) => format!("nothing on {interface}"),
+        (true, true) => format!("read-only on {interface}"),
+        (true, false) => format!("writable on {interface}"),
     };
-    let kinds = |(asked, have): (&DiskChoice, &PlacedDisk)| {
-        let asked = kind(asked.interface.name(), asked.read_only);
-        (asked, kind(&have.spec.interface, have.spec.read_only))
+    let kinds = |(asked, have): (&DriveChoice, &PlacedDisk)| {
+        let asked = kind(asked.interface.name(), asked.read_only, asked.file.is_some());
+        (asked, kind(&have.spec.interface, have.spec.read_only, have.spec.has_medium()))
     };
     let mut pairs = asked.iter().zip(have).map(kinds).enumerate();
     let (n, (wanted, there)) = pairs.find(|(_, (asked, have))| asked != have)?;
-    let file = asked[n].file.display();
+    let file = asked[n].file.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string());
     Some(format!("disk {file} is {wanted}, disk{} of the snapshot {there}", have[n].n))
 }

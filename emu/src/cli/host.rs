@@ -4,7 +4,7 @@ use super::console::Console;
 use super::hands::Hands;
 use super::onlooker::{Onlooker, Standing};
 use super::ports::Ports;
-use crate::control::{Call, Calls, Server};
+use crate::control::{Call, Calls, Method, Server};
 use crate::history::{Schedule, Tape};
 use crate::input::{Record, Recorder};
 use crate::machine::{Gesture, HostIo, Machine, Ready};
@@ -89,6 +89,12 @@ impl SessionHost {
     /// Whether the person at the console asked for a snapshot since the last call.
     pub fn take_save_request(&mut self) -> bool {
         self.console.take_save_request()
+    }
+
+    /// Wakes the machine's thread, by a question nobody hears the answer of.
+    pub fn waker(&self) -> impl FnOnce() + Send + use<> {
+        let caller = self.calls.as_ref().and_then(Calls::caller);
+        move || caller.into_iter().for_each(|caller| caller.ask(Method::Status, drop))
     }
 
     /// The next thing another program asks for; waited for with `paused`.

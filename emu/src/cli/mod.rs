@@ -21,6 +21,7 @@ pub mod from;
 pub mod hands;
 pub mod host;
 pub mod log;
+mod media;
 pub mod onlooker;
 pub mod overlays;
 pub mod pace;

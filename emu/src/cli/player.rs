@@ -113,6 +113,9 @@ impl<'a> Player<'a> {
             Some(Input::Link(up)) => {
                 machine.set_link(self, *up);
             }
+            Some(Input::Medium(change)) => {
+                machine.change_medium(self, change).map_err(|why| anyhow!("the run is another one: {why}"))?
+            }
             Some(Input::Edit(edit)) => {
                 machine.edit(self, edit.clone()).map_err(|why| anyhow!("the run is another one: {why}"))?
             }

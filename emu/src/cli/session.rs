@@ -15,6 +15,7 @@ mod symbols;
 mod ways;
 
 use super::host::SessionHost;
+use super::media::Changing;
 use super::onlooker::Standing;
 use super::parts::Leaving;
 use super::saving::Saver;
@@ -42,6 +43,8 @@ pub struct Session<'a> {
     checkpoints: Checkpoints,
     /// Parts the guest was asked to let go of, and who waits for that.
     pub(super) leaving: Leaving,
+    /// Media it was asked to let go of, and who waits for that.
+    pub(super) changing: Changing,
     /// The past of a run that remembers it.
     history: Option<History>,
     /// What the network adapter's cable was led to.
@@ -98,6 +101,7 @@ impl<'a> Session<'a> {
             saver: None,
             checkpoints,
             leaving,
+            changing: Changing::default(),
             history: None,
             net: config.net.clone(),
             debugger: Debugger::new(config)?,
@@ -186,14 +190,17 @@ impl<'a> Session<'a> {
         self.leaving.look(self.machine);
         self.let_go_of_cable(host);
         loop {
+            self.change_waiting(host);
+            self.part_from_torn(host);
             host.show(self.machine, self.standing());
             let Some(call) = self.next_call(host) else {
                 // Nobody is left who could resume it.
                 self.quit |= self.paused;
                 return;
             };
-            let call = self.ask_to_leave(call, host);
-            // An input may have torn the future off: a part that is asked to leave is one.
+            let call = self.ask_to_leave(call, host).and_then(|call| self.export_medium(call));
+            let call = call.and_then(|call| self.change_medium(call, host));
+            // An input may have torn the future off: a part that is asked to leave is one, and so is a medium.
             self.part_from_torn(host);
             let Some(call) = call.and_then(|call| self.save_beside(call)) else { continue };
             let outcome = self.answer(&call.method, host);

@@ -1,30 +1,30 @@
 //! Images of diskettes, as a user names them.
 
-use super::values::{DiskChoice, ValueError, text_form, wrong};
-use crate::disk::Format;
+use super::drive::{DriveChoice, NO_MEDIUM, to_text};
+use super::values::{ValueError, text_form, wrong};
 use amber_devices::DiskInterface;
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A diskette: `FILE[,ro]`. A comma in the file's name is written twice.
+/// A diskette: `FILE[,ro]`, or `none`, an empty drive for 1440 KiB. A comma in the file's name is written twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FloppyChoice {
-    pub file: PathBuf,
+    /// None of a drive with nothing in it.
+    pub file: Option<PathBuf>,
     /// The diskette is write-protected.
     pub read_only: bool,
 }
 
 impl FloppyChoice {
-    /// As a disk. Its bytes are the diskette's, whatever they look like.
-    pub fn disk(&self) -> DiskChoice {
-        DiskChoice {
-            file: self.file.clone(),
-            interface: DiskInterface::Floppy,
-            format: Some(Format::Raw),
-            read_only: self.read_only,
-            write_through: false,
-        }
+    /// Whether there is a diskette, and it is write-protected.
+    fn protects(&self) -> bool {
+        self.read_only && self.file.is_some()
+    }
+
+    /// As a drive.
+    pub fn drive(&self) -> DriveChoice {
+        DriveChoice::removable(self.file.clone(), DiskInterface::Floppy, self.protects())
     }
 }
 
@@ -34,9 +34,9 @@ impl FromStr for FloppyChoice {
         // No file's name has a NUL in it.
         let doubled = text.replace(",,", "\0");
         let mut parts = doubled.split(',');
-        let file = PathBuf::from(parts.next().unwrap_or("").replace('\0', ","));
-        let form = "write FILE[,ro]";
-        if file.as_os_str().is_empty() {
+        let file = parts.next().unwrap_or("").replace('\0', ",");
+        let form = "write FILE[,ro], or none for an empty drive";
+        if file.is_empty() {
             return wrong(format!("floppy `{text}` names no file; {form}"));
         }
         let mut read_only = false;
@@ -46,14 +46,17 @@ impl FromStr for FloppyChoice {
                 other => return wrong(format!("floppy `{text}`: unknown option `{other}`; {form}")),
             }
         }
-        Ok(Self { file, read_only })
+        if file == NO_MEDIUM && read_only {
+            return wrong(format!("floppy `{text}`: ro is said of a diskette, and there is none"));
+        }
+        Ok(Self { file: (file != NO_MEDIUM).then(|| file.into()), read_only })
     }
 }
 
 impl Display for FloppyChoice {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        let file = self.file.display().to_string().replace(',', ",,");
-        write!(f, "{file}{}", if self.read_only { ",ro" } else { "" })
+        let file = to_text(self.file.as_ref());
+        write!(f, "{file}{}", if self.protects() { ",ro" } else { "" })
     }
 }
 

@@ -22,8 +22,8 @@ fn file_reads_every_key_and_writes_itself_back() {
             "/a.img", "/b,,c.img,if=virtio,format=raw,ro", "/d.img,if=ahci", "/f.img,if=ide",
             "/h.qcow2,if=nvme,format=qcow2", "/i,write-through"
         ]
-        cdrom = ["/e.iso", "/g,,h.iso,if=ide"]
-        floppy = ["/j.img", "/k,,l.img,ro"]
+        cdrom = ["/e.iso", "/g,,h.iso,if=ide", "none,if=ide"]
+        floppy = ["none", "/k,,l.img,ro"]
         pace = "none"
         engine = "interp"
         headless = true
@@ -45,7 +45,10 @@ fn file_reads_every_key_and_writes_itself_back() {
     let disks: Vec<_> = config
         .media()
         .into_iter()
-        .map(|disk| (disk.file.display().to_string(), disk.interface.name(), disk.format, disk.read_only))
+        .map(|disk| {
+            let file = disk.file.map_or_else(|| "nothing".to_owned(), |file| file.display().to_string());
+            (file, disk.interface.name(), disk.format, disk.read_only)
+        })
         .collect();
     let disk = |file: &str, interface, format, read_only| (file.to_owned(), interface, format, read_only);
     assert_eq!(
@@ -59,7 +62,8 @@ fn file_reads_every_key_and_writes_itself_back() {
             disk("/i", "virtio", None, false),
             disk("/e.iso", "cdrom", Some(Format::Raw), true),
             disk("/g,h.iso", "ide-cdrom", Some(Format::Raw), true),
-            disk("/j.img", "floppy", Some(Format::Raw), false),
+            disk("nothing", "ide-cdrom", Some(Format::Raw), true),
+            disk("nothing", "floppy", Some(Format::Raw), false),
             disk("/k,l.img", "floppy", Some(Format::Raw), true)
         ]
     );
@@ -150,7 +154,7 @@ fn paths_are_relative_to_the_file() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(config.flat.unwrap().file, folder.join("a.bin"));
     assert_eq!(config.disk[0].file, folder.join("d"));
-    assert_eq!(config.cdrom[0].file, folder.join("e"));
+    assert_eq!(config.cdrom[0].file, Some(folder.join("e")));
     assert_eq!(config.symbols.unwrap(), Path::new("/abs"));
 }
 

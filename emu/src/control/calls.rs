@@ -2,9 +2,9 @@
 
 use super::Method;
 use serde_json::Value;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// What is done with an answer. Dropped where there is none, because the run has ended.
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// are told so, and all answers are on their way.
 pub struct Calls {
     receiver: Receiver<Call>,
+    /// Nobody can ask any more when all callers are gone.
+    sender: Weak<Sender<Call>>,
     waiting: Arc<AtomicUsize>,
     unanswered: Arc<AtomicUsize>,
 }
@@ -48,10 +50,18 @@ impl Calls {
     /// A caller, and what reaches the machine by it.
     pub fn new() -> (Caller, Self) {
         let (sender, receiver) = channel();
+        let sender = Arc::new(sender);
+        let weak = Arc::downgrade(&sender);
         let waiting = Arc::new(AtomicUsize::new(0));
         let unanswered = Arc::new(AtomicUsize::new(0));
         let caller = Caller { sender, waiting: Arc::clone(&waiting), unanswered: Arc::clone(&unanswered) };
-        (caller, Self { receiver, waiting, unanswered })
+        (caller, Self { receiver, sender: weak, waiting, unanswered })
+    }
+
+    /// One more who asks, while there is any.
+    pub fn caller(&self) -> Option<Caller> {
+        let (waiting, unanswered) = (Arc::clone(&self.waiting), Arc::clone(&self.unanswered));
+        Some(Caller { sender: self.sender.upgrade()?, waiting, unanswered })
     }
 
     /// Whether any waits. Cheap enough to ask at every slice.
@@ -77,7 +87,7 @@ impl Calls {
 /// One who asks the machine. Its clones ask the same machine.
 #[derive(Clone)]
 pub struct Caller {
-    sender: Sender<Call>,
+    sender: Arc<Sender<Call>>,
     waiting: Arc<AtomicUsize>,
     unanswered: Arc<AtomicUsize>,
 }

@@ -178,6 +178,26 @@ pub enum Method {
     },
     /// The devices that can go.
     DeviceList,
+    /// The drives for media, and what is in them.
+    MediaList,
+    /// What the guest finds on the medium of a drive is written to a new file; answered when it is.
+    MediaExport {
+        drive: String,
+        file: PathBuf,
+    },
+    /// A medium is put into a drive, by its name; answered when it is in, which waits for a guest that holds the one there.
+    Insert {
+        drive: String,
+        file: PathBuf,
+        #[serde(default, rename = "read-only")]
+        read_only: bool,
+    },
+    /// The medium of a drive is taken out; answered when it is, which waits for a guest that holds it unless it is forced.
+    Eject {
+        drive: String,
+        #[serde(default)]
+        force: bool,
+    },
     /// Bytes of physical memory, as hexadecimal digits.
     Read {
         address: u64,

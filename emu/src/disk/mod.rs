@@ -3,6 +3,7 @@
 
 mod base;
 mod commit;
+mod copy;
 mod export;
 mod format;
 mod holes;
@@ -16,6 +17,7 @@ mod recent;
 
 pub use base::{Access, Base, DiskError, MAX_LEN, Purpose};
 pub use commit::{CommitError, Prepared};
+pub use copy::WriteError;
 pub use export::{ExportError, to_qcow2, to_raw};
 pub use format::{Format, QCOW2_MAGIC};
 pub use holes::allocated;
@@ -65,6 +67,11 @@ impl Disk {
     /// The image below.
     pub fn base(&self) -> &Arc<Base> {
         &self.base
+    }
+
+    /// Blocks that were written.
+    pub fn written(&self) -> u64 {
+        self.overlay.written()
     }
 
     /// Sectors. An image that ends within one is continued with zeroes.

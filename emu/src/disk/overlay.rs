@@ -88,6 +88,11 @@ impl Overlay {
         self.pages
     }
 
+    /// How many blocks were written.
+    pub fn written(&self) -> u64 {
+        self.groups.iter().flatten().map(|group| group.blocks.iter().flatten().count() as u64).sum()
+    }
+
     fn get(&self, page: usize) -> Option<&Arc<Block>> {
         self.groups.get(page / GROUP_PAGES)?.as_ref()?.blocks.get(page % GROUP_PAGES)?.as_ref()
     }

@@ -32,6 +32,36 @@ impl DiskImage {
     }
 }
 
+/// What a machine is built with: a disk, or a drive for media with nothing in it.
+#[derive(Clone, Debug)]
+pub enum Attachment {
+    Disk(DiskImage),
+    Empty(DiskInterface),
+}
+
+impl Attachment {
+    /// What the machine is built from.
+    pub fn spec(&self) -> DiskSpec {
+        match self {
+            Self::Disk(image) => image.spec(),
+            Self::Empty(interface) => DiskSpec {
+                interface: interface.name().to_owned(),
+                len: 0,
+                hash: [0; 32],
+                read_only: interface.is_cd(),
+            },
+        }
+    }
+
+    /// Its medium.
+    pub(super) fn medium(&self) -> Option<Disk> {
+        match self {
+            Self::Disk(image) => Some(Disk::new(Arc::clone(&image.base))),
+            Self::Empty(_) => None,
+        }
+    }
+}
+
 /// A disk of a machine.
 #[derive(Clone)]
 pub(crate) struct Attached {
@@ -107,9 +137,10 @@ fn tell(disk: &Disk, mmu: &mut Mmu, failure: Failure) -> MediumError {
 }
 
 impl Machine {
-    /// Attaches the disks that are to be there, by number.
+    /// Attaches the media that are to be there, by number of the disk.
     pub(super) fn attach(&mut self, disks: Vec<(usize, Disk)>) -> Result<(), MachineError> {
-        let (want, have) = (self.placed_disks().len(), disks.len());
+        let want = self.placed_disks().iter().filter(|disk| disk.spec.has_medium()).count();
+        let have = disks.len();
         if want != have {
             return Err(MachineError::Disks { want, have });
         }

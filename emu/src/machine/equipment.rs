@@ -1,7 +1,7 @@
 //! What a machine has beside what every machine has. Each kind is a section of its own, which machines without it do not
 //! have.
 
-use super::{Hotplug, NicSpec, ShareSpec};
+use super::{DiskSpec, Hotplug, MachineSpec, Media, NicSpec, PlacedDisk, ShareSpec};
 use amber_devices::{Peripheral, PlatformConfig};
 use amber_snapshot::{OwnedSection, Schema, Section, SectionError};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ pub struct Equipment {
     pub share: Option<ShareSpec>,
     /// What may come and go.
     pub hotplug: Hotplug,
+    /// Media that were changed.
+    pub media: Media,
 }
 
 /// Devices, by [`Peripheral::name`]. The section `peripherals`.
@@ -69,7 +71,9 @@ impl Equipment {
     pub(super) fn sections(&self) -> impl Iterator<Item = OwnedSection> {
         let nic = self.nic.as_ref().map(|nic| nic.to_section(NicSpec::PATH));
         let share = self.share.as_ref().map(|share| share.to_section(ShareSpec::PATH));
-        self.peripherals.to_section().into_iter().chain(nic).chain(share).chain(self.hotplug.sections())
+        let media = self.media.to_section();
+        let own = self.peripherals.to_section().into_iter().chain(nic).chain(share);
+        own.chain(self.hotplug.sections()).chain(media)
     }
 
     /// What the sections of a machine say it has.
@@ -79,12 +83,25 @@ impl Equipment {
     pub fn of(sections: &[OwnedSection]) -> Result<Self, SectionError> {
         let (peripherals, nic) = (Peripherals::of(sections)?, NicSpec::of(sections)?);
         let (share, hotplug) = (ShareSpec::of(sections)?, Hotplug::of(sections)?);
-        Ok(Self { peripherals, nic, share, hotplug })
+        Ok(Self { peripherals, nic, share, hotplug, media: Media::of(sections)? })
     }
 
     /// Whether a section of that path is one of its.
     pub(super) fn owns(path: &str) -> bool {
-        matches!(path, Peripherals::PATH | NicSpec::PATH | ShareSpec::PATH)
+        matches!(path, Peripherals::PATH | NicSpec::PATH | ShareSpec::PATH | Media::PATH)
+    }
+
+    /// What a stored machine cannot have.
+    pub(super) fn check(&self, spec: &MachineSpec) -> Result<(), SectionError> {
+        self.hotplug.check(spec)?;
+        self.media.check(spec)
+    }
+
+    /// The disks that are there, by number, with the media they have now: `start` are those of the start.
+    pub fn disks(&self, start: &[DiskSpec]) -> Vec<PlacedDisk> {
+        let mut disks = self.hotplug.disks(start);
+        self.media.apply(&mut disks);
+        disks
     }
 
     /// The chipset with it.
@@ -92,6 +109,6 @@ impl Equipment {
         let (peripherals, hotplug) = (self.peripherals.all().collect(), self.hotplug.chipset());
         let nic = self.nic.as_ref().and_then(NicSpec::device);
         let share = self.share.as_ref().map(ShareSpec::device);
-        PlatformConfig { peripherals, nic, share, hotplug, ..chipset }
+        PlatformConfig { peripherals, nic, share, hotplug, media: self.media.chipset(), ..chipset }
     }
 }

@@ -56,6 +56,8 @@ const UPGRADES: &[Upgrade] = &[
     super::spec::SPEC_UPGRADES[0],
     super::spec::SPEC_UPGRADES[1],
     amber_devices::VGA_UPGRADE,
+    amber_devices::AHCI_UPGRADE,
+    amber_devices::IDE_UPGRADE,
     amber_devices::I8042_UPGRADES[0],
     amber_devices::I8042_UPGRADES[1],
     amber_devices::E1000_UPGRADE,
@@ -101,14 +103,13 @@ impl Machine {
         check_spec(&spec)?;
         let equipment = Equipment::of(sections)?;
         let hotplug = &equipment.hotplug;
-        hotplug.check(&spec)?;
-        check_disks(&hotplug.disks(&spec.disks))?;
+        equipment.check(&spec)?;
+        check_disks(&equipment.disks(&spec.disks))?;
         check_paths(sections, &spec, hotplug)?;
         check_regions(
             regions.iter().map(|region| (&*region.name, region.tree.pages() as u64)),
             &spec,
-            hotplug,
-            equipment.share.as_ref(),
+            &equipment,
         )?;
         let position: Position = take(sections, "machine")?;
         let mut machine = Self::powered_up(spec, equipment)?;
@@ -202,26 +203,26 @@ fn check_paths(sections: &[OwnedSection], spec: &MachineSpec, hotplug: &Hotplug)
 pub(super) fn check_tables(manifest: &Manifest) -> Result<(), RestoreError> {
     let spec = Machine::spec_in(&manifest.sections)?;
     check_spec(&spec)?;
-    let Equipment { hotplug, share, .. } = Machine::equipment_in(&manifest.sections)?;
-    hotplug.check(&spec)?;
-    check_disks(&hotplug.disks(&spec.disks))?;
+    let equipment = Machine::equipment_in(&manifest.sections)?;
+    equipment.check(&spec)?;
+    check_disks(&equipment.disks(&spec.disks))?;
     let regions = manifest.regions.iter().map(|table| (&*table.name, table.pages));
-    check_regions(regions, &spec, &hotplug, share.as_ref())
+    check_regions(regions, &spec, &equipment)
 }
 
 /// `regions` by name, with the number of their pages.
 fn check_regions<'a>(
     regions: impl Iterator<Item = (&'a str, u64)>,
     spec: &MachineSpec,
-    hotplug: &Hotplug,
-    share: Option<&ShareSpec>,
+    equipment: &Equipment,
 ) -> Result<(), RestoreError> {
     let frames = REGION_NAMES.into_iter().zip(spec.region_pages());
-    let placed = hotplug.disks(&spec.disks);
-    let disks =
-        placed.iter().map(|disk| (DISK_NAMES[usize::from(disk.n)], disk::pages(disk.spec.len) as u64));
+    let placed = equipment.disks(&spec.disks);
+    let media = placed.iter().filter(|disk| disk.spec.has_medium());
+    let disks = media.map(|disk| (DISK_NAMES[usize::from(disk.n)], disk::pages(disk.spec.len) as u64));
+    let share = equipment.share.as_ref().map(ShareSpec::region);
     let mut wanted: BTreeMap<_, _> =
-        frames.chain(disks).chain(hotplug.regions()).chain(share.map(ShareSpec::region)).collect();
+        frames.chain(disks).chain(equipment.hotplug.regions()).chain(share).collect();
     let mut seen = BTreeSet::new();
     for (region, found) in regions {
         if !seen.insert(region) {
@@ -321,7 +322,8 @@ fn check_spec(spec: &MachineSpec) -> Result<(), RestoreError> {
 
 /// Values of the disks.
 fn check_disks(disks: &[PlacedDisk]) -> Result<(), RestoreError> {
-    let odd = |spec: &DiskSpec| !spec.is_known() || !(1..=disk::MAX_LEN).contains(&spec.len);
+    let least = |spec: &DiskSpec| u64::from(!spec.is_drive());
+    let odd = |spec: &DiskSpec| !spec.is_known() || !(least(spec)..=disk::MAX_LEN).contains(&spec.len);
     match disks.iter().map(|disk| &disk.spec).find(|spec| odd(spec)) {
         Some(disk) => {
             let value = format!("{} bytes on {}", disk.len, disk.interface);

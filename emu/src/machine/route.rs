@@ -17,6 +17,8 @@ impl Machine {
         match self.position.ended? {
             Ending::Reset if !no_reboot => {
                 self.reset();
+                // What the guest held it holds no more.
+                host.part_changed();
                 None
             }
             Ending::Reset => Some(Stop::Reset),
@@ -69,7 +71,7 @@ impl Machine {
                 self.ejected(part);
                 host.part_changed();
             }
-            Effect::Reported(_) => host.part_changed(),
+            Effect::Reported(_) | Effect::Tray => host.part_changed(),
             Effect::Sound(sound) => host.sound(sound),
         }
     }

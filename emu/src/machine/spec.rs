@@ -2,7 +2,7 @@
 
 mod upgrade;
 
-use super::MachineError;
+use super::{MachineError, MediumSpec};
 use crate::disk;
 use amber_cpu::CpuModel;
 use amber_devices::{DiskConfig, DiskInterface, DisplayKind, PlatformConfig};
@@ -59,9 +59,9 @@ pub struct FwCfgFile {
 pub struct DiskSpec {
     /// What it is attached to: `virtio`, `nvme`, `ahci`, `ide`, a CD's `cdrom` or `ide-cdrom`, or `floppy`.
     pub interface: String,
-    /// Bytes of the base image.
+    /// Bytes of the base image; 0 of a drive with nothing in it.
     pub len: u64,
-    /// blake3 of the base image.
+    /// blake3 of the base image; zeroes where there is none.
     pub hash: [u8; 32],
     /// The guest cannot write it.
     pub read_only: bool,
@@ -137,6 +137,23 @@ impl DiskSpec {
     pub(super) fn is_known(&self) -> bool {
         let interface = DiskInterface::named(&self.interface);
         interface.is_some_and(|interface| !interface.is_cd() || self.read_only)
+    }
+
+    /// Whether it is a drive whose medium may change.
+    pub fn is_drive(&self) -> bool {
+        DiskInterface::named(&self.interface).is_some_and(DiskInterface::is_removable)
+    }
+
+    /// Whether there is anything in it.
+    pub fn has_medium(&self) -> bool {
+        self.len != 0
+    }
+
+    /// Another medium is in the drive, or none.
+    pub(super) fn hold(&mut self, medium: Option<&MediumSpec>) {
+        (self.len, self.hash) = medium.map_or((0, [0; 32]), |medium| (medium.len, medium.hash));
+        let is_cd = DiskInterface::named(&self.interface).is_some_and(DiskInterface::is_cd);
+        self.read_only = is_cd || medium.is_some_and(|medium| medium.read_only);
     }
 
     /// What the device is built from. An unknown interface is refused before.

@@ -175,9 +175,7 @@ impl Machine {
     pub fn rebase(&mut self, name: &str, base: Arc<Base>) -> bool {
         let Some(n) = self.disks.iter().position(|attached| attached.name == name) else { return false };
         let number = self.disks[n].n();
-        if let Some(spec) = self.disk_spec_mut(number) {
-            (spec.len, spec.hash) = (base.len(), base.hash());
-        }
+        self.set_image(number, base.len(), base.hash());
         let attached = &mut self.disks[n];
         *attached = Attached::new(attached.name, Disk::new(base));
         true

@@ -1,5 +1,6 @@
 //! Small programs on whole machines.
 
+mod media;
 mod parts;
 mod share;
 

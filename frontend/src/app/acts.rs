@@ -5,7 +5,6 @@ use crate::action::Action;
 use crate::dialog::Dialog;
 use crate::panes::Pane;
 use crate::status::State;
-use crate::window::Surface;
 use crate::wishes::Wishes;
 use amber_emu::control::Method;
 use std::sync::atomic::Ordering;
@@ -91,11 +90,12 @@ impl App {
             Action::FullScreen => self.full_screen(),
             Action::Close => self.close(false),
             Action::CloseNow => self.close(true),
+            Action::Media => self.show_media(),
             Action::Settings => self.show_settings(),
             Action::Zoom(zoom) => self.contents.settings.zoom = zoom,
             Action::Theme(theme) => self.contents.settings.theme = theme,
             Action::MenuBar => self.show_menu_bar(),
-            Action::Focus => self.surface.iter().for_each(Surface::focus_next),
+            Action::Focus => self.contents.keys_wanted = true,
             Action::Scale(scaling) => self.contents.scaling = scaling,
             Action::OtherView => self.other_view(),
             Action::Pane(pane) => self.toggle_pane(pane),
@@ -121,6 +121,14 @@ impl App {
         self.contents.dialog = Some(Dialog::Preferences(Box::default()));
     }
 
+    pub(super) fn show_media(&mut self) {
+        if self.caller.is_some() {
+            self.give_mouse_back();
+            self.release_keys();
+            self.contents.dialog = Some(Dialog::Media(Box::default()));
+        }
+    }
+
     /// The keyboard to the menu bar.
     pub(super) fn show_menu_bar(&mut self) {
         self.give_mouse_back();
@@ -141,6 +149,9 @@ impl App {
     }
 
     pub(super) fn toggle_pane(&mut self, pane: Pane) {
+        if self.contents.start.is_some() {
+            return;
+        }
         let panes = &mut self.contents.panes;
         panes.shown = (panes.shown != Some(pane)).then_some(pane);
         let wanted = panes.shown.map_or(0.0, |pane| panes.width(pane));

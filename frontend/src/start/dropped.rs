@@ -4,12 +4,14 @@ use super::cards::card;
 use super::image::{Image, Kind, recognise};
 use crate::app::About;
 use crate::dialog::modal;
+use crate::media::Drive;
 use crate::status::size;
 use crate::wishes::Wishes;
 use amber_devices::DiskInterface;
 use amber_emu::config::DiskChoice;
 use amber_emu::control::{DeviceKind, Method};
 use egui::{RichText, Ui};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Whether a machine takes disks while it runs.
@@ -29,6 +31,8 @@ pub enum Room {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
     Plug(DiskInterface),
+    /// Puts it into the drive of that name.
+    Insert(String),
     /// Opens it, when the machine that runs is closed.
     Open(PathBuf),
     Nothing,
@@ -39,12 +43,19 @@ pub struct Dropped {
     file: PathBuf,
     image: Result<Image, String>,
     pub room: Room,
+    /// The machine's drives for media, when it has told.
+    drives: Option<Vec<Drive>>,
     focused: bool,
 }
 
 impl Dropped {
     pub fn new(file: &Path, room: Room) -> Self {
-        Self { file: file.to_owned(), image: recognise(file), room, focused: false }
+        Self { file: file.to_owned(), image: recognise(file), room, drives: None, focused: false }
+    }
+
+    /// What is in the drives.
+    pub fn hear(&mut self, answer: &Value) {
+        self.drives = Some(Drive::all(answer));
     }
 
     /// Draws it; whether it is done with.
@@ -57,16 +68,26 @@ impl Dropped {
         let doing = response.inner.or(closes.then_some(Doing::Nothing));
         match &doing {
             Some(Doing::Plug(interface)) => wishes.ask(self.plug(*interface), About::Plugged),
+            Some(Doing::Insert(drive)) => wishes.ask(self.insertion(drive.clone()), About::Medium),
             Some(Doing::Open(file)) => wishes.drop_in(file.clone()),
             Some(Doing::Nothing) | None => {}
         }
         doing.is_some()
     }
 
+    /// The file as the machine finds it.
+    fn found(&self) -> PathBuf {
+        self.image.as_ref().map_or(&self.file, |image| &image.file).clone()
+    }
+
+    /// The request that puts it into a drive.
+    fn insertion(&self, drive: String) -> Method {
+        Method::Insert { drive, file: self.found(), read_only: false }
+    }
+
     /// The request that plugs it in.
     fn plug(&self, interface: DiskInterface) -> Method {
-        let file = self.image.as_ref().map_or(&self.file, |image| &image.file).clone();
-        let disk = DiskChoice { file, interface, ..DiskChoice::default() };
+        let disk = DiskChoice { file: self.found(), interface, ..DiskChoice::default() };
         Method::DeviceAdd { kind: DeviceKind::Disk, device: disk.to_string() }
     }
 
@@ -112,9 +133,7 @@ impl Dropped {
     /// What the machine that runs can do with it.
     fn plugs(&self, ui: &mut Ui, kind: Kind, doing: &mut Option<Doing>) {
         match (kind, &self.room) {
-            (Kind::Cd | Kind::Floppy, _) => {
-                ui.label("Media of drives are chosen when a machine starts: the one that runs cannot be given this one.");
-            }
+            (Kind::Cd | Kind::Floppy, _) => self.inserts(ui, kind == Kind::Cd, doing),
             (kind, _) if !kind.is_disk() => {}
             (_, Room::Free) => {
                 for (interface, title) in [
@@ -135,6 +154,34 @@ impl Dropped {
             }
         }
         ui.add_space(4.0);
+    }
+
+    /// The drives of the machine that runs that take it.
+    fn inserts(&self, ui: &mut Ui, is_cd: bool, doing: &mut Option<Doing>) {
+        let Some(drives) = &self.drives else {
+            ui.label("The machine is asked for its drives.");
+            return;
+        };
+        let mut none = true;
+        for drive in drives.iter().filter(|drive| drive.is_cd() == is_cd) {
+            none = false;
+            let words = match &drive.medium {
+                None => "it is empty".to_owned(),
+                Some(medium) if drive.held => {
+                    format!("{} is in there, and the guest is asked to let go of it", medium.name())
+                }
+                Some(medium) => format!("in place of {}", medium.name()),
+            };
+            if card(ui, &format!("Insert into {} {}", drive.kind(), drive.name), &words).clicked() {
+                *doing = Some(Doing::Insert(drive.name.clone()));
+            }
+        }
+        if none {
+            let kind = if is_cd { "CDs" } else { "diskettes" };
+            ui.label(format!(
+                "The machine that runs has no drive for {kind}: one is given to it before it starts."
+            ));
+        }
     }
 
     fn consequence(&self) -> &'static str {
@@ -215,6 +262,24 @@ mod tests {
         assert!(
             matches!(&wishes.asks[..], [(Method::DeviceAdd { device, .. }, About::Plugged)] if device.ends_with(",if=nvme"))
         );
+    }
+
+    #[test]
+    fn a_cd_goes_into_a_drive_for_it() {
+        use egui::Key;
+        let scratch = Scratch::new("dropped-cd");
+        let mut iso = vec![0; 40 << 10];
+        iso[0x8001..0x8006].copy_from_slice(b"CD001");
+        let file = scratch.file("new.iso", &iso);
+        let mut dropped = Dropped::new(&file, Room::Free);
+        dropped.hear(&serde_json::json!({ "drives": [
+            { "drive": "floppy0", "medium": null },
+            { "drive": "cd0", "medium": { "file": "/old.iso", "bytes": 1 }, "held": true },
+        ]}));
+        let up: &[Key] = &[Key::ArrowUp];
+        let (done, wishes) = press(&mut dropped, &[&[], &[], up, &[], up, &[], &[Key::Enter]]);
+        let insert = Method::Insert { drive: "cd0".to_owned(), file, read_only: false };
+        assert_eq!((done, &wishes.asks[..]), (true, &[(insert, About::Medium)][..]));
     }
 
     #[test]

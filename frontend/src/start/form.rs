@@ -5,7 +5,7 @@ use amber_devices::{DiskInterface, Peripheral};
 use amber_emu::boot::installed;
 use amber_emu::config::{
     Bios, BootOrder, CdChoice, CpuCount, DeviceChoice, DiskChoice, Firmware, FloppyChoice, Guest,
-    MachineConfig, MemoryChoice, NetChoice, Uefi, VgaChoice,
+    MachineConfig, MemoryChoice, NO_MEDIUM, NetChoice, Uefi, VgaChoice,
 };
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -92,6 +92,7 @@ impl Form {
         let has = |peripheral| config.device.contains(&DeviceChoice(peripheral));
         let modules = config.memory_slots.zip(config.memory_max);
         let medium = |file: &Path| file.display().to_string();
+        let removable = |file: &Option<PathBuf>| file.as_deref().map_or_else(|| NO_MEDIUM.to_owned(), medium);
         Self {
             name: name.to_owned(),
             file,
@@ -112,12 +113,12 @@ impl Form {
             cds: config
                 .cdrom
                 .iter()
-                .map(|cd| Medium { file: medium(&cd.file), choice: cd.clone() })
+                .map(|cd| Medium { file: removable(&cd.file), choice: cd.clone() })
                 .collect(),
             floppies: config
                 .floppy
                 .iter()
-                .map(|disk| Medium { file: medium(&disk.file), choice: disk.clone() })
+                .map(|disk| Medium { file: removable(&disk.file), choice: disk.clone() })
                 .collect(),
             boot: config.boot.as_ref().map_or_else(String::new, BootOrder::to_string),
             net: config.net.to_string(),
@@ -161,11 +162,11 @@ impl Form {
     }
 
     pub fn add_cd(&mut self, file: String) {
-        self.cds.push(Medium { file, choice: CdChoice { file: PathBuf::new(), at_ide: false } });
+        self.cds.push(Medium { file, choice: CdChoice { file: None, at_ide: false } });
     }
 
     pub fn add_floppy(&mut self, file: String) {
-        self.floppies.push(Medium { file, choice: FloppyChoice { file: PathBuf::new(), read_only: false } });
+        self.floppies.push(Medium { file, choice: FloppyChoice { file: None, read_only: false } });
     }
 
     /// What a chosen file is put into.
@@ -259,6 +260,11 @@ impl Reading {
         file
     }
 
+    /// A file that is there, or an empty drive.
+    fn medium(&mut self, field: Field, what: &str, text: &str) -> Option<PathBuf> {
+        (text != NO_MEDIUM).then(|| self.file(field, what, text))
+    }
+
     fn guest(&mut self, form: &Form) {
         if form.starts == Starts::Other {
             return;
@@ -328,10 +334,10 @@ impl Reading {
         self.config.disk = disks.collect();
         let cds = form.cds.iter().enumerate();
         let cds = cds
-            .map(|(n, cd)| CdChoice { file: self.file(Field::Cd(n), "CD", &cd.file), ..cd.choice.clone() });
+            .map(|(n, cd)| CdChoice { file: self.medium(Field::Cd(n), "CD", &cd.file), ..cd.choice.clone() });
         self.config.cdrom = cds.collect();
         let floppies = form.floppies.iter().enumerate().map(|(n, floppy)| FloppyChoice {
-            file: self.file(Field::Floppy(n), "diskette", &floppy.file),
+            file: self.medium(Field::Floppy(n), "diskette", &floppy.file),
             ..floppy.choice.clone()
         });
         self.config.floppy = floppies.collect();

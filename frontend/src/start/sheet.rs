@@ -253,7 +253,7 @@ impl Drawing<'_> {
         ui.end_row();
         label_of(ui, "CDs");
         ui.vertical(|ui| {
-            self.list(ui, &mut form.cds, Field::Cd, "an ISO image", cd_options);
+            self.list(ui, &mut form.cds, Field::Cd, "an ISO image, or none", cd_options);
             if ui.button("Add CD").clicked() {
                 form.add_cd(String::new());
             }
@@ -261,7 +261,13 @@ impl Drawing<'_> {
         ui.end_row();
         label_of(ui, "Diskettes");
         ui.vertical(|ui| {
-            self.list(ui, &mut form.floppies, Field::Floppy, "a raw image of 160K to 2880K", floppy_options);
+            self.list(
+                ui,
+                &mut form.floppies,
+                Field::Floppy,
+                "a raw image of 160K to 2880K, or none",
+                floppy_options,
+            );
             if form.floppies.len() < 2 && ui.button("Add diskette").clicked() {
                 form.add_floppy(String::new());
             }

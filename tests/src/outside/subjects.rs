@@ -92,7 +92,7 @@ fn parts_config(folder: &Path) -> MachineConfig {
         memory_max: Some("264M".parse().expect("a size")),
         pci_hotplug: true,
         disk: vec![disk(folder, DiskInterface::Nvme), disk(folder, DiskInterface::Usb)],
-        floppy: vec![FloppyChoice { file: disk_image(folder, "diskette.img"), read_only: false }],
+        floppy: vec![FloppyChoice { file: Some(disk_image(folder, "diskette.img")), read_only: false }],
         device: Peripheral::all().map(DeviceChoice).collect(),
         ..driven_by(folder, "parts.bin", &driver::of_parts())
     }

@@ -1,7 +1,8 @@
 //! What a CD drive can do, and what happened to it: features, events, mode pages (MMC-5, 5, 6.6, 6.7 and 7).
 
 use super::{INVALID_FIELD, Packet};
-use crate::ata::drive::{BLOCK, Drive, Sense};
+use crate::ata::drive::{BLOCK, Drive, Sense, Unit};
+use crate::ata::media::MediaEvent;
 
 const PROFILE_CD: u16 = 0x08;
 const PROFILE_DVD: u16 = 0x10;
@@ -15,9 +16,9 @@ const DVD_READ: u16 = 0x1f;
 const CURRENT: u8 = 3;
 
 /// GET CONFIGURATION: the features from the one asked for on.
-pub(crate) fn configuration(drive: &Drive, packet: &Packet) -> Vec<u8> {
+pub(crate) fn configuration(loaded: bool, packet: &Packet) -> Vec<u8> {
     let (which, first) = (packet.u8(1) & 3, packet.u16(2));
-    let profile = if drive.tray_open { 0 } else { PROFILE_CD };
+    let profile = if loaded { PROFILE_CD } else { 0 };
     let block = (BLOCK as u32).to_be_bytes();
     let all: [(u16, Vec<u8>); 5] = [
         (PROFILES, profiles(profile)),
@@ -46,8 +47,8 @@ fn profiles(current: u16) -> Vec<u8> {
     [entry(PROFILE_DVD), entry(PROFILE_CD)].concat()
 }
 
-/// GET EVENT STATUS NOTIFICATION, polled: of the medium, that nothing happened.
-pub(crate) fn event(drive: &Drive, packet: &Packet) -> Result<Vec<u8>, Sense> {
+/// GET EVENT STATUS NOTIFICATION, polled: what happened to the medium last, once.
+pub(crate) fn event(drive: &mut Drive, unit: &Unit, packet: &Packet) -> Result<Vec<u8>, Sense> {
     const POLLED: u8 = 1;
     const MEDIA_CLASS: u8 = 4;
     const NO_EVENT: u8 = 0x80;
@@ -58,8 +59,14 @@ pub(crate) fn event(drive: &Drive, packet: &Packet) -> Result<Vec<u8>, Sense> {
     if packet.u8(4) & classes == 0 {
         return Ok(vec![0, 2, NO_EVENT, classes]);
     }
-    let state = if drive.tray_open { 1 } else { 2 };
-    Ok(vec![0, 6, MEDIA_CLASS, classes, 0, state, 0, 0])
+    let event = drive.event.take().map_or(0, MediaEvent::code);
+    let state = u8::from(drive.tray_open) | u8::from(drive.has_loaded(unit)) << 1;
+    Ok(vec![0, 6, MEDIA_CLASS, classes, event, state, 0, 0])
+}
+
+/// MECHANISM STATUS: one slot, and whether its door is open.
+pub(crate) fn mechanism(drive: &Drive) -> Vec<u8> {
+    vec![0, u8::from(drive.tray_open) << 4, 0, 0, 0, 1, 0, 0]
 }
 
 /// MODE SENSE(10).

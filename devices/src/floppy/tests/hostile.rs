@@ -1,4 +1,4 @@
-//! Drivers that do anything: no panic, no hang, nothing off the media, and every state can be saved.
+//! Drivers that do anything, and people who change the diskette meanwhile: no panic, no hang, nothing off the media, and every state can be saved.
 
 use super::*;
 use crate::testing::Random;
@@ -44,6 +44,11 @@ fn act(bench: &mut Bench, random: &mut Random) {
         11 => bench.out(0x3f0 | any as u16 >> 8 & 7, (any >> 16) as u8),
         12 => bench
             .out(random.of(&[any as u16 >> 8 & 0xf, 0xc0 | any as u16 >> 8 & 0x1f, 0x81]), (any >> 16) as u8),
+        13 if small < 2 => bench.floppy.hold(0, None),
+        13 if small < 6 => {
+            let medium = MediumConfig { sectors: random.of(&[1440, 2880]), read_only: false };
+            bench.floppy.hold(0, Some(&medium));
+        }
         _ => drop(bench.pass()),
     }
 }

@@ -1,6 +1,8 @@
-//! Drivers that do anything: no panic, no hang, nothing off the media, and every state can be saved.
+//! Drivers that do anything, and people who change the CD meanwhile: no panic, no hang, nothing off the media, and every state can be saved.
 
 use super::*;
+use crate::ata::media::CdDrives;
+use crate::disk::MediumConfig;
 use crate::testing::Random;
 
 /// Accesses of a driver before the next one, with a fresh controller.
@@ -12,7 +14,7 @@ const COMMANDS: [u8; 22] = [
     0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xec, 0xef, 0x2f, 0x60,
     0x91, 0xa0, 0xa1, 0x90, 0x08,
 ];
-const PACKETS: [u8; 10] = [0x00, 0x03, 0x12, 0x1b, 0x25, 0x28, 0x43, 0x46, 0x5a, 0xa8];
+const PACKETS: [u8; 12] = [0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x43, 0x46, 0x4a, 0x5a, 0xa8];
 
 fn act(bench: &mut Bench, random: &mut Random) {
     let (any, size) = (random.next(), random.of(&[1u8, 2, 4]));
@@ -43,6 +45,11 @@ fn act(bench: &mut Bench, random: &mut Random) {
         11 => bench.control(0),
         12 if small == 0 => bench.with(|ide, cx| ide.config_write(cx, any as u16 & 0xff, size, any >> 16)),
         12 => bench.with(|ide, cx| ide.config_write(cx, 4, 2, 5)),
+        13 if small == 0 => bench.with(|ide, cx| ide.take_out(cx, 1)),
+        13 if small < 3 => {
+            let medium = MediumConfig { sectors: random.of(&[4, 1000, SECTORS]), read_only: true };
+            bench.with(|ide, cx| ide.insert(cx, 1, &medium));
+        }
         _ => drop(bench.pass()),
     }
 }

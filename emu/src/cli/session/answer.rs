@@ -93,6 +93,11 @@ impl Session<'_> {
             Method::CpuRemove { .. } | Method::MemoryRemove { .. } | Method::DeviceRemove { .. } => {
                 bail!("this is answered when the guest has let go of the part")
             }
+            Method::MediaList => return Ok(self.media()),
+            Method::MediaExport { .. } => bail!("this is answered when all is in the file"),
+            Method::Insert { .. } | Method::Eject { .. } => {
+                bail!("this is answered when the guest has let go of the medium")
+            }
             Method::Save { .. } => bail!("this is answered when all is on the disk"),
             Method::Read { address, len } => return self.read(*address, *len),
             Method::Quit => self.quit = true,

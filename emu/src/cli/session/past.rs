@@ -231,6 +231,7 @@ impl Session<'_> {
         self.ended = None;
         self.debugger.arrive();
         self.leaving.forget("the machine went to another time");
+        self.changing.forget("the machine went to another time");
         host.jump(self.machine.now());
         if !behind {
             self.go_live(host);

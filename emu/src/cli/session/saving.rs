@@ -120,6 +120,7 @@ impl Session<'_> {
         host.jump(self.machine.now());
         self.lay_cable_again(host);
         self.leaving.forget("another machine was loaded");
+        self.changing.forget("another machine was loaded");
         self.debugger.arrive();
         self.parent = Some(found.id);
         self.ended = None;

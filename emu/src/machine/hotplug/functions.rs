@@ -92,15 +92,19 @@ impl Hotplug {
 impl Machine {
     /// The disks that are there, by number.
     pub fn placed_disks(&self) -> Vec<PlacedDisk> {
-        self.equipment.hotplug.disks(&self.spec.disks)
+        self.equipment.disks(&self.spec.disks)
     }
 
-    /// What a disk is built from.
-    pub(in crate::machine) fn disk_spec_mut(&mut self, n: u8) -> Option<&mut DiskSpec> {
+    /// A disk is built from another image.
+    pub(in crate::machine) fn set_image(&mut self, n: u8, len: u64, hash: [u8; 32]) {
         let placed = self.equipment.hotplug.functions.as_mut().and_then(|functions| {
             functions.disks.iter_mut().find(|disk| disk.n == n).map(|disk| &mut disk.spec)
         });
-        placed.or_else(|| self.spec.disks.get_mut(usize::from(n)))
+        if let Some(medium) = self.equipment.media.get_mut(n) {
+            (medium.len, medium.hash) = (len, hash);
+        } else if let Some(disk) = placed.or_else(|| self.spec.disks.get_mut(usize::from(n))) {
+            (disk.len, disk.hash) = (len, hash);
+        }
     }
 
     /// The number a disk of this kind would get.

@@ -34,7 +34,7 @@ fn plug(machine: &mut Machine, id: u32) {
     machine.plug(&mut Host::default(), Plug::Cpu(id)).unwrap();
 }
 
-fn go(machine: &mut Machine, steps: u64) {
+pub fn go(machine: &mut Machine, steps: u64) {
     let to = machine.step() + steps;
     assert_eq!(machine.run(to, &mut Host::default(), true), Stop::Step);
 }
@@ -120,7 +120,7 @@ fn lives(machine: &mut Machine) -> Vec<Frozen> {
 }
 
 /// Has a machine go back to frozen states, in an order in which each is followed by others, and on from there.
-fn go_back_and_on(machine: &mut Machine, frozen: &mut [Frozen]) {
+pub fn go_back_and_on(machine: &mut Machine, frozen: &mut [Frozen]) {
     let on = |frozen: &Frozen| {
         let mut fork = Machine::fork(frozen).unwrap();
         go(&mut fork, 30_000);
@@ -225,7 +225,7 @@ fn modules_have_room_or_it_is_said() {
 }
 
 /// The machine that a frozen one is when it comes out of a store.
-fn stored(frozen: &mut Frozen) -> Machine {
+pub fn stored(frozen: &mut Frozen) -> Machine {
     let folder = tempfile::tempdir().unwrap();
     let open = || Arc::new(amber_snapshot::Store::open(folder.path()).unwrap());
     let id = frozen.save(&open(), None).unwrap().id;
