@@ -2,6 +2,7 @@
 
 use amber_emu::config::{FlatImage, HistoryChoice, MachineConfig};
 use amber_emu::control::{Method, Place};
+use amber_emu::machine::Stop;
 use amber_snapshot::{SnapshotId, Store};
 use amber_tests::caller::CALLER;
 use amber_tests::program::Scratch;
@@ -88,9 +89,7 @@ fn a_machine_on_its_way_through_its_past_answers_and_gives_up() {
     let far = run.later(Method::Rewind { step: 1 });
     let farther = run.later(Method::Rewind { step: 1_700_000_001 });
     std::thread::sleep(Duration::from_millis(5));
-    took("quit", || {
-        run.quit();
-    });
+    took("quit", || assert_eq!(run.quit(), Stop::User));
     drop((far.recv(), farther.recv()));
 }
 
