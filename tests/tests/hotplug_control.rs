@@ -8,7 +8,7 @@ use amber_tests::debian;
 use amber_tests::program::{Scratch, amber, run};
 use serde_json::Value;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A guest that says what is there.
 fn guest(scratch: &Scratch, args: &[&str]) -> Option<Running> {
