@@ -262,6 +262,7 @@ fn who_wants_a_held_cd_waits_until_the_guest_lets_go() {
     let file =
         || cd()["medium"]["file"].as_str().map(|file| file.rsplit('/').next().unwrap_or("").to_owned());
     run.get(insert("cd0", &first, false));
+    run.get(Method::Step { count: 1000 });
     hold(true);
     assert_eq!((&cd()["held"], &cd()["asked"]), (&Value::Bool(true), &Value::Bool(false)));
     run.begin(eject("cd0"));

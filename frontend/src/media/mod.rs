@@ -63,7 +63,9 @@ impl Media {
             self.list(ui);
             ui.add_space(8.0);
             let done = ui.button("Done");
-            self.focus(&done);
+            if self.drives.as_ref().is_some_and(Vec::is_empty) {
+                self.focus(&done);
+            }
             done.clicked()
         });
         response.inner || response.should_close()
@@ -132,7 +134,9 @@ impl Media {
     }
 
     fn buttons(&mut self, ui: &mut Ui, n: usize, drive: &Drive) {
-        if ui.button("Insert…").on_hover_text("what is in there is taken out before").clicked() {
+        let insert = ui.button("Insert…").on_hover_text("what is in there is taken out before");
+        self.focus(&insert);
+        if insert.clicked() {
             self.chooser.open(For::Insert(n), self.folder_for(drive).as_deref());
         }
         let eject = |force| Method::Eject { drive: drive.name.clone(), force };
@@ -248,8 +252,8 @@ mod tests {
         media.hear(&drives());
         press(&ctx, &mut media, &[]);
         let eject = |force| Method::Eject { drive: "cd0".to_owned(), force };
-        // From Done on, at the end: around to the first Insert, to Eject and to what does not ask.
-        for (tabs, expected) in [(2, eject(false)), (3, eject(true))] {
+        // From the first Insert on: to Eject, and to what does not ask.
+        for (tabs, expected) in [(1, eject(false)), (2, eject(true))] {
             let mut media = Media::default();
             media.hear(&drives());
             let ctx = Context::default();
