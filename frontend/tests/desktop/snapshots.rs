@@ -88,7 +88,9 @@ fn snapshots_are_saved_loaded_compared_renamed_and_deleted() {
     assert_eq!(names(&store).len(), 3, "the safe answer is the first");
     button(&desktop, ABOVE, 220);
     std::thread::sleep(std::time::Duration::from_millis(500));
-    desktop.press(&["shift+Tab", "Return"]);
+    desktop.press(&["shift+Tab"]);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    desktop.press(&["Return"]);
     await_some("that it is gone", || (names(&store).len() == 2).then_some(()));
     desktop.chord("q");
     assert_eq!(desktop.end().0, Some(0));

@@ -25,7 +25,11 @@ fn start(name: &str) -> Option<Desktop> {
 }
 
 fn down(desktop: &Desktop, times: usize) {
-    desktop.press(&vec!["Down"; times]);
+    // Of arrows that come within one drawing the last counts, and that may be late on a busy host.
+    for _ in 0..times {
+        desktop.press(&["Down"]);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     desktop.press(&["Return"]);
 }
 
