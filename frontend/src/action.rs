@@ -98,7 +98,7 @@ const CHORDS: &[(KeyCode, &str, Action)] = &[
     (KeyCode::KeyU, "U", Action::StepOut),
     (KeyCode::KeyH, "H", Action::StepOverBack),
     (KeyCode::KeyJ, "J", Action::StopBack),
-    (KeyCode::KeyY, "Y", Action::Leave),
+    (KeyCode::Home, "Home", Action::Leave),
     (KeyCode::KeyD, "D", Action::Pane(Pane::Debugger)),
     (KeyCode::KeyR, "R", Action::Reset),
     (KeyCode::KeyO, "O", Action::Power),
