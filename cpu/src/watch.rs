@@ -69,6 +69,11 @@ impl Vcpu {
         self.watch.reported = Some((self.linear_rip(), self.system.retired));
     }
 
+    /// A breakpoint at the instruction that is next stops a run, though it may have done so before.
+    pub fn meet_breakpoint(&mut self) {
+        self.watch.reported = None;
+    }
+
     /// Takes the watchpoint last hit.
     pub fn take_watch_hit(&mut self) -> Option<Watchpoint> {
         self.watch.hit.take()

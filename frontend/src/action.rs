@@ -16,6 +16,12 @@ pub enum Action {
     Frame,
     /// One step back in time.
     StepBack,
+    /// The same of the processor that is shown; what returned there is one step.
+    StepOverBack,
+    /// Back to where a breakpoint or watchpoint stopped it, or would have.
+    StopBack,
+    /// On along what is ahead, as it was.
+    Play,
     /// A second back.
     SecondBack,
     /// As far as it was.
@@ -90,6 +96,9 @@ const CHORDS: &[(KeyCode, &str, Action)] = &[
     (KeyCode::Tab, "Tab", Action::FastWhileHeld(true)),
     (KeyCode::KeyM, "M", Action::StepOver),
     (KeyCode::KeyU, "U", Action::StepOut),
+    (KeyCode::KeyH, "H", Action::StepOverBack),
+    (KeyCode::KeyJ, "J", Action::StopBack),
+    (KeyCode::KeyY, "Y", Action::Play),
     (KeyCode::KeyD, "D", Action::Pane(Pane::Debugger)),
     (KeyCode::KeyR, "R", Action::Reset),
     (KeyCode::KeyO, "O", Action::Power),

@@ -86,8 +86,8 @@ pub enum About {
 
 /// What the program begins with.
 pub enum First {
-    /// The start screen; how what is chosen there is to run.
-    Start(Box<RunningArgs>),
+    /// The start screen; how what is chosen there is to run, and a file to open there.
+    Start(Box<RunningArgs>, Option<PathBuf>),
     /// A machine, or why there is none.
     Machine(Result<Box<Plan>>),
 }
@@ -136,7 +136,7 @@ impl App {
         let slot = Slot::waking(&proxy);
         let (keeper, sentence) = Keeper::open(&places.settings);
         let running = match &first {
-            First::Start(running) => (**running).clone(),
+            First::Start(running, _) => (**running).clone(),
             First::Machine(plan) => plan.as_ref().map(|plan| plan.running().clone()).unwrap_or_default(),
         };
         let mut contents = Contents::new("no machine".to_owned(), false);
@@ -300,7 +300,10 @@ impl App {
             }
             (about, Err(sentence)) => {
                 self.contents.panes.refused(about);
-                self.notice(sentence);
+                self.notice(match about {
+                    About::Saved => format!("The snapshot was not saved: {sentence}"),
+                    _ => sentence,
+                });
             }
             (About::Text, Ok(answer)) => self.copy(answer["text"].as_str().unwrap_or_default().to_owned()),
             (About::Screenshot, Ok(answer)) => {
@@ -366,7 +369,10 @@ impl ApplicationHandler<Event> for App {
         self.follow_settings();
         let notice = self.contents.notice.take();
         match first {
-            First::Start(_) => self.show_start(),
+            First::Start(_, image) => {
+                self.show_start();
+                image.into_iter().for_each(|file| self.open_instead(file, event_loop));
+            }
             First::Machine(plan) => self.run(plan.map(|plan| *plan)),
         }
         // A machine that cannot be is more urgent than settings that are not understood.

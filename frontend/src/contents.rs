@@ -15,8 +15,8 @@ use super::timeline::Timeline;
 use super::wishes::Wishes;
 use egui::text::{LayoutJob, TextFormat};
 use egui::{
-    Align2, CentralPanel, Color32, ColorImage, FontId, Frame, Id, ImageData, Label, LayerId, Order, Panel,
-    Pos2, Rect, RichText, ScrollArea, TextureHandle, TextureOptions, Ui,
+    Align2, CentralPanel, Color32, ColorImage, FocusDirection, FontId, Frame, Id, ImageData, Label, LayerId,
+    Order, Panel, Pos2, Rect, RichText, ScrollArea, TextureHandle, TextureOptions, Ui,
 };
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub struct Contents {
     pub start: Option<Start>,
     pub dialog: Option<Dialog>,
     pub bar: Bar,
+    /// What is beside the screen is to have the keyboard.
+    pub keys_wanted: bool,
     /// A file is held over the window.
     pub hovered: bool,
     /// It is in front of the screen.
@@ -75,6 +77,7 @@ impl Contents {
             start: None,
             dialog: None,
             bar: Bar::default(),
+            keys_wanted: false,
             hovered: false,
             comparison: None,
             grabbed: false,
@@ -140,9 +143,13 @@ impl Contents {
 
     /// Draws it all.
     pub fn draw(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
-        if !self.full_screen {
+        if !self.full_screen || self.bar.is_used() {
             let shown = self.shown();
             Panel::top("menu").show(ui, |ui| menu::draw(ui, shown, &mut self.bar, &mut wishes.actions));
+        }
+        let wanted = std::mem::take(&mut self.keys_wanted);
+        if wanted && self.panes.shown.is_none() {
+            ui.memory_mut(|memory| memory.move_focus(FocusDirection::Next));
         }
         if !self.full_screen && self.start.is_none() {
             Panel::bottom("status").show(ui, |ui| self.status(ui));
@@ -154,7 +161,7 @@ impl Contents {
         self.sentence(ui, wishes);
         match &mut self.start {
             Some(start) => start.draw(ui, &mut self.settings, wishes),
-            None => self.machine(ui, wishes),
+            None => self.machine(ui, wanted, wishes),
         }
         self.in_front(ui, wishes);
         self.menu_is_open = ui.ctx().any_popup_open()
@@ -214,9 +221,9 @@ impl Contents {
     }
 
     /// The machine, and what is beside it.
-    fn machine(&mut self, ui: &mut Ui, wishes: &mut Wishes) {
+    fn machine(&mut self, ui: &mut Ui, wanted: bool, wishes: &mut Wishes) {
         if !self.full_screen {
-            self.panes.draw(ui, self.view(), wishes);
+            self.panes.draw(ui, self.view(), wanted, wishes);
         }
         if self.comparison.is_some() {
             return self.compare(ui);

@@ -36,10 +36,16 @@ pub fn modal(ui: &Ui, name: &str) -> Modal {
     Modal::new(Id::new(name)).frame(Frame::popup(ui.style()).inner_margin(16.0))
 }
 
+/// What one asks, or is about.
+pub fn title(ui: &mut Ui, text: &str) {
+    ui.label(RichText::new(text).strong().size(16.0));
+    ui.add_space(4.0);
+}
+
 fn close(ui: &mut Ui, name: &str, focused: &mut bool, wishes: &mut Wishes) -> bool {
     let response = modal(ui, "close").show(ui.ctx(), |ui| {
         ui.set_width(360.0);
-        ui.label(RichText::new(format!("Close {name}?")).strong().size(16.0));
+        title(ui, &format!("Close {name}?"));
         ui.label("The machine ends where it is. What was not saved as a snapshot is lost.");
         ui.add_space(8.0);
         ui.horizontal(|ui| {

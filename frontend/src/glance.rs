@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_micros(16_600);
 /// How often the window hears of a machine whose screen does not change: a drawing in software takes a host with few cores some of
 /// its time.
 const TELL: Duration = Duration::from_secs(1);
+/// How often what blinks on a screen may do so: as on a display, also where virtual time goes faster.
+const BLINK: Duration = Duration::from_millis(266);
 /// Most bytes of the serial port that wait for the window; of more the first half is lost.
 const SERIAL_MAX: usize = 1 << 18;
 
@@ -117,13 +119,28 @@ impl Slot {
 pub struct Eyes {
     slot: Arc<Slot>,
     seen: Seen,
+    /// When the screen was seen to be another.
+    pictured: Option<Instant>,
     looked: Option<Instant>,
     told: Option<(Instant, Glance)>,
 }
 
 impl Eyes {
     pub fn new(slot: Arc<Slot>) -> Self {
-        Self { slot, seen: Seen::default(), looked: None, told: None }
+        Self { slot, seen: Seen::default(), pictured: None, looked: None, told: None }
+    }
+
+    /// The picture, if it is another.
+    fn picture(&mut self, machine: &mut Machine, now: Instant, paused: bool) -> Option<ColorImage> {
+        let soon = !paused && self.pictured.is_some_and(|at| now - at < BLINK);
+        if soon && machine.only_blinks(&self.seen) {
+            return None;
+        }
+        let picture = machine.changed_picture(&mut self.seen).map(image);
+        if picture.is_some() {
+            self.pictured = Some(now);
+        }
+        picture
     }
 }
 
@@ -140,7 +157,7 @@ impl Onlooker for Eyes {
     fn look(&mut self, machine: &mut Machine, standing: Standing) {
         let now = Instant::now();
         self.looked = Some(now);
-        let picture = machine.changed_picture(&mut self.seen).map(image);
+        let picture = self.picture(machine, now, standing.paused);
         let (step, time) = (machine.step(), machine.now());
         let Standing { paused, ended, behind, speed, said } = standing;
         let (pointer, cpus) = (machine.has_pointer(), machine.vcpus().len() as u32);

@@ -27,6 +27,7 @@ mod speed;
 mod start;
 mod status;
 mod style;
+mod submenu;
 mod terminal;
 mod thumbnail;
 mod timeline;
@@ -44,7 +45,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use winit::event_loop::EventLoop;
 
-/// A machine in a window. Takes a MACHINE.toml and the options of `amber run`; without any, one chooses a machine there.
+/// A machine in a window. Takes a MACHINE.toml and the options of `amber run`; without any, one chooses a machine there. Of any
+/// other file alone - a snapshot, a disk, a CD, a kernel - it does what its start screen does.
 #[derive(Parser)]
 #[command(name = "amber-desktop", version)]
 struct Desktop {
@@ -65,27 +67,36 @@ fn main() {
 
 fn run() -> Result<i32> {
     let mut settings = named_settings(std::env::args_os());
-    let plan = match Desktop::try_parse() {
+    let first = match Desktop::try_parse() {
         // Help and version need no window.
         Err(error) if !error.use_stderr() => error.exit(),
-        Err(error) => Err(anyhow!(sentence(&error))),
+        Err(error) => First::Machine(Err(anyhow!(sentence(&error)))),
         Ok(Desktop { run, .. }) if run.dump_config => return amber_emu::cli::run::run(&run),
         Ok(Desktop { run, settings: file }) => {
             settings = file;
-            Plan::new(run)
+            first(run)
         }
     };
     let places = Places::find(settings.as_deref())?;
-    let first = match plan {
-        Ok(plan) if plan.is_blank() => First::Start(Box::new(plan.running().clone())),
-        plan => First::Machine(plan.map(Box::new)),
-    };
     let event_loop = EventLoop::<Event>::with_user_event()
         .build()
         .context("there is no window system; `amber run` runs machines without one")?;
     let mut app = App::new(event_loop.create_proxy(), first, places);
     event_loop.run_app(&mut app)?;
     Ok(if app.failed.is_some() { exit::BAD_INPUT } else { 0 })
+}
+
+/// What the window begins with.
+fn first(mut run: RunArgs) -> First {
+    let image = run.file.take_if(|file| start::is_image(file));
+    match (Plan::new(run), image) {
+        (Ok(plan), image) if plan.is_blank() => First::Start(Box::new(plan.running().clone()), image),
+        (Ok(_), Some(file)) => First::Machine(Err(anyhow!(
+            "{}: is no MACHINE.toml; give it by the option that is for it, or alone",
+            file.display()
+        ))),
+        (plan, _) => First::Machine(plan.map(Box::new)),
+    }
 }
 
 /// The file of `--settings`, also where other options are not understood: the window that says so is to look as it does else.

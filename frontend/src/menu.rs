@@ -5,6 +5,7 @@ use super::geometry::Scaling;
 use super::keyboard::HostKey;
 use super::panes::Pane;
 use super::settings::{Theme, ZOOMS};
+use super::submenu::submenu;
 use egui::containers::menu::MenuButton;
 use egui::{Button, FocusDirection, Key, MenuBar, Popup, Response, Ui};
 
@@ -54,6 +55,11 @@ impl Bar {
         self.wanted = Some(0);
     }
 
+    /// Whether it is open, or is to be: then it is there in full screen, too.
+    pub fn is_used(&self) -> bool {
+        self.wanted.is_some() || self.open.is_some()
+    }
+
     /// Opens what is to be open, and gives the keyboard to its title; with the arrows its neighbours follow.
     fn follow(&mut self, ui: &Ui, titles: &[Response]) {
         let is_open = |title: &Response| Popup::is_id_open(ui.ctx(), Popup::default_response_id(title));
@@ -94,7 +100,7 @@ pub fn draw(ui: &mut Ui, shown: Shown, bar: &mut Bar, actions: &mut Vec<Action>)
 fn edit(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     item(ui, shown, shown.runs, "Paste text as keys", Action::Paste, actions);
     item(ui, shown, shown.runs, "Copy screen text", Action::CopyText, actions);
-    ui.menu_button("Send keys", |ui| {
+    submenu(ui, "Send keys", |ui| {
         for (name, keys) in KEYS.into_iter().chain([(shown.host.name(), shown.host.word())]) {
             item(ui, shown, shown.runs, name, Action::Keys(keys), actions);
         }
@@ -112,9 +118,12 @@ fn machine(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     item(ui, shown, stands, "Step out", Action::StepOut, actions);
     item(ui, shown, stands, "Run to the next frame", Action::Frame, actions);
     item(ui, shown, stands, "Step back", Action::StepBack, actions);
+    item(ui, shown, stands, "Step back over", Action::StepOverBack, actions);
+    item(ui, shown, stands, "Back to the last stop", Action::StopBack, actions);
     item(ui, shown, shown.runs, "Back a second", Action::SecondBack, actions);
     item(ui, shown, stands, "Forward to the end", Action::ToEnd, actions);
-    ui.menu_button("Speed", |ui| speeds(ui, shown, actions));
+    item(ui, shown, stands, "Play what is ahead", Action::Play, actions);
+    submenu(ui, "Speed", |ui| speeds(ui, shown, actions));
     ui.separator();
     item(ui, shown, shown.runs, "Reset", Action::Reset, actions);
     item(ui, shown, shown.runs, "Power button", Action::Power, actions);
@@ -164,20 +173,23 @@ fn view(ui: &mut Ui, shown: Shown, actions: &mut Vec<Action>) {
     choice(ui, shown, shown.serial, "Serial port", Action::OtherView, actions);
     choice(ui, shown, shown.timeline, "Timeline", Action::Timeline, actions);
     choice(ui, shown, shown.full_screen, "Full screen", Action::FullScreen, actions);
-    ui.menu_button("Zoom", |ui| {
+    submenu(ui, "Zoom", |ui| {
         for zoom in ZOOMS {
             choice(ui, shown, shown.zoom == zoom, &format!("{zoom} %"), Action::Zoom(zoom), actions);
         }
     });
-    ui.menu_button("Colours", |ui| {
+    submenu(ui, "Colours", |ui| {
         for (name, theme) in Theme::ALL {
             choice(ui, shown, shown.theme == theme, name, Action::Theme(theme), actions);
         }
     });
     ui.separator();
-    for pane in Pane::ALL {
-        choice(ui, shown, shown.pane == Some(pane), pane.title(), Action::Pane(pane), actions);
-    }
+    // They are beside a machine.
+    ui.add_enabled_ui(!shown.start, |ui| {
+        for pane in Pane::ALL {
+            choice(ui, shown, shown.pane == Some(pane), pane.title(), Action::Pane(pane), actions);
+        }
+    });
 }
 
 fn item(ui: &mut Ui, shown: Shown, enabled: bool, name: &str, action: Action, actions: &mut Vec<Action>) {

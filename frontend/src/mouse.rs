@@ -46,6 +46,12 @@ impl Mouse {
         self.place = Some(place);
     }
 
+    /// The same, where it does not matter unless a button is down.
+    pub fn hovers(&mut self, place: (u16, u16)) {
+        self.changed |= self.buttons != 0 && self.place != Some(place);
+        self.place = Some(place);
+    }
+
     pub fn button(&mut self, button: MouseButton, pressed: bool) {
         let Some(bit) = bit(button) else { return };
         let buttons = if pressed { self.buttons | bit } else { self.buttons & !bit };
@@ -127,5 +133,12 @@ mod tests {
         assert_eq!(mouse.report(true), Some(Method::Pointer { x: 5, y: 6, wheel: -2, buttons: 1 }));
         mouse.points((5, 6));
         assert_eq!(mouse.report(true), None, "nothing changed");
+        mouse.button(MouseButton::Left, false);
+        assert_eq!(mouse.report(true), Some(Method::Pointer { x: 5, y: 6, wheel: 0, buttons: 0 }));
+        mouse.hovers((7, 8));
+        mouse.told_at = None;
+        assert_eq!(mouse.report(true), None, "it only hovers");
+        mouse.button(MouseButton::Right, true);
+        assert_eq!(mouse.report(true), Some(Method::Pointer { x: 7, y: 8, wheel: 0, buttons: 2 }));
     }
 }

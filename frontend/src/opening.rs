@@ -96,7 +96,7 @@ impl App {
     }
 
     /// Opens a file, when the machine that runs has been closed.
-    fn open_instead(&mut self, file: PathBuf, event_loop: &ActiveEventLoop) {
+    pub fn open_instead(&mut self, file: PathBuf, event_loop: &ActiveEventLoop) {
         if self.caller.is_some() {
             self.after = After::Open(file);
             self.ask(Method::Quit, About::Nothing);

@@ -1,10 +1,10 @@
 //! The dialog of the settings.
 
 use super::chooser::Chooser;
-use super::dialog::modal;
+use super::dialog::{self, modal};
 use super::keyboard::HostKey;
 use super::settings::{Settings, Theme, ZOOMS};
-use egui::{Grid, RichText, Ui};
+use egui::{Grid, Label, RichText, Ui};
 
 /// See the module.
 #[derive(Default)]
@@ -24,8 +24,7 @@ impl Preferences {
         }
         let response = modal(ui, "preferences").show(ui.ctx(), |ui| {
             ui.set_width(460.0);
-            ui.label(RichText::new("Settings").strong().size(18.0));
-            ui.add_space(6.0);
+            dialog::title(ui, "Settings");
             Grid::new("settings").num_columns(2).spacing([14.0, 10.0]).show(ui, |ui| self.rows(ui, settings));
             ui.add_space(8.0);
             let done = ui.button("Done");
@@ -75,7 +74,7 @@ impl Preferences {
             let folder = settings.screenshots.as_ref();
             let text =
                 folder.map_or("the working directory".to_owned(), |folder| folder.display().to_string());
-            ui.add(egui::Label::new(text).truncate());
+            ui.add(Label::new(text).truncate());
             ui.horizontal(|ui| {
                 if ui.button("Choose folder…").clicked() {
                     self.chooser.open_folder((), settings.screenshots.as_deref());
@@ -90,5 +89,5 @@ impl Preferences {
 
 /// What a row is of, beside the first of its lines.
 fn name(ui: &mut Ui, text: &str) {
-    ui.vertical(|ui| ui.label(text));
+    ui.vertical(|ui| ui.add(Label::new(text).extend()));
 }

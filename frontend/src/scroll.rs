@@ -45,6 +45,11 @@ impl Scroll {
     }
 
     fn add(&mut self, bytes: &[u8]) {
+        let known = self.kept[self.shown..].starts_with(bytes);
+        if known {
+            self.shown += bytes.len();
+            return self.terminal.hear(bytes);
+        }
         // What was ahead is another way.
         self.kept.truncate(self.shown);
         self.kept.extend(bytes);
@@ -93,6 +98,17 @@ mod tests {
         scroll.hear(&Said::Bytes(b"?".to_vec()));
         scroll.hear(&Said::At(500));
         assert_eq!(text(&scroll), "one two four!");
+    }
+
+    #[test]
+    fn what_is_said_again_leaves_what_is_ahead() {
+        let mut scroll = Scroll::default();
+        scroll.hear(&Said::Bytes(b"one two three".to_vec()));
+        scroll.hear(&Said::At(3));
+        scroll.hear(&Said::Bytes(b" two".to_vec()));
+        assert_eq!(scroll.terminal.text(), "one two");
+        scroll.hear(&Said::At(13));
+        assert_eq!(scroll.terminal.text(), "one two three");
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl State {
 pub fn word(state: State, glance: Glance) -> &'static str {
     match state {
         State::Paused if glance.behind => "rewinding",
+        State::Running if glance.behind => "replaying",
         State::Paused if glance.ended => State::Ended.word(),
         state => state.word(),
     }
@@ -119,7 +120,7 @@ mod tests {
             "Amber - monitor - paused - Scroll Lock releases the mouse"
         );
         let back = Glance { behind: true, ..Glance::default() };
-        assert_eq!((word(State::Paused, back), word(State::Running, back)), ("rewinding", "running"));
+        assert_eq!((word(State::Paused, back), word(State::Running, back)), ("rewinding", "replaying"));
         assert_eq!(
             (speed(Some(25)), speed(None)),
             ("speed 25 %".to_owned(), "as fast as it goes".to_owned())

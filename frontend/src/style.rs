@@ -8,10 +8,15 @@ pub fn set(egui: &Context) {
     egui.options_mut(|options| options.zoom_with_keyboard = false);
     egui.style_mut_of(Theme::Light, |style| {
         ink(style, 60, 100, 150);
+        // Names and what changed are read, too.
+        style.visuals.hyperlink_color = Color32::from_rgb(0, 95, 175);
+        style.visuals.warn_fg_color = Color32::from_rgb(195, 75, 0);
+        style.visuals.error_fg_color = Color32::from_rgb(200, 0, 0);
         keyboard_is_seen(style);
     });
     egui.style_mut_of(Theme::Dark, |style| {
         ink(style, 175, 130, 85);
+        style.visuals.error_fg_color = Color32::from_rgb(255, 105, 105);
         keyboard_is_seen(style);
     });
     egui.all_styles_mut(|style| {

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const SPAN: Duration = Duration::from_millis(500);
 /// From an answer that nothing is remembered, or from a failure, to the next asking.
 const RETRY: Duration = Duration::from_secs(1);
+/// Ways that are asked for at once, while the slider is dragged: one may be long.
+const UNDER_WAY: usize = 2;
 /// Virtual time the button goes back, ns.
 const SECOND: u64 = 1_000_000_000;
 /// Points of the slider's height, and of the room its ends have.
@@ -132,8 +134,8 @@ pub struct Timeline {
     drag: Option<Drag>,
     /// Where a person wants to go, as soon as it is known what is remembered.
     wanted: Option<Action>,
-    /// The machine is on its way to another time.
-    under_way: bool,
+    /// So many ways to another time are asked for, of which the last counts.
+    under_way: usize,
     /// Where it goes from the point nearest before.
     exactly: Option<Exactly>,
 }
@@ -176,6 +178,7 @@ impl Timeline {
     pub fn go_on(&mut self, wishes: &mut Wishes) {
         let Some(Exactly { step, ran, .. }) = self.exactly.take_if(|exactly| exactly.near) else { return };
         wishes.ask(Method::Rewind { step }, About::Rewound);
+        self.under_way += 1;
         if ran {
             wishes.ask(Method::Resume, About::Nothing);
         }
@@ -201,9 +204,9 @@ impl Timeline {
                 outcome.err()
             }
             (_, outcome) => {
-                self.under_way = false;
+                self.under_way = self.under_way.saturating_sub(1);
                 self.asked = None;
-                outcome.err()
+                outcome.err().filter(|_| self.under_way == 0)
             }
         }
     }
@@ -251,9 +254,14 @@ impl Timeline {
         };
         button(knows, "⏪", "Back a second", Action::SecondBack);
         button(knows && paused, "⏴", "Step back", Action::StepBack);
-        let (sign, hint) = if paused { ("▶", "Resume from here") } else { ("⏸", "Pause") };
+        let (sign, hint) = if paused {
+            ("▶", "Resume from here: what is ahead becomes a branch")
+        } else {
+            ("⏸", "Pause")
+        };
         button(true, sign, hint, Action::Pause);
         button(paused, "⏵", "Step one instruction", Action::Step);
+        button(knows && paused && view.glance.behind, "⏩", "Play what is ahead, as it was", Action::Play);
         button(knows && view.glance.behind, "⏭", "Forward to the end", Action::ToEnd);
         let branches = self.known.as_ref().map(|known| &known.branches[..]).unwrap_or_default();
         if !branches.is_empty() {
@@ -293,6 +301,7 @@ impl Timeline {
                 wishes.ask(Method::Pause, About::Nothing);
             }
             self.drag = Some(Drag { ran, now, point: None });
+            self.under_way = self.under_way.min(1);
         }
         let Some(drag) = &mut self.drag else { return };
         drag.now = at.unwrap_or(drag.now);
@@ -302,12 +311,13 @@ impl Timeline {
             if drag.ran {
                 wishes.ask(Method::Resume, About::Nothing);
             }
-            (self.drag, self.under_way) = (None, true);
-        } else if let Some(point) = known.nearest(drag.now).filter(|_| !self.under_way)
+            self.drag = None;
+            self.under_way += 1;
+        } else if let Some(point) = known.nearest(drag.now).filter(|_| self.under_way < UNDER_WAY)
             && drag.point != Some(point.step)
         {
             drag.point = Some(point.step);
-            self.under_way = true;
+            self.under_way += 1;
             wishes.ask(Method::Rewind { step: point.step }, About::Rewound);
         }
     }

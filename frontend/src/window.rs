@@ -4,7 +4,7 @@ use super::room::{Monitor, Room};
 use super::settings::{Placement, Settings, Theme};
 use super::style;
 use anyhow::{Context as _, Result};
-use egui::{Context, FocusDirection, ThemePreference, Ui, ViewportId};
+use egui::{Context, ThemePreference, Ui, ViewportId};
 use egui_wgpu::winit::Painter;
 use egui_wgpu::{RendererOptions, SurfaceConfig, WgpuConfiguration, WgpuSetup};
 use std::sync::Arc;
@@ -83,11 +83,6 @@ impl Surface {
         let beside = (f64::from(self.room.grown()) / self.window.scale_factor()).round() as u32;
         let asked = || self.window.outer_position().ok().map(|at| (at.x, at.y));
         Placement { size: Some((size.width, size.height)), position: at.or_else(asked), maximised, beside }
-    }
-
-    /// Gives the keyboard to the next thing in the window.
-    pub fn focus_next(&self) {
-        self.egui.memory_mut(|memory| memory.move_focus(FocusDirection::Next));
     }
 
     /// An event of the window, for what egui draws. Whether it must be drawn again.

@@ -112,12 +112,13 @@ fn the_timeline_goes_back_while_it_is_dragged_and_the_machine_runs_on_from_there
     await_some("the last picture", || (screen_size(&desktop) == (320, 200)).then_some(()));
     desktop.point(SLIDER.0, TIMELINE);
     await_some("the first picture", || (screen_size(&desktop) == (720, 400)).then_some(()));
-    // Let go, it runs on from there, as it ran before.
+    // Let go, it runs on from there as it ran before, until something is done.
     desktop.xdotool(&["mouseup", "1"]);
-    desktop.await_title("running");
+    desktop.await_title("replaying");
     let here = step();
     await_some("a later step", || (step() > here).then_some(()));
     desktop.press(&["space"]);
+    desktop.await_title("running");
     await_some("the next mode", || (screen_size(&desktop) == (640, 480)).then_some(()));
     // What it left can be returned to.
     desktop.chord("p");

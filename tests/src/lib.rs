@@ -1,6 +1,7 @@
 //! What the suites beside this crate share: machines, a quiet host, the program `amber`, and a source of random numbers
 //! that is the same every time.
 
+pub mod caller;
 pub mod controlled;
 pub mod crossings;
 pub mod cuts;

@@ -7,8 +7,9 @@ use amber_emu::config::MachineConfig;
 use amber_emu::control::{Caller, Calls, Method};
 use amber_emu::machine::Stop;
 use serde_json::Value;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// See the module. It begins paused.
 pub struct Asked {
@@ -46,6 +47,13 @@ impl Asked {
         self.caller.ask(method, |_| ());
     }
 
+    /// Asks; the answer comes there.
+    pub fn later(&self, method: Method) -> Receiver<Result<Value, String>> {
+        let (reply, answer) = channel();
+        self.caller.ask(method, move |outcome| drop(reply.send(outcome)));
+        answer
+    }
+
     /// Asks for what is not refused.
     pub fn get(&self, method: Method) -> Value {
         let what = format!("{method:?}");
@@ -55,6 +63,19 @@ impl Asked {
     /// Where it stands.
     pub fn step(&self) -> u64 {
         self.get(Method::Status)["step"].as_u64().expect("a number")
+    }
+
+    /// How it stands, when it does.
+    pub fn stands(&self) -> Value {
+        let start = Instant::now();
+        loop {
+            let status = self.get(Method::Status);
+            if status["state"] == "paused" {
+                return status;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "it never stands: {status}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub fn hash(&self) -> String {

@@ -1,33 +1,14 @@
 //! A debugger by the control socket: what it shows, where it stops, that it leaves the run as it is, and that what it changes is
 //! an input, on both engines.
 
+use amber_tests::caller::{CALLER, MAP};
 use amber_tests::program::{Scratch, amber, run};
 use serde_json::Value;
-use std::path::Path;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A guest that calls a function in a function for ever, counts that, and stores the count:
-///
-/// ```text
-/// 100000        mov rsp, 200000h
-/// 100007 main:  call outer
-/// 10000C        inc rbx
-/// 10000F        mov [300000h], rbx
-/// 100017        jmp main
-/// 100019 outer: push rax
-/// 10001A        call inner
-/// 10001F        pop rax
-/// 100020        ret
-/// 100021 inner: add rax, 2
-/// 100025        ret
-/// ```
-const CALLER: &[u8] =
-    b"\x48\xC7\xC4\x00\x00\x20\x00\xE8\x0D\x00\x00\x00\x48\xFF\xC3\x48\x89\x1C\x25\x00\x00\x30\x00\xEB\xEE\
-    \x50\xE8\x02\x00\x00\x00\x58\xC3\x48\x83\xC0\x02\xC3";
-const MAP: &[u8] = b"0000000000100007 T main\n0000000000100019 T outer\n0000000000100021 T inner\n0000000000300000 D counter\n";
 
 /// A run of it that is asked. Killed with this value.
 struct Asked {
@@ -50,7 +31,7 @@ impl Asked {
             .spawn()
             .expect("amber starts");
         let started = Instant::now();
-        while !Path::new(&socket).exists() {
+        while UnixStream::connect(&socket).is_err() {
             assert!(started.elapsed() < PATIENCE, "nobody listens at {socket}");
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -160,6 +160,14 @@ impl Scanout {
         drawn.0
     }
 
+    /// Whether this screen is another than that one by what blinks alone: characters, and the cursor.
+    pub fn only_blinks(&self, other: &Self) -> bool {
+        match (&self.content, &other.content) {
+            (Content::Text(text), Content::Text(other)) => text.only_blinks(other),
+            _ => self == other,
+        }
+    }
+
     /// The characters of a text screen, line by line without the blanks at their ends. `None` when it shows graphics, or
     /// nothing.
     pub fn text(&self, memory: &dyn VideoMemory) -> Option<String> {

@@ -75,6 +75,14 @@ impl Text {
         scanout
     }
 
+    /// Whether it is another by what blinks alone.
+    pub fn only_blinks(&self, other: &Self) -> bool {
+        let blinks = self.blink.is_some() == other.blink.is_some();
+        let cursor = self.cursor.is_none() || other.cursor.is_none() || self.cursor == other.cursor;
+        let still = Self { blink: other.blink, cursor: other.cursor, ..self.clone() };
+        blinks && cursor && still == *other
+    }
+
     pub fn memory(&self) -> Range<u64> {
         if self.only { 0..DisplayKind::Text.vram_len() } else { Planes::MEMORY }
     }

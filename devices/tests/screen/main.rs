@@ -224,11 +224,15 @@ fn text_comes_up_without_firmware_and_is_read_back() {
 #[test]
 fn the_cursor_blinks_on_virtual_time() {
     let mut guest = Guest::new();
-    let shown = guest.picture();
+    let (shown, scanout) = (guest.picture(), guest.platform.scanout());
     assert_ne!(pixel(&shown, 4, 14), [0, 0, 0]);
     guest.platform.clock.advance_to(16 * 1_000_000_000 / 70 + 1_000_000);
     assert_eq!(pixel(&guest.picture(), 4, 14), [0, 0, 0]);
-    guest.indexed(0x3d4, &[(0x0a, 0x20)]);
+    let without = guest.platform.scanout();
+    assert!(without != scanout && without.only_blinks(&scanout) && scanout.only_blinks(&without));
+    guest.indexed(0x3d4, &[(0x09, 0x0e)]);
+    assert!(!guest.platform.scanout().only_blinks(&scanout), "its lines are others");
+    guest.indexed(0x3d4, &[(0x09, 0x4f), (0x0a, 0x20)]);
     guest.platform.clock.advance_to(33 * 1_000_000_000 / 70);
     assert_eq!(pixel(&guest.picture(), 4, 14), [0, 0, 0], "switched off");
 }

@@ -104,6 +104,18 @@ impl Console {
         self.pacer.is_some()
     }
 
+    /// Whether a person has typed what the guest has not asked for yet.
+    pub fn any_typed(&self) -> bool {
+        self.interactive && !self.pending.is_empty()
+    }
+
+    /// Forgets what a person typed ahead: the guest is at another time.
+    pub fn rest(&mut self) {
+        if self.interactive {
+            self.pending.clear();
+        }
+    }
+
     /// Writes out what is buffered.
     pub fn flush(&mut self) {
         // A closed pipe must not end the machine: there is nobody to tell.

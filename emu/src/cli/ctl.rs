@@ -29,12 +29,14 @@ enum Kind {
 /// A method, its parameters in order, and how many of them must be given.
 type Parameters = (&'static str, &'static [(&'static str, Kind)], usize);
 
-const PARAMETERS: [Parameters; 46] = [
+const PARAMETERS: [Parameters; 48] = [
     ("share-export", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
     ("share-load", &[("tag", Kind::Text), ("folder", Kind::File)], 2),
     ("step", &[("count", Kind::Number)], 1),
     ("speed", &[("percent", Kind::Number)], 0),
     ("rewind", &[("step", Kind::Number)], 1),
+    ("reverse-step", &[("cpu", Kind::Number)], 0),
+    ("reverse-step-over", &[("cpu", Kind::Number)], 0),
     ("step-back", &[("count", Kind::Number)], 1),
     ("return", &[("branch", Kind::Number)], 1),
     ("save", &[("name", Kind::Text)], 1),

@@ -5,7 +5,7 @@ use crate::gdb::memory;
 use crate::machine::Machine;
 use crate::symbols::Symbols;
 use amber_mmu::PAGE;
-use iced_x86::{Decoder, DecoderOptions, FastFormatter, FlowControl, Instruction, OpKind};
+use iced_x86::{Decoder, DecoderOptions, FastFormatter, FlowControl, Instruction, Mnemonic, OpKind};
 use std::collections::BTreeMap;
 
 /// Longest instruction.
@@ -180,4 +180,12 @@ pub fn flow(machine: &Machine, cpu: usize) -> (Flow, u64) {
         _ => Flow::Other,
     };
     (flow, linear.wrapping_add(instruction.len() as u64))
+}
+
+/// Whether the next instruction of a processor returns from an interrupt.
+pub fn is_interrupt_return(machine: &Machine, cpu: usize) -> bool {
+    let code = code(machine, cpu);
+    let linear = machine.vcpus()[cpu].linear_rip();
+    let mnemonic = code.decode(linear, &code.read(linear, LONGEST)).mnemonic();
+    matches!(mnemonic, Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq)
 }

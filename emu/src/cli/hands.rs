@@ -25,6 +25,13 @@ impl Hands {
         self.waiting.extend(gestures);
     }
 
+    /// Puts gestures before those that wait.
+    pub fn before(&mut self, gestures: impl Iterator<Item = Gesture>) {
+        let mut all: VecDeque<_> = gestures.collect();
+        all.append(&mut self.waiting);
+        self.waiting = all;
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()

@@ -39,7 +39,7 @@ pub struct SessionHost {
     pub ports: Ports,
     /// Keys and motion by other programs.
     pub hands: Hands,
-    /// Nothing stops a run that is itself an answer.
+    /// The run is itself an answer: only what is asked meanwhile stops it.
     pub deaf: bool,
     /// Somebody does what the guest asks for.
     pub serves: bool,
@@ -124,6 +124,7 @@ impl SessionHost {
         self.hands.rest();
         self.typed.clear();
         self.ports.rest();
+        self.console.rest();
         self.sound.jump_to(now);
         self.console.keep_time_from(now);
         self.parts_changed = true;
@@ -131,7 +132,14 @@ impl SessionHost {
 
     /// Whether anything waits for the guest that somebody asked for.
     pub fn any_waits(&self) -> bool {
-        self.hands.waiting() != 0 || !self.typed.is_empty() || self.ports.any()
+        self.hands.waiting() != 0 || !self.typed.is_empty() || self.ports.any() || self.console.any_typed()
+    }
+
+    /// The machine goes on where it was not before: nobody holds what is down there.
+    pub fn let_go(&mut self) {
+        if let Some(held) = self.tape.as_ref().map(Tape::held) {
+            self.hands.before(held.released());
+        }
     }
 
     /// Types for the guest.
@@ -263,11 +271,7 @@ impl HostIo for SessionHost {
 
     fn stop_requested(&self) -> bool {
         let called = || self.calls.as_ref().is_some_and(Calls::any);
-        !self.deaf
-            && (self.parts_changed
-                || self.look_due
-                || self.point_due
-                || self.console.stop_requested()
-                || called())
+        let due = || self.parts_changed || self.look_due || self.point_due || self.console.stop_requested();
+        called() || self.quit() || !self.deaf && due()
     }
 }

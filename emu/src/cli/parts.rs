@@ -138,7 +138,9 @@ impl Session<'_> {
 
     /// What the cable led to is closed when the adapter has gone.
     pub(super) fn let_go_of_cable(&self, host: &mut SessionHost) {
-        if self.machine.has_adapter_slot() && self.machine.equipment().nic.is_none() {
+        let gone = self.machine.has_adapter_slot() && self.machine.equipment().nic.is_none();
+        // One that comes again on the way ahead finds it where it was.
+        if gone && !self.is_behind() {
             host.link = None;
         }
     }

@@ -22,6 +22,8 @@ pub struct Player<'a> {
     serves: bool,
     /// What the records do not have: the run is another one.
     astray: Option<String>,
+    /// The machine stops where the next record is of another step than this.
+    holds: Option<u64>,
 }
 
 /// Does what the guest asks for.
@@ -44,12 +46,20 @@ pub fn was_killed(records: &[Record]) -> bool {
 impl<'a> Player<'a> {
     /// A player of a run that has ended. One that was killed may have gone on after its last record.
     pub fn of_log(ears: &'a mut dyn HostIo, records: &'a [Record], serves: bool) -> Self {
-        Self { ears, left: records, asked_at: u64::MAX, open: was_killed(records), serves, astray: None }
+        Self {
+            ears,
+            left: records,
+            asked_at: u64::MAX,
+            open: was_killed(records),
+            serves,
+            astray: None,
+            holds: None,
+        }
     }
 
     /// A player of what there is so far of a run that goes on.
     pub fn of_past(ears: &'a mut dyn HostIo, records: &'a [Record]) -> Self {
-        Self { ears, left: records, asked_at: u64::MAX, open: true, serves: false, astray: None }
+        Self { ears, left: records, asked_at: u64::MAX, open: true, serves: false, astray: None, holds: None }
     }
 
     /// What comes next, if it is what the guest was answered.
@@ -68,10 +78,21 @@ impl<'a> Player<'a> {
     /// Step at which something is done to the machine between two runs of it. Beyond an answer the steps may be those of
     /// another branch: the guest may have gone back.
     fn next_deed(&self) -> Option<u64> {
+        self.next_deed_by(u64::MAX)
+    }
+
+    /// The same, of a deed that is done at a step or before.
+    fn next_deed_by(&self, step: u64) -> Option<u64> {
         // Only a run that serves can send its guest back.
         let known = |record: &&Record| !self.serves || !matches!(record.input, Input::Answer(_));
-        let ahead = self.left.iter().take_while(known);
+        let ahead = self.left.iter().take_while(|record| record.step <= step).take_while(known);
         ahead.filter(|record| record.input.is_deed()).map(|record| record.step).next()
+    }
+
+    /// Whether the next input came while the machine stood at this step and waited for input alone.
+    fn next_comes_idle(&self, machine: &Machine) -> bool {
+        let comes = self.next_at(machine.step()).is_some_and(|input| !input.is_deed());
+        comes && machine.next_processor().is_none() && machine.next_deadline().is_none()
     }
 
     fn give_part(&mut self, machine: &mut Machine, change: Change) -> Result<()> {
@@ -153,6 +174,44 @@ pub fn play(
     }
 }
 
+/// Plays to a goal and all that came in there, or to what stops the machine before: a debugger's stop, who listens, or the guest's
+/// end, if nothing came in then. Serves no requests.
+///
+/// # Errors
+/// When the run is another one.
+pub fn follow(machine: &mut Machine, player: &mut Player<'_>, goal: Goal, no_reboot: bool) -> Result<Stop> {
+    loop {
+        let deed = player.next_deed_by(goal.step).unwrap_or(u64::MAX);
+        let here = (machine.step(), player.left.len());
+        let mut stop = machine.run_to(Goal { step: deed.min(goal.step), ..goal }, player, no_reboot);
+        if stop == Stop::Step && player.next_comes_idle(machine) {
+            stop = take_idle(machine, player, no_reboot);
+        }
+        if let Some(why) = &player.astray {
+            bail!("the run is another one: {why}");
+        }
+        let stands = matches!(
+            stop,
+            Stop::Breakpoint(_) | Stop::Watchpoint(..) | Stop::User | Stop::Damaged | Stop::Request(_)
+        );
+        let goes_on = !stands && player.act(machine)?;
+        if !goes_on && (stop != Stop::Step || machine.has_come_to(goal)) {
+            return Ok(stop);
+        }
+        if here == (machine.step(), player.left.len()) {
+            bail!("the run is another one: what came in at step {} is not asked for", here.0);
+        }
+    }
+}
+
+/// The machine, which has nothing to do, takes what came in while it waited at this very step.
+fn take_idle(machine: &mut Machine, player: &mut Player<'_>, no_reboot: bool) -> Stop {
+    player.holds = Some(machine.step());
+    let stop = machine.run(machine.step() + 1, player, no_reboot);
+    player.holds = None;
+    if stop == Stop::User && !player.ears.stop_requested() { Stop::Step } else { stop }
+}
+
 impl HostIo for Player<'_> {
     fn serial_output(&mut self, port: u8, byte: u8) {
         self.ears.serial_output(port, byte);
@@ -227,7 +286,14 @@ impl HostIo for Player<'_> {
     fn takes_requests(&self) -> bool {
         self.serves
     }
+    fn attend(&mut self) {
+        self.ears.attend();
+    }
+    fn part_changed(&mut self) {
+        self.ears.part_changed();
+    }
     fn stop_requested(&self) -> bool {
-        self.astray.is_some()
+        let holds = self.holds.is_some_and(|step| self.next_at(step).is_none_or(Input::is_deed));
+        holds || self.astray.is_some() || self.ears.stop_requested()
     }
 }

@@ -1,22 +1,72 @@
-//! Saving a machine while it runs: the guest waits only until its state is frozen, the rest goes on beside it.
+//! Saving a machine while it runs: the guest waits only until its state is frozen. The rest goes on beside it, one state after the
+//! other.
 
 use crate::history::{Lineage, Mark};
 use crate::machine::{Frozen, Machine};
 use crate::progress;
 use amber_snapshot::{Saved, SnapshotId, Store, StoreError};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use anyhow::{Result, bail};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The state that was saved, and what became of it.
-type Written = (Frozen, Result<Option<Saved>, StoreError>);
+/// Most states that are on their way to the disk: each holds memory that the guest writes meanwhile twice.
+const UNDER_WAY_MAX: usize = 4;
 
-/// A save under way.
-struct UnderWay {
-    thread: JoinHandle<Written>,
-    /// All is on the disk. Whoever was told of that finds it so: the thread ends right afterwards.
-    done: Arc<AtomicBool>,
+/// Is told what became of a save, by the thread that saves.
+pub type Told = Box<dyn FnOnce(Result<Saved, StoreError>) + Send>;
+
+/// A state on its way to the disk.
+struct Job {
+    frozen: Frozen,
+    name: String,
+    /// The snapshots on the way to it. Those that were asked for before it are known when its turn comes.
+    lineage: Lineage,
+    id: Arc<OnceLock<SnapshotId>>,
+    told: Option<Told>,
+}
+
+/// A state that was saved, and what became of it unless somebody was told.
+type Written = (Frozen, String, Result<Option<Saved>, StoreError>);
+
+impl Job {
+    fn write(mut self, store: &Store) -> Written {
+        let parent = self.lineage.parent_at(self.frozen.step());
+        let named = |saved: Saved| store.name(&self.name, saved.id, now(), false).map(|()| saved);
+        let saved = self.frozen.save(store, parent).and_then(named);
+        if let Ok(saved) = &saved {
+            // Whoever is told of it finds it there.
+            let _ = self.id.set(saved.id);
+        }
+        let Some(told) = self.told else { return (self.frozen, self.name, saved.map(Some)) };
+        let known = saved.as_ref().ok().cloned();
+        told(saved);
+        (self.frozen, self.name, Ok(known))
+    }
+}
+
+/// The thread that saves.
+struct Writer {
+    jobs: Sender<Job>,
+    written: Receiver<Written>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    fn new(store: Arc<Store>) -> Self {
+        let (jobs, to_do) = channel::<Job>();
+        let (done, written) = channel();
+        let thread = std::thread::spawn(move || {
+            for job in to_do {
+                if done.send(job.write(&store)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { jobs, written, thread }
+    }
 }
 
 /// Saves the snapshots of one run, one after the other.
@@ -24,17 +74,16 @@ pub struct Saver {
     store: Arc<Store>,
     /// The snapshots on the way to where the machine stands.
     lineage: Lineage,
-    under_way: Option<UnderWay>,
-    name: String,
+    /// Made when something is first saved.
+    writer: Option<Writer>,
+    /// Names of the saves under way.
+    under_way: VecDeque<String>,
 }
-
-/// Is told what became of a save, by the thread that saves.
-pub type Told = Box<dyn FnOnce(Result<Saved, StoreError>) + Send>;
 
 impl Saver {
     /// A saver into `store`, for a run that goes on from `parent`.
     pub fn new(store: Arc<Store>, parent: Option<SnapshotId>) -> Self {
-        Self { store, lineage: Lineage::new(parent), under_way: None, name: String::new() }
+        Self { store, lineage: Lineage::new(parent), writer: None, under_way: VecDeque::new() }
     }
 
     /// The store.
@@ -47,17 +96,16 @@ impl Saver {
         self.lineage.parent_at(step)
     }
 
-    /// As [`Saver::finish`], for a save that has ended; others are not waited for.
+    /// Takes note of saves that have ended; others are not waited for.
     ///
     /// # Errors
-    /// When the save failed.
+    /// When one failed and nobody was told.
     pub fn look(&mut self, machine: &mut Machine) -> Result<(), StoreError> {
-        match &self.under_way {
-            Some(save) if save.done.load(Ordering::Acquire) || save.thread.is_finished() => {
-                self.finish(machine).map(drop)
-            }
-            _ => Ok(()),
+        let mut all = Ok(());
+        while let Some(written) = self.writer.as_ref().and_then(|writer| writer.written.try_recv().ok()) {
+            all = all.and(self.note(written, machine));
         }
+        all
     }
 
     /// The run goes on from another snapshot.
@@ -65,18 +113,16 @@ impl Saver {
         self.lineage = Lineage::new(Some(snapshot));
     }
 
-    /// The snapshots on the way to where the machine stands, and ahead of it, as of the last look.
+    /// The snapshots on the way to where the machine stands, and ahead of it.
     pub fn lineage(&self) -> &Lineage {
         &self.lineage
     }
 
-    /// The machine goes on another way from where it stands. What was saved on the way it leaves; a save under way is waited
-    /// for, and what became of it told.
-    pub fn leave(&mut self, machine: &mut Machine) -> (Lineage, Result<(), StoreError>) {
-        let finished = self.finish(machine).map(drop);
+    /// The machine goes on another way from a step. What was saved on the way it leaves.
+    pub fn leave(&mut self, step: u64) -> Lineage {
         let left = self.lineage.clone();
-        self.lineage.cut(machine.step());
-        (left, finished)
+        self.lineage.cut(step);
+        left
     }
 
     /// The machine goes on from the end of a way it left.
@@ -84,75 +130,105 @@ impl Saver {
         self.lineage = lineage;
     }
 
-    /// Saves the machine as it is now, under `name`. Returns when the state is frozen; what became of an earlier save
-    /// is known then.
+    /// Saves the machine as it is now, under `name`. Returns when the state is frozen, and, where very much is on its way to the disk,
+    /// when the first of that is there; what became of earlier saves is known then.
     ///
     /// # Errors
-    /// When the name is taken or is none, or the earlier save failed: the sentence to tell. The machine can go on.
-    pub fn save(&mut self, machine: &mut Machine, name: &str) -> Result<(), StoreError> {
-        let earlier = self.finish(machine);
-        self.store.check_name(name)?;
+    /// When the name is taken or is none, or an earlier save failed: the sentence to tell. The machine can go on.
+    pub fn save(&mut self, machine: &mut Machine, name: &str) -> Result<()> {
+        let mut earlier = self.look(machine);
+        while self.under_way.len() >= UNDER_WAY_MAX {
+            earlier = earlier.and(self.wait(machine));
+        }
+        self.check_name(name)?;
         self.start(machine, name, None);
-        earlier.map(|_| ())
+        Ok(earlier?)
     }
 
-    /// Waits for the save under way, so that the next can start; what became of it is known then.
+    /// Whether a save under that name can start.
     ///
     /// # Errors
-    /// When the next cannot have that name, or the earlier save failed and nobody was told.
-    pub fn make_ready(&mut self, machine: &mut Machine, name: &str) -> Result<(), StoreError> {
-        self.finish(machine)?;
-        self.store.check_name(name)
+    /// When it cannot have that name, or too much is on its way to the disk.
+    pub fn check(&self, name: &str) -> Result<()> {
+        self.check_name(name)?;
+        if self.under_way.len() >= UNDER_WAY_MAX {
+            bail!(
+                "{UNDER_WAY_MAX} saves are on their way to the disk; save {name} when one of them is there"
+            );
+        }
+        Ok(())
     }
 
-    /// Starts a save for which all is ready. Who is `told` of a failure is told alone.
+    fn check_name(&self, name: &str) -> Result<(), StoreError> {
+        match self.under_way.iter().any(|other| other == name) {
+            true => Err(StoreError::Taken(name.to_owned())),
+            false => self.store.check_name(name),
+        }
+    }
+
+    /// Starts a save that can. Who is `told` of a failure is told alone.
     pub fn start(&mut self, machine: &mut Machine, name: &str, told: Option<Told>) {
-        let mut frozen = machine.freeze();
-        let parent = self.lineage.parent_at(frozen.step());
-        let (store, named) = (Arc::clone(&self.store), name.to_owned());
-        self.name = named.clone();
-        let done = Arc::new(AtomicBool::new(false));
-        let is_done = Arc::clone(&done);
-        let thread = std::thread::spawn(move || {
-            let saved = frozen
-                .save(&store, parent)
-                .and_then(|saved| store.name(&named, saved.id, now(), false).map(|()| saved));
-            is_done.store(true, Ordering::Release);
-            let Some(told) = told else { return (frozen, saved.map(Some)) };
-            let known = saved.as_ref().ok().cloned();
-            told(saved);
-            (frozen, Ok(known))
+        let frozen = machine.freeze();
+        let id = Arc::new(OnceLock::new());
+        let mut lineage = self.lineage.clone();
+        lineage.cut(frozen.step());
+        self.lineage.add(Mark {
+            step: frozen.step(),
+            now: frozen.now(),
+            name: name.to_owned(),
+            id: Arc::clone(&id),
         });
-        self.under_way = Some(UnderWay { thread, done });
+        self.under_way.push_back(name.to_owned());
+        let writer = self.writer.get_or_insert_with(|| Writer::new(Arc::clone(&self.store)));
+        // A thread that is gone is heard of when its work is waited for.
+        let _ = writer.jobs.send(Job { frozen, name: name.to_owned(), lineage, id, told });
     }
 
     /// As [`Saver::finish`], at the end of a run: whoever sits at the terminal sees what is waited for.
     ///
     /// # Errors
-    /// When the save failed.
-    pub fn finish_visibly(&mut self, machine: &mut Machine) -> Result<Option<Saved>, StoreError> {
-        let bar = self.under_way.as_ref().map(|_| progress::waiting(&format!("saving {}", self.name)));
+    /// When a save failed.
+    pub fn finish_visibly(&mut self, machine: &mut Machine) -> Result<(), StoreError> {
+        let bar = self.under_way.back().map(|name| progress::waiting(&format!("saving {name}")));
         let saved = self.finish(machine);
         bar.inspect(indicatif::ProgressBar::finish_and_clear);
         saved
     }
 
-    /// Waits for the save under way, if any.
+    /// Waits for the saves under way, if any.
     ///
     /// # Errors
-    /// When it failed. The machine can go on.
-    pub fn finish(&mut self, machine: &mut Machine) -> Result<Option<Saved>, StoreError> {
-        let Some(UnderWay { thread, .. }) = self.under_way.take() else { return Ok(None) };
-        let (frozen, saved) = match thread.join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        let (step, now) = (frozen.step(), frozen.now());
+    /// When one failed and nobody was told. The machine can go on.
+    pub fn finish(&mut self, machine: &mut Machine) -> Result<(), StoreError> {
+        let mut all = Ok(());
+        while !self.under_way.is_empty() {
+            all = all.and(self.wait(machine));
+        }
+        all
+    }
+
+    /// Waits for the first of the saves under way.
+    fn wait(&mut self, machine: &mut Machine) -> Result<(), StoreError> {
+        match self.writer.as_ref().map(|writer| writer.written.recv()) {
+            Some(Ok(written)) => self.note(written, machine),
+            gone => {
+                self.under_way.clear();
+                let panic =
+                    gone.and_then(|_| self.writer.take()).and_then(|writer| writer.thread.join().err());
+                panic.map_or(Ok(()), |panic| std::panic::resume_unwind(panic))
+            }
+        }
+    }
+
+    fn note(&mut self, written: Written, machine: &mut Machine) -> Result<(), StoreError> {
+        let (frozen, name, saved) = written;
+        self.under_way.pop_front();
+        let step = frozen.step();
         machine.adopt_trees(frozen);
-        let Some(saved) = saved? else { return Ok(None) };
-        self.lineage.add(Mark { step, now, name: self.name.clone(), id: saved.id });
-        tracing::info!(target: "snapshot", "saved {} at step {step}, {} bytes", self.name, saved.written);
-        Ok(Some(saved))
+        if let Some(saved) = saved? {
+            tracing::info!(target: "snapshot", "saved {name} at step {step}, {} bytes", saved.written);
+        }
+        Ok(())
     }
 }
 

@@ -3,12 +3,16 @@
 mod answer;
 mod debug;
 mod edit;
+mod forward;
 mod goal;
+mod heed;
 mod inspect;
 mod past;
+mod reverse;
 mod saving;
 mod share;
 mod symbols;
+mod ways;
 
 use super::host::SessionHost;
 use super::media::Changing;
@@ -17,12 +21,14 @@ use super::parts::Leaving;
 use super::saving::Saver;
 use crate::checkpoints::{Checkpoints, Policy};
 use crate::config::{MachineConfig, NetChoice, SaveAt};
+use crate::control::Call;
 use crate::history::History;
 use crate::machine::{Machine, Stop};
 use crate::screenshot;
 use amber_snapshot::SnapshotId;
 use anyhow::Result;
 use debug::Debugger;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Instant;
 
@@ -44,6 +50,10 @@ pub struct Session<'a> {
     /// What the network adapter's cable was led to.
     pub(super) net: NetChoice,
     debugger: Debugger,
+    /// What was asked while the machine was on its way through its past.
+    queued: VecDeque<Call>,
+    /// The step it is on its way to there.
+    bound: Option<u64>,
     started: Instant,
     paused: bool,
     /// The guest ended, and the run lingers.
@@ -95,6 +105,8 @@ impl<'a> Session<'a> {
             history: None,
             net: config.net.clone(),
             debugger: Debugger::new(config)?,
+            queued: VecDeque::new(),
+            bound: None,
             started: Instant::now(),
             paused: false,
             ended: None,
@@ -112,12 +124,11 @@ impl<'a> Session<'a> {
         host.serves = self.config.guest_checkpoints != Policy::Deny;
         let mut points = points(self.config);
         self.remember(host);
-        loop {
+        let stop = loop {
             while let Some(point) = points.pop_if(|point| point.0 <= self.machine.step()) {
                 self.reach(point.1);
             }
             let next = points.last().map_or(until, |point| point.0.min(until));
-            self.part_ways(host);
             let stop = self.proceed(next, host);
             match stop {
                 Stop::Step if self.machine.step() < until => {}
@@ -126,23 +137,31 @@ impl<'a> Session<'a> {
                     self.note_stop(stop);
                     self.attend(host);
                     if self.quit || host.quit() {
-                        return Ok(Stop::User);
+                        break Stop::User;
                     }
                 }
                 stop if host.lingers && is_end(stop) => {
                     (self.paused, self.ended) = (true, Some(stop));
                     self.attend(host);
                     if self.quit {
-                        return Ok(Stop::User);
+                        break Stop::User;
                     }
                 }
-                stop => return Ok(stop),
+                stop => break stop,
             }
-        }
+        };
+        // The log is that of the machine as it stands, and what was ahead of it has one of its own.
+        self.part_ways(host);
+        Ok(stop)
+    }
+
+    /// Whether the machine went back, and has its future ahead.
+    pub(super) fn is_behind(&self) -> bool {
+        self.history.as_ref().is_some_and(History::is_behind)
     }
 
     fn standing(&self) -> Standing {
-        let behind = self.history.as_ref().is_some_and(History::is_behind);
+        let behind = self.is_behind();
         Standing { paused: self.paused, ended: self.ended, behind, ..Standing::default() }
     }
 
@@ -174,7 +193,7 @@ impl<'a> Session<'a> {
             self.change_waiting(host);
             self.part_from_torn(host);
             host.show(self.machine, self.standing());
-            let Some(call) = host.next_call(self.paused) else {
+            let Some(call) = self.next_call(host) else {
                 // Nobody is left who could resume it.
                 self.quit |= self.paused;
                 return;

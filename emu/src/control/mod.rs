@@ -45,11 +45,12 @@ pub enum Method {
     Status,
     /// Stop until `resume`.
     Pause,
+    /// Go on; what is ahead of a machine that went back is a way it leaves.
     Resume,
+    /// Go on along what is ahead of a machine that went back, as it was, and beyond its end.
+    Play,
     /// Take so many steps of a paused machine.
-    Step {
-        count: u64,
-    },
+    Step { count: u64 },
     /// Run a paused machine to the next frame of its screen.
     Frame,
     /// Virtual time goes at so many percent of the wall clock's, or as fast as it can.
@@ -60,67 +61,39 @@ pub enum Method {
     /// What is remembered of the run.
     History,
     /// The machine stands at that step: back, or forward as far as it was.
-    Rewind {
-        step: u64,
-    },
+    Rewind { step: u64 },
     /// A paused machine takes so many steps back.
-    StepBack {
-        count: u64,
-    },
+    StepBack { count: u64 },
     /// The machine stands at the end of a way it left.
-    Return {
-        branch: u64,
-    },
+    Return { branch: u64 },
     /// Save a snapshot under a name.
-    Save {
-        name: String,
-    },
+    Save { name: String },
     /// Go on from a snapshot.
-    Load {
-        snapshot: String,
-    },
+    Load { snapshot: String },
     /// The state hash.
     Hash,
     /// The counters `--stats` prints.
     Stats,
     /// Bytes for serial port 0.
-    Serial {
-        text: String,
-    },
+    Serial { text: String },
     /// Text typed at the virtio console.
-    Console {
-        text: String,
-    },
+    Console { text: String },
     /// Text for the channel beside it.
-    ChannelWrite {
-        text: String,
-    },
+    ChannelWrite { text: String },
     /// What the guest wrote to the channel.
     ChannelRead,
     /// The files of the share go to a folder.
-    ShareExport {
-        tag: String,
-        folder: PathBuf,
-    },
+    ShareExport { tag: String, folder: PathBuf },
     /// The share has the files of a folder from now on.
-    ShareLoad {
-        tag: String,
-        folder: PathBuf,
-    },
+    ShareLoad { tag: String, folder: PathBuf },
     /// A picture of the screen, as a PNG file.
-    Screenshot {
-        file: PathBuf,
-    },
+    Screenshot { file: PathBuf },
     /// The characters on a text screen.
     Text,
     /// Text for the keyboard.
-    Type {
-        text: String,
-    },
+    Type { text: String },
     /// Keys for the keyboard, by name.
-    Key {
-        keys: String,
-    },
+    Key { keys: String },
     /// Motion to the right and down, the wheel's towards the user, and the buttons that are down.
     Mouse {
         dx: i32,
@@ -144,45 +117,29 @@ pub enum Method {
     /// The power button.
     Power,
     /// Plug the network adapter's cable in, or pull it out.
-    NetLink {
-        state: LinkState,
-    },
+    NetLink { state: LinkState },
     /// A processor comes, the one with the lowest free id unless it is named.
     CpuAdd(Option<CpuPlace>),
     /// The guest is asked to let go of a processor; answered when it has, or refuses.
-    CpuRemove {
-        id: u32,
-    },
+    CpuRemove { id: u32 },
     /// The processors and their places.
     CpuList,
     /// A memory module of this size comes, in the first free slot.
-    MemoryAdd {
-        size: String,
-    },
+    MemoryAdd { size: String },
     /// The guest is asked to let go of a memory module; answered when it has, or refuses.
-    MemoryRemove {
-        slot: u8,
-    },
+    MemoryRemove { slot: u8 },
     /// The slots for memory modules.
     MemoryList,
     /// A device comes: a disk or a network adapter, as the option of a run describes one.
-    DeviceAdd {
-        kind: DeviceKind,
-        device: String,
-    },
+    DeviceAdd { kind: DeviceKind, device: String },
     /// The guest is asked to let go of a device, by its name; answered when it has.
-    DeviceRemove {
-        id: String,
-    },
+    DeviceRemove { id: String },
     /// The devices that can go.
     DeviceList,
     /// The drives for media, and what is in them.
     MediaList,
     /// What the guest finds on the medium of a drive is written to a new file; answered when it is.
-    MediaExport {
-        drive: String,
-        file: PathBuf,
-    },
+    MediaExport { drive: String, file: PathBuf },
     /// A medium is put into a drive, by its name; answered when it is in, which waits for a guest that holds the one there.
     Insert {
         drive: String,
@@ -197,10 +154,7 @@ pub enum Method {
         force: bool,
     },
     /// Bytes of physical memory, as hexadecimal digits.
-    Read {
-        address: u64,
-        len: u64,
-    },
+    Read { address: u64, len: u64 },
     /// The registers of a processor, by its index.
     Registers {
         #[serde(default)]
@@ -232,37 +186,19 @@ pub enum Method {
     /// The sections the machine's state consists of.
     Sections,
     /// What a section says, field by field.
-    Fields {
-        section: String,
-    },
+    Fields { section: String },
     /// Names for addresses, from an ELF or a System.map.
-    Symbols {
-        file: PathBuf,
-    },
+    Symbols { file: PathBuf },
     /// The address of a place, and its name.
-    Locate {
-        place: Place,
-    },
+    Locate { place: Place },
     /// Pause before the instruction at a linear address.
-    Break {
-        address: Place,
-    },
+    Break { address: Place },
     /// Pause after an access to memory.
-    Watch {
-        address: Place,
-        len: u64,
-        read: bool,
-        write: bool,
-    },
+    Watch { address: Place, len: u64, read: bool, write: bool },
     /// Forget a breakpoint or watchpoint.
-    Unbreak {
-        id: u32,
-    },
+    Unbreak { id: u32 },
     /// Have a breakpoint or watchpoint count, or not.
-    BreakEnable {
-        id: u32,
-        enabled: bool,
-    },
+    BreakEnable { id: u32, enabled: bool },
     /// All breakpoints and watchpoints.
     BreakList,
     /// A paused machine goes on until that processor has taken a step.
@@ -275,25 +211,29 @@ pub enum Method {
         #[serde(default)]
         cpu: u32,
     },
+    /// A paused machine goes back to where a breakpoint or watchpoint last stopped it, or would have.
+    ReverseContinue,
+    /// A paused machine goes back to before the last step of that processor.
+    ReverseStep {
+        #[serde(default)]
+        cpu: u32,
+    },
+    /// The same, but a call that has returned is one step.
+    ReverseStepOver {
+        #[serde(default)]
+        cpu: u32,
+    },
     /// A paused machine goes on until the function that processor is in has returned.
     StepOut {
         #[serde(default)]
         cpu: u32,
     },
     /// A paused machine goes on to a linear address.
-    RunTo {
-        address: Place,
-    },
+    RunTo { address: Place },
     /// Give a field of the paused machine's state another value.
-    Set {
-        path: String,
-        value: String,
-    },
+    Set { path: String, value: String },
     /// Replace bytes of physical memory; `bytes` are hexadecimal digits.
-    Write {
-        address: u64,
-        bytes: String,
-    },
+    Write { address: u64, bytes: String },
     /// Replace bytes of memory as a processor sees it.
     WriteLinear {
         #[serde(default)]

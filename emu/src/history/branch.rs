@@ -4,6 +4,7 @@ use super::{Place, Point, tape};
 use crate::input::Record;
 use amber_snapshot::SnapshotId;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 /// See the module. Only the end is kept as a state.
 pub struct Branch {
@@ -31,14 +32,15 @@ impl Branch {
     }
 }
 
-/// A snapshot of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A snapshot of a run, or one that is on its way to the disk.
+#[derive(Clone, Debug)]
 pub struct Mark {
     pub step: u64,
     /// Virtual time, ns.
     pub now: u64,
     pub name: String,
-    pub id: SnapshotId,
+    /// Known when it is there.
+    pub id: Arc<OnceLock<SnapshotId>>,
 }
 
 /// The snapshots on the way to where a machine stands, or ahead of it on its branch.
@@ -55,7 +57,7 @@ impl Lineage {
         Self { origin, marks: Vec::new() }
     }
 
-    /// A snapshot was saved.
+    /// A snapshot is saved.
     pub fn add(&mut self, mark: Mark) {
         let at = self.marks.partition_point(|known| known.step <= mark.step);
         self.marks.insert(at, mark);
@@ -63,7 +65,12 @@ impl Lineage {
 
     /// The parent of one that is saved at a step.
     pub fn parent_at(&self, step: u64) -> Option<SnapshotId> {
-        self.marks.iter().rev().find(|mark| mark.step <= step).map(|mark| mark.id).or(self.origin)
+        self.marks
+            .iter()
+            .rev()
+            .filter(|mark| mark.step <= step)
+            .find_map(|mark| mark.id.get().copied())
+            .or(self.origin)
     }
 
     /// The machine goes another way from a step on.
@@ -71,8 +78,8 @@ impl Lineage {
         self.marks.retain(|mark| mark.step <= step);
     }
 
-    /// The snapshots, in order.
-    pub fn marks(&self) -> &[Mark] {
-        &self.marks
+    /// The snapshots that are there, in order.
+    pub fn marks(&self) -> impl Iterator<Item = (&Mark, SnapshotId)> {
+        self.marks.iter().filter_map(|mark| Some((mark, *mark.id.get()?)))
     }
 }

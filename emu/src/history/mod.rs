@@ -5,6 +5,7 @@
 //! becomes a branch that was left: its end can be returned to.
 
 mod branch;
+mod held;
 mod schedule;
 mod tape;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 mod thinning;
 
 pub use branch::{Branch, Lineage, Mark};
+pub use held::Held;
 pub use schedule::Schedule;
 pub use tape::{Tape, Torn};
 
@@ -24,6 +26,8 @@ use std::path::PathBuf;
 const POINTS_MAX: usize = 240;
 /// Most branches that were left.
 const BRANCHES_MAX: usize = 8;
+/// So many points of the present branch are worth more than a branch that was left.
+const POINTS_FEW: usize = 24;
 /// What share of the budget inputs may take.
 const INPUTS_SHARE: u64 = 4;
 
@@ -38,6 +42,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// At a step, when all that came in there has come.
+    pub fn at(step: u64) -> Self {
+        Self { step, inputs: u64::MAX, now: u64::MAX }
+    }
+
     /// Where a machine stands.
     pub fn of(machine: &Machine) -> Self {
         Self { step: machine.step(), inputs: machine.inputs(), now: machine.now() }
@@ -101,9 +110,14 @@ impl History {
         self.points.last().filter(|_| self.behind)
     }
 
-    /// The last point at or before a step.
-    pub fn nearest(&self, step: u64) -> Option<&Point> {
-        self.points.iter().rev().find(|point| point.place.step <= step)
+    /// The last point at or before a place.
+    pub fn nearest(&self, place: Place) -> Option<&Point> {
+        self.points.iter().rev().find(|point| point.place <= place)
+    }
+
+    /// The last point before a step.
+    pub fn before(&self, step: u64) -> Option<&Point> {
+        self.points.iter().rev().find(|point| point.place.step < step)
     }
 
     /// Makes a point where the machine stands, on its present branch; not where there is one.
@@ -134,18 +148,23 @@ impl History {
         while self.points.len() > POINTS_MAX {
             self.drop_least(machine.now());
         }
-        if inputs > self.budget / INPUTS_SHARE && self.points.len() > 1 {
+        // The end of a branch is no place the machine stands behind.
+        let least = if self.behind { 2 } else { 1 };
+        if inputs > self.budget / INPUTS_SHARE && self.points.len() > least {
             self.points.remove(0);
         }
         // Those that are left share most of their pages: after each, it is looked again.
         while extra(machine) + inputs + self.branches.iter().map(|branch| branch.bytes).sum::<u64>()
             > self.budget
         {
-            if self.points.len() > if self.behind { 2 } else { 1 } {
-                self.drop_least(machine.now());
-            } else if self.branches.pop_front().is_none() {
+            let few = self.points.len() <= POINTS_FEW;
+            if few && self.branches.pop_front().is_some() {
+                continue;
+            }
+            if self.points.len() <= least {
                 return;
             }
+            self.drop_least(machine.now());
         }
     }
 

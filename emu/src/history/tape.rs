@@ -1,6 +1,7 @@
 //! What came in since the oldest point: the records of the present branch, also of what is ahead of a machine that stands
 //! behind its end.
 
+use super::Held;
 use crate::input::{Input, Record};
 use amber_devices::share::What;
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 pub struct Tape {
     /// Inputs before the first record.
     first: u64,
+    /// Keys and buttons that were down there, as far as is known.
+    held: Held,
     records: Vec<Record>,
     /// Bytes of them.
     bytes: u64,
@@ -36,7 +39,16 @@ pub struct Torn {
 impl Tape {
     /// A tape of a machine to which so many inputs came before, and which said so many bytes.
     pub fn new(inputs: u64, said: u64) -> Self {
-        Self { first: inputs, records: Vec::new(), bytes: 0, at: 0, behind: false, torn: None, said }
+        Self {
+            first: inputs,
+            held: Held::default(),
+            records: Vec::new(),
+            bytes: 0,
+            at: 0,
+            behind: false,
+            torn: None,
+            said,
+        }
     }
 
     /// Bytes of host memory that it takes.
@@ -51,13 +63,35 @@ impl Tape {
         self.at = self.records.len();
     }
 
-    /// The records ahead of a machine that stands where so many inputs had come. `None` if those are not known.
+    /// The records ahead of the machine.
+    pub fn ahead(&self) -> &[Record] {
+        &self.records[self.at..]
+    }
+
+    /// Those ahead of a machine that stands where so many inputs had come. `None` if those are not known.
+    #[cfg(test)]
     pub fn ahead_of(&self, inputs: u64) -> Option<&[Record]> {
         self.records.get(self.index(inputs)?..)
     }
 
     fn index(&self, inputs: u64) -> Option<usize> {
         usize::try_from(inputs.checked_sub(self.first)?).ok().filter(|n| *n <= self.records.len())
+    }
+
+    /// Lends its records to whoever plays them, which then notes nothing, and says how many lie behind the machine;
+    /// [`Self::take_back`] ends that.
+    pub fn lend(&mut self) -> (Vec<Record>, usize) {
+        (std::mem::take(&mut self.records), self.at)
+    }
+
+    /// The records that were lent are here again.
+    pub fn take_back(&mut self, records: Vec<Record>) {
+        self.records = records;
+    }
+
+    /// What is down where the machine stands.
+    pub fn held(&self) -> Held {
+        self.records[..self.at].iter().fold(self.held.clone(), |held, record| held.after(record))
     }
 
     /// The machine stands where so many inputs had come, and so many bytes were said; maybe behind the end of its branch.
@@ -100,7 +134,10 @@ impl Tape {
     /// Forgets what came before so many inputs: the oldest point is there.
     pub fn forget_before(&mut self, inputs: u64) {
         let Some(n) = self.index(inputs).filter(|n| *n <= self.at) else { return };
-        self.bytes -= self.records.drain(..n).map(|record| bytes(&record)).sum::<u64>();
+        for record in self.records.drain(..n) {
+            self.bytes -= bytes(&record);
+            self.held = std::mem::take(&mut self.held).after(&record);
+        }
         self.first += n as u64;
         self.at -= n;
     }

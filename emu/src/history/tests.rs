@@ -73,7 +73,7 @@ fn a_history_stays_within_its_count_and_its_bytes() {
     assert_eq!(history.points().len(), POINTS_MAX);
     let steps: Vec<u64> = history.points().iter().map(|point| point.place.step).collect();
     assert!(steps.is_sorted());
-    assert_eq!(history.nearest(steps[7] + 1).map(|point| point.place.step), Some(steps[7]));
+    assert_eq!(history.nearest(Place::at(steps[7] + 1)).map(|point| point.place.step), Some(steps[7]));
     drop(history);
     let mut small = History::new(1 << 20, &mut machine);
     for _ in 0..50 {
@@ -113,7 +113,7 @@ fn ways_that_were_left_keep_their_ends_and_what_came_in() {
     let newest = history.take_branch(12).expect("the last");
     assert!(history.return_to(newest.from, newest.end), "all is known from the start");
     assert_eq!(history.points().len(), 2);
-    assert_eq!(history.nearest(start.place.step).map(|point| point.place), Some(start.place));
+    assert_eq!(history.nearest(start.place).map(|point| point.place), Some(start.place));
 }
 
 #[test]

@@ -19,6 +19,17 @@ pub enum Gesture {
     Pointer(PointerEvent),
 }
 
+impl Gesture {
+    /// Whether a key comes up, or no button is down and nothing moves.
+    pub fn lets_go(&self) -> bool {
+        match self {
+            Self::Key { pressed, .. } => !pressed,
+            Self::Mouse(event) => *event == MouseEvent::default(),
+            Self::Pointer(_) => false,
+        }
+    }
+}
+
 /// Who has taken all there was, and listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {

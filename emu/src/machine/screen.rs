@@ -97,6 +97,13 @@ impl Machine {
         Some(&seen.picture)
     }
 
+    /// Whether the picture is another than what `seen` saw by what blinks alone.
+    pub fn only_blinks(&self, seen: &Seen) -> bool {
+        let scanout = self.platform.scanout();
+        let other = seen.scanout.as_ref().is_some_and(|before| scanout.only_blinks(before));
+        other && seen.generations == self.generations_shown(&scanout)
+    }
+
     fn generations_shown(&self, scanout: &Scanout) -> Vec<Option<u64>> {
         let (region, shown) = (self.region(VRAM), scanout.memory());
         let pages = shown.start / PAGE..shown.end.div_ceil(PAGE).min(region.pages.into());

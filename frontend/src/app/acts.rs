@@ -5,7 +5,6 @@ use crate::action::Action;
 use crate::dialog::Dialog;
 use crate::panes::Pane;
 use crate::status::State;
-use crate::window::Surface;
 use crate::wishes::Wishes;
 use amber_emu::control::Method;
 use std::sync::atomic::Ordering;
@@ -67,6 +66,9 @@ impl App {
             Action::StepOut => self.ask(self.contents.panes.step_out(), About::Nothing),
             Action::Frame => self.ask(Method::Frame, About::Nothing),
             Action::StepBack => self.ask(Method::StepBack { count: 1 }, About::Rewound),
+            Action::StepOverBack => self.ask(self.contents.panes.step_over_back(), About::Rewound),
+            Action::StopBack => self.ask(Method::ReverseContinue, About::Rewound),
+            Action::Play => self.ask(Method::Play, About::Nothing),
             // What is to be seen comes with the answer: a drawing now would only delay it.
             Action::SecondBack | Action::ToEnd => return self.go_to_past(action),
             Action::Return(branch) => self.ask(Method::Return { branch }, About::Rewound),
@@ -93,7 +95,7 @@ impl App {
             Action::Zoom(zoom) => self.contents.settings.zoom = zoom,
             Action::Theme(theme) => self.contents.settings.theme = theme,
             Action::MenuBar => self.show_menu_bar(),
-            Action::Focus => self.surface.iter().for_each(Surface::focus_next),
+            Action::Focus => self.contents.keys_wanted = true,
             Action::Scale(scaling) => self.contents.scaling = scaling,
             Action::OtherView => self.other_view(),
             Action::Pane(pane) => self.toggle_pane(pane),
@@ -147,6 +149,9 @@ impl App {
     }
 
     pub(super) fn toggle_pane(&mut self, pane: Pane) {
+        if self.contents.start.is_some() {
+            return;
+        }
         let panes = &mut self.contents.panes;
         panes.shown = (panes.shown != Some(pane)).then_some(pane);
         let wanted = panes.shown.map_or(0.0, |pane| panes.width(pane));

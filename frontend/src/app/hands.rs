@@ -69,7 +69,11 @@ impl App {
                 let from = std::mem::replace(&mut self.cursor, *position);
                 self.cursor_moved(from);
                 if let Some(place) = self.cursor_in_screen().filter(|_| self.points()) {
-                    self.mouse.points(place);
+                    // Whoever moves across a machine's past does not change it yet.
+                    match self.contents.glance.behind {
+                        true => self.mouse.hovers(place),
+                        false => self.mouse.points(place),
+                    }
                 }
             }
             WindowEvent::MouseInput { state, button, .. } => {

@@ -11,7 +11,7 @@ use super::status::State;
 use super::wishes::Wishes;
 use amber_emu::control::Method;
 use debugger::Debugger;
-use egui::{Panel, Ui};
+use egui::{FocusDirection, Panel, Ui};
 use serde_json::Value;
 use snapshots::Snapshots;
 use statistics::Statistics;
@@ -84,16 +84,20 @@ impl Panes {
         self.widths.get(pane.title()).copied().unwrap_or_else(|| pane.width())
     }
 
-    /// Draws the one that is shown.
-    pub fn draw(&mut self, ui: &mut Ui, view: View, wishes: &mut Wishes) {
+    /// Draws the one that is shown; the first thing in it gets the keyboard if that is `wanted`.
+    pub fn draw(&mut self, ui: &mut Ui, view: View, wanted: bool, wishes: &mut Wishes) {
         let Some(pane) = self.shown else { return };
         let width = self.width(pane);
-        let panel =
-            Panel::right(pane.title()).resizable(true).default_size(width).show(ui, |ui| match pane {
+        let panel = Panel::right(pane.title()).resizable(true).default_size(width).show(ui, |ui| {
+            if wanted {
+                ui.memory_mut(|memory| memory.move_focus(FocusDirection::Next));
+            }
+            match pane {
                 Pane::Debugger => self.debugger.draw(ui, view, wishes),
                 Pane::Snapshots => self.snapshots.draw(ui, view, wishes),
                 Pane::Statistics => self.statistics.draw(ui, view, wishes),
-            });
+            }
+        });
         let drawn = panel.response.rect.width().round();
         if (drawn - width.round()).abs() > 1.0 {
             self.widths.insert(pane.title().to_owned(), drawn);
@@ -144,6 +148,10 @@ impl Panes {
 
     pub fn step_over(&self) -> Method {
         self.debugger.step_over()
+    }
+
+    pub fn step_over_back(&self) -> Method {
+        self.debugger.step_over_back()
     }
 
     pub fn step_out(&self) -> Method {

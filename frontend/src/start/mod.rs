@@ -34,6 +34,11 @@ pub enum Opening {
     Snapshot(String),
 }
 
+/// Whether a file is something a machine is made of, or goes on from, and no MACHINE.toml.
+pub fn is_image(file: &Path) -> bool {
+    recognise(file).is_ok_and(|image| image.kind != Kind::Machine)
+}
+
 /// What a file is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {

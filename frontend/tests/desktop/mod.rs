@@ -2,6 +2,7 @@
 
 mod cost;
 pub mod display;
+mod drop;
 mod faults;
 mod guests;
 mod hand;

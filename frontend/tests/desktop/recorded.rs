@@ -55,9 +55,10 @@ fn a_session_of_all_that_can_be_done_is_repeated_without_the_window() {
     desktop.chord("Prior");
     desktop.await_title("rewinding");
     await_some("an earlier step", || (step() < end).then_some(()));
-    desktop.chord("p");
-    desktop.await_title("running");
+    desktop.chord("y");
+    desktop.await_title("replaying");
     desktop.press(&["c"]);
+    desktop.await_title("running");
     desktop.await_text("2E AE");
     desktop.chord("r");
     await_some("the image to begin anew", || (screen_size(&desktop) != (800, 600)).then_some(()));

@@ -93,3 +93,30 @@ fn snapshots_are_saved_loaded_compared_renamed_and_deleted() {
     desktop.chord("q");
     assert_eq!(desktop.end().0, Some(0));
 }
+
+#[test]
+fn the_keyboard_alone_saves_under_a_name_and_reaches_a_menu_in_a_menu() {
+    let Some((desktop, store)) = display("snapshots-keys", &[]) else { return };
+    let settles = || std::thread::sleep(std::time::Duration::from_millis(400));
+    desktop.chord("p");
+    desktop.await_title("paused");
+    desktop.chord("w");
+    settles();
+    // The first thing beside the screen is the name.
+    desktop.chord("k");
+    settles();
+    desktop.write("by-hand");
+    desktop.press(&["Return"]);
+    await_some("a snapshot", || names(&store).contains(&"by-hand".to_owned()).then_some(()));
+    // View, Colours, Light: below three scalings, what is shown, and Zoom.
+    desktop.press(&["Escape"]);
+    desktop.chord("F10");
+    settles();
+    for key in ["Right", "Right"].into_iter().chain(["Down"; 8]).chain(["Right", "Down", "Return"]) {
+        desktop.press(&[key]);
+        settles();
+    }
+    let seen = desktop.still();
+    let beside_the_menus = seen.pixels[seen.width * 4 + seen.width / 2];
+    assert!(beside_the_menus.iter().all(|part| *part > 200), "{beside_the_menus:?} is light");
+}

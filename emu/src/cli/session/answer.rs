@@ -5,8 +5,7 @@ use crate::cli::host::SessionHost;
 use crate::cli::ports::Ports;
 use crate::cli::{counters, report};
 use crate::control::{DeviceKind, LinkState, Method, keys};
-use crate::history::History;
-use crate::machine::{Gesture, Goal, Stop};
+use crate::machine::{Gesture, Goal};
 use crate::screenshot;
 use amber_devices::{MouseEvent, POINTER_MAX, PointerEvent};
 use amber_mmu::ViewId;
@@ -24,7 +23,13 @@ impl Session<'_> {
         match method {
             Method::Status => {}
             Method::Pause => self.pause(),
-            Method::Resume => self.resume(host),
+            Method::Resume => {
+                if self.paused {
+                    self.part_ways(host);
+                }
+                self.resume(host);
+            }
+            Method::Play => self.resume(host),
             Method::Step { count } => {
                 let step = self.machine.step().saturating_add(*count);
                 return self.go_to(Goal::step(step), "step", host);
@@ -37,6 +42,9 @@ impl Session<'_> {
             Method::History => return self.history(),
             Method::Rewind { step } => self.rewind(*step, host)?,
             Method::StepBack { count } => self.step_back(*count, host)?,
+            Method::ReverseContinue => self.reverse_continue(host)?,
+            Method::ReverseStep { cpu } => self.reverse_step(*cpu, host)?,
+            Method::ReverseStepOver { cpu } => self.reverse_step_over(*cpu, host)?,
             Method::Return { branch } => self.return_to(*branch, host)?,
             Method::Load { snapshot } => self.load(snapshot, host)?,
             Method::Stats => {
@@ -53,18 +61,18 @@ impl Session<'_> {
             Method::ShareLoad { tag, folder } => self.load_share(tag, folder, host)?,
             Method::Screenshot { file } => return self.screenshot(file),
             Method::Text => return self.text(),
-            Method::Type { text } => host.hands.extend(keys::typing(text).map_err(|e| anyhow!(e))?),
-            Method::Key { keys } => host.hands.extend(keys::strokes(keys).map_err(|e| anyhow!(e))?),
+            Method::Type { text } => self.move_hands(keys::typing(text).map_err(|e| anyhow!(e))?, host),
+            Method::Key { keys } => self.move_hands(keys::strokes(keys).map_err(|e| anyhow!(e))?, host),
             Method::Mouse { dx, dy, wheel, buttons } => {
                 let event = MouseEvent { dx: *dx, dy: dy.saturating_neg(), wheel: *wheel, buttons: *buttons };
-                host.hands.extend([Gesture::Mouse(event)]);
+                self.move_hands([Gesture::Mouse(event)], host);
             }
             Method::Pointer { x, y, wheel, buttons } => {
                 if [*x, *y].into_iter().any(|at| at > POINTER_MAX) {
                     bail!("pointer {x} {y}: coordinates are between 0 and {POINTER_MAX}");
                 }
                 let event = PointerEvent { x: *x, y: *y, wheel: *wheel, buttons: *buttons };
-                host.hands.extend([Gesture::Pointer(event)]);
+                self.move_hands([Gesture::Pointer(event)], host);
             }
             Method::Reset => {
                 self.machine.press_reset(host);
@@ -146,6 +154,16 @@ impl Session<'_> {
         }
     }
 
+    /// Gestures for the guest. Who lets go of a key while the machine has its future ahead does nothing new: what is down there is
+    /// let go when that way is left.
+    fn move_hands(&self, gestures: impl IntoIterator<Item = Gesture>, host: &mut SessionHost) {
+        let gestures: Vec<_> = gestures.into_iter().collect();
+        let behind = self.is_behind() && host.hands.waiting() == 0;
+        if !(behind && gestures.iter().all(Gesture::lets_go)) {
+            host.hands.extend(gestures);
+        }
+    }
+
     fn give_port(&self, port: u8, text: &str, host: &mut SessionHost) -> Result<()> {
         if !self.machine.has_console() {
             bail!("the machine has no virtio console");
@@ -154,7 +172,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         json!({
             "state": if self.paused { "paused" } else { "running" },
             "step": self.machine.step(),
@@ -163,9 +181,10 @@ impl Session<'_> {
             "parent": self.parent().map(|parent| parent.to_string()),
             "cpus": self.machine.vcpus().len(),
             "ended": self.ended.map(|stop| report::sentence(stop, self.machine)),
-            "behind": self.history.as_ref().is_some_and(History::is_behind),
+            "behind": self.is_behind(),
             "rip": self.machine.vcpus().iter().map(|cpu| format!("{:#x}", cpu.rip)).collect::<Vec<_>>(),
             "stopped": self.stopped(),
+            "bound": self.bound,
         })
     }
 
@@ -178,37 +197,6 @@ impl Session<'_> {
     fn text(&self) -> Result<Value> {
         let text = self.machine.screen_text();
         Ok(json!({ "text": text.ok_or_else(|| anyhow!("text: the screen shows no text mode"))? }))
-    }
-
-    /// A paused machine goes to a step or a time, along what is known to be ahead of it, if anything is.
-    fn go_to(&mut self, goal: Goal, name: &str, host: &mut SessionHost) -> Result<Value> {
-        if !self.paused {
-            bail!("{name}: the machine runs; pause it first");
-        }
-        let stop = match self.go_ahead(goal, host)? {
-            true => Stop::Step,
-            false => self.run_ahead(goal, host),
-        };
-        self.ended = Some(stop).filter(|stop| super::is_end(*stop));
-        let mut status = self.status();
-        status["stop"] = json!(format!("{stop:?}"));
-        Ok(status)
-    }
-
-    fn run_ahead(&mut self, goal: Goal, host: &mut SessionHost) -> Stop {
-        self.part_ways(host);
-        host.deaf = true;
-        self.go_on();
-        self.debugger.arm(self.machine, None);
-        let stop = loop {
-            match self.machine.run_to(goal, host, self.config.no_reboot) {
-                Stop::Request(asking) => self.serve(asking, host),
-                stop => break stop,
-            }
-        };
-        host.deaf = false;
-        self.note_stop(stop);
-        stop
     }
 
     fn read(&self, address: u64, len: u64) -> Result<Value> {

@@ -73,7 +73,7 @@ impl Debugger {
     }
 
     /// Tells the processors what to watch, and `also`. One that came since, too.
-    pub fn arm(&mut self, machine: &mut Machine, also: Option<u64>) {
+    pub fn arm(&mut self, machine: &mut Machine, also: impl IntoIterator<Item = u64>) {
         let mut breakpoints = self.breakpoints();
         breakpoints.extend(also);
         let watchpoints = self.watchpoints();
@@ -85,6 +85,18 @@ impl Debugger {
             machine.watch(&breakpoints, &watchpoints);
         }
         self.armed = any;
+    }
+
+    /// Nothing is watched, until it is armed again.
+    pub fn disarm(&mut self, machine: &mut Machine) {
+        if std::mem::take(&mut self.armed) {
+            machine.watch(&BTreeSet::new(), &BTreeSet::new());
+        }
+    }
+
+    /// Whether anything stops the machine.
+    pub fn any(&self) -> bool {
+        self.points.values().any(|(_, enabled)| *enabled)
     }
 
     fn id(&self, of: Point) -> Option<u32> {

@@ -5,12 +5,12 @@ use super::Session;
 use crate::cli::disassembly::{Flow, flow};
 use crate::cli::host::SessionHost;
 use crate::control::Place;
-use crate::machine::Stop;
+use crate::machine::{self, Stop};
 use amber_cpu::Vcpu;
 use anyhow::{Result, bail};
 
 /// Most bytes a function takes from the stack as it returns, beside the address it returns to.
-const PARAMETERS_MAX: u64 = 256;
+pub(super) const PARAMETERS_MAX: u64 = 256;
 
 /// Where a processor is to be, to be where it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Goal {
     },
 }
 
-fn space(vcpu: &Vcpu) -> Option<u64> {
+pub(super) fn space(vcpu: &Vcpu) -> Option<u64> {
     (vcpu.system.cpl == 3).then_some(vcpu.system.cr3)
 }
 
@@ -72,7 +72,7 @@ impl Session<'_> {
             let stop = match self.debugger.goal {
                 None => {
                     self.debugger.arm(self.machine, None);
-                    return self.machine.run(until, host, self.config.no_reboot);
+                    return self.advance(machine::Goal::step(until), host);
                 }
                 Some(Goal::Step { cpu }) => self.take_step(cpu, until, host).map(|()| cpu),
                 Some(Goal::Address(linear)) => self.run_there(linear, until, host),
@@ -98,7 +98,7 @@ impl Session<'_> {
     /// Runs until a processor is at `linear`; which one.
     fn run_there(&mut self, linear: u64, until: u64, host: &mut SessionHost) -> Result<usize, Stop> {
         self.debugger.arm(self.machine, Some(linear));
-        match self.machine.run(until, host, self.config.no_reboot) {
+        match self.advance(machine::Goal::step(until), host) {
             Stop::Breakpoint(n) if self.machine.vcpus()[n].linear_rip() == linear => Ok(n),
             stop => Err(stop),
         }
@@ -125,7 +125,7 @@ impl Session<'_> {
             if step >= until {
                 return Err(Stop::Step);
             }
-            match self.machine.run(step + 1, host, self.config.no_reboot) {
+            match self.advance(machine::Goal::step(step + 1), host) {
                 Stop::Step => {}
                 stop => return Err(stop),
             }
@@ -171,10 +171,17 @@ impl Session<'_> {
         if !self.paused {
             bail!("{what}: the machine runs; pause it first");
         }
-        if cpu as usize >= self.machine.vcpus().len() {
-            bail!("{what}: there is no processor {cpu}; the machine has {}", self.machine.vcpus().len());
-        }
+        let cpu = self.checked(what, cpu)?;
         self.resume(host);
+        Ok(cpu)
+    }
+
+    /// The processor of that number, if there is one.
+    pub(super) fn checked(&self, what: &str, cpu: u32) -> Result<usize> {
+        let count = self.machine.vcpus().len();
+        if cpu as usize >= count {
+            bail!("{what}: there is no processor {cpu}; the machine has {count}");
+        }
         Ok(cpu as usize)
     }
 

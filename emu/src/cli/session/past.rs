@@ -1,14 +1,14 @@
 //! A session goes back in its own past, and forward again: what it remembers, and how it stands at a step of that.
 
 use super::Session;
-use crate::cli::cable;
 use crate::cli::host::SessionHost;
 use crate::cli::player::{self, Player};
 use crate::cli::ports::Ports;
-use crate::config::{HistoryChoice, NetChoice};
-use crate::history::{self, History, Lineage, Mark, Place, Point, Tape, Torn, Way};
-use crate::input::{self, Input, Record};
-use crate::machine::{Goal, HostIo, Machine};
+use crate::config::HistoryChoice;
+use crate::control::Calls;
+use crate::history::{self, History, Mark, Place, Tape};
+use crate::machine::{Goal, HostIo, Machine, Stop};
+use amber_snapshot::SnapshotId;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -18,13 +18,13 @@ const STRETCH: Duration = Duration::from_millis(20);
 /// Steps of the first of them.
 const FIRST: u64 = 1 << 20;
 
-/// Hears a machine say again what it said: bytes for a terminal are counted.
-#[derive(Default)]
-struct Again {
+/// Hears a machine say again what it said: bytes for a terminal are counted. Stops it when somebody asks for something.
+struct Again<'a> {
     said: u64,
+    calls: Option<&'a Calls>,
 }
 
-impl HostIo for Again {
+impl HostIo for Again<'_> {
     fn serial_output(&mut self, port: u8, _byte: u8) {
         self.said += u64::from(port == 0);
     }
@@ -37,6 +37,9 @@ impl HostIo for Again {
     }
     fn may_input(&self) -> bool {
         false
+    }
+    fn stop_requested(&self) -> bool {
+        self.calls.is_some_and(Calls::any)
     }
 }
 
@@ -75,14 +78,15 @@ impl Session<'_> {
         host.schedule.taken(from.elapsed(), pages);
     }
 
-    fn past(&self) -> Result<&History> {
+    pub(super) fn past(&self) -> Result<&History> {
         self.history.as_ref().ok_or_else(|| anyhow!("{}", self.config.no_history()))
     }
 
     /// What is remembered.
     pub(super) fn history(&mut self) -> Result<Value> {
         self.look_at_save();
-        let marks = self.saver.as_ref().map_or_else(Vec::new, |saver| saver.lineage().marks().to_vec());
+        let mark = |(mark, id): (&Mark, SnapshotId)| json!({ "name": mark.name, "id": id.to_string(), "step": mark.step, "time-ns": mark.now });
+        let marks: Vec<_> = self.saver.iter().flat_map(|saver| saver.lineage().marks()).map(mark).collect();
         let (history, here) = (self.past()?, Place::of(self.machine));
         let points: Vec<_> = history.points().iter().map(|point| place(point.place)).collect();
         let last = history.end().map_or(here, |end| end.place);
@@ -90,7 +94,6 @@ impl Session<'_> {
             .branches()
             .map(|branch| json!({ "id": branch.id, "from": place(branch.from), "end": place(branch.end.place) }))
             .collect();
-        let mark = |mark: &Mark| json!({ "name": mark.name, "id": mark.id.to_string(), "step": mark.step, "time-ns": mark.now });
         Ok(json!({
             "first": points.first(),
             "here": place(here),
@@ -98,7 +101,7 @@ impl Session<'_> {
             "behind": history.is_behind(),
             "points": points,
             "branches": branches,
-            "snapshots": marks.iter().map(mark).collect::<Vec<_>>(),
+            "snapshots": marks,
             "bytes": history::extra(self.machine),
             "budget": history.budget(),
         }))
@@ -114,13 +117,18 @@ impl Session<'_> {
             bail!("rewind {step}: what is remembered goes from step {first} to {last}");
         }
         self.keep_end(host);
-        self.bring_near(step, host);
-        let played = self.play(Goal::step(step), true, host);
+        let played = self.go_back_to(Place::at(step), host);
         if played.is_err() {
             self.bring_to_end(host);
         }
         self.arrive(host);
-        played
+        match played? {
+            true => Ok(()),
+            false => bail!(
+                "rewind {step}: something else was asked for on the way, at step {}",
+                self.machine.step()
+            ),
+        }
     }
 
     /// Takes steps back.
@@ -135,190 +143,113 @@ impl Session<'_> {
         )
     }
 
-    /// The machine goes along what is ahead of it, if it stands behind, the goal lies before the end, and nobody wants anything
-    /// else of it.
-    pub(super) fn go_ahead(&mut self, goal: Goal, host: &mut SessionHost) -> Result<bool> {
-        let end = self.history.as_ref().and_then(History::end).map(|end| end.place);
-        let Some(end) = end.filter(|_| !host.any_waits()) else { return Ok(false) };
-        let beyond = goal.step > end.step && goal.time > end.now;
-        // What is beyond is run from the end on.
-        let known = if beyond { Goal::step(end.step) } else { goal };
-        let played = self.play(known, false, host);
-        if played.is_err() {
-            self.bring_to_end(host);
-        }
-        self.arrive(host);
-        played.map(|()| !beyond)
-    }
-
     /// The present is the end of the branch, which the machine can come back to.
-    fn keep_end(&mut self, host: &SessionHost) {
+    pub(super) fn keep_end(&mut self, host: &SessionHost) {
         let said = host.tape.as_ref().map_or(0, |tape| tape.said);
         if let Some(history) = &mut self.history {
             history.keep_end(self.machine, said);
         }
     }
 
-    /// Brings the machine to the last point at or before a step, unless it stands between the two already.
-    fn bring_near(&mut self, step: u64, host: &mut SessionHost) {
-        let Some(point) = self.history.as_ref().and_then(|history| history.nearest(step)) else { return };
+    /// Brings the machine to a place of its way; false if it was given up for something else that is asked.
+    pub(super) fn go_back_to(&mut self, place: Place, host: &mut SessionHost) -> Result<bool> {
+        self.bring_near(place, host);
+        self.play(place, host)
+    }
+
+    /// Brings the machine to the last point at or before a place, unless it stands between the two already.
+    fn bring_near(&mut self, place: Place, host: &mut SessionHost) {
+        let Some(point) = self.history.as_ref().and_then(|history| history.nearest(place)) else { return };
         let here = Place::of(self.machine);
-        if !(point.place <= here && here.step <= step) {
+        if !(point.place <= here && here <= place) {
             self.machine.rewind(&point.state);
             stand(self.machine, point.said, false, host);
         }
     }
 
-    fn bring_to_end(&mut self, host: &mut SessionHost) {
+    pub(super) fn bring_to_end(&mut self, host: &mut SessionHost) {
         if let Some(end) = self.history.as_ref().and_then(History::end) {
             self.machine.rewind(&end.state);
             stand(self.machine, end.said, false, host);
         }
     }
 
-    /// Plays what is known to lie ahead, to a goal. With `points`, a stretch that takes long has points on the way afterwards.
-    fn play(&mut self, goal: Goal, points: bool, host: &mut SessionHost) -> Result<()> {
-        let Some((history, tape)) = self.history.as_mut().zip(host.tape.as_mut()) else { return Ok(()) };
-        let mut again = Again { said: tape.said };
+    /// Plays what is known to lie ahead, to a place. Where that takes long there are points on the way
+    /// afterwards. False if it was given up for something else that is asked.
+    pub(super) fn play(&mut self, to: Place, host: &mut SessionHost) -> Result<bool> {
+        self.debugger.disarm(self.machine);
+        self.bound = Some(to.step);
+        let played = self.play_in_stretches(to, host);
+        self.bound = None;
+        if let Some((history, tape)) = self.history.as_mut().zip(host.tape.as_ref()) {
+            history.thin(self.machine, tape.bytes());
+        }
+        played
+    }
+
+    fn play_in_stretches(&mut self, to: Place, host: &mut SessionHost) -> Result<bool> {
         let mut steps = FIRST;
-        while !self.machine.has_come_to(goal) {
-            let records = tape.ahead_of(self.machine.inputs()).context("what came in is not remembered")?;
-            let stretch = if points { self.machine.step().saturating_add(steps) } else { u64::MAX };
-            let until = Goal { step: stretch.min(goal.step), ..goal };
-            let (from, mut player) = (Instant::now(), Player::of_past(&mut again, records));
-            // A run that remembers serves no requests.
-            player::play(self.machine, &mut player, until, self.config.no_reboot, &mut |_, _, _| ())?;
-            if !self.machine.has_come_to(goal) {
-                history.take(self.machine, again.said);
+        loop {
+            let (from, until) = (Instant::now(), self.machine.step().saturating_add(steps).min(to.step));
+            let stop = self.play_stretch(Place { step: until, ..to }, host)?;
+            if stop == Stop::User {
+                if self.heed(host) {
+                    return Ok(false);
+                }
+                continue;
+            }
+            if stop == Stop::Damaged || self.machine.step() < until {
+                bail!("the run is another one: it ends at step {} ({stop:?})", self.machine.step());
+            }
+            if until == to.step {
+                return Ok(true);
+            }
+            if let Some((history, tape)) = self.history.as_mut().zip(host.tape.as_ref()) {
+                history.take(self.machine, tape.said);
             }
             let factor = STRETCH.as_secs_f64() / from.elapsed().as_secs_f64().max(1e-6);
             steps = ((steps as f64 * factor.clamp(0.25, 4.0)) as u64).max(1);
         }
-        history.thin(self.machine, tape.bytes());
-        stand(self.machine, again.said, false, host);
-        Ok(())
+    }
+
+    /// Plays to a place, or to a stop before.
+    pub(super) fn play_stretch(&mut self, to: Place, host: &mut SessionHost) -> Result<Stop> {
+        let Some(tape) = &mut host.tape else { bail!("what came in is not remembered") };
+        let mut again = Again { said: tape.said, calls: host.calls.as_ref() };
+        let ahead = tape.ahead();
+        let most = usize::try_from(to.inputs.saturating_sub(self.machine.inputs())).unwrap_or(usize::MAX);
+        let mut player = Player::of_past(&mut again, &ahead[..most.min(ahead.len())]);
+        let stop = player::follow(self.machine, &mut player, Goal::step(to.step), self.config.no_reboot)?;
+        let said = again.said;
+        stand(self.machine, said, false, host);
+        Ok(stop)
     }
 
     /// The machine stands at another time than before.
-    fn arrive(&mut self, host: &mut SessionHost) {
-        let here = Place::of(self.machine);
-        if let Some(history) = &mut self.history {
-            history.stand(here);
-            let behind = history.is_behind();
-            let said = host.tape.as_ref().map_or(0, |tape| tape.said);
-            stand(self.machine, said, behind, host);
-        }
+    pub(super) fn arrive(&mut self, host: &mut SessionHost) {
+        let behind = self.stand(host);
         self.ended = None;
         self.debugger.arrive();
         self.leaving.forget("the machine went to another time");
         self.changing.forget("the machine went to another time");
         host.jump(self.machine.now());
-    }
-
-    /// The machine runs on: what is ahead of it is a way it leaves.
-    pub(super) fn part_ways(&mut self, host: &mut SessionHost) {
-        host.part_ways();
-        self.part_from_torn(host);
-    }
-
-    /// What was torn off becomes a branch.
-    pub(super) fn part_from_torn(&mut self, host: &mut SessionHost) {
-        let Some(Torn { inputs, records, log }) = host.tape.as_mut().and_then(Tape::take_torn) else {
-            return;
-        };
-        let end = self.history.as_ref().and_then(History::end).cloned();
-        let from = Place { inputs, ..Place::of(self.machine) };
-        if let Some(end) = end {
-            self.leave(from, end, Torn { inputs, records, log });
-        }
-        self.lay_cable_again(host);
-    }
-
-    fn leave(&mut self, from: Place, mut end: Point, torn: Torn) {
-        let Torn { records, log, .. } = torn;
-        if let Some(log) = &log {
-            let stop = Record { step: end.place.step, input: Input::Stop(end.state.hash()) };
-            if let Err(error) = input::append(log, &stop) {
-                eprintln!("amber: {error}; the run goes on");
-            }
-        }
-        let lineage = match &mut self.saver {
-            Some(saver) => {
-                let (lineage, finished) = saver.leave(self.machine);
-                if let Err(error) = finished {
-                    eprintln!("amber: {error}; the machine runs on");
-                }
-                lineage
-            }
-            None => Lineage::new(self.parent),
-        };
-        if let Some(history) = &mut self.history {
-            history.leave(from, end, Way { records, lineage, log });
+        if !behind {
+            self.go_live(host);
         }
     }
 
-    /// Has the machine stand at the end of a way it left. The present way is left then.
-    pub(super) fn return_to(&mut self, id: u64, host: &mut SessionHost) -> Result<()> {
-        self.past()?;
-        let known = |history: &mut History| history.branches().any(|branch| branch.id == id);
-        if !self.history.as_mut().is_some_and(known) {
-            bail!("return {id}: there is no such branch; `history` lists those there are");
-        }
-        // What is ahead first, then the rest of the present way.
-        self.part_ways(host);
-        let Some(branch) = self.history.as_mut().and_then(|history| history.take_branch(id)) else {
-            bail!("return {id}: eight other branches were left since");
-        };
-        self.leave_present(branch.from, host);
-        self.machine.rewind(&branch.end.state);
-        if let Some((recorder, log)) = host.recorder.as_mut().zip(branch.log.as_ref()) {
-            recorder.return_to(log, self.machine.inputs());
-        }
-        if let Some(saver) = &mut self.saver {
-            saver.return_to(branch.lineage);
-        }
-        let said = branch.end.said;
-        if let Some((history, tape)) = self.history.as_mut().zip(host.tape.as_mut()) {
-            if history.return_to(branch.from, branch.end) {
-                tape.go_on_with(branch.records);
-            } else {
-                *tape = Tape::new(self.machine.inputs(), said);
-            }
-        }
-        stand(self.machine, said, false, host);
-        self.arrive(host);
-        self.lay_cable_again(host);
-        Ok(())
-    }
-
-    /// The machine, which stands at the end of its way, leaves it as if it had gone back to `from`.
-    fn leave_present(&mut self, from: Place, host: &mut SessionHost) {
-        if Place::of(self.machine) <= from {
-            return;
-        }
-        let log = host.recorder.as_mut().and_then(|recorder| recorder.leave(from.inputs));
-        let Some(tape) = host.tape.as_mut() else { return };
-        let end = Point { place: Place::of(self.machine), state: self.machine.freeze(), said: tape.said };
-        let torn = Torn { inputs: from.inputs, records: tape.split_off(from.inputs), log };
-        self.leave(from, end, torn);
-    }
-
-    /// Behind the network of the host nobody knows the guest's connections of another time: it begins anew. Another machine
-    /// at the cable stays.
-    pub(super) fn lay_cable_again(&self, host: &mut SessionHost) {
-        let NetChoice::User { .. } = self.net else { return };
-        let nic = self.machine.equipment().nic.as_ref();
-        host.link = None;
-        match nic.map(|nic| cable::lay(&self.net, Some(nic))) {
-            Some(Ok(link)) => host.link = link,
-            Some(Err(error)) => eprintln!("amber: {error:#}; the network is cut off"),
-            None => {}
-        }
+    /// The past knows where the machine stands; whether it has its future ahead.
+    pub(super) fn stand(&mut self, host: &mut SessionHost) -> bool {
+        let Some(history) = &mut self.history else { return false };
+        history.stand(Place::of(self.machine));
+        let said = host.tape.as_ref().map_or(0, |tape| tape.said);
+        stand(self.machine, said, history.is_behind(), host);
+        history.is_behind()
     }
 }
 
 /// Tells the tape where the machine stands.
-fn stand(machine: &Machine, said: u64, behind: bool, host: &mut SessionHost) {
+pub(super) fn stand(machine: &Machine, said: u64, behind: bool, host: &mut SessionHost) {
     if let Some(tape) = &mut host.tape {
         tape.stand(machine.inputs(), said, behind);
     }

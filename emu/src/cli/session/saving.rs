@@ -73,7 +73,7 @@ impl Session<'_> {
     fn save(&mut self, name: &str) -> Result<()> {
         self.saver()?;
         let Some(saver) = &mut self.saver else { bail!("there is no store") };
-        Ok(saver.save(self.machine, name)?)
+        saver.save(self.machine, name)
     }
 
     /// A failed save is told, and the machine runs on.
@@ -88,7 +88,7 @@ impl Session<'_> {
     pub(super) fn save_beside(&mut self, call: Call) -> Option<Call> {
         let Method::Save { name } = &call.method else { return Some(call) };
         let name = name.clone();
-        if let Err(error) = self.saver().map(drop).and_then(|()| self.make_ready(&name)) {
+        if let Err(error) = self.saver().and_then(|saver| saver.check(&name)) {
             call.answer(Err(format!("{error:#}")));
             return None;
         }
@@ -102,12 +102,6 @@ impl Session<'_> {
             saver.start(self.machine, &name, Some(Box::new(told)));
         }
         None
-    }
-
-    /// The next save can begin, under that name.
-    fn make_ready(&mut self, name: &str) -> Result<()> {
-        let saver = self.saver.as_mut();
-        Ok(saver.map_or(Ok(()), |saver| saver.make_ready(self.machine, name))?)
     }
 
     pub(super) fn load(&mut self, text: &str, host: &mut SessionHost) -> Result<()> {

@@ -53,6 +53,8 @@ pub struct Code {
     pending: Wanted,
     rows: u32,
     cursor: Option<u64>,
+    /// The line that comes on top is to be chosen.
+    climbs: bool,
     place: String,
     scrolled: f32,
 }
@@ -108,6 +110,11 @@ impl Code {
             return;
         }
         self.lines = lines;
+        if std::mem::take(&mut self.climbs)
+            && let Some(first) = self.lines.first()
+        {
+            self.cursor = Some(first.address);
+        }
         if let (Wanted::From { before, .. }, Some(first)) = (self.pending, self.lines.first())
             && self.pending == self.wanted
             && before != 0
@@ -118,6 +125,10 @@ impl Code {
 
     /// Whether the lines that are shown are those that came, further up or down: what is next moves, and not the code.
     fn shows_already(&self, lines: &[Line]) -> bool {
+        if lines.len() > self.lines.len() {
+            // There is room for more than before.
+            return false;
+        }
         let shown = (self.rows as usize).saturating_sub(4).min(self.lines.len());
         let from = self.next;
         let new = lines.iter().skip_while(|line| line.address != from);
@@ -159,7 +170,11 @@ impl Code {
         let height = look::line_height(ui);
         self.rows = (rect.height() / height).floor().max(1.0) as u32;
         let shown = self.paint(ui, rect, height, points);
+        look::focus(ui, &response);
         self.scroll(ui, &response, height, wishes);
+        if response.has_focus() {
+            self.choose_by_keys(ui, shown.len(), wishes);
+        }
         self.hands(ui, &response, &shown, shared, points, wishes);
     }
 
@@ -231,10 +246,14 @@ impl Code {
         let mut lines = look::turned(ui, response, height, &mut self.scrolled);
         if response.has_focus() {
             let page = i64::from(self.rows.saturating_sub(1));
-            let keys = [(Key::ArrowDown, 1), (Key::ArrowUp, -1), (Key::PageDown, page), (Key::PageUp, -page)];
-            let pressed = |(key, by): (Key, i64)| ui.input(|input| input.num_presses(key)) as i64 * by;
-            lines += keys.into_iter().map(pressed).sum::<i64>();
+            let presses = |key| ui.input(|input| input.num_presses(key)) as i64;
+            lines += (presses(Key::PageDown) - presses(Key::PageUp)) * page;
         }
+        self.turn(lines, wishes);
+    }
+
+    /// Shows what is so many instructions further down, or up.
+    fn turn(&mut self, lines: i64, wishes: &mut Wishes) {
         let Some(first) = self.lines.first().filter(|_| lines != 0) else { return };
         self.wanted = match lines {
             1.. => {
@@ -244,6 +263,39 @@ impl Code {
             _ => Wanted::From { address: first.address, before: lines.unsigned_abs() as u32 },
         };
         wishes.again();
+    }
+
+    /// The arrows choose another of the `shown` lines, and go on where they end; Enter goes where a branch goes.
+    fn choose_by_keys(&mut self, ui: &Ui, shown: usize, wishes: &mut Wishes) {
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let at = self.lines.iter().position(|line| Some(line.address) == self.cursor);
+        let at = at.filter(|at| *at < shown);
+        let next = || self.lines.iter().position(|line| line.address == self.next).unwrap_or_default();
+        let chosen = match at {
+            None if pressed(Key::ArrowDown) || pressed(Key::ArrowUp) => next().min(shown.saturating_sub(1)),
+            Some(0) if pressed(Key::ArrowUp) => {
+                self.climbs = true;
+                return self.turn(-1, wishes);
+            }
+            Some(n) if pressed(Key::ArrowUp) => n - 1,
+            Some(n) if pressed(Key::ArrowDown) => {
+                if n + 1 >= shown {
+                    self.turn(1, wishes);
+                }
+                n + 1
+            }
+            Some(n) if pressed(Key::Enter) => {
+                if let Some(target) = self.lines[n].target {
+                    go_where(target, wishes);
+                }
+                return;
+            }
+            _ => return,
+        };
+        // What follows the last line that is known begins where that ends.
+        let last =
+            self.lines.last().map(|line| line.address.wrapping_add(line.bytes.split(' ').count() as u64));
+        self.cursor = self.lines.get(chosen).map(|line| line.address).or(last);
     }
 
     /// What is done with mouse and keys.
@@ -272,8 +324,7 @@ impl Code {
         if response.double_clicked()
             && let Some(target) = line.and_then(|line| line.target)
         {
-            wishes
-                .ask(Method::Locate { place: Place::Address(target) }, About::Debugger(Question::CodePlace));
+            go_where(target, wishes);
         }
         if response.clicked_elsewhere() {
             response.surrender_focus();
@@ -319,6 +370,10 @@ impl Code {
         let filter = egui::EventFilter { vertical_arrows: true, ..egui::EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
     }
+}
+
+fn go_where(target: u64, wishes: &mut Wishes) {
+    wishes.ask(Method::Locate { place: Place::Address(target) }, About::Debugger(Question::CodePlace));
 }
 
 fn run_to(address: u64, wishes: &mut Wishes) {

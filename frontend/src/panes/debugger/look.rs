@@ -2,7 +2,7 @@
 
 use amber_emu::control::{Method, Place};
 use egui::text::{LayoutJob, TextFormat};
-use egui::{Color32, FontId, Response, RichText, Ui};
+use egui::{Color32, FontId, Response, RichText, StrokeKind, Ui};
 use serde_json::Value;
 
 /// Points.
@@ -22,6 +22,14 @@ pub fn turned(ui: &Ui, response: &Response, height: f32, rest: &mut f32) -> i64 
     let lines = (*rest / height).trunc() as i64;
     *rest %= height;
     -lines
+}
+
+/// Shows that what was painted there has the keyboard.
+pub fn focus(ui: &Ui, response: &Response) {
+    if response.has_focus() {
+        let stroke = ui.visuals().widgets.active.bg_stroke;
+        ui.painter().rect_stroke(response.rect, 2.0, stroke, StrokeKind::Inside);
+    }
 }
 
 /// Height of a line of it.

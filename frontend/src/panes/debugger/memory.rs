@@ -111,6 +111,7 @@ impl Memory {
         }
         self.paint(ui, rect, height);
         self.scroll(ui, &response, height, wishes);
+        look::focus(ui, &response);
         self.choose(ui, &response, height);
         self.type_in(ui, &response, shared, wishes);
     }
@@ -185,6 +186,9 @@ impl Memory {
             response.surrender_focus();
             self.digit = None;
         }
+        if response.gained_focus() {
+            self.cursor.get_or_insert(self.base);
+        }
         let Some(at) = response.interact_pointer_pos().filter(|_| response.clicked()) else { return };
         response.request_focus();
         let inside: Vec2 = at - response.rect.left_top();
@@ -210,6 +214,7 @@ impl Memory {
         ] {
             if ui.input(|input| input.key_pressed(key)) {
                 (self.cursor, self.digit) = (Some(cursor.wrapping_add_signed(by)), None);
+                self.show_cursor(wishes);
             }
         }
         let typed: Vec<u8> = ui.input(|input| {
@@ -239,8 +244,38 @@ impl Memory {
                     };
                     wishes.ask(method, About::Debugger(Question::Changed));
                     self.cursor = Some(address.wrapping_add(1));
+                    self.show_cursor(wishes);
                 }
             }
+        }
+    }
+
+    /// A byte that was chosen by keys is to be seen.
+    fn show_cursor(&mut self, wishes: &mut Wishes) {
+        let Some(cursor) = self.cursor else { return };
+        let offset = cursor.wrapping_sub(self.base) as i64;
+        let lines = match offset.div_euclid(self.columns as i64) {
+            above if above < 0 => above,
+            below => (below - self.rows as i64 + 1).max(0),
+        };
+        if lines != 0 {
+            self.base = self.base.wrapping_add_signed(lines * self.columns as i64);
+            wishes.again();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_follows_the_byte_that_is_chosen() {
+        let mut memory = Memory { base: 0x100, ..Memory::default() };
+        for (cursor, base) in [(0x100, 0x100), (0x13F, 0x100), (0x140, 0x108), (0x107, 0x100), (0x80, 0x80)] {
+            memory.cursor = Some(cursor);
+            memory.show_cursor(&mut Wishes::default());
+            assert_eq!(memory.base, base, "{cursor:#x}");
         }
     }
 }

@@ -259,6 +259,10 @@ impl Debugger {
         Method::StepOver { cpu: self.cpu }
     }
 
+    pub fn step_over_back(&self) -> Method {
+        Method::ReverseStepOver { cpu: self.cpu }
+    }
+
     pub fn step_out(&self) -> Method {
         Method::StepOut { cpu: self.cpu }
     }

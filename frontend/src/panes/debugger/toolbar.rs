@@ -27,6 +27,8 @@ impl Debugger {
                 let method = Method::RunTo { address: Place::Address(address) };
                 wishes.ask(method, About::Debugger(Question::Changed));
             }
+            button(ui, view.host, paused, "⏴ Over", Action::StepOverBack, wishes);
+            button(ui, view.host, paused, "⏴ Stop", Action::StopBack, wishes);
             ui.separator();
             self.processors(ui, view.glance.cpus);
             for (tab, name) in [(Tab::Code, "Code"), (Tab::Devices, "Devices"), (Tab::Points, "Breakpoints")]
@@ -64,10 +66,24 @@ impl Debugger {
     }
 }
 
+/// What is not said by the name.
+fn hint(action: Action) -> Option<&'static str> {
+    match action {
+        Action::StepOverBack => Some("Back over what was done last"),
+        Action::StopBack => Some("Back to the last hit of a breakpoint or watchpoint"),
+        _ => None,
+    }
+}
+
 fn button(ui: &mut Ui, host: HostKey, enabled: bool, name: &str, action: Action, wishes: &mut Wishes) {
     let response = ui.add_enabled(enabled, Button::new(name));
-    let response = match chord_name(action) {
-        Some(key) => response.on_hover_text(format!("{}+{key}", host.name())),
+    let chord = chord_name(action).map(|key| format!("{}+{key}", host.name()));
+    let hint = match (hint(action), chord) {
+        (Some(hint), Some(chord)) => Some(format!("{hint} ({chord})")),
+        (hint, chord) => chord.or(hint.map(str::to_owned)),
+    };
+    let response = match hint {
+        Some(hint) => response.on_hover_text(hint),
         None => response,
     };
     if response.clicked() {

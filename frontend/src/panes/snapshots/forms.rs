@@ -2,7 +2,7 @@
 
 use super::shelf::Job;
 use crate::chooser::Chooser;
-use crate::dialog::modal;
+use crate::dialog::{self, modal};
 use egui::Ui;
 use egui_file_dialog::FileDialog;
 use std::path::PathBuf;
@@ -83,13 +83,14 @@ fn chosen(ui: &Ui, chooser: &mut Chooser<()>, job: impl FnOnce(PathBuf) -> Job) 
 fn rename(ui: &Ui, id: &str, name: &mut String) -> Outcome {
     let mut outcome = Outcome::Open;
     let modal = modal(ui, "rename").show(ui.ctx(), |ui| {
-        ui.heading("Rename the snapshot");
+        dialog::title(ui, "Rename the snapshot");
         ui.label("Letters, digits, and . _ + -");
         let field = ui.text_edit_singleline(name);
         let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         if !entered {
             field.request_focus();
         }
+        ui.add_space(8.0);
         ui.horizontal(|ui| {
             if ui.button("Rename").clicked() || entered {
                 outcome = Outcome::Job(Job::Rename { id: id.to_owned(), name: name.clone() });
@@ -105,8 +106,9 @@ fn rename(ui: &Ui, id: &str, name: &mut String) -> Outcome {
 fn delete(ui: &Ui, id: &str, label: &str, shown: &mut bool) -> Outcome {
     let mut outcome = Outcome::Open;
     let modal = modal(ui, "delete").show(ui.ctx(), |ui| {
-        ui.heading(format!("Delete {label}?"));
+        dialog::title(ui, &format!("Delete {label}?"));
         ui.label("It cannot be brought back. Snapshots that go on from it stay.");
+        ui.add_space(8.0);
         ui.horizontal(|ui| {
             if ui.button("Delete").clicked() {
                 outcome = Outcome::Job(Job::Remove { id: id.to_owned() });

@@ -55,7 +55,7 @@ impl Snapshots {
             Panel::bottom("chosen").show(ui, |ui| self.deeds(ui, n, view, wishes));
         }
         if self.entries.is_empty() {
-            ui.label("There are no snapshots in the store yet.");
+            ui.label("There are no snapshots in the store yet. Save keeps the machine as it is now, under the name beside it.");
         }
         ScrollArea::both().auto_shrink(false).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
@@ -167,13 +167,10 @@ impl Snapshots {
                 }
                 None => {}
             }
-            let mut marked = self.marked.as_deref() == Some(&*row.id);
-            if ui
-                .toggle_value(&mut marked, "Mark")
-                .on_hover_text("Then choose another one to compare it with")
-                .changed()
-            {
-                self.marked = marked.then(|| row.id.clone());
+            let marked = self.marked.as_deref() == Some(&*row.id);
+            let mark = ui.add(Button::selectable(marked, "Mark").frame_when_inactive(true));
+            if mark.on_hover_text("Then choose another one to compare it with").clicked() {
+                self.marked = (!marked).then(|| row.id.clone());
             }
         });
         ui.add_space(4.0);

@@ -18,11 +18,15 @@ pub fn draw(ui: &mut Ui, snapshots: &mut Snapshots, n: usize) -> bool {
     let (area, response) = ui.allocate_exact_size(Vec2::new(wide, HEIGHT), Sense::click());
     let entry = snapshots.entries[n].clone();
     let chosen = snapshots.chosen.as_deref() == Some(&*entry.row.id);
-    if chosen || response.hovered() || response.has_focus() {
+    if chosen || response.hovered() {
         let visuals = ui.visuals();
         let fill =
             if chosen { visuals.selection.bg_fill.gamma_multiply(0.5) } else { visuals.faint_bg_color };
         ui.painter().rect_filled(area, 4.0, fill);
+    }
+    if response.has_focus() {
+        let stroke = ui.visuals().widgets.active.bg_stroke;
+        ui.painter().rect_stroke(area, 4.0, stroke, StrokeKind::Inside);
     }
     branches(ui, snapshots, n, area);
     let left = area.left() + lanes * LANE + 4.0;
@@ -92,7 +96,7 @@ fn text(ui: &Ui, entry: &Entry, at: Pos2, here: bool) {
         ),
         (format!("{own} of {} MiB", row.memory >> 20), FontId::proportional(12.0), ui.visuals().text_color()),
         (
-            saved.map_or_else(String::new, |date| format!("{date} UTC").replace('T', " ")),
+            saved.map_or_else(String::new, |date| format!("{date}").replace('T', " ") + " UTC"),
             FontId::proportional(11.0),
             ui.visuals().weak_text_color(),
         ),
