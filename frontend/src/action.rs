@@ -116,7 +116,7 @@ const CHORDS: &[(KeyCode, &str, Action)] = &[
     (KeyCode::KeyG, "G", Action::Save),
     (KeyCode::KeyI, "I", Action::Pane(Pane::Statistics)),
     (KeyCode::KeyX, "X", Action::Close),
-    (KeyCode::KeyY, "Y", Action::Media),
+    (KeyCode::Insert, "Ins", Action::Media),
     (KeyCode::Comma, ",", Action::Settings),
     (KeyCode::F10, "F10", Action::MenuBar),
     (KeyCode::KeyK, "K", Action::Focus),

@@ -29,7 +29,7 @@ fn media_are_taken_out_and_put_in_by_keyboard() {
     desktop.await_title("running");
     await_some("the CD", || (medium(&desktop, "cd0")? == "first.iso").then_some(()));
     desktop.still();
-    desktop.chord("y");
+    desktop.chord("Insert");
     desktop.still();
     desktop.picture("media");
     // Insert has the keyboard: the next is Eject.
