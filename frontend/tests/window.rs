@@ -75,7 +75,7 @@ fn chords_pause_step_and_end_the_run_and_lost_keys_go_up() {
 
 /// The middle of the timeline, and where its slider begins and ends.
 const TIMELINE: usize = 525;
-const SLIDER: (usize, usize) = (252, 680);
+const SLIDER: (usize, usize) = (286, 680);
 
 #[test]
 fn the_timeline_goes_back_while_it_is_dragged_and_the_machine_runs_on_from_there() {

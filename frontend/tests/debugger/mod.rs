@@ -36,13 +36,15 @@ fn differing(a: &Image, b: &Image) -> Vec<(usize, usize)> {
 
 /// The line that is marked as next: its left edge below the margin's middle, and the y of its middle.
 fn marked(picture: &Image) -> Option<(usize, usize)> {
-    // The first row of pixels of one colour that is wide, not the background, and in the right half.
+    // The first rows of pixels of one colour that are wide, not the background, and in the right half; the frame of what has the
+    // keyboard is thinner.
     let half = picture.width / 2;
     for y in 100..picture.height / 2 + 60 {
         let line = &picture.pixels[y * picture.width..][..picture.width];
         let background = line[picture.width - 2];
         let inside = line[picture.width - 30];
-        if inside != background {
+        let below = picture.pixels[(y + 6) * picture.width + picture.width - 30];
+        if inside != background && inside == below {
             let from = (half..picture.width - 30).rev().find(|x| line[*x] == background)?;
             return Some((from, y + 6));
         }
