@@ -57,7 +57,7 @@ use std::sync::Arc;
 
 /// Raised when a fix changes what a run computes, or a constant of virtual time changes: what accesses, PAUSE and REP
 /// cost, how often the host is asked for input, how fast serial characters and the TSC go.
-pub const SEMANTICS_EPOCH: u32 = 7;
+pub const SEMANTICS_EPOCH: u32 = 8;
 
 /// Index of RAM among the regions.
 pub(crate) const RAM: usize = 0;
