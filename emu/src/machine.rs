@@ -45,6 +45,7 @@ pub use stored::{LoadError, stored_disk, stored_share};
 pub use traffic::{Flow, Traffic};
 
 use crate::boot::{BootError, BootImage};
+use crate::disk::Base;
 use crate::share::Pages;
 use amber_cpu::{CodeCache, CpuModel, Engine, Vcpu};
 use amber_devices::Platform;
@@ -184,6 +185,8 @@ pub struct Machine {
     asking: Option<request::Asking>,
     /// What the devices moved, for people.
     traffic: Traffic,
+    /// Images that were put into drives, open: a machine that is taken back finds them as they were.
+    inserted: Vec<Arc<Base>>,
 }
 
 /// Virtual time between two looks at the host's input, ns.
@@ -286,6 +289,7 @@ impl Machine {
             messages: Vec::new(),
             asking: None,
             traffic: Traffic::default(),
+            inserted: Vec::new(),
         };
         if let Some((_, pages)) = machine.equipment.share.as_ref().map(ShareSpec::region) {
             machine.share = Some(share::Share::new(Pages::new(pages), pages));

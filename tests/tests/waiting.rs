@@ -138,3 +138,15 @@ fn saves_that_follow_each_other_let_the_guest_go_on() {
     let steps: Vec<_> = told.iter().map(|(_, saved)| saved["step"].as_u64().expect("a number")).collect();
     assert!(steps.is_sorted() && steps[0] >= 250_000_000, "{steps:?}");
 }
+
+#[test]
+fn a_machine_that_stands_is_saved_as_often_as_one_likes() {
+    let folder = Scratch::new("waiting-stands");
+    let config = MachineConfig { store: Some(folder.0.join("store")), ..flat(&folder, FILLER, "64M") };
+    let run = Asked::start(config, false);
+    for n in 0..6 {
+        run.get(Method::Step { count: 1000 });
+        run.get(Method::Save { name: format!("stand-{n}") });
+    }
+    run.quit();
+}

@@ -148,11 +148,7 @@ impl History {
         while self.points.len() > POINTS_MAX {
             self.drop_least(machine.now());
         }
-        // The end of a branch is no place the machine stands behind.
-        let least = if self.behind { 2 } else { 1 };
-        if inputs > self.budget / INPUTS_SHARE && self.points.len() > least {
-            self.points.remove(0);
-        }
+        let least = self.least();
         // Those that are left share most of their pages: after each, it is looked again.
         while extra(machine) + inputs + self.branches.iter().map(|branch| branch.bytes).sum::<u64>()
             > self.budget
@@ -166,6 +162,18 @@ impl History {
             }
             self.drop_least(machine.now());
         }
+    }
+
+    /// Drops the oldest point where what came in since takes too much: `inputs` are the bytes of the tape, which is cut there next.
+    pub fn forget_for_inputs(&mut self, inputs: u64) {
+        if inputs > self.budget / INPUTS_SHARE && self.points.len() > self.least() {
+            self.points.remove(0);
+        }
+    }
+
+    /// Points that stay. The end of a branch is no place the machine stands behind.
+    fn least(&self) -> usize {
+        if self.behind { 2 } else { 1 }
     }
 
     fn drop_least(&mut self, here: u64) {

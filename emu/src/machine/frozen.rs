@@ -223,6 +223,7 @@ impl Machine {
             messages: Vec::new(),
             asking: None,
             traffic: Traffic::default(),
+            inserted: Vec::new(),
         };
         machine.vcpus.iter_mut().for_each(Vcpu::arrive);
         machine.mmu.set_a20(machine.platform.a20());

@@ -212,7 +212,8 @@ impl Machine {
         match change {
             MediumChange::Insert { disk, image, read_only } => {
                 let name = self.drive(*disk)?.name;
-                let base = Base::of_snapshot(image, None, &name);
+                let known = self.inserted.iter().find(|base| base.image() == *image).cloned();
+                let base = known.map_or_else(|| Base::of_snapshot(image, None, &name), Ok);
                 let base = base.map_err(|error| MediumRefusal::Image(error.to_string()))?;
                 self.insert(host, *disk, &base, *read_only)
             }
@@ -251,6 +252,9 @@ impl Machine {
     ) -> Result<(), MediumRefusal> {
         self.check_insert(disk, base)?;
         let read_only = read_only || self.drive(disk)?.interface.is_cd();
+        if !self.inserted.iter().any(|known| Arc::ptr_eq(known, base)) {
+            self.inserted.push(Arc::clone(base));
+        }
         let image = base.image();
         self.note(host, Input::Medium(MediumChange::Insert { disk, image, read_only }));
         let medium = MediumSpec { len: base.len(), hash: base.hash(), read_only };

@@ -44,16 +44,18 @@ impl Session<'_> {
         if let Some(tape) = &mut host.tape {
             tape.take_back(records);
         }
+        // One that goes astray is still behind, and is brought to the end.
+        let followed = followed?;
         if !self.stand(host) {
             // Here it runs on.
             self.go_live(host);
-        } else if followed.as_ref().is_ok_and(|stop| *stop == Stop::Step) {
+        } else if followed == Stop::Step {
             let end = self.history.as_ref().and_then(History::end).map(|end| end.place);
             if end.is_some_and(|end| end.step <= self.machine.step()) {
                 bail!("the run is another one: it comes to {:?} and not to {end:?}", Place::of(self.machine));
             }
         }
-        followed
+        Ok(followed)
     }
 
     /// A paused machine goes to a step or a time.

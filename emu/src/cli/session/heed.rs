@@ -53,14 +53,25 @@ impl Session<'_> {
             self.queued.push_back(call);
         }
         // What was asked to be done there must not be done elsewhere.
-        for call in &self.queued {
-            match asked(&call.method) {
-                Asked::There => return false,
-                Asked::Instead | Asked::End => return true,
-                Asked::Anywhere | Asked::Answered => {}
+        let decides = |call: &Call| !matches!(asked(&call.method), Asked::Anywhere | Asked::Answered);
+        let Some(first) = self.queued.iter().position(decides) else { return false };
+        let instead = !matches!(asked(&self.queued[first].method), Asked::There);
+        if instead {
+            self.forget_to_resume(first);
+        }
+        instead
+    }
+
+    /// Whoever wanted the machine to run on from where it does not come has it stand where it is: what is ahead there is not left.
+    fn forget_to_resume(&mut self, before: usize) {
+        let later = self.queued.split_off(before);
+        let status = self.status();
+        for call in std::mem::replace(&mut self.queued, later).into_iter().rev() {
+            match call.method {
+                Method::Resume => call.answer(Ok(status.clone())),
+                _ => self.queued.push_front(call),
             }
         }
-        false
     }
 
     /// The next thing another program asks for; waited for while the machine stands.

@@ -71,6 +71,7 @@ impl Session<'_> {
         let Some((history, tape)) = self.history.as_mut().zip(host.tape.as_mut()) else { return };
         let (pages, from) = (self.machine.mmu().written(), Instant::now());
         history.take(self.machine, tape.said);
+        history.forget_for_inputs(tape.bytes());
         history.thin(self.machine, tape.bytes());
         if let Some(first) = history.points().first() {
             tape.forget_before(first.place.inputs);
@@ -153,18 +154,21 @@ impl Session<'_> {
 
     /// Brings the machine to a place of its way; false if it was given up for something else that is asked.
     pub(super) fn go_back_to(&mut self, place: Place, host: &mut SessionHost) -> Result<bool> {
-        self.bring_near(place, host);
+        self.bring_near(place, host)?;
         self.play(place, host)
     }
 
     /// Brings the machine to the last point at or before a place, unless it stands between the two already.
-    fn bring_near(&mut self, place: Place, host: &mut SessionHost) {
-        let Some(point) = self.history.as_ref().and_then(|history| history.nearest(place)) else { return };
+    fn bring_near(&mut self, place: Place, host: &mut SessionHost) -> Result<()> {
+        let Some(point) = self.history.as_ref().and_then(|history| history.nearest(place)) else {
+            bail!("step {} is not remembered any more", place.step);
+        };
         let here = Place::of(self.machine);
         if !(point.place <= here && here <= place) {
             self.machine.rewind(&point.state);
             stand(self.machine, point.said, false, host);
         }
+        Ok(())
     }
 
     pub(super) fn bring_to_end(&mut self, host: &mut SessionHost) {

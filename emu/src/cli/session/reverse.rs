@@ -199,6 +199,7 @@ impl Session<'_> {
                 }
                 Stop::Watchpoint(..) if place.step < here => found = Found::At(place, stop),
                 Stop::Watchpoint(..) => {}
+                Stop::Damaged => bail!("the run cannot go on at step {}", place.step),
                 _ => return Ok(found),
             }
         }
@@ -251,6 +252,7 @@ impl Session<'_> {
             let before = (cpu < self.machine.vcpus().len()).then(|| Frame::of(self.machine, cpu));
             match self.play_stretch(Place::at(place.step + 1), host)? {
                 Stop::User if self.heed(host) => return Ok(Found::GivenUp),
+                Stop::Damaged => bail!("the run cannot go on at step {}", place.step),
                 _ if self.machine.step() == place.step => continue,
                 _ => {}
             }

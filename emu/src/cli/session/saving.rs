@@ -88,6 +88,8 @@ impl Session<'_> {
     pub(super) fn save_beside(&mut self, call: Call) -> Option<Call> {
         let Method::Save { name } = &call.method else { return Some(call) };
         let name = name.clone();
+        // A machine that is paused asks for nothing by itself.
+        self.look_at_save();
         if let Err(error) = self.saver().and_then(|saver| saver.check(&name)) {
             call.answer(Err(format!("{error:#}")));
             return None;

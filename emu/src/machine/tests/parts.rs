@@ -269,7 +269,7 @@ fn both_engines_agree_on_what_comes_and_goes() {
 fn disk(folder: &std::path::Path, byte: u8, interface: amber_devices::DiskInterface) -> DiskImage {
     let file = folder.join(format!("{byte}.img"));
     std::fs::write(&file, [byte; 0x1_0000]).unwrap();
-    DiskImage { base: crate::disk::Base::open(&file).unwrap(), interface, read_only: false }
+    DiskImage { base: Base::open(&file).unwrap(), interface, read_only: false }
 }
 
 fn eject_function(machine: &mut Machine, slot: u8) {
