@@ -8,7 +8,7 @@ use super::panes::View;
 use super::status::{State, time};
 use super::wishes::Wishes;
 use amber_emu::control::Method;
-use egui::{Align2, Button, FontId, Pos2, Rect, Response, RichText, Sense, Stroke, Ui, Vec2};
+use egui::{Button, FontId, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, Ui, Vec2};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ const SPAN: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(1);
 /// Ways that are asked for at once, while the slider is dragged: one may be long.
 const UNDER_WAY: usize = 2;
+/// Points from the middle of a snapshot's sign to its corners.
+const DIAMOND: f32 = 4.0;
 /// Virtual time the button goes back, ns.
 const SECOND: u64 = 1_000_000_000;
 /// Points of the slider's height, and of the room its ends have.
@@ -360,7 +362,10 @@ fn paint(ui: &Ui, scale: &Scale, known: &Known, here: u64, response: &Response) 
     }
     for (_, spot) in &known.snapshots {
         let top = Pos2::new(scale.x(spot.now), scale.rect.top() + 4.0);
-        painter.text(top, Align2::CENTER_CENTER, "◆", FontId::proportional(9.0), visuals.hyperlink_color);
+        // The fonts have no such sign.
+        let corners = [(0.0, -DIAMOND), (DIAMOND, 0.0), (0.0, DIAMOND), (-DIAMOND, 0.0)];
+        let corners = corners.map(|(x, y)| top + Vec2::new(x, y)).to_vec();
+        painter.add(Shape::convex_polygon(corners, visuals.hyperlink_color, Stroke::NONE));
     }
     painter.circle(at, 7.0, look.bg_fill, Stroke::new(1.5, look.fg_stroke.color));
 }
