@@ -212,13 +212,16 @@ fn a_change_is_an_input_that_names_its_image() {
         machine.change_medium(&mut Log::default(), change).unwrap();
     }
     assert_eq!(machine.state_hash(), hash);
+    // Without the file, too, for it is open; another machine reads it anew.
     machine.rewind(&first);
-    std::fs::write(path(folder.path(), 3), vec![99; 2880 * 512]).unwrap();
-    let other = machine.change_medium(&mut Log::default(), &expected[0]).unwrap_err().to_string();
-    assert!(other.contains("3.img") && other.contains("its contents have changed"), "{other}");
     std::fs::remove_file(path(folder.path(), 3)).unwrap();
-    let missing = machine.change_medium(&mut Log::default(), &expected[0]).unwrap_err().to_string();
+    machine.change_medium(&mut Log::default(), &expected[0]).unwrap();
+    let mut another = Machine::fork(&first).unwrap();
+    let missing = another.change_medium(&mut Log::default(), &expected[0]).unwrap_err().to_string();
     assert!(missing.contains("3.img") && missing.contains("cannot be read"), "{missing}");
+    std::fs::write(path(folder.path(), 3), vec![99; 2880 * 512]).unwrap();
+    let other = another.change_medium(&mut Log::default(), &expected[0]).unwrap_err().to_string();
+    assert!(other.contains("3.img") && other.contains("its contents have changed"), "{other}");
 }
 
 #[test]
