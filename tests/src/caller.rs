@@ -1,4 +1,23 @@
-//! A guest to debug.
+//! A guest to debug, and machines that remember their past.
+
+use crate::program::Scratch;
+use amber_emu::config::{Engine, FlatImage, HistoryChoice, MachineConfig};
+
+/// A machine that remembers its past.
+pub fn remembering(engine: Engine) -> MachineConfig {
+    MachineConfig {
+        engine,
+        memory: "64M".parse().expect("a size"),
+        history: Some(HistoryChoice::Bytes(256 << 20)),
+        ..MachineConfig::default()
+    }
+}
+
+/// The same with [`CALLER`], in a folder.
+pub fn caller(folder: &Scratch, engine: Engine) -> MachineConfig {
+    let flat = FlatImage { file: folder.file("caller.bin", CALLER), address: 0x10_0000 };
+    MachineConfig { flat: Some(flat), ..remembering(engine) }
+}
 
 /// A guest that calls a function in a function for ever, counts that, and stores the count:
 ///

@@ -35,6 +35,16 @@ pub fn run(args: &[&str]) -> Output {
     Command::new(amber()).args(args).stdin(Stdio::null()).output().expect("amber starts")
 }
 
+/// Has a log replayed.
+///
+/// # Panics
+/// If it does not repeat its run.
+pub fn replays(log: &Path) {
+    let output = run(&["replay", &log.display().to_string()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("the same run"), "{}: {said}", log.display());
+}
+
 /// A folder of a test's own, gone with this value.
 #[derive(Debug)]
 pub struct Scratch(pub PathBuf);

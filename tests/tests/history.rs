@@ -4,10 +4,9 @@ use amber_emu::config::{Engine, Firmware, HistoryChoice, MachineConfig};
 use amber_emu::control::Method;
 use amber_snapshot::{SnapshotId, Store};
 use amber_tests::Random;
-use amber_tests::program::{self, Scratch};
+use amber_tests::program::{Scratch, replays};
 use amber_tests::session::Asked;
 use serde_json::Value;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -186,12 +185,6 @@ fn a_run_takes_points_and_comes_back_to_its_end() {
     assert_eq!((run.step(), run.hash()), other);
     assert!(run.ask(Method::Return { branch: 9 }).expect_err("there is none").contains("no such branch"));
     run.quit();
-}
-
-fn replays(log: &Path) {
-    let output = program::run(&["replay", &log.display().to_string()]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("the same run"), "{}: {said}", log.display());
 }
 
 #[test]

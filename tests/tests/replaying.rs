@@ -1,33 +1,17 @@
 //! A machine that went back goes forward as it did before, whatever it is asked to go to, until something new is done to it.
 
-use amber_emu::config::{Engine, Firmware, FlatImage, HistoryChoice, MachineConfig};
+use amber_emu::config::{Engine, Firmware, FlatImage, MachineConfig};
 use amber_emu::control::{Method, Place};
 use amber_emu::input::{self, Input};
 use amber_emu::machine::Gesture;
-use amber_tests::caller::CALLER;
-use amber_tests::program::{self, Scratch};
+use amber_tests::caller::{caller, remembering};
+use amber_tests::program::{Scratch, replays};
 use amber_tests::session::Asked;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-fn config(engine: Engine) -> MachineConfig {
-    MachineConfig {
-        engine,
-        memory: "64M".parse().expect("a size"),
-        history: Some(HistoryChoice::Bytes(256 << 20)),
-        ..MachineConfig::default()
-    }
-}
-
 fn monitor(engine: Engine) -> MachineConfig {
-    MachineConfig { firmware: Some(Firmware::Monitor), ..config(engine) }
-}
-
-/// The guest that calls a function in a function.
-fn caller(folder: &Scratch, engine: Engine) -> MachineConfig {
-    let flat = FlatImage { file: folder.file("caller.bin", CALLER), address: 0x10_0000 };
-    MachineConfig { flat: Some(flat), ..config(engine) }
+    MachineConfig { firmware: Some(Firmware::Monitor), ..remembering(engine) }
 }
 
 fn serial(text: &str) -> Method {
@@ -214,12 +198,6 @@ fn only_what_is_new_begins_another_way() {
     run.quit();
 }
 
-fn replays(log: &Path) {
-    let output = program::run(&["replay", &log.display().to_string()]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("the same run"), "{}: {said}", log.display());
-}
-
 #[test]
 fn a_run_that_ends_in_its_past_leaves_a_log_of_what_it_saw() {
     let folder = Scratch::new("replaying-quit");
@@ -241,7 +219,8 @@ fn what_is_down_is_let_go_where_a_way_is_left() {
     let log = folder.0.join("log");
     // It does nothing but read what the keyboard has: in al, 60h; jmp.
     let flat = FlatImage { file: folder.file("reader.bin", b"\xE4\x60\xEB\xFC"), address: 0x10_0000 };
-    let config = MachineConfig { flat: Some(flat), record: Some(log.clone()), ..config(Engine::default()) };
+    let config =
+        MachineConfig { flat: Some(flat), record: Some(log.clone()), ..remembering(Engine::default()) };
     let run = Asked::start(config, false);
     run.get(keys("shift:down"));
     run.get(Method::Mouse { dx: 0, dy: 0, wheel: 0, buttons: 1 });

@@ -1,28 +1,14 @@
 //! Going back by breakpoints, watchpoints and steps: a machine stands where going forward stops, and in the same state.
 
 use amber_cpu::state::Activity;
-use amber_emu::config::{Engine, Firmware, FlatImage, HistoryChoice, MachineConfig};
+use amber_emu::config::{Engine, Firmware, MachineConfig};
 use amber_emu::control::{Method, Place};
 use amber_emu::machine;
 use amber_tests::Quiet;
-use amber_tests::caller::CALLER;
+use amber_tests::caller::{caller, remembering};
 use amber_tests::program::Scratch;
 use amber_tests::session::Asked;
 use serde_json::{Value, json};
-
-fn config(engine: Engine) -> MachineConfig {
-    MachineConfig {
-        engine,
-        memory: "64M".parse().expect("a size"),
-        history: Some(HistoryChoice::Bytes(256 << 20)),
-        ..MachineConfig::default()
-    }
-}
-
-fn caller(folder: &Scratch, engine: Engine) -> MachineConfig {
-    let flat = FlatImage { file: folder.file("caller.bin", CALLER), address: 0x10_0000 };
-    MachineConfig { flat: Some(flat), ..config(engine) }
-}
 
 /// A place, its state, and why the machine stands there.
 type Stop = (u64, String, Value, Value);
@@ -133,7 +119,7 @@ fn steps_are_taken_back() {
 
 /// Steps forward over what is no return, and back: where it was.
 fn returns(firmware: Firmware, cpus: u32, engine: Engine, times: u64) -> usize {
-    let run = Asked::start(MachineConfig { firmware: Some(firmware), cpus, ..config(engine) }, true);
+    let run = Asked::start(MachineConfig { firmware: Some(firmware), cpus, ..remembering(engine) }, true);
     let mut over = 0;
     for n in 0..times {
         if run.get(Method::Step { count: 7 + n * 1013 })["ended"].is_string() {
@@ -185,7 +171,7 @@ fn deliveries(firmware: Firmware, steps: u64) -> Vec<(u64, u64)> {
 fn interrupts_are_gone_back_over() {
     let known = deliveries(Firmware::Interrupts, 3_000_000);
     assert!(known.len() > 3, "{known:?}");
-    let config = MachineConfig { firmware: Some(Firmware::Interrupts), ..config(Engine::default()) };
+    let config = MachineConfig { firmware: Some(Firmware::Interrupts), ..remembering(Engine::default()) };
     let run = Asked::start(config, true);
     let rip = || run.get(Method::Status)["rip"][0].as_str().map(str::to_owned).expect("a number");
     let mut found = 0;

@@ -6,6 +6,7 @@ mod share;
 
 use super::*;
 use crate::boot::{BootFile, BootMemory, flat, multiboot, rom};
+use crate::input::Record;
 use amber_devices::{NicModel, RamLayout, place_tables};
 use amber_mmu::PageSource;
 use std::collections::VecDeque;
@@ -15,6 +16,24 @@ const MEMORY: u64 = 16 << 20;
 const PASS: Stop = Stop::DebugExit(0x10);
 /// No program here takes so many steps.
 const BOUND: u64 = 5_000_000;
+
+/// A host without input that keeps what comes in from outside.
+#[derive(Default)]
+struct Log(Vec<Record>);
+
+impl HostIo for Log {
+    fn serial_output(&mut self, _port: u8, _byte: u8) {}
+    fn debug_output(&mut self, _byte: u8) {}
+    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
+        Vec::new()
+    }
+    fn may_input(&self) -> bool {
+        false
+    }
+    fn note(&mut self, record: &Record) {
+        self.0.push(record.clone());
+    }
+}
 
 /// Input from a list; a stop on request after so many looks at the console.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use crate::cli::player::{self, Player};
 use crate::cli::ports::Ports;
 use crate::config::HistoryChoice;
 use crate::control::Calls;
-use crate::history::{self, History, Mark, Place, Tape};
+use crate::history::{self, History, Mark, Place, Point, Tape};
 use crate::machine::{Goal, HostIo, Machine, Stop};
 use amber_snapshot::SnapshotId;
 use anyhow::{Context, Result, anyhow, bail};
@@ -160,21 +160,24 @@ impl Session<'_> {
 
     /// Brings the machine to the last point at or before a place, unless it stands between the two already.
     fn bring_near(&mut self, place: Place, host: &mut SessionHost) -> Result<()> {
-        let Some(point) = self.history.as_ref().and_then(|history| history.nearest(place)) else {
+        let Some(point) = self.history.as_ref().and_then(|history| history.nearest(place)).cloned() else {
             bail!("step {} is not remembered any more", place.step);
         };
         let here = Place::of(self.machine);
         if !(point.place <= here && here <= place) {
-            self.machine.rewind(&point.state);
-            stand(self.machine, point.said, false, host);
+            self.stand_at(&point, host);
         }
         Ok(())
     }
 
+    pub(super) fn stand_at(&mut self, point: &Point, host: &mut SessionHost) {
+        self.machine.rewind(&point.state);
+        stand(self.machine, point.said, false, host);
+    }
+
     pub(super) fn bring_to_end(&mut self, host: &mut SessionHost) {
-        if let Some(end) = self.history.as_ref().and_then(History::end) {
-            self.machine.rewind(&end.state);
-            stand(self.machine, end.said, false, host);
+        if let Some(end) = self.history.as_ref().and_then(History::end).cloned() {
+            self.stand_at(&end, host);
         }
     }
 

@@ -3,7 +3,6 @@
 
 use super::Session;
 use super::goal::PARAMETERS_MAX;
-use super::past::stand;
 use crate::cli::disassembly::{Flow, flow, is_interrupt_return};
 use crate::cli::host::SessionHost;
 use crate::history::{Place, Point};
@@ -133,11 +132,6 @@ impl Session<'_> {
             }
             _ => bail!("{what}: something else was asked for; the machine stands where it stood"),
         }
-    }
-
-    fn stand_at(&mut self, point: &Point, host: &mut SessionHost) {
-        self.machine.rewind(&point.state);
-        stand(self.machine, point.said, false, host);
     }
 
     /// Brings the machine to the last point before a step; `None` if there is none.

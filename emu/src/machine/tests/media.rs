@@ -3,7 +3,7 @@
 use super::parts::{go, go_back_and_on, stored};
 use super::*;
 use crate::disk::Base;
-use crate::input::{Input, Record};
+use crate::input::Input;
 use amber_devices::DiskInterface::{Cdrom, Floppy, IdeCdrom, Virtio};
 use amber_devices::{Misfit, SECTOR};
 use std::path::{Path, PathBuf};
@@ -172,23 +172,6 @@ fn both_engines_agree_and_a_reset_leaves_media_where_they_are() {
         hashes
     });
     assert_eq!(hashes[0], hashes[1]);
-}
-
-#[derive(Default)]
-struct Log(Vec<Record>);
-
-impl HostIo for Log {
-    fn serial_output(&mut self, _port: u8, _byte: u8) {}
-    fn debug_output(&mut self, _byte: u8) {}
-    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
-        Vec::new()
-    }
-    fn may_input(&self) -> bool {
-        false
-    }
-    fn note(&mut self, record: &Record) {
-        self.0.push(record.clone());
-    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The folder a machine shares, as part of its state.
 
 use super::*;
-use crate::input::{Input, Record};
+use crate::input::Input;
 use amber_devices::share::{Attributes, Contents, FileTime, Item, S_IFREG, Tree, What};
 use amber_snapshot::RegionPages;
 
@@ -48,23 +48,6 @@ fn all_sources(machine: &Machine) -> Vec<RegionSource> {
 fn has(machine: &Machine, name: &str) -> bool {
     let (spec, mut pages) = machine.share().unwrap();
     Tree::open(&mut pages, spec.layout()).unwrap().find(0, name.as_bytes()).is_ok()
-}
-
-#[derive(Default)]
-struct Log(Vec<Record>);
-
-impl HostIo for Log {
-    fn serial_output(&mut self, _port: u8, _byte: u8) {}
-    fn debug_output(&mut self, _byte: u8) {}
-    fn serial_input(&mut self, _step: u64, _idle: Option<u64>) -> Vec<u8> {
-        Vec::new()
-    }
-    fn may_input(&self) -> bool {
-        false
-    }
-    fn note(&mut self, record: &Record) {
-        self.0.push(record.clone());
-    }
 }
 
 #[test]
